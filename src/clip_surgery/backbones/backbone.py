@@ -1,0 +1,56 @@
+"""Backbone: everything the rest of the library needs to know of a CLIP model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from clip_surgery.backbones.tower import TextTower, Tower
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Backbone:
+    """A CLIP model seen as two towers, with what its pictures must look like.
+
+    Attributes:
+        name: what it was loaded as, such as "open_clip:ViT-B-16/openai".
+        tower: the image tower.
+        text_tower: the text tower.
+        image_size: native side of the picture in pixels.
+        image_mean: per-channel mean of pixels in [0, 1], subtracted.
+        image_std: per-channel standard deviation, divided by.
+        logit_scale: the factor CLIP multiplies cosines with before its softmax.
+        model: the model itself, untouched; kept so that weights live as long as the backbone.
+        fingerprint: a short text that changes when any weight changes.
+        nouns: the words the model knows, for models that know few (the demo), else empty.
+    """
+
+    name: str
+    tower: Tower
+    text_tower: TextTower
+    image_size: int
+    image_mean: tuple[float, float, float]
+    image_std: tuple[float, float, float]
+    logit_scale: float
+    model: nn.Module
+    fingerprint: Callable[[], str]
+    nouns: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the weights."""
+        return next(self.model.parameters()).dtype
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, 3, H, W) in [0, 1] to the model's scale, on its device and in its type."""
+        mean = torch.tensor(self.image_mean, device=self.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.image_std, device=self.device).view(1, 3, 1, 1)
+        return ((pixels.to(self.device, torch.float32) - mean) / std).to(self.dtype)

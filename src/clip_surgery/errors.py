@@ -1,0 +1,57 @@
+"""The errors of this library, one tree.
+
+Every class is also the built-in type a caller would expect, so that plain `except ValueError`
+keeps working. A message says what was expected, what came, and of which file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ClipSurgeryError(Exception):
+    """Anything this library refuses, with a message of one line for the person who asked."""
+
+
+class InputError(ClipSurgeryError, ValueError):
+    """An image, text, setting or file from the caller that cannot be used."""
+
+
+class UnknownNameError(InputError):
+    """A name (of a method, model, template set, ...) that is not registered."""
+
+    @classmethod
+    def among(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+        """Build the error for `name`, listing the names nearest to it, or all of them.
+
+        Example:
+            >>> str(UnknownNameError.among("method", "clip_surgary", ["clip_surgery", "gem"]))
+            "Unknown method 'clip_surgary'. Did you mean 'clip_surgery'? Known: clip_surgery, gem."
+        """
+        names = sorted(known)
+        near = get_close_matches(name, names, n=3)
+        hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+        return cls(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+
+
+class UnsupportedModelError(ClipSurgeryError, TypeError):
+    """A model whose parts cannot be read, or that lacks the part a method needs."""
+
+
+class WeightsError(ClipSurgeryError, OSError):
+    """Weights that cannot be found, fetched or trusted (missing, offline, damaged)."""
+
+
+class MissingExtraError(ClipSurgeryError, ImportError):
+    """An optional library that is not installed; the message is the pip command."""
+
+    @classmethod
+    def of(cls, extra: str, library: str) -> MissingExtraError:
+        """Build the error for `library`, which `pip install clip-surgery[extra]` brings.
+
+        Example:
+            >>> str(MissingExtraError.of("transformers", "transformers"))
+            "transformers is not installed: pip install 'clip-surgery[transformers]'"
+        """
+        return cls(f"{library} is not installed: pip install 'clip-surgery[{extra}]'")

@@ -1,0 +1,196 @@
+"""Explanation: what the model showed for pictures and texts, as numbers to keep.
+
+Raw evidence at patch resolution, never scaled to [0, 1]: so methods can be compared, thresholds
+mean something, and a file or a network moves (C, rows, columns) instead of pictures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.framing import Framing, Size
+
+FORMAT = "clip-surgery explanation 1"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Explanation:
+    """Evidence for C texts in B pictures; pictures may have grids of different shape.
+
+    Attributes:
+        patch_scores: per picture (C, rows, columns), raw, higher is more evidence.
+        similarity: per picture (C, rows, columns), the dense path's cosine before feature
+            surgery (segmentation reads this one), or None where a method has none.
+        image_scores: (B, C), cosine of picture and text.
+        texts: the C texts.
+        framings: per picture, the way from map to picture.
+        images: per picture, its name (a path, or "image 0").
+        method: the method with its settings, as text.
+        backbone: name of the model.
+
+    Raises:
+        InputError: when shapes and lengths do not belong together.
+    """
+
+    patch_scores: tuple[Tensor, ...]
+    similarity: tuple[Tensor, ...] | None
+    image_scores: Tensor
+    texts: tuple[str, ...]
+    framings: tuple[Framing, ...]
+    images: tuple[str, ...]
+    method: str
+    backbone: str
+
+    def __post_init__(self) -> None:
+        count = len(self.patch_scores)
+        lengths = {"framings": len(self.framings), "images": len(self.images)}
+        if self.similarity is not None:
+            lengths["similarity"] = len(self.similarity)
+        for name, length in lengths.items():
+            if length != count:
+                raise InputError(f"Expected {name} for {count} pictures, but got {length}.")
+        if tuple(self.image_scores.shape) != (count, len(self.texts)):
+            raise InputError(
+                f"Expected image_scores of shape ({count}, {len(self.texts)}), "
+                f"but got {tuple(self.image_scores.shape)}."
+            )
+        for name in ("patch_scores", "similarity"):
+            for scores in getattr(self, name) or ():
+                if scores.ndim != 3 or scores.shape[0] != len(self.texts):
+                    raise InputError(
+                        f"Expected {name} of shape ({len(self.texts)}, rows, columns), "
+                        f"but got {tuple(scores.shape)}."
+                    )
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.patch_scores)
+
+    def __getitem__(self, index: int) -> Explanation:
+        """The explanation of one picture alone."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"Expected a picture index below {len(self)}, but got {index}.")
+        index %= len(self)
+        return Explanation(
+            patch_scores=(self.patch_scores[index],),
+            similarity=None if self.similarity is None else (self.similarity[index],),
+            image_scores=self.image_scores[index : index + 1],
+            texts=self.texts,
+            framings=(self.framings[index],),
+            images=(self.images[index],),
+            method=self.method,
+            backbone=self.backbone,
+        )
+
+    def __iter__(self) -> Iterator[Explanation]:
+        """One explanation per picture."""
+        return (self[index] for index in range(len(self)))
+
+    def text_index(self, text: str) -> int:
+        """Where a text stands among the texts.
+
+        Raises:
+            UnknownNameError: when the explanation was not made for this text.
+        """
+        if text not in self.texts:
+            raise UnknownNameError.among("text", text, self.texts)
+        return self.texts.index(text)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one safetensors file (tensors, and the rest as JSON metadata)."""
+        tensors = {"image_scores": self.image_scores}
+        for name in ("patch_scores", "similarity"):
+            for index, scores in enumerate(getattr(self, name) or ()):
+                tensors[f"{name}.{index}"] = scores
+        facts = {
+            "texts": self.texts,
+            "framings": [asdict(framing) for framing in self.framings],
+            "images": self.images,
+            "method": self.method,
+            "backbone": self.backbone,
+        }
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+            path,
+            metadata={"format": FORMAT, "facts": json.dumps(facts)},
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Explanation:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: when the file is missing, damaged or of another kind.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"Expected an explanation file, but {path}: {error}.") from error
+        if metadata.get("format") != FORMAT:
+            raise InputError(
+                f"Expected a file of format {FORMAT!r}, but {path} is {metadata.get('format')!r}."
+            )
+        return cls._from_parts(tensors, json.loads(metadata["facts"]))
+
+    @classmethod
+    def _from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Explanation:
+        count = len(facts["images"])
+        with_similarity = count > 0 and "similarity.0" in tensors
+        return cls(
+            patch_scores=tuple(tensors[f"patch_scores.{i}"] for i in range(count)),
+            similarity=tuple(tensors[f"similarity.{i}"] for i in range(count))
+            if with_similarity
+            else None,
+            image_scores=tensors["image_scores"],
+            texts=tuple(facts["texts"]),
+            framings=tuple(
+                Framing(**{name: Size(*size) for name, size in framing.items()})
+                for framing in facts["framings"]
+            ),
+            images=tuple(facts["images"]),
+            method=facts["method"],
+            backbone=facts["backbone"],
+        )
+
+    @classmethod
+    def join(cls, parts: list[Explanation]) -> Explanation:
+        """Put explanations of different pictures by the same texts, method and model together.
+
+        Raises:
+            InputError: when there is none, or when texts, method or model differ.
+        """
+        if not parts:
+            raise InputError("Expected at least one explanation to join, but got none.")
+        first = parts[0]
+        for part in parts[1:]:
+            if (part.texts, part.method, part.backbone) != (
+                first.texts,
+                first.method,
+                first.backbone,
+            ):
+                raise InputError("Expected the same texts, method and backbone in all parts.")
+        similarity = None
+        if all(part.similarity is not None for part in parts):
+            similarity = tuple(s for part in parts for s in part.similarity or ())
+        return cls(
+            patch_scores=tuple(s for part in parts for s in part.patch_scores),
+            similarity=similarity,
+            image_scores=torch.cat([part.image_scores for part in parts]),
+            texts=first.texts,
+            framings=tuple(f for part in parts for f in part.framings),
+            images=tuple(name for part in parts for name in part.images),
+            method=first.method,
+            backbone=first.backbone,
+        )

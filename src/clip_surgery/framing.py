@@ -1,0 +1,197 @@
+"""Framing: from the original picture to the model's frame, and the way back.
+
+One object owns the resize and its inverse, so that a map or a point can never come back through
+other numbers than the picture went in. Sizes are (height, width) in pixels, points are (x, y).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from clip_surgery.errors import InputError, UnknownNameError
+
+FramingMode = Literal["keep ratio", "squash", "letterbox"]
+
+
+class Size(NamedTuple):
+    """Height and width in pixels."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framing:
+    """How one picture was laid into the frame that the model sees.
+
+    The original is resized to `content`, which lies centred in `frame`; squash and keep-ratio
+    fill the frame (`content == frame`), letterbox leaves margins.
+
+    Raises:
+        InputError: when a side is below 1 px or the content is larger than the frame.
+
+    Example:
+        >>> framing = Framing.keep_ratio(Size(480, 640), short_side=224, multiple_of=16)
+        >>> framing.frame
+        Size(height=224, width=304)
+    """
+
+    original: Size
+    content: Size
+    frame: Size
+
+    def __post_init__(self) -> None:
+        for name in ("original", "content", "frame"):
+            size = getattr(self, name)
+            if min(size) < 1:
+                raise InputError(f"Expected {name} sides of at least 1 px, but got {tuple(size)}.")
+        if self.content.height > self.frame.height or self.content.width > self.frame.width:
+            raise InputError(
+                f"Expected content within the frame {tuple(self.frame)}, "
+                f"but got {tuple(self.content)}."
+            )
+
+    @classmethod
+    def squash(cls, original: Size, *, frame: Size) -> Framing:
+        """Resize to the frame whatever the ratio, as the reference code does."""
+        return cls(original=original, content=frame, frame=frame)
+
+    @classmethod
+    def letterbox(cls, original: Size, *, frame: Size) -> Framing:
+        """Resize with the ratio kept until it fits, centred, margins left over."""
+        scale = min(frame.height / original.height, frame.width / original.width)
+        content = Size(
+            max(1, min(frame.height, round(original.height * scale))),
+            max(1, min(frame.width, round(original.width * scale))),
+        )
+        return cls(original=original, content=content, frame=frame)
+
+    @classmethod
+    def keep_ratio(
+        cls, original: Size, *, short_side: int, multiple_of: int, max_patches: int = 16_384
+    ) -> Framing:
+        """Scale the short side to `short_side`, each side rounded to whole patches.
+
+        Pictures so long that they would give more than `max_patches` patches are scaled down
+        as a whole: a 1 x 10,000 px strip must not take the machine's memory.
+        """
+        scale = short_side / min(original)
+        patches = [side * scale / multiple_of for side in original]
+        excess = math.sqrt(max(1.0, math.prod(patches) / max_patches))
+        rows, columns = (max(1, min(max_patches, round(side / excess))) for side in patches)
+        if rows * columns > max_patches:  # one side was lifted to a whole patch
+            rows, columns = min(rows, max_patches // columns or 1), min(columns, max_patches)
+        frame = Size(rows * multiple_of, columns * multiple_of)
+        return cls(original=original, content=frame, frame=frame)
+
+    @property
+    def offset(self) -> Size:
+        """Where the content's upper left corner lies in the frame, in pixels."""
+        return Size(
+            (self.frame.height - self.content.height) // 2,
+            (self.frame.width - self.content.width) // 2,
+        )
+
+    def apply(self, image: Image.Image, *, margin: tuple[int, int, int] = (0, 0, 0)) -> Image.Image:
+        """Lay an RGB picture of size `original` into the frame (bicubic, antialiased).
+
+        Raises:
+            InputError: when the picture is not of the size this framing was made for.
+        """
+        if (image.height, image.width) != tuple(self.original):
+            raise InputError(
+                f"Expected a picture of {tuple(self.original)} (height, width), "
+                f"but got {(image.height, image.width)}."
+            )
+        content = image.resize((self.content.width, self.content.height), Image.Resampling.BICUBIC)
+        if self.content == self.frame:
+            return content
+        framed = Image.new("RGB", (self.frame.width, self.frame.height), margin)
+        framed.paste(content, (self.offset.width, self.offset.height))
+        return framed
+
+    def restore_map(self, maps: Tensor) -> Tensor:
+        """Bring maps over the frame (..., rows, columns) to the original: (..., H, W), bilinear."""
+        flat = maps.reshape(1, -1, *maps.shape[-2:])
+        if self.content == self.frame:
+            size = [self.original.height, self.original.width]
+            restored = F.interpolate(flat, size=size, mode="bilinear", align_corners=False)
+        else:
+            restored = F.grid_sample(
+                flat,
+                self._content_in_frame(flat),
+                mode="bilinear",
+                padding_mode="border",
+                align_corners=False,
+            )
+        return restored.reshape(*maps.shape[:-2], *self.original)
+
+    def _content_in_frame(self, like: Tensor) -> Tensor:
+        """Sampling grid (1, H, W, 2) that reads the content out of the frame, in [-1, 1]."""
+        height = torch.arange(self.original.height, device=like.device, dtype=like.dtype)
+        width = torch.arange(self.original.width, device=like.device, dtype=like.dtype)
+        y = (height + 0.5) * (self.content.height / self.original.height) + self.offset.height
+        x = (width + 0.5) * (self.content.width / self.original.width) + self.offset.width
+        y, x = y * (2 / self.frame.height) - 1, x * (2 / self.frame.width) - 1
+        grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+        return torch.stack([grid_x, grid_y], dim=-1)[None]
+
+    def restore_points(self, points: Tensor) -> Tensor:
+        """Bring frame points (..., 2) in (x, y) pixels to the original, clipped inside it."""
+        offset, ratio = self._offset_and_ratio(points)
+        last = points.new_tensor([self.original.width - 1, self.original.height - 1])
+        restored = (points - offset) / ratio
+        return torch.minimum(restored.clamp(min=0), last)
+
+    def frame_points(self, points: Tensor) -> Tensor:
+        """Bring original points (..., 2) in (x, y) pixels into the frame."""
+        offset, ratio = self._offset_and_ratio(points)
+        return points * ratio + offset
+
+    def _offset_and_ratio(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        ratio = points.new_tensor(
+            [
+                self.content.width / self.original.width,
+                self.content.height / self.original.height,
+            ]
+        )
+        return points.new_tensor([self.offset.width, self.offset.height]), ratio
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramingRule:
+    """The setting that decides how each picture is framed.
+
+    `size` is the short side (keep ratio) or the side of the square frame, in pixels; it is
+    rounded to whole patches. None means the model's own size.
+
+    Raises:
+        UnknownNameError: for a mode that is none of keep ratio, squash, letterbox.
+        InputError: when size is below 1.
+    """
+
+    mode: FramingMode = "keep ratio"
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(FramingMode):
+            raise UnknownNameError.among("framing", self.mode, get_args(FramingMode))
+        if self.size is not None and self.size < 1:
+            raise InputError(f"Expected size to be at least 1 px, but got {self.size}.")
+
+    def framing(self, original: Size, *, native_size: int, patch_size: int) -> Framing:
+        """Frame a picture of `original` pixels for a model of this native and patch size."""
+        side = self.size or native_size
+        if self.mode == "keep ratio":
+            return Framing.keep_ratio(original, short_side=side, multiple_of=patch_size)
+        side = max(1, round(side / patch_size)) * patch_size
+        if self.mode == "squash":
+            return Framing.squash(original, frame=Size(side, side))
+        return Framing.letterbox(original, frame=Size(side, side))

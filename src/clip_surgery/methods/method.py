@@ -1,0 +1,65 @@
+"""Method: what every way of explaining CLIP looks like, and the evidence it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.text_features import TextFeatures
+from clip_surgery.errors import InputError
+from clip_surgery.grid import PatchGrid
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """Raw evidence of C texts in the P patches of B pictures of one size.
+
+    Attributes:
+        patches: (B, C, P), higher is more evidence; not scaled.
+        similarity: (B, C, P), the dense path's cosine before feature surgery, or None where a
+            method has none.
+        image: (B, C), cosine of image and text feature.
+        grid: how the patches lie.
+
+    Raises:
+        InputError: when the shapes do not belong together.
+    """
+
+    patches: Tensor
+    similarity: Tensor | None
+    image: Tensor
+    grid: PatchGrid
+
+    def __post_init__(self) -> None:
+        batch, texts = self.image.shape
+        expected = (batch, texts, self.grid.patches)
+        for name in ("patches", "similarity"):
+            scores = getattr(self, name)
+            if scores is not None and tuple(scores.shape) != expected:
+                raise InputError(
+                    f"Expected {name} of shape {expected}, but got {tuple(scores.shape)}."
+                )
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A frozen, keyword-only dataclass of settings that can be called.
+
+    `name` is what the command line calls it, `paper` where it is from; `needs_gradient` says
+    whether it differentiates through the tower (then it runs with gradients on).
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    needs_gradient: ClassVar[bool]
+
+    def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
+        """Explain normalised pixels (B, 3, H, W) for the texts.
+
+        Raises:
+            UnsupportedModelError: when the tower lacks a part the method needs.
+        """
+        ...
