@@ -47,7 +47,7 @@ class PatchGrid:
                 f"Expected {self.patches} patches for a {self.rows} x {self.columns} grid, "
                 f"but got shape {tuple(values.shape)}."
             )
-        return values.unflatten(-1, (self.rows, self.columns))
+        return values.reshape(*values.shape[:-1], self.rows, self.columns)
 
     def from_map(self, maps: Tensor) -> Tensor:
         """Flatten maps (..., rows, columns) to patches (..., P).
@@ -57,7 +57,6 @@ class PatchGrid:
         """
         if tuple(maps.shape[-2:]) != (self.rows, self.columns):
             raise InputError(
-                f"Expected maps of {self.rows} x {self.columns}, "
-                f"but got shape {tuple(maps.shape)}."
+                f"Expected maps of {self.rows} x {self.columns}, but got shape {tuple(maps.shape)}."
             )
         return maps.flatten(-2)

@@ -1,0 +1,1 @@
+"""Ways of explaining CLIP, one file each."""

@@ -1,0 +1,1 @@
+"""Walks over towers, attention between any two of q, k and v, and feature surgery."""

@@ -1,0 +1,278 @@
+"""Explainer: pictures and texts to an Explanation, in batches.
+
+It holds a model, a method and the settings between them; it has no state that a call changes,
+so threads may share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.loading import load_backbone, wrap_backbone
+from clip_surgery.backbones.positions import PositionMode
+from clip_surgery.backbones.text_bank import encode_texts
+from clip_surgery.backbones.text_cache import TextCache
+from clip_surgery.backbones.text_features import TextFeatures
+from clip_surgery.errors import InputError
+from clip_surgery.explanation import Explanation
+from clip_surgery.framing import Framing, FramingRule, Size
+from clip_surgery.inputs.images import ImageSource, Picture, read_image, to_pixels
+from clip_surgery.inputs.templates import resolve_templates
+from clip_surgery.inputs.texts import check_texts
+from clip_surgery.methods.method import Evidence, Method
+from clip_surgery.methods.registry import as_method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explainer:
+    """A model and a method, ready to explain pictures.
+
+    Attributes:
+        backbone: the model.
+        method: how it is explained.
+        templates: prompt templates, each with one "{}".
+        framing: how pictures are laid into the model's frame.
+        batch_size: pictures of one frame that run together.
+        cache: where text features are kept on disk, None for nowhere.
+        truncate: cut texts over the context length instead of refusing them.
+        vocabulary: reference words for methods with `redundancy="vocabulary"`.
+
+    Raises:
+        InputError: when batch_size is below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> explainer = load("demo")
+        >>> picture = np.zeros((96, 128, 3), dtype=np.uint8)
+        >>> explainer([picture], ["dog", "boat"]).patch_scores[0].shape
+        torch.Size([2, 12, 16])
+    """
+
+    backbone: Backbone
+    method: Method
+    templates: tuple[str, ...]
+    framing: FramingRule = FramingRule()
+    batch_size: int = 8
+    cache: TextCache | None = None
+    truncate: bool = False
+    vocabulary: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InputError(f"Expected batch_size of at least 1, but got {self.batch_size}.")
+
+    def with_method(self, method: str | Method) -> Explainer:
+        """The same model and settings with another method."""
+        return replace(self, method=as_method(method))
+
+    def encode(self, texts: Sequence[str]) -> TextFeatures:
+        """Text features of the labels, once for many calls of `explain_pixels`.
+
+        Raises:
+            InputError: when there is no text, or one is empty, repeated or too long.
+        """
+        features = self._encode(check_texts(texts))
+        if self.vocabulary is None:
+            return features
+        return replace(features, reference=self._encode(check_texts(self.vocabulary)).labels)
+
+    def _encode(self, texts: tuple[str, ...]) -> TextFeatures:
+        with torch.no_grad():
+            return encode_texts(
+                self.backbone,
+                texts,
+                templates=self.templates,
+                cache=self.cache,
+                truncate=self.truncate,
+            )
+
+    def __call__(
+        self, images: Sequence[ImageSource | Picture] | ImageSource, texts: Sequence[str]
+    ) -> Explanation:
+        """Explain pictures for texts: evidence per patch, and one score a picture and text.
+
+        Args:
+            images: paths, bytes, PIL pictures or numpy arrays (H, W, 3) uint8; sizes may differ.
+            texts: the labels, C of them, without templates.
+
+        Raises:
+            InputError: when a picture or text cannot be used; the message names it.
+            UnsupportedModelError: when the model lacks a part that the method needs.
+        """
+        if isinstance(images, str | bytes | Path) or not isinstance(images, Sequence):
+            images = [images]
+        pictures = [
+            read_image(image, name=None if isinstance(image, str | Path) else f"image {index}")
+            for index, image in enumerate(images)
+        ]
+        return self.explain_pictures(pictures, self.encode(texts))
+
+    def explain_pictures(self, pictures: Sequence[Picture], texts: TextFeatures) -> Explanation:
+        """Explain pictures that are read already, for texts that are encoded already."""
+        framings = tuple(self.frame(picture) for picture in pictures)
+        found: dict[int, tuple[Tensor, Tensor | None, Tensor]] = {}
+        for indices in batches_of_one_frame(framings, self.batch_size):
+            framed = (framings[i].apply(pictures[i].image, margin=self._margin) for i in indices)
+            evidence = self.explain_pixels(
+                torch.stack([to_pixels(image) for image in framed]), texts
+            )
+            maps = evidence.grid.to_map
+            for row, index in enumerate(indices):
+                similarity = evidence.similarity
+                found[index] = (
+                    maps(evidence.patches[row]),
+                    None if similarity is None else maps(similarity[row]),
+                    evidence.image[row],
+                )
+        kept = tuple(found[i][1] for i in range(len(pictures)))
+        complete = tuple(similarity for similarity in kept if similarity is not None)
+        return Explanation(
+            patch_scores=tuple(found[i][0] for i in range(len(pictures))),
+            similarity=complete if kept and len(complete) == len(kept) else None,
+            image_scores=torch.stack([found[i][2] for i in range(len(pictures))])
+            if pictures
+            else torch.zeros(0, len(texts.texts)),
+            texts=texts.texts,
+            framings=framings,
+            images=tuple(picture.name for picture in pictures),
+            method=repr(self.method),
+            backbone=self.backbone.name,
+        )
+
+    def explain_pixels(self, pixels: Tensor, texts: TextFeatures) -> Evidence:
+        """Explain pixels (B, 3, H, W) in [0, 1] with sides of whole patches.
+
+        The evidence comes back as float32 on the CPU. Call the method itself, with
+        `backbone.normalise(pixels)`, for maps on the device and gradients through them.
+        """
+        with torch.set_grad_enabled(self.method.needs_gradient):
+            evidence = self.method(self.backbone, self.backbone.normalise(pixels), texts)
+        return Evidence(
+            patches=_to_host(evidence.patches),
+            similarity=None if evidence.similarity is None else _to_host(evidence.similarity),
+            image=_to_host(evidence.image),
+            grid=evidence.grid,
+        )
+
+    def frame(self, picture: Picture) -> Framing:
+        """How this picture is laid into the model's frame."""
+        return self.framing.framing(
+            Size(*picture.size),
+            native_size=self.backbone.image_size,
+            patch_size=self.backbone.tower.patch_size,
+        )
+
+    @property
+    def _margin(self) -> tuple[int, int, int]:
+        """The model's mean colour: zero after normalisation, so margins say nothing."""
+        red, green, blue = (round(255 * mean) for mean in self.backbone.image_mean)
+        return red, green, blue
+
+
+def load(
+    name: str,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    positions: PositionMode = "bilinear",
+    method: str | Method = "clip_surgery",
+    templates: str | Sequence[str] = "clip_surgery",
+    framing: FramingRule | None = None,
+    batch_size: int = 8,
+    cache: bool = True,
+    truncate: bool = False,
+    vocabulary: Sequence[str] | None = None,
+) -> Explainer:
+    """Load a model by name and make an explainer of it.
+
+    Args:
+        name: "demo", "open_clip:ViT-B-16/openai", "hugging_face:openai/clip-vit-base-patch16",
+            "hf-hub:...", or a local folder.
+        checkpoint: weights file for "open_clip:ARCH".
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        dtype: "float32", "bfloat16" or "float16".
+        positions: how position embeddings are resized, "bilinear" or "bicubic".
+        method: a method's name or a configured method.
+        templates: a set's name, one template with "{}", or several.
+        framing: how pictures are laid into the frame, keep-ratio at the model's size if None.
+        batch_size: pictures that run together.
+        cache: keep text features on disk.
+        truncate: cut texts over the context length instead of refusing them.
+        vocabulary: reference words for `redundancy="vocabulary"`.
+
+    Raises:
+        UnknownNameError: for a name that is not registered; it lists the near ones.
+        WeightsError: when weights cannot be found, fetched or trusted.
+        UnsupportedModelError: when a part of the model cannot be read.
+
+    Example:
+        >>> load("demo", method="similarity").method
+        Similarity(redundancy='none', weighting='reference', temperature=2.0)
+    """
+    backbone = load_backbone(
+        name, checkpoint=checkpoint, device=device, dtype=dtype, positions=positions
+    )
+    return Explainer(
+        backbone=backbone,
+        method=as_method(method),
+        templates=resolve_templates(templates),
+        framing=framing or FramingRule(),
+        batch_size=batch_size,
+        cache=TextCache() if cache else None,
+        truncate=truncate,
+        vocabulary=None if vocabulary is None else tuple(vocabulary),
+    )
+
+
+def wrap(
+    model: nn.Module,
+    *,
+    tokenizer: object | None = None,
+    image_size: int | None = None,
+    positions: PositionMode = "bilinear",
+    method: str | Method = "clip_surgery",
+    templates: str | Sequence[str] = "clip_surgery",
+    framing: FramingRule | None = None,
+    batch_size: int = 8,
+    cache: bool = True,
+    truncate: bool = False,
+    vocabulary: Sequence[str] | None = None,
+) -> Explainer:
+    """Make an explainer of an open_clip or transformers model in memory; the model is only read.
+
+    Raises:
+        UnsupportedModelError: when a part of the model cannot be read.
+        InputError: when the model needs a tokenizer and none is given.
+    """
+    backbone = wrap_backbone(model, tokenizer=tokenizer, image_size=image_size, positions=positions)
+    return Explainer(
+        backbone=backbone,
+        method=as_method(method),
+        templates=resolve_templates(templates),
+        framing=framing or FramingRule(),
+        batch_size=batch_size,
+        cache=TextCache() if cache else None,
+        truncate=truncate,
+        vocabulary=None if vocabulary is None else tuple(vocabulary),
+    )
+
+
+def batches_of_one_frame(framings: Sequence[Framing], batch_size: int) -> Iterator[list[int]]:
+    """Indices of pictures that can run together: of one frame, at most `batch_size`."""
+    by_frame: dict[Size, list[int]] = {}
+    for index, framing in enumerate(framings):
+        by_frame.setdefault(framing.frame, []).append(index)
+    for indices in by_frame.values():
+        for start in range(0, len(indices), batch_size):
+            yield indices[start : start + batch_size]
+
+
+def _to_host(scores: Tensor) -> Tensor:
+    return scores.detach().float().cpu()

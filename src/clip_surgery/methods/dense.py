@@ -1,0 +1,93 @@
+"""DenseMethod: methods that give every patch a feature, composable with feature surgery.
+
+A dense method is a walk that returns features; similarity to the texts and the removal of what
+the texts share are the same for all, so a new one is `features` and a few settings.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from torch import Tensor
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.text_features import TextFeatures
+from clip_surgery.backbones.tower import Tower
+from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.methods.method import Evidence
+from clip_surgery.surgery.features import Weighting, cosine, feature_surgery
+from clip_surgery.surgery.walk import Features
+
+Redundancy = Literal["none", "labels", "empty text", "vocabulary"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseMethod(ABC):
+    """Settings that every dense method has.
+
+    Attributes:
+        redundancy: where the shared part comes from: "none" leaves it in, "labels" takes it
+            from the texts given (a single text then uses the empty text), "empty text" from
+            the empty string, "vocabulary" from TextFeatures.reference.
+        weighting: form of feature surgery, see `feature_surgery`.
+        temperature: its tau.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    needs_gradient: ClassVar[bool] = False
+
+    redundancy: Redundancy = "none"
+    weighting: Weighting = "reference"
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.redundancy not in get_args(Redundancy):
+            raise UnknownNameError.among("redundancy", self.redundancy, get_args(Redundancy))
+        if self.weighting not in get_args(Weighting):
+            raise UnknownNameError.among("weighting", self.weighting, get_args(Weighting))
+
+    @abstractmethod
+    def features(self, tower: Tower, pixels: Tensor) -> Features:
+        """Image and patch features of normalised pixels (B, 3, H, W)."""
+
+    def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
+        """Explain normalised pixels for the texts: similarity, and evidence after redundancy."""
+        features = self.features(backbone.tower, pixels)
+        similarity = cosine(features.patches, texts.labels)  # (B, P, C)
+        image = cosine(features.image, texts.labels)  # (B, C)
+        evidence = self._without_redundancy(features, texts, similarity, image)
+        return Evidence(
+            patches=evidence.transpose(1, 2),
+            similarity=similarity.transpose(1, 2),
+            image=image,
+            grid=features.grid,
+        )
+
+    def _without_redundancy(
+        self, features: Features, texts: TextFeatures, similarity: Tensor, image: Tensor
+    ) -> Tensor:
+        single = similarity.shape[-1] == 1
+        if self.redundancy == "none":
+            return similarity
+        if self.redundancy == "empty text" or (self.redundancy == "labels" and single):
+            return similarity - cosine(features.patches, texts.empty[None])
+        reference = None
+        if self.redundancy == "vocabulary":
+            if texts.reference is None:
+                raise InputError(
+                    "Expected reference words for redundancy='vocabulary', but got none."
+                )
+            reference = (
+                cosine(features.patches, texts.reference),
+                cosine(features.image, texts.reference),
+            )
+        return feature_surgery(
+            similarity,
+            image,
+            temperature=self.temperature,
+            weighting=self.weighting,
+            reference=reference,
+        )

@@ -1,0 +1,177 @@
+"""Walks over a tower: CLIP's own forward, and the two paths of CLIP Surgery.
+
+Source: CLIP Surgery (arXiv 2304.05653), architecture surgery. What differs from the released
+code: the model is not rewritten but read; one in-projection serves both paths; no attention
+matrix is held; in the last block the original path runs on the rows that the image feature
+needs. All functions are differentiable and leave the decision about gradients to the caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clip_surgery.backbones.tower import Block, Tower
+from clip_surgery.errors import InputError
+from clip_surgery.grid import PatchGrid
+from clip_surgery.surgery.attention import (
+    AttentionRule,
+    Heads,
+    attend,
+    join_heads,
+    split_heads,
+    value_value,
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Features:
+    """What an image tower says of B pictures, in the joint space, not normalised.
+
+    Attributes:
+        image: the model's own image feature (B, D).
+        patches: one feature a patch (B, P, D).
+        grid: how the patches lie.
+    """
+
+    image: Tensor
+    patches: Tensor
+    grid: PatchGrid
+
+
+def walk(tower: Tower, pixels: Tensor) -> Features:
+    """CLIP's own forward over pixels (B, 3, H, W): its image feature and its patch features.
+
+    Raises:
+        InputError: when pixels are not (B, 3, H, W) with sides of whole patches.
+
+    Example:
+        >>> from clip_surgery.backbones.loading import load_backbone
+        >>> backbone = load_backbone("demo")
+        >>> walk(backbone.tower, torch.zeros(1, 3, 96, 96)).patches.shape[:2]
+        torch.Size([1, 144])
+    """
+    grid = checked_grid(tower, pixels)
+    tokens = tower.embed(pixels)  # (B, N, E)
+    for block in tower.blocks:
+        tokens = run_block(block, tokens)
+    return Features(
+        image=tower.pool(tokens),
+        patches=tower.project(tokens[:, tower.prefix_tokens :]),
+        grid=grid,
+    )
+
+
+def walk_two_paths(
+    tower: Tower,
+    pixels: Tensor,
+    *,
+    depth: int = 6,
+    rule: AttentionRule = value_value,
+    residual: bool = True,
+    feed_forward: bool = False,
+) -> Features:
+    """Run the original path and, beside it in the last `depth` blocks, a path for the patches.
+
+    The new path z starts as the original path's patches and receives, in each block, the
+    attention output of `rule` on the ORIGINAL path's normed tokens; with the defaults this is
+    architecture surgery: z <- z + O(A(v, v) v). The image feature is exactly the model's own.
+
+    Args:
+        tower: the image tower.
+        pixels: (B, 3, H, W), normalised.
+        depth: how many of the last blocks have the new path; more than there are means all,
+            0 means none (then the patches are CLIP's own).
+        rule: what the patches of the new path receive.
+        residual: whether the new path adds to itself or is replaced.
+        feed_forward: whether the new path runs the feed-forward too.
+
+    Raises:
+        InputError: when depth is negative, or pixels are not of whole patches.
+
+    Example:
+        >>> from clip_surgery.backbones.loading import load_backbone
+        >>> backbone = load_backbone("demo")
+        >>> features = walk_two_paths(backbone.tower, torch.zeros(1, 3, 96, 128))
+        >>> features.grid
+        PatchGrid(rows=12, columns=16)
+    """
+    if depth < 0:
+        raise InputError(f"Expected depth to be 0 or more blocks, but got {depth}.")
+    if depth == 0:
+        return walk(tower, pixels)
+    grid = checked_grid(tower, pixels)
+    first = max(0, len(tower.blocks) - depth)
+    original = tower.embed(pixels)  # (B, N, E)
+    for block in tower.blocks[:first]:
+        original = run_block(block, original)
+    new = original[:, tower.prefix_tokens :]  # (B, P, E)
+
+    for index, block in enumerate(tower.blocks[first:], start=first):
+        last = index == len(tower.blocks) - 1
+        rows = tower.prefix_tokens if last and tower.pool_reads == "prefix" else None
+        heads = project_heads(tower, block, original, grid)
+        out = block.attention.project_out
+        # one out-projection for both paths: a (rows + P, E) product instead of two smaller ones
+        own = attend(heads.query[:, :, :rows], heads.key, heads.value, scale=heads.scale)
+        count = own.shape[2]
+        received = out(torch.cat([join_heads(own), join_heads(rule(heads))], dim=1))
+        original = add_feed_forward(block, original[:, :rows] + received[:, :count])
+        new = new + received[:, count:] if residual else received[:, count:]
+        if feed_forward:
+            new = add_feed_forward(block, new)
+    return Features(image=tower.pool(original), patches=tower.project(new), grid=grid)
+
+
+def run_block(block: Block, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+    """One block as the model runs it, tokens (B, N, E) to (B, N, E).
+
+    `mask` is added to the attention logits (N, N), as text towers need.
+    """
+    attention = block.attention
+    query, key, value = (
+        split_heads(part, attention.heads)
+        for part in attention.project_in(block.norm_attention(tokens), "qkv")
+    )
+    received = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=attention.scale
+    )
+    return add_feed_forward(block, tokens + attention.project_out(join_heads(received)))
+
+
+def add_feed_forward(block: Block, tokens: Tensor) -> Tensor:
+    """Tokens plus the block's feed-forward of their norm."""
+    return tokens + block.feed_forward(block.norm_feed_forward(tokens))
+
+
+def project_heads(tower: Tower, block: Block, tokens: Tensor, grid: PatchGrid) -> Heads:
+    """Query, key and value of a block for tokens (B, N, E)."""
+    normed = block.norm_attention(tokens)
+    query, key, value = (
+        split_heads(part, block.attention.heads)
+        for part in block.attention.project_in(normed, "qkv")
+    )
+    return Heads(
+        query=query,
+        key=key,
+        value=value,
+        normed=normed,
+        scale=block.attention.scale,
+        prefix_tokens=tower.prefix_tokens,
+        grid=grid,
+    )
+
+
+def checked_grid(tower: Tower, pixels: Tensor) -> PatchGrid:
+    """The patch grid of pixels, refused when they are no (B, 3, H, W) of whole patches."""
+    side = tower.patch_size
+    if pixels.ndim != 4 or pixels.shape[1] != 3:
+        raise InputError(f"Expected pixels (B, 3, H, W), but got {tuple(pixels.shape)}.")
+    if pixels.shape[2] % side or pixels.shape[3] % side or not pixels.shape[0]:
+        raise InputError(
+            f"Expected at least one picture with sides of whole {side} px patches, "
+            f"but got {tuple(pixels.shape)}."
+        )
+    return tower.grid(pixels)
