@@ -1,9 +1,8 @@
 """Render the sprite atlas of the scenes from the Noto Color Emoji font, once.
 
-    python training/make_atlas.py --font /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
-
-Writes `atlas.webp` (all sprites in a grid of cells, alpha kept) and `atlas.json` (the nouns in order,
-their sizes) beside the scenes. The font is under the SIL OFL 1.1: see NOTICE-noto-emoji.txt.
+Run `python training/make_atlas.py`. It writes `atlas.webp` (all sprites in a grid of cells, alpha
+kept) and `atlas.json` (the nouns in order, their sizes) beside the scenes. The font is Debian's
+fonts-noto-color-emoji, under the SIL OFL 1.1: see NOTICE-noto-emoji.txt.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ so threads may share one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -57,7 +57,7 @@ class Explainer:
     backbone: Backbone
     method: Method
     templates: tuple[str, ...]
-    framing: FramingRule = FramingRule()
+    framing: FramingRule = field(default_factory=FramingRule)
     batch_size: int = 8
     cache: TextCache | None = None
     truncate: bool = False
@@ -105,11 +105,16 @@ class Explainer:
             InputError: when a picture or text cannot be used; the message names it.
             UnsupportedModelError: when the model lacks a part that the method needs.
         """
-        if isinstance(images, str | bytes | Path) or not isinstance(images, Sequence):
-            images = [images]
+        listed: Sequence[ImageSource | Picture] = (
+            [images]
+            if isinstance(images, str | bytes) or not isinstance(images, Sequence)
+            else images
+        )
         pictures = [
-            read_image(image, name=None if isinstance(image, str | Path) else f"image {index}")
-            for index, image in enumerate(images)
+            read_image(
+                image, name=None if isinstance(image, str | Path | Picture) else f"image {index}"
+            )
+            for index, image in enumerate(listed)
         ]
         return self.explain_pictures(pictures, self.encode(texts))
 
@@ -219,16 +224,7 @@ def load(
     backbone = load_backbone(
         name, checkpoint=checkpoint, device=device, dtype=dtype, positions=positions
     )
-    return Explainer(
-        backbone=backbone,
-        method=as_method(method),
-        templates=resolve_templates(templates),
-        framing=framing or FramingRule(),
-        batch_size=batch_size,
-        cache=TextCache() if cache else None,
-        truncate=truncate,
-        vocabulary=None if vocabulary is None else tuple(vocabulary),
-    )
+    return _assemble(backbone, method, templates, framing, batch_size, cache, truncate, vocabulary)
 
 
 def wrap(
@@ -252,6 +248,19 @@ def wrap(
         InputError: when the model needs a tokenizer and none is given.
     """
     backbone = wrap_backbone(model, tokenizer=tokenizer, image_size=image_size, positions=positions)
+    return _assemble(backbone, method, templates, framing, batch_size, cache, truncate, vocabulary)
+
+
+def _assemble(
+    backbone: Backbone,
+    method: str | Method,
+    templates: str | Sequence[str],
+    framing: FramingRule | None,
+    batch_size: int,
+    cache: bool,
+    truncate: bool,
+    vocabulary: Sequence[str] | None,
+) -> Explainer:
     return Explainer(
         backbone=backbone,
         method=as_method(method),

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
@@ -107,23 +107,35 @@ class Explanation:
         return self.texts.index(text)
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one safetensors file (tensors, and the rest as JSON metadata)."""
+        """Write everything to one safetensors file (tensors, and the rest as JSON metadata).
+
+        Raises:
+            InputError: when the file cannot be written.
+        """
         tensors = {"image_scores": self.image_scores}
         for name in ("patch_scores", "similarity"):
             for index, scores in enumerate(getattr(self, name) or ()):
                 tensors[f"{name}.{index}"] = scores
         facts = {
             "texts": self.texts,
+            "with_similarity": self.similarity is not None,
             "framings": [asdict(framing) for framing in self.framings],
             "images": self.images,
             "method": self.method,
             "backbone": self.backbone,
         }
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            path,
+        # Pictures of one batch share memory, which the file format refuses: each gets its own.
+        content = save(
+            {
+                name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+                for name, tensor in tensors.items()
+            },
             metadata={"format": FORMAT, "facts": json.dumps(facts)},
         )
+        try:
+            Path(path).write_bytes(content)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
 
     @classmethod
     def load(cls, path: str | Path) -> Explanation:
@@ -142,16 +154,20 @@ class Explanation:
             raise InputError(
                 f"Expected a file of format {FORMAT!r}, but {path} is {metadata.get('format')!r}."
             )
-        return cls._from_parts(tensors, json.loads(metadata["facts"]))
+        try:
+            return cls._from_parts(tensors, json.loads(metadata["facts"]))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"Expected an explanation file, but {path} is damaged: {error!r}."
+            ) from error
 
     @classmethod
     def _from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Explanation:
         count = len(facts["images"])
-        with_similarity = count > 0 and "similarity.0" in tensors
         return cls(
             patch_scores=tuple(tensors[f"patch_scores.{i}"] for i in range(count)),
             similarity=tuple(tensors[f"similarity.{i}"] for i in range(count))
-            if with_similarity
+            if facts["with_similarity"]
             else None,
             image_scores=tensors["image_scores"],
             texts=tuple(facts["texts"]),

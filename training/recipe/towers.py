@@ -1,8 +1,8 @@
 """The forward passes of training: open_clip's parameters, walked in the cheapest order.
 
-The parameters live in open_clip's own `CLIP` module, so a checkpoint is a plain open_clip one. What
-differs from its forward: patches that are dropped are never embedded, texts are cut to their longest,
-and attention is one call of PyTorch's fused kernel.
+The parameters live in open_clip's own `CLIP` module, so a checkpoint is a plain open_clip one.
+What differs from its forward: patches that are dropped are never embedded, texts are cut to their
+longest, and attention is one call of PyTorch's fused kernel.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def image_features(model: CLIP, patches: Tensor, kept: Tensor | None = None) -> 
 
 
 def text_features(model: CLIP, tokens: Tensor, ends: Tensor) -> Tensor:
-    """Unit text features (C, D) from tokens (C, T), cut to their longest; ends (C,) are end places."""
+    """Unit text features (C, D) from tokens (C, T) and the places of their ends (C,)."""
     hidden = model.token_embedding(tokens) + model.positional_embedding[: tokens.shape[1]]
     for block in model.transformer.resblocks:
         hidden = through_block(block, hidden, causal=True)

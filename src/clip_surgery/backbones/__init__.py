@@ -1,0 +1,1 @@
+"""CLIP models as towers, and their text features."""

@@ -1,0 +1,1 @@
+"""Images, prompt templates and texts as they come in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -49,6 +50,62 @@ def method_named(name: str, **settings: Any) -> Method:
 def setting_names(method: type[Method]) -> tuple[str, ...]:
     """Names of a method's settings."""
     return tuple(field.name for field in fields(method)) if is_dataclass(method) else ()
+
+
+def parse_methods(text: str) -> dict[str, Method]:
+    """Read methods as the command line writes them, each under its own text.
+
+    Names stand between commas, settings in brackets: "similarity,clip_surgery(depth=8)"; "all"
+    is every registered method with its defaults.
+
+    Raises:
+        UnknownNameError: for an unknown method or setting.
+        InputError: when the text cannot be read so, or a value is not of the setting's type.
+
+    Example:
+        >>> parse_methods("clip_surgery(depth=8, redundancy=empty text)")
+        ... # doctest: +NORMALIZE_WHITESPACE
+        {'clip_surgery(depth=8, redundancy=empty text)':
+         ClipSurgery(redundancy='empty text', weighting='reference', temperature=2.0, depth=8)}
+    """
+    if text.strip() == "all":
+        return {name: method_named(name) for name in METHODS}
+    entries = [entry.strip() for entry in re.split(r",(?![^(]*\))", text)]
+    return {entry: _parse_method(entry) for entry in entries}
+
+
+def _parse_method(entry: str) -> Method:
+    match = re.fullmatch(r"(\w+)(?:\((.*)\))?", entry)
+    if match is None:
+        raise InputError(f"Expected a method such as clip_surgery(depth=8), but got {entry!r}.")
+    name, written = match.groups()
+    if name not in METHODS:
+        raise UnknownNameError.among("method", name, METHODS)
+    settings = {}
+    for pair in filter(None, (part.strip() for part in (written or "").split(","))):
+        setting, equals, value = (part.strip() for part in pair.partition("="))
+        known = setting_names(METHODS[name])
+        if setting not in known:
+            raise UnknownNameError.among(f"setting of {name}", setting, known)
+        if not equals:
+            raise InputError(f"Expected {setting}=VALUE in {entry!r}.")
+        settings[setting] = _parse_value(getattr(METHODS[name](), setting), setting, value)
+    return method_named(name, **settings)
+
+
+def _parse_value(default: object, setting: str, value: str) -> object:
+    """The text of a setting's value as the type of its default."""
+    if isinstance(default, bool):
+        if value.lower() in ("true", "yes", "on", "false", "no", "off"):
+            return value.lower() in ("true", "yes", "on")
+    elif isinstance(default, int | float):
+        try:
+            return type(default)(value)
+        except ValueError:
+            pass
+    else:
+        return value
+    raise InputError(f"Expected {setting} to be a {type(default).__name__}, but got {value!r}.")
 
 
 def as_method(method: str | Method) -> Method:

@@ -1,0 +1,1 @@
+"""From an explanation to answers: heatmaps, points, masks, tags, words."""

@@ -1,0 +1,38 @@
+# Two commands matter: `make demo` and `make test`. Each makes the environment first if need be.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo test lint types tests bench clean
+.DEFAULT_GOAL := help
+
+help:            ## show this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[transformers]' --group dev
+	touch $@
+
+demo: $(INSTALLED)     ## explain a scene with the bundled model, offline, into out/demo.png
+	$(BIN)/clip-surgery demo --out out
+
+test: lint types tests ## lint, types and all tests
+
+lint: $(INSTALLED)     ## ruff: rules and format
+	$(BIN)/ruff check src tests benchmarks training docs
+	$(BIN)/ruff format --check src tests benchmarks training docs
+
+types: $(INSTALLED)    ## mypy, strict
+	$(BIN)/mypy
+
+tests: $(INSTALLED)    ## pytest on all cores
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4
+
+bench: $(INSTALLED)    ## run the benchmarks; they print the rows of benchmarks/RESULTS.md
+	for file in $(filter-out benchmarks/timing.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+
+clean:           ## remove the environment and what was built
+	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,51 @@
+"""Compare two calls in one run: interleaved, so that a noisy machine disturbs both alike."""
+
+from __future__ import annotations
+
+import gc
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def compare(
+    baseline: Callable[[], object], candidate: Callable[[], object], *, repeats: int = 15
+) -> tuple[float, float, float]:
+    """Median seconds of both, and the median ratio candidate / baseline of neighbouring runs.
+
+    The order within a pair alternates: what runs second often finds a warmer cache.
+    """
+    baseline(), candidate()
+    gc.collect()
+    first, second, ratios = [], [], []
+    for repeat in range(repeats):
+        if repeat % 2:
+            b, a = seconds(candidate), seconds(baseline)
+        else:
+            a, b = seconds(baseline), seconds(candidate)
+        first.append(a)
+        second.append(b)
+        ratios.append(b / a)
+    return statistics.median(first), statistics.median(second), statistics.median(ratios)
+
+
+def machine() -> str:
+    """One line that says where the numbers are from."""
+    import torch
+
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    return (
+        f"{names[0]}, {torch.get_num_threads()} threads of {len(names)} cores; "
+        f"Python {platform.python_version()}, torch {torch.__version__}, "
+        f"open_clip {version('open_clip_torch')}"
+    )

@@ -1,0 +1,111 @@
+"""open_clip's native text towers: CLIP (parts on the model itself) and CustomTextCLIP.text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clip_surgery.backbones.open_clip_blocks import read_block
+from clip_surgery.backbones.tokenizing import tokenize_with
+from clip_surgery.backbones.tower import TextTower, TokenMap
+from clip_surgery.errors import UnsupportedModelError
+
+
+def read_text_tower(model: Any, tokenizer: Any) -> TextTower:  # noqa: ANN401
+    """Read the text side of an open_clip `CLIP` or `CustomTextCLIP`.
+
+    Raises:
+        UnsupportedModelError: naming the part that cannot be read.
+        InputError: when the tokenizer is of no known kind.
+    """
+    text = getattr(model, "text", model)
+    _check_text(text)
+
+    def embed(token_ids: Tensor, start: int = 0) -> Tensor:
+        tokens = text.token_embedding(token_ids).to(text.transformer.get_cast_dtype())
+        positions = text.positional_embedding[start : start + token_ids.shape[1]]
+        embedded: Tensor = tokens + positions.to(tokens.dtype)
+        return embedded
+
+    def project(tokens: Tensor) -> Tensor:
+        normed: Tensor = text.ln_final(tokens)
+        if text.text_projection is None:
+            return normed
+        if isinstance(text.text_projection, nn.Linear):
+            return text.text_projection(normed)
+        projected: Tensor = normed @ text.text_projection
+        return projected
+
+    return TextTower(
+        tokenize=tokenize_with(tokenizer, context_length=int(text.context_length)),
+        embed=embed,
+        blocks=tuple(read_block(block) for block in text.transformer.resblocks),
+        project=project,
+        end_positions=_END_POSITIONS[_pool_type(text)](_end_token(text)),
+        causal=text.attn_mask is not None,
+        context_length=int(text.context_length),
+        width=int(text.token_embedding.weight.shape[1]),
+    )
+
+
+def text_settings(model: Any) -> str:  # noqa: ANN401
+    """What text features depend on besides the weights: heads, activation, norms, pooling."""
+    text = getattr(model, "text", model)
+    block = text.transformer.resblocks[0]
+    return f"{block.attn.num_heads} {block} {text.ln_final} {_pool_type(text)} {_end_token(text)}"
+
+
+def _pool_type(text: Any) -> str:  # noqa: ANN401
+    """CLIP keeps it under a longer name than TextTransformer does."""
+    return str(text.text_pool_type if hasattr(text, "text_pool_type") else text.pool_type)
+
+
+def _end_token(text: Any) -> int:  # noqa: ANN401
+    return int(text.text_eos_id if hasattr(text, "text_eos_id") else text.eos_id)
+
+
+def _check_text(text: Any) -> None:  # noqa: ANN401
+    """Refuse what the walk could not reproduce.
+
+    Raises:
+        UnsupportedModelError: naming the part.
+    """
+    if not hasattr(text, "token_embedding"):
+        raise UnsupportedModelError(
+            f"Expected open_clip's own text tower, but got {type(text).__qualname__}."
+        )
+    if getattr(text, "cls_emb", None) is not None:
+        raise UnsupportedModelError("The text tower's appended class token (cls_emb) is not read.")
+    if getattr(text, "use_pad_mask", False):
+        raise UnsupportedModelError("The text tower's mask of padding (use_pad_mask) is not read.")
+    if _pool_type(text) not in _END_POSITIONS:
+        raise UnsupportedModelError(f"The text tower's pool_type {_pool_type(text)!r} is not read.")
+
+
+def _highest(_: int) -> TokenMap:
+    """CLIP's end token has the highest id of all."""
+    return lambda token_ids: token_ids.argmax(dim=-1)
+
+
+def first_match(end_token: int) -> TokenMap:
+    """Map token ids (C, T) to the first place (C,) where the end token stands."""
+    return lambda token_ids: (token_ids == end_token).int().argmax(dim=-1)
+
+
+def _first(_: int) -> TokenMap:
+    return lambda token_ids: torch.zeros_like(token_ids[:, 0])
+
+
+def _last(_: int) -> TokenMap:
+    return lambda token_ids: torch.full_like(token_ids[:, 0], token_ids.shape[1] - 1)
+
+
+_END_POSITIONS: dict[str, Callable[[int], TokenMap]] = {
+    "argmax": _highest,
+    "eos": first_match,
+    "first": _first,
+    "last": _last,
+}

@@ -1,0 +1,36 @@
+"""Pointing game: is the hottest pixel of an object's map on the object?
+
+Source: Zhang et al., "Top-down Neural Attention by Excitation Backprop" (IJCV 2018). No
+tolerance around the mask. Where several pixels share the maximum, the share of them that hits
+counts, so a flat map scores what a blind guess would.
+"""
+
+from __future__ import annotations
+
+from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.metric import ClassMean
+
+
+class Pointing:
+    """Hits in percent, mean over classes of pictures."""
+
+    name = "pointing"
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.hits = ClassMean(len(names))
+
+    def update(self, case: Case) -> None:
+        """Take one picture in."""
+        for row, index in enumerate(case.present):
+            scores = case.raw[row][case.judged]
+            peak = scores == scores.max()
+            self.hits.add(index, 100 * float(case.inside(index)[peak].double().mean()))
+
+    def merge(self, other: Pointing) -> None:
+        """Add another part."""
+        self.hits.merge(other.hits)
+
+    def compute(self) -> dict[str, float]:
+        """Pointing (%)."""
+        means = self.hits.means()
+        return {} if means is None else {"pointing": float(means[0])}

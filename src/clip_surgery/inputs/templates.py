@@ -1,0 +1,184 @@
+"""Prompt templates as data: the sentences a label is put into before a text tower reads it.
+
+A label is described better by the mean of many sentences than by one (Radford et al.,
+arXiv 2103.00020, section 3.1.4). The 80 ImageNet templates and the seven best of them are the lists
+OpenAI published with CLIP (notebooks/Prompt_Engineering_for_ImageNet.ipynb, MIT licence); the five
+"in the scene" sentences are those CLIP Surgery (arXiv 2304.05653) adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from clip_surgery.errors import InputError, UnknownNameError
+
+SLOT = "{}"
+
+_IMAGENET = (
+    "a bad photo of a {}.",
+    "a photo of many {}.",
+    "a sculpture of a {}.",
+    "a photo of the hard to see {}.",
+    "a low resolution photo of the {}.",
+    "a rendering of a {}.",
+    "graffiti of a {}.",
+    "a bad photo of the {}.",
+    "a cropped photo of the {}.",
+    "a tattoo of a {}.",
+    "the embroidered {}.",
+    "a photo of a hard to see {}.",
+    "a bright photo of a {}.",
+    "a photo of a clean {}.",
+    "a photo of a dirty {}.",
+    "a dark photo of the {}.",
+    "a drawing of a {}.",
+    "a photo of my {}.",
+    "the plastic {}.",
+    "a photo of the cool {}.",
+    "a close-up photo of a {}.",
+    "a black and white photo of the {}.",
+    "a painting of the {}.",
+    "a painting of a {}.",
+    "a pixelated photo of the {}.",
+    "a sculpture of the {}.",
+    "a bright photo of the {}.",
+    "a cropped photo of a {}.",
+    "a plastic {}.",
+    "a photo of the dirty {}.",
+    "a jpeg corrupted photo of a {}.",
+    "a blurry photo of the {}.",
+    "a photo of the {}.",
+    "a good photo of the {}.",
+    "a rendering of the {}.",
+    "a {} in a video game.",
+    "a photo of one {}.",
+    "a doodle of a {}.",
+    "a close-up photo of the {}.",
+    "a photo of a {}.",
+    "the origami {}.",
+    "the {} in a video game.",
+    "a sketch of a {}.",
+    "a doodle of the {}.",
+    "a origami {}.",
+    "a low resolution photo of a {}.",
+    "the toy {}.",
+    "a rendition of the {}.",
+    "a photo of the clean {}.",
+    "a photo of a large {}.",
+    "a rendition of a {}.",
+    "a photo of a nice {}.",
+    "a photo of a weird {}.",
+    "a blurry photo of a {}.",
+    "a cartoon {}.",
+    "art of a {}.",
+    "a sketch of the {}.",
+    "a embroidered {}.",
+    "a pixelated photo of a {}.",
+    "itap of the {}.",
+    "a jpeg corrupted photo of the {}.",
+    "a good photo of a {}.",
+    "a plushie {}.",
+    "a photo of the nice {}.",
+    "a photo of the small {}.",
+    "a photo of the weird {}.",
+    "the cartoon {}.",
+    "art of the {}.",
+    "a drawing of the {}.",
+    "a photo of the large {}.",
+    "a black and white photo of a {}.",
+    "the plushie {}.",
+    "a dark photo of a {}.",
+    "itap of a {}.",
+    "graffiti of the {}.",
+    "a toy {}.",
+    "itap of my {}.",
+    "a photo of a cool {}.",
+    "a photo of a small {}.",
+    "a tattoo of the {}.",
+)
+
+_IN_THE_SCENE = (
+    "there is a {} in the scene.",
+    "there is the {} in the scene.",
+    "this is a {} in the scene.",
+    "this is the {} in the scene.",
+    "this is one {} in the scene.",
+)
+
+_SMALL = (
+    "itap of a {}.",
+    "a bad photo of the {}.",
+    "a origami {}.",
+    "a photo of the large {}.",
+    "a {} in a video game.",
+    "art of the {}.",
+    "a photo of the small {}.",
+)
+
+TEMPLATE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "clip_surgery": _IMAGENET + _IN_THE_SCENE,
+        "imagenet": _IMAGENET,
+        "small": _SMALL,
+        "photo": ("a photo of a {}.",),
+        "name": (SLOT,),
+    }
+)
+"""The template sets that have a name: clip_surgery (85), imagenet (80), small (7), photo, name."""
+
+
+def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
+    """The templates meant by a set's name, by one template or by several.
+
+    Args:
+        templates: a name of `TEMPLATE_SETS`, a template such as "a photo of a {}.", or a sequence
+            of templates. Each holds "{}" exactly once; other braces are ordinary characters.
+
+    Raises:
+        UnknownNameError: for a word that is neither a set's name nor holds "{}".
+        InputError: for no template, a template without exactly one "{}", or one given twice.
+
+    Example:
+        >>> resolve_templates("photo")
+        ('a photo of a {}.',)
+        >>> len(resolve_templates("clip_surgery"))
+        85
+    """
+    if isinstance(templates, str):
+        if SLOT not in templates:
+            if templates not in TEMPLATE_SETS:
+                raise UnknownNameError.among("template set", templates, TEMPLATE_SETS)
+            return TEMPLATE_SETS[templates]
+        templates = (templates,)
+    checked = tuple(_check_template(template) for template in templates)
+    if not checked:
+        raise InputError("Expected at least one template, but got none.")
+    seen: set[str] = set()
+    for template in checked:
+        if template in seen:
+            raise InputError(f"Expected each template once, but {template!r} is given twice.")
+        seen.add(template)
+    return checked
+
+
+def fill(template: str, text: str) -> str:
+    """The template with the text in its slot; braces in the text stay as they are.
+
+    Example:
+        >>> fill("a photo of a {}.", "bench")
+        'a photo of a bench.'
+    """
+    return template.replace(SLOT, text)
+
+
+def _check_template(template: object) -> str:
+    if not isinstance(template, str):
+        raise InputError(
+            f"Expected a template as text, but got {type(template).__name__}: {template!r}."
+        )
+    if template.count(SLOT) != 1:
+        raise InputError(
+            f'Expected a template with exactly one "{SLOT}" for the label, but got {template!r}.'
+        )
+    return template

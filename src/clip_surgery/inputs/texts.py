@@ -1,0 +1,99 @@
+"""Labels: the words to look for, checked before any model sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from clip_surgery.errors import InputError
+
+_SHOWN = 80
+
+
+def check_texts(texts: Iterable[str]) -> tuple[str, ...]:
+    """The labels as a tuple, spaces around them removed.
+
+    Raises:
+        InputError: for a single string instead of a list, no label at all, a label that is not
+            text, is empty, or is there twice (upper and lower case differ).
+
+    Example:
+        >>> check_texts(["bench", " person "])
+        ('bench', 'person')
+    """
+    if isinstance(texts, str):
+        raise InputError(
+            f"Expected a list of texts, but got one string: {_show(texts)}. "
+            f"For a single label, write [{_show(texts)}]."
+        )
+    if not isinstance(texts, Iterable) or isinstance(texts, bytes):
+        raise InputError(f"Expected a list of texts, but got {type(texts).__name__}: {texts!r}.")
+    checked: dict[str, int] = {}
+    for number, text in enumerate(texts):
+        label = _check_text(text, number)
+        if label in checked:
+            raise InputError(
+                f"Expected each text once, but {_show(label)} is number "
+                f"{checked[label] + 1} and number {number + 1}."
+            )
+        checked[label] = number
+    if not checked:
+        raise InputError("Expected at least one text, but got an empty list.")
+    return tuple(checked)
+
+
+def read_labels(path: str | Path) -> tuple[str, ...]:
+    r"""Read labels from a UTF-8 text file, one a line.
+
+    Blank lines and lines that begin with "#" are skipped; spaces around a label are removed; a byte
+    order mark is no part of the first label.
+
+    Raises:
+        InputError: naming the file, when it is missing, unreadable, not UTF-8 text, holds no label
+            or a label twice.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        ...     _ = file.write("# street\nbench\n\nperson\n")
+        ...     file.flush()
+        ...     read_labels(file.name)
+        ('bench', 'person')
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: expected a file of labels, but there is no such file.") from None
+    except OSError as error:
+        raise InputError(f"{path}: the file of labels cannot be read: {error.strerror}.") from error
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: expected labels as UTF-8 text, but byte {error.start} is not UTF-8."
+        ) from error
+    if b"\0" in content:
+        raise InputError(f"{path}: expected labels as UTF-8 text, but got a binary file.")
+    labels = [line for line in map(str.strip, lines) if line and not line.startswith("#")]
+    if not labels:
+        raise InputError(f"{path}: expected one label a line, but found none.")
+    try:
+        return check_texts(labels)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _check_text(text: object, number: int) -> str:
+    if not isinstance(text, str):
+        raise InputError(
+            f"Expected texts, but number {number + 1} is {type(text).__name__}: {text!r}."
+        )
+    label = text.strip()
+    if not label:
+        raise InputError(f"Expected a text with words, but number {number + 1} is {text!r}.")
+    return label
+
+
+def _show(text: str) -> str:
+    """The text in quotes, cut where it would fill the message."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

@@ -1,0 +1,57 @@
+"""Lettering: a font that is always there, and words fitted to a width."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import ImageFont
+
+INK = (28, 30, 34)
+FAINT_INK = (112, 118, 128)
+PAPER = (255, 255, 255)
+
+
+@lru_cache(maxsize=32)
+def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans of `size` pixels: it travels with matplotlib and knows most alphabets."""
+    from matplotlib import get_data_path  # noqa: PLC0415 - slow to import, needed to draw only
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    path = Path(get_data_path()) / "fonts" / "ttf" / name
+    # Basic layout does not depend on whether a shaping library is installed on this machine.
+    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def fit(text: str, letters: ImageFont.FreeTypeFont, *, width: float, lines: int) -> list[str]:
+    """Break a text into at most `lines` lines of `width` pixels; what does not fit ends in "…".
+
+    Example:
+        >>> fit("a very small dog", font(10), width=60, lines=2)
+        ['a very', 'small dog']
+    """
+    rest = " ".join(text.split())
+    fitted = []
+    while rest and len(fitted) < lines - 1:
+        line = _longest_start(rest, letters, width)
+        fitted.append(line)
+        rest = rest[len(line) :].strip()
+    if rest and letters.getlength(rest) > width:
+        while rest and letters.getlength(rest + "…") > width:
+            rest = rest[:-1]
+        rest = rest.rstrip() + "…"
+    return [*fitted, rest] if rest else fitted
+
+
+def _longest_start(text: str, letters: ImageFont.FreeTypeFont, width: float) -> str:
+    """As many whole words as fit, or as many letters of a word that alone is too long."""
+    if letters.getlength(text) <= width:
+        return text
+    words = text.split(" ")
+    count = len(words)
+    while count > 1 and letters.getlength(" ".join(words[:count])) > width:
+        count -= 1
+    start = " ".join(words[:count])
+    while len(start) > 1 and letters.getlength(start) > width:
+        start = start[:-1]
+    return start

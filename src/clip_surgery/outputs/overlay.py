@@ -1,0 +1,108 @@
+"""Overlay: a heatmap in colours over the picture it belongs to."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.inputs.images import ImageSource, read_image
+from clip_surgery.outputs.lettering import INK, PAPER, font
+
+COLOUR_MAP = "turbo"
+OPACITY = 0.6
+
+
+def overlay(
+    image: ImageSource,
+    heatmap: Tensor | NDArray[Any],
+    *,
+    colour_map: str = COLOUR_MAP,
+    opacity: float = OPACITY,
+    legend: bool = False,
+) -> Image.Image:
+    """Lay a heatmap (H, W) in [0, 1] over its picture, as an RGB picture of the same size.
+
+    `colour_map` is one of matplotlib's; `opacity` is the share of the colours, 0 shows the
+    picture alone and 1 the colours alone. `legend` adds a strip below, from low to high.
+
+    Raises:
+        InputError: when the heatmap is not of the picture's size or not within [0, 1], or
+            opacity is not.
+        UnknownNameError: for a colour map that matplotlib does not have.
+
+    Example:
+        >>> overlay(Image.new("RGB", (4, 3)), torch.zeros(3, 4), opacity=1).getpixel((0, 0))
+        (48, 18, 59)
+    """
+    picture = read_image(image)
+    heat = _checked(heatmap, picture.size, picture.name)
+    if not 0 <= opacity <= 1:
+        raise InputError(f"Expected opacity to be within 0 to 1, but got {opacity}.")
+    colours = Image.fromarray(colour_table(colour_map)[np.rint(heat * 255).astype(np.uint8)])
+    blended = Image.blend(picture.image, colours, opacity)
+    return _with_legend(blended, colour_map) if legend else blended
+
+
+@lru_cache(maxsize=16)
+def colour_table(name: str) -> NDArray[np.uint8]:
+    """The 256 colours of a matplotlib colour map from low to high, (256, 3) uint8.
+
+    Raises:
+        UnknownNameError: for a colour map that matplotlib does not have.
+    """
+    from matplotlib import colormaps  # noqa: PLC0415 - slow to import, needed to draw only
+
+    if name not in colormaps:
+        raise UnknownNameError.among("colour map", name, colormaps)
+    table = colormaps[name](np.linspace(0, 1, 256), bytes=True)[:, :3]
+    return np.ascontiguousarray(table, dtype=np.uint8)
+
+
+def colour_bar(width: int, height: int, colour_map: str) -> Image.Image:
+    """A bar of a colour map from low (left) to high (right)."""
+    row = colour_table(colour_map)[np.linspace(0, 255, width).astype(int)]
+    return Image.fromarray(np.repeat(row[None], height, axis=0))
+
+
+def _checked(heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str) -> NDArray[Any]:
+    heat = torch.as_tensor(heatmap).detach().to("cpu", torch.float32)
+    if tuple(heat.shape) != tuple(size):
+        raise InputError(
+            f"{name}: expected a heatmap of the picture's size {tuple(size)} (height, width), "
+            f"but got shape {tuple(heat.shape)}."
+        )
+    low, high = float(heat.min()), float(heat.max())
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # also refuses NaN
+        raise InputError(
+            f"{name}: expected a heatmap within 0 to 1, but got {low:g} to {high:g}; "
+            "raw scores are scaled by contrast='text' or 'image'."
+        )
+    return heat.clamp(0, 1).numpy()
+
+
+def _with_legend(image: Image.Image, colour_map: str) -> Image.Image:
+    """Add a strip with low, bar and high below, its size following the picture's."""
+    letters = font(max(10, min(24, image.width // 24)))
+    ascent, descent = letters.getmetrics()
+    height = 2 * (ascent + descent)
+    gap = letters.size // 2
+    strip = Image.new("RGB", (image.width, height), PAPER)
+    draw = ImageDraw.Draw(strip)
+    left = gap + int(letters.getlength("low")) + gap
+    right = image.width - gap - int(letters.getlength("high")) - gap
+    if right > left:
+        bar = colour_bar(right - left, max(2, height // 3), colour_map)
+        strip.paste(bar, (left, (height - bar.height) // 2))
+    draw.text((gap, height / 2), "low", INK, letters, anchor="lm")
+    draw.text((image.width - gap, height / 2), "high", INK, letters, anchor="rm")
+    both = Image.new("RGB", (image.width, image.height + height), PAPER)
+    both.paste(image, (0, 0))
+    both.paste(strip, (0, image.height))
+    return both

@@ -1,0 +1,127 @@
+"""Heatmaps: raw evidence per patch becomes maps of the picture's own size, made to be looked at.
+
+Two orders are known. The reference code scales the patches to [0, 1] and then resizes; the paper
+(arXiv 2304.05653) resizes and then scales. The paper's is the default here: the range is then
+taken inside the picture (a letterbox margin has no say in it), and every map truly reaches 0
+and 1 in the picture, so that one threshold means the same in all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.explanation import Explanation
+from clip_surgery.framing import Framing
+
+Contrast = Literal["text", "image", "none"]
+Order = Literal["resize then scale", "scale then resize"]
+
+
+def heatmaps(
+    explanation: Explanation,
+    *,
+    contrast: Contrast = "text",
+    order: Order = "resize then scale",
+) -> list[Tensor]:
+    """Maps (C, H, W) of each picture at its own size, float32.
+
+    `contrast` decides what is 0 and 1: "text" the lowest and highest of each map (each map on
+    its own, an absent object looks as hot as a present one), "image" the lowest and highest over
+    all texts of that picture (maps can be compared), "none" leaves the raw scores.
+    A flat map becomes zeros.
+
+    Raises:
+        InputError: when a score is not finite.
+        UnknownNameError: for an unknown contrast or order.
+
+    Example:
+        >>> from clip_surgery.framing import Framing, Size
+        >>> explanation = Explanation(
+        ...     patch_scores=(torch.tensor([[[0.1, 0.3]]]),), similarity=None,
+        ...     image_scores=torch.zeros(1, 1), texts=("dog",), images=("dog.jpg",),
+        ...     framings=(Framing.squash(Size(1, 2), frame=Size(16, 32)),),
+        ...     method="similarity", backbone="demo")
+        >>> heatmaps(explanation)[0].tolist()
+        [[[0.0, 1.0]]]
+    """
+    for kind, value, known in (("contrast", contrast, Contrast), ("order", order, Order)):
+        if value not in get_args(known):
+            raise UnknownNameError.among(kind, value, get_args(known))
+    maps = []
+    for index, framing in enumerate(explanation.framings):
+        scores = _finite_scores(explanation, index)
+        if order == "resize then scale":
+            maps.append(_scale(framing.restore_map(scores), contrast))
+        else:
+            maps.append(framing.restore_map(_scale(scores, contrast)))
+    return maps
+
+
+class Peak(NamedTuple):
+    """The patch of most evidence: its centre (x, y) in pixels of the picture, its raw score."""
+
+    x: float
+    y: float
+    score: float
+
+
+def peaks(explanation: Explanation) -> list[list[Peak | None]]:
+    """Where each text has most evidence, per picture and text; None where its map is flat.
+
+    Raises:
+        InputError: when a score is not finite.
+    """
+    return [
+        [_peak(scores, framing) for scores in _finite_scores(explanation, index)]
+        for index, framing in enumerate(explanation.framings)
+    ]
+
+
+def _finite_scores(explanation: Explanation, index: int) -> Tensor:
+    """The scores (C, rows, columns) of one picture, float32."""
+    scores = explanation.patch_scores[index].detach().to(torch.float32)
+    for text, values in zip(explanation.texts, scores, strict=True):
+        if not values.isfinite().all():
+            raise InputError(
+                f"{explanation.images[index]}: expected finite scores for {text!r}, "
+                "but some are NaN or infinite (a half-precision overflow?)."
+            )
+    return scores
+
+
+def _scale(maps: Tensor, contrast: Contrast) -> Tensor:
+    """Min-max maps (C, h, w) to [0, 1], each alone or all together."""
+    if contrast == "none" or maps.numel() == 0:
+        return maps
+    dims = (-2, -1) if contrast == "text" else (-3, -2, -1)
+    low, high = maps.amin(dims, keepdim=True), maps.amax(dims, keepdim=True)
+    span = high - low
+    # Resizing a constant map leaves rounding noise, which must not be stretched to a picture.
+    flat = span <= 1e-6 * torch.maximum(low.abs(), high.abs())
+    scaled = (maps - low) / span.masked_fill(flat, 1.0)
+    return scaled.masked_fill(flat, 0.0).clamp(0.0, 1.0)
+
+
+def _peak(scores: Tensor, framing: Framing) -> Peak | None:
+    """The peak of one map (rows, columns), among the patches whose centre lies in the picture."""
+    rows, columns = scores.shape
+    y = (torch.arange(rows) + 0.5) * (framing.frame.height / rows)
+    x = (torch.arange(columns) + 0.5) * (framing.frame.width / columns)
+    inside = _within(y, framing.offset.height, framing.content.height)[:, None] & _within(
+        x, framing.offset.width, framing.content.width
+    )
+    scores = scores.cpu().masked_fill(~inside, float("-inf"))
+    seen = scores[inside]
+    if seen.numel() == 0 or seen.amax() == seen.amin():
+        return None
+    row, column = divmod(int(scores.argmax()), columns)
+    point = framing.restore_points(torch.stack([x[column], y[row]]))
+    return Peak(x=float(point[0]), y=float(point[1]), score=float(scores[row, column]))
+
+
+def _within(positions: Tensor, start: int, length: int) -> Tensor:
+    return (positions >= start) & (positions < start + length)

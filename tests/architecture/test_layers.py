@@ -1,0 +1,140 @@
+"""The folder list is the pipeline: a module imports its own layer or a lower one."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import clip_surgery
+
+ROOT = Path(clip_surgery.__file__).parent
+LAYERS = {
+    "errors": 0,
+    "grid": 0,
+    "framing": 0,
+    "explanation": 0,
+    "inputs": 1,
+    "backbones": 2,
+    "surgery": 3,
+    "methods": 4,
+    "explainer": 5,
+    "tasks": 6,
+    "outputs": 7,
+    "evaluation": 8,
+    "apps": 9,
+}
+# Each heavy library may be imported by these modules or folders only, and only when used.
+HEAVY = {
+    "open_clip": ("backbones/open_clip", "backbones/demo", "inputs/templates"),
+    "transformers": ("backbones/hugging_face",),
+    "timm": ("backbones/timm",),
+    "matplotlib": ("outputs/",),
+    "gradio": ("apps/page/",),
+    "ray": ("apps/batch/",),
+}
+MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+
+
+def layer(parts):
+    return LAYERS[parts[0]]
+
+
+def imports(path):
+    """(module, whether it is imported when the file is) of every import in a file."""
+    tree = ast.parse((ROOT / path).read_text())
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module, id(node) in top
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_a_module_imports_its_own_layer_or_a_lower_one(path):
+    own = path.with_suffix("").parts
+    if own == ("__init__",):
+        return
+    for name, _ in imports(path):
+        if name.startswith("clip_surgery."):
+            assert layer(name.split(".")[1:]) <= layer(own), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_heavy_libraries_stay_in_their_folders(path):
+    for name, _ in imports(path):
+        homes = HEAVY.get(name.split(".")[0])
+        if homes is not None:
+            assert str(path).startswith(homes), f"{path} imports {name}"
+
+
+def test_every_module_has_a_layer():
+    tops = {path.with_suffix("").parts[0] for path in MODULES} - {"__init__"}
+    assert tops == set(LAYERS)
+
+
+def test_public_names_are_sorted_and_exist():
+    assert clip_surgery.__all__ == sorted(clip_surgery.__all__)
+    for name in clip_surgery.__all__:
+        assert getattr(clip_surgery, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'heatmap'"):
+        _ = clip_surgery.heatmap
+
+
+def test_no_module_is_named_for_nothing():
+    nothing = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert not [path for path in MODULES if nothing & set(path.with_suffix("").parts)]
+
+
+def test_every_module_says_what_it_is():
+    for path in MODULES:
+        assert ast.get_docstring(ast.parse((ROOT / path).read_text())), f"{path}: no docstring"
+
+
+def run_python(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_import_loads_no_heavy_library():
+    heavy = ["torch", "numpy", "PIL", "safetensors", *HEAVY]
+    result = run_python(
+        "import sys, clip_surgery; from clip_surgery.errors import InputError;"
+        f"print(sorted(set({heavy!r}) & set(sys.modules)))"
+    )
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr
+
+
+def test_explaining_module_loads_no_model_library():
+    result = run_python(
+        "import sys, clip_surgery; clip_surgery.load; clip_surgery.heatmaps; clip_surgery.overlay;"
+        f"print(sorted(set({[*HEAVY]!r}) & set(sys.modules)))"
+    )
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr
+
+
+def test_command_line_modules_import_nothing_heavy():
+    """`--help` is quick because of this; the time itself is looked at in benchmarks."""
+    heavy = ["torch", "numpy", "PIL", *HEAVY]
+    result = run_python(
+        f"import sys, clip_surgery.apps.cli.main;print(sorted(set({heavy!r}) & set(sys.modules)))"
+    )
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr
+
+
+def test_each_module_imports_alone():
+    for path in MODULES:
+        name = ".".join(("clip_surgery", *path.with_suffix("").parts))
+        importlib.import_module(name.removesuffix(".__init__"))
+
+
+def test_the_clock_is_not_a_judge():
+    """Speed is measured in benchmarks as ratios; a test that times itself fails at random."""
+    for path in Path(__file__).parents[1].rglob("test_*.py"):
+        if path != Path(__file__):
+            assert "perf_counter" not in path.read_text(), path

@@ -1,0 +1,124 @@
+"""Pictures and texts to an explanation: batches, sizes, names, and the model in memory."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import clip_surgery as cs
+from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.explainer import batches_of_one_frame
+from clip_surgery.framing import FramingRule
+from clip_surgery.inputs.images import read_image
+from clip_surgery.methods.clip_surgery import ClipSurgery
+from tests.towers import tiny_open_clip
+
+TEXTS = ["cat", "bench", "person"]
+
+
+@pytest.fixture(scope="module")
+def explainer():
+    return cs.wrap(tiny_open_clip(seed=0), templates="photo", cache=False, batch_size=2)
+
+
+def picture(height, width, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+SIZES = [(48, 64), (64, 48), (48, 64), (100, 33), (48, 64)]
+
+
+def test_pictures_of_many_sizes_come_back_in_order(explainer):
+    pictures = [picture(*size, seed=index) for index, size in enumerate(SIZES)]
+    together = explainer(pictures, TEXTS)
+    assert len(together) == len(SIZES)
+    assert together.images == tuple(f"image {index}" for index in range(len(SIZES)))
+    for index, (one, size) in enumerate(zip(pictures, SIZES, strict=True)):
+        alone = explainer([one], TEXTS)
+        assert together.framings[index].original == size
+        torch.testing.assert_close(together.patch_scores[index], alone.patch_scores[0])
+        torch.testing.assert_close(together.image_scores[index], alone.image_scores[0])
+        torch.testing.assert_close(together[index].similarity[0], alone.similarity[0])
+
+
+def test_one_picture_needs_no_list(explainer, tmp_path):
+    one = picture(40, 40)
+    one.save(tmp_path / "one.png")
+    by_path = explainer(tmp_path / "one.png", TEXTS)
+    by_bytes = explainer((tmp_path / "one.png").read_bytes(), TEXTS)
+    by_array = explainer(np.asarray(one), TEXTS)
+    assert by_path.images == (str(tmp_path / "one.png"),)
+    assert torch.equal(by_path.patch_scores[0], by_bytes.patch_scores[0])
+    assert torch.equal(by_path.patch_scores[0], by_array.patch_scores[0])
+
+
+def test_no_picture_is_an_empty_explanation(explainer):
+    empty = explainer([], TEXTS)
+    assert len(empty) == 0
+    assert empty.image_scores.shape == (0, 3)
+
+
+def test_the_method_is_recorded_and_can_be_changed(explainer):
+    changed = explainer.with_method(ClipSurgery(depth=1))
+    assert "depth=1" in changed([picture(32, 32)], TEXTS).method
+    assert "depth=6" in explainer([picture(32, 32)], TEXTS).method
+    assert changed.backbone is explainer.backbone
+
+
+def test_a_vocabulary_makes_maps_independent_of_neighbours():
+    explainer = cs.wrap(
+        tiny_open_clip(seed=0),
+        templates="name",
+        cache=False,
+        method=ClipSurgery(redundancy="vocabulary"),
+        vocabulary=["tree", "sky", "car", "dog"],
+    )
+    one = picture(32, 48)
+    many, alone = explainer([one], TEXTS), explainer([one], TEXTS[1:2])
+    torch.testing.assert_close(many.patch_scores[0][1:2], alone.patch_scores[0])
+
+
+@pytest.mark.parametrize("mode", ["keep ratio", "squash", "letterbox"])
+def test_every_framing_gives_maps_of_the_pictures_size(mode):
+    explainer = cs.wrap(
+        tiny_open_clip(seed=0), templates="name", cache=False, framing=FramingRule(mode=mode)
+    )
+    explanation = explainer([picture(50, 90)], TEXTS)
+    assert cs.heatmaps(explanation)[0].shape == (3, 50, 90)
+
+
+def test_batches_hold_one_frame_and_every_picture_once(explainer):
+    framings = [explainer.frame(read_image(picture(*size))) for size in SIZES]
+    batches = list(batches_of_one_frame(framings, 2))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(SIZES)))
+    assert all(len(batch) <= 2 for batch in batches)
+    assert all(len({framings[index].frame for index in batch}) == 1 for batch in batches)
+
+
+@pytest.mark.parametrize(
+    ("images", "texts", "message"),
+    [
+        (["missing.jpg"], TEXTS, "missing.jpg"),
+        ([b"no picture"], TEXTS, "image 0"),
+        ([picture(8, 8)], [], "at least one"),
+        ([picture(8, 8)], ["cat", "cat"], "cat"),
+        ([picture(8, 8)], ["  "], "empty"),
+        ([picture(8, 8)], "cat", "cat"),
+    ],
+)
+def test_bad_input_names_the_culprit(explainer, images, texts, message):
+    with pytest.raises(InputError, match=message):
+        explainer(images, texts)
+
+
+def test_bad_settings_are_refused(explainer):
+    model = explainer.backbone.model
+    with pytest.raises(InputError, match="batch_size"):
+        cs.wrap(model, batch_size=0)
+    with pytest.raises(UnknownNameError, match="clip_surgery"):
+        cs.wrap(model, method="clip surgery")
+    with pytest.raises(UnknownNameError, match="keep ratio"):
+        FramingRule(mode="crop")
+    with pytest.raises(InputError, match="size"):
+        FramingRule(size=0)

@@ -1,0 +1,178 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.explanation import Explanation
+from clip_surgery.framing import Framing, Size
+
+
+def explained(*grids, texts=("dog", "ein Vögelchen"), similarity=True, dtype=torch.float32):
+    scores = tuple(torch.randn(len(texts), *grid).to(dtype) for grid in grids)
+    return Explanation(
+        patch_scores=scores,
+        similarity=tuple(s + 1 for s in scores) if similarity else None,
+        image_scores=torch.randn(len(grids), len(texts)),
+        texts=texts,
+        framings=tuple(
+            Framing.letterbox(Size(10 * r, 7 * c), frame=Size(16 * r, 16 * c)) for r, c in grids
+        ),
+        images=tuple(f"folder/{index}.jpg" for index in range(len(grids))),
+        method="ClipSurgery(depth=6)",
+        backbone="demo",
+    )
+
+
+def assert_same(one, other):
+    for name in ("patch_scores", "similarity"):
+        left, right = getattr(one, name), getattr(other, name)
+        assert (left is None) == (right is None)
+        for a, b in zip(left or (), right or (), strict=True):
+            assert a.dtype == b.dtype
+            assert torch.equal(a, b)
+    assert torch.equal(one.image_scores, other.image_scores)
+    for name in ("texts", "framings", "images", "method", "backbone"):
+        assert getattr(one, name) == getattr(other, name)
+
+
+@pytest.mark.parametrize("similarity", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("grids", [[(2, 3)], [(2, 3), (4, 1), (2, 3)], []])
+def test_save_and_load(tmp_path, grids, similarity, dtype):
+    explanation = explained(*grids, similarity=similarity, dtype=dtype)
+    path = tmp_path / "e.safetensors"
+    explanation.save(path)
+    assert_same(Explanation.load(path), explanation)
+    assert_same(Explanation.load(str(path)), explanation)
+
+
+def test_framings_come_back_as_sizes(tmp_path):
+    explained((2, 3)).save(tmp_path / "e.safetensors")
+    framing = Explanation.load(tmp_path / "e.safetensors").framings[0]
+    assert framing.original.height == 20
+
+
+def test_save_takes_views_of_one_tensor(tmp_path):
+    both = torch.randn(2, 2, 3, 3)
+    explanation = replace(
+        explained((3, 3), (3, 3)), patch_scores=tuple(both), similarity=tuple(both)
+    )
+    explanation.save(tmp_path / "e.safetensors")
+    assert_same(Explanation.load(tmp_path / "e.safetensors"), explanation)
+
+
+def damaged(path):
+    explained((2, 3)).save(path)
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def of_another_kind(path):
+    save_file({"x": torch.zeros(1)}, path)
+
+
+def with_metadata(**metadata):
+    def write(path):
+        save_file({"x": torch.zeros(1)}, path, metadata=metadata)
+
+    return write
+
+
+FORMAT = "clip-surgery explanation 1"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: None,
+        lambda path: path.mkdir(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("no explanation"),
+        damaged,
+        of_another_kind,
+        with_metadata(format="clip-surgery explanation 99", facts="{}"),
+        with_metadata(format=FORMAT),
+        with_metadata(format=FORMAT, facts="{"),
+        with_metadata(format=FORMAT, facts="{}"),
+        with_metadata(format=FORMAT, facts="[]"),
+        with_metadata(
+            format=FORMAT,
+            facts=json.dumps(
+                {
+                    "texts": ["a"],
+                    "images": ["b"],
+                    "framings": [{"original": 3}],
+                    "method": "m",
+                    "backbone": "b",
+                }
+            ),
+        ),
+    ],
+    ids=[
+        *["missing", "folder", "empty", "text", "damaged", "other tensors", "other version"],
+        *["no facts", "broken facts", "empty facts", "list of facts", "missing tensors"],
+    ],
+)
+def test_load_of_something_else_names_the_file(tmp_path, write):
+    path = tmp_path / "e.safetensors"
+    write(path)
+    with pytest.raises(InputError, match=r"e\.safetensors"):
+        Explanation.load(path)
+
+
+def test_save_where_nothing_can_be_written_names_the_file(tmp_path):
+    with pytest.raises(InputError, match=r"missing.e\.safetensors"):
+        explained((2, 3)).save(tmp_path / "missing" / "e.safetensors")
+
+
+def test_indexing_and_iterating():
+    explanation = explained((2, 3), (4, 1))
+    assert len(explanation) == 2
+    parts = list(explanation)
+    assert [part.images for part in parts] == [("folder/0.jpg",), ("folder/1.jpg",)]
+    assert_same(explanation[-1], parts[1])
+    assert torch.equal(parts[1].image_scores, explanation.image_scores[1:])
+    assert_same(Explanation.join(parts), explanation)
+    for index in (2, -3):
+        with pytest.raises(IndexError):
+            explanation[index]
+
+
+def test_join_drops_similarity_unless_all_have_it():
+    joined = Explanation.join([explained((2, 3)), explained((2, 3), similarity=False)])
+    assert joined.similarity is None
+    assert len(joined) == 2
+
+
+def test_join_refuses_different_texts_and_none():
+    with pytest.raises(InputError, match="same texts"):
+        Explanation.join([explained((2, 3)), explained((2, 3), texts=("cat", "dog"))])
+    with pytest.raises(InputError, match="at least one"):
+        Explanation.join([])
+
+
+def test_text_index():
+    explanation = explained((2, 3))
+    assert explanation.text_index("ein Vögelchen") == 1
+    with pytest.raises(UnknownNameError, match=r"Unknown text 'dogs'\. Did you mean 'dog'"):
+        explanation.text_index("dogs")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"framings": ()}, "framings for 1 pictures, but got 0"),
+        ({"images": ("a", "b")}, "images for 1 pictures, but got 2"),
+        ({"similarity": ()}, "similarity for 1 pictures, but got 0"),
+        ({"image_scores": torch.zeros(2, 2)}, r"image_scores of shape \(1, 2\)"),
+        ({"image_scores": torch.zeros(1, 3)}, r"image_scores of shape \(1, 2\)"),
+        ({"patch_scores": (torch.zeros(3, 2, 3),)}, r"patch_scores of shape \(2, rows, columns\)"),
+        ({"patch_scores": (torch.zeros(2, 6),)}, r"but got \(2, 6\)"),
+        ({"similarity": (torch.zeros(1, 2, 3),)}, r"similarity of shape \(2, rows, columns\)"),
+    ],
+)
+def test_parts_that_do_not_belong_together(change, reason):
+    with pytest.raises(InputError, match=reason):
+        replace(explained((2, 3)), **change)

@@ -1,0 +1,1 @@
+"""How the demo checkpoint is made: settings, data, forward passes, loss, loop, checkpoints."""

@@ -1,0 +1,91 @@
+"""Settings of a training run, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from clip_surgery.evaluation.datasets.scenes import ALL_NOUNS, TRAINING_NOUNS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Sizes of both towers; heads are 64 wide, as OpenAI's."""
+
+    image_size: int = 96
+    patch_size: int = 8
+    width: int = 128
+    layers: int = 8
+    text_width: int = 128
+    text_layers: int = 3
+    joint_width: int = 128
+    positions: int = 32
+    """Text positions trained; the export pads to 77."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """What changes as progress goes from 0 to 1."""
+
+    peak_rate: float = 1e-3
+    warm_up: float = 0.03
+    keep: tuple[tuple[float, float], ...] = ((0.4, 40 / 144), (0.82, 0.5), (1.0, 1.0))
+    """(until this progress, keep this share of the patches)."""
+    few_objects_until: float = 0.25
+    few_objects: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One training run."""
+
+    model: Model = field(default_factory=Model)
+    schedule: Schedule = field(default_factory=Schedule)
+    nouns: tuple[str, ...] = TRAINING_NOUNS
+    samples: int = 1_000_000
+    minutes: float = 90.0
+    batch: int = 96
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.98)
+    label_weight: float = 1.0
+    empty_captions: float = 0.01
+    """Share of captions replaced by the empty string, so that it comes to mean "any picture"."""
+    seed: int = 7
+    device: str = "cpu"
+    half: bool = False
+    """bfloat16 autocast: pays on a GPU, costs half the speed on the CPUs tried."""
+    compiled: bool = True
+    workers: int = 0
+    checkpoint_minutes: float = 5.0
+    log_steps: int = 50
+    retrieval_steps: int = 400
+    localisation_steps: int = 1200
+
+
+CONFIGS: dict[str, Config] = {
+    "cpu": Config(),
+    "tiny": Config(
+        model=Model(
+            image_size=32, width=64, layers=2, text_width=64, text_layers=1, joint_width=32
+        ),
+        nouns=TRAINING_NOUNS[:8],
+        samples=2_000,
+        minutes=1.0,
+        batch=32,
+        compiled=False,
+        log_steps=5,
+        retrieval_steps=20,
+        localisation_steps=60,
+    ),
+    "gpu": Config(
+        model=Model(image_size=128, width=256, layers=12, text_width=256, joint_width=256),
+        schedule=Schedule(keep=((0.4, 0.5), (0.8, 0.75), (1.0, 1.0))),
+        nouns=ALL_NOUNS,
+        samples=12_000_000,
+        minutes=25.0,
+        batch=1024,
+        device="cuda",
+        half=True,
+        workers=14,
+        checkpoint_minutes=2.0,
+    ),
+}

@@ -1,0 +1,145 @@
+"""The training loop: a schedule over progress, a log of JSON lines, checkpoints to go on from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from open_clip.model import CLIP
+from torch import Tensor
+
+from recipe import checkpoint
+from recipe.checkpoint import Progress
+from recipe.config import Config, Schedule
+from recipe.data import Batch, SceneSource, prepare
+from recipe.localisation import localisation
+from recipe.loss import caption_loss, label_loss
+from recipe.measure import retrieval
+from recipe.model import build, optimiser
+from recipe.towers import image_features, text_features
+from recipe.vocabulary import Vocabulary
+
+LARGEST_SCALE = math.log(100)
+MANY_OBJECTS = 5
+logger = logging.getLogger(__name__)
+
+
+def train(config: Config, out: Path) -> CLIP:
+    """Train from scratch, or from where the checkpoint in `out` stopped, to the schedule's end."""
+    vocabulary = Vocabulary(config.nouns)
+    model = build(config, len(vocabulary))
+    optimise = optimiser(model, config)
+    progress = checkpoint.resume(out, model, optimise, vocabulary.ids)
+    source = SceneSource(config)
+    run = Step(model, optimise, config)
+    log = Log(out / "log.jsonl")
+    saved = time.monotonic()
+    logger.info("from sample %d, %.1f minutes in", progress.samples, progress.seconds / 60)
+    while progress.share(config) < 1:
+        began = time.monotonic()
+        share = progress.share(config)
+        few = share < config.schedule.few_objects_until
+        most_objects = config.schedule.few_objects if few else MANY_OBJECTS
+        scenes = source.scenes(progress.samples, most_objects)
+        keep = next(keep for until, keep in config.schedule.keep if share < until)
+        batch = prepare(scenes, config, vocabulary, start=progress.samples, keep=keep)
+        losses = run(batch, rate(config.schedule, share))
+        progress.samples += config.batch
+        progress.steps += 1
+        log.add(losses, config.batch)
+        if progress.steps % config.log_steps == 0:
+            scale = float(model.logit_scale.detach().exp())
+            log.write(progress, share=share, keep=keep, scale=scale)
+        if progress.steps % config.retrieval_steps == 0:
+            log.write(progress, **retrieval(model, config, vocabulary))
+        if progress.steps % config.localisation_steps == 0:
+            log.write(progress, **localisation(model, config, vocabulary))
+        progress.seconds += time.monotonic() - began
+        if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+            checkpoint.save(out, model, optimise, progress, config, vocabulary.ids)
+            saved = time.monotonic()
+    checkpoint.save(out, model, optimise, progress, config, vocabulary.ids)
+    log.write(progress, **retrieval(model, config, vocabulary))
+    log.write(progress, **localisation(model, config, vocabulary))
+    return model
+
+
+def rate(schedule: Schedule, share: float) -> float:
+    """The learning rate at this share of the run: linear warm-up, then half a cosine to zero."""
+    if share < schedule.warm_up:
+        return schedule.peak_rate * max(share / schedule.warm_up, 0.01)
+    turn = (share - schedule.warm_up) / (1 - schedule.warm_up)
+    return schedule.peak_rate * (1 + math.cos(math.pi * turn)) / 2
+
+
+class Step:
+    """One update of the weights from one batch."""
+
+    def __init__(self, model: CLIP, optimise: torch.optim.Optimizer, config: Config) -> None:
+        self.model, self.optimise, self.config = model, optimise, config
+        self.images = compiled(image_features, config)
+        self.texts = compiled(text_features, config)
+
+    def __call__(self, batch: Batch, rate: float) -> dict[str, Tensor]:
+        """Update the weights at this learning rate and return the losses."""
+        model, config = self.model, self.config
+        for group in self.optimise.param_groups:
+            group["lr"] = rate
+        with torch.autocast(config.device, torch.bfloat16, enabled=config.half):
+            images = self.images(model, batch.patches, batch.kept)
+            texts = self.texts(model, batch.tokens, batch.ends)
+        scale = model.logit_scale.exp()
+        logits = scale * images.float() @ texts.float().T  # (B, B + C)
+        count = len(images)
+        captions = caption_loss(logits[:, :count], batch.also_true)
+        labels = label_loss(logits[:, count:], batch.present)
+        loss = captions + config.label_weight * labels
+        self.optimise.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        self.optimise.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(max=LARGEST_SCALE)
+        return {"captions": captions.detach(), "labels": labels.detach()}
+
+
+def compiled(function: Callable[..., Tensor], config: Config) -> Callable[..., Tensor]:
+    """The function, fused by torch.compile where the run asks for it."""
+    return torch.compile(function, dynamic=False) if config.compiled else function
+
+
+class Log:
+    """JSON lines: means since the line before, with samples, minutes and images a second."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._sums: dict[str, Tensor] = {}
+        self._steps = self._images = 0
+        self._since = time.monotonic()
+
+    def add(self, losses: dict[str, Tensor], images: int) -> None:
+        """Count one step."""
+        for name, value in losses.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._steps += 1
+        self._images += images
+
+    def write(self, progress: Progress, **facts: float) -> None:
+        """One line."""
+        now = time.monotonic()
+        line: dict[str, float] = {"samples": progress.samples, "minutes": progress.seconds / 60}
+        if self._steps:
+            line |= {name: float(total) / self._steps for name, total in self._sums.items()}
+            line["images_per_second"] = self._images / (now - self._since)
+        line |= facts
+        rounded = {name: round(value, 4) for name, value in line.items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(rounded) + "\n")
+        logger.info("%s", rounded)
+        self._sums, self._steps, self._images, self._since = {}, 0, 0, now

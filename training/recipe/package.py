@@ -1,0 +1,76 @@
+"""From a training checkpoint to the files the package carries: full vocabulary, half precision."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+from torch import Tensor
+
+from recipe import checkpoint
+from recipe.config import Config, Model
+from recipe.data import MEAN, STD
+from recipe.model import model_config
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+VOCABULARY = 49_408
+POSITIONS = 77
+
+
+def export(run: Path, out: Path) -> dict[str, Any]:
+    """Write model.safetensors (float16) and config.json of the run's last checkpoint into `out`.
+
+    Raises:
+        WeightsError: the run has no readable checkpoint.
+    """
+    parts = checkpoint.read(run / checkpoint.FILE)
+    sizes = Model(**parts["config"]["model"])
+    state = expanded(parts["model"], parts["token_ids"])
+    model_cfg = model_config(sizes, VOCABULARY, POSITIONS)
+    CLIP(**model_cfg).load_state_dict(state)  # it must load as plain open_clip, or not ship
+    out.mkdir(parents=True, exist_ok=True)
+    half = {name: value.to(torch.float16).contiguous() for name, value in state.items()}
+    save_file(half, out / WEIGHTS, metadata={"format": "pt"})
+    facts = {
+        "model_cfg": model_cfg,
+        "preprocess_cfg": {
+            "size": [sizes.image_size, sizes.image_size],
+            "mean": list(MEAN),
+            "std": list(STD),
+            "interpolation": "bicubic",
+            "resize_mode": "squash",
+        },
+        "nouns": list(parts["config"]["nouns"]),
+        "sha256": hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest(),
+        "training": {
+            "samples": parts["progress"]["samples"],
+            "steps": parts["progress"]["steps"],
+            "minutes": round(parts["progress"]["seconds"] / 60, 1),
+            "seed": parts["config"]["seed"],
+        },
+    }
+    (out / CONFIG).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return facts
+
+
+def expanded_model(model: CLIP, config: Config, token_ids: list[int]) -> CLIP:
+    """A model in training as the plain open_clip model it will be, with its own copy of weights."""
+    whole = CLIP(**model_config(config.model, VOCABULARY, POSITIONS)).to(config.device).eval()
+    whole.load_state_dict(expanded(model.state_dict(), token_ids))
+    return whole
+
+
+def expanded(state: dict[str, Tensor], token_ids: list[int]) -> dict[str, Tensor]:
+    """The state dict with OpenAI's whole vocabulary and 77 positions; new rows are zero."""
+    tokens, positions = state["token_embedding.weight"], state["positional_embedding"]
+    table = torch.zeros(VOCABULARY, tokens.shape[1], device=tokens.device)
+    table[token_ids] = tokens
+    places = torch.zeros(POSITIONS, positions.shape[1], device=tokens.device)
+    places[: len(positions)] = positions
+    return {**state, "token_embedding.weight": table, "positional_embedding": places}
