@@ -103,7 +103,7 @@ def test_batches_hold_one_frame_and_every_picture_once(explainer):
         ([b"no picture"], TEXTS, "image 0"),
         ([picture(8, 8)], [], "at least one"),
         ([picture(8, 8)], ["cat", "cat"], "cat"),
-        ([picture(8, 8)], ["  "], "empty"),
+        ([picture(8, 8)], ["  "], "number 1"),
         ([picture(8, 8)], "cat", "cat"),
     ],
 )

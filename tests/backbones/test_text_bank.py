@@ -3,14 +3,14 @@
 import copy
 from dataclasses import replace
 
+import open_clip
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch.nn import functional as F
 
-from clip_surgery.backbones.open_clip import read_open_clip
+from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.backbones.text_bank import encode_texts
 from clip_surgery.backbones.text_packing import (
     common_prefixes,
@@ -22,34 +22,20 @@ from clip_surgery.backbones.text_packing import (
 from clip_surgery.backbones.text_prefixes import encode_prompts
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.inputs.templates import TEMPLATE_SETS
+from tests.towers import assert_same_state, state_of, tiny_hugging_face, tiny_open_clip
 
 LABELS = ["cat", "dining table", "a very old, very small and rather rusty bicycle", "tvmonitor"]
 TEMPLATES = ["a photo of a {}.", "{}", "{}s", "a photo of the {} in the rain", "a photo of {}"]
 
 
-def tiny_clip(**text):
-    torch.manual_seed(0)
-    vision = CLIPVisionCfg(layers=1, width=32, head_width=16, patch_size=8, image_size=16)
-    settings = {"width": 32, "heads": 4, "layers": 3, **text}
-    model = CLIP(24, vision, CLIPTextCfg(**settings)).eval()
-    for name, parameter in model.named_parameters():  # so that a bias left out would show
-        if name.endswith("bias"):
-            torch.nn.init.normal_(parameter, std=0.1)
-    return model
-
-
-def backbone_of(model):
-    return read_open_clip(model, name="tiny")
-
-
 @pytest.fixture(scope="module")
 def model():
-    return tiny_clip()
+    return tiny_open_clip()
 
 
 @pytest.fixture(scope="module")
 def backbone(model):
-    return backbone_of(model)
+    return wrap_backbone(model)
 
 
 def plain_ensemble(model, tower, texts, templates):
@@ -107,8 +93,8 @@ def test_any_templates_and_texts(model, backbone, templates, texts):
 )
 @torch.no_grad()
 def test_any_tower(text):
-    model = tiny_clip(**text)
-    backbone = backbone_of(model)
+    model = tiny_open_clip(text=text)
+    backbone = wrap_backbone(model)
     assert backbone.text_tower.causal is not text.get("no_causal_mask", False)
     features = encode_texts(backbone, LABELS, templates=TEMPLATES)
     close(features.labels, plain_ensemble(model, backbone.text_tower, LABELS, TEMPLATES))
@@ -153,7 +139,7 @@ def test_long_prompts_are_refused_or_cut(model, backbone):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @torch.no_grad()
 def test_half_precision(backbone, dtype):
-    half = backbone_of(copy.deepcopy(backbone.model).to(dtype))
+    half = wrap_backbone(copy.deepcopy(backbone.model).to(dtype))
     exact = encode_texts(backbone, LABELS)
     rounded = encode_texts(half, LABELS)
     assert rounded.labels.dtype == torch.float32
@@ -165,8 +151,8 @@ def test_gradients_are_those_of_the_plain_ensemble():
     direction = torch.randn(len(LABELS), 24, generator=torch.Generator().manual_seed(1))
     gradients = []
     for bank in (True, False):
-        model = tiny_clip()
-        backbone = backbone_of(model)
+        model = tiny_open_clip()
+        backbone = wrap_backbone(model)
         if bank:
             features = encode_texts(backbone, LABELS, templates=TEMPLATES, chunk_tokens=60).labels
         else:
@@ -181,11 +167,20 @@ def test_gradients_are_those_of_the_plain_ensemble():
 
 @torch.no_grad()
 def test_the_model_is_only_read(model, backbone):
-    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    before = state_of(model)
     encode_texts(backbone, LABELS)
-    assert not any(module._forward_hooks for module in model.modules())
-    for name, weight in model.state_dict().items():
-        assert torch.equal(weight, before[name])
+    assert_same_state(before, state_of(model))
+
+
+@torch.no_grad()
+def test_transformers_tower():
+    model = tiny_hugging_face()
+    backbone = wrap_backbone(model, tokenizer=open_clip.SimpleTokenizer())
+    ids = backbone.text_tower.tokenize([t.replace("{}", "cat") for t in TEMPLATES])
+    pooled = model.text_model(input_ids=ids).pooler_output
+    plain = F.normalize(model.text_projection(pooled), dim=-1).mean(dim=0)
+    features = encode_texts(backbone, LABELS, templates=TEMPLATES)
+    close(features.labels[0], F.normalize(plain, dim=-1))
 
 
 def counting(backbone, counts):
@@ -238,14 +233,14 @@ def token_ids(draw):
     return ids
 
 
-SHORT = tiny_clip(context_length=24, layers=2)
+SHORT = tiny_open_clip(text={"context_length": 24, "layers": 2})
 
 
 @given(token_ids(), st.integers(1, 100))
 @settings(max_examples=40, deadline=None)
 @torch.no_grad()
 def test_any_token_ids(ids, chunk_tokens):
-    features = encode_prompts(backbone_of(SHORT).text_tower, ids, chunk_tokens=chunk_tokens)
+    features = encode_prompts(wrap_backbone(SHORT).text_tower, ids, chunk_tokens=chunk_tokens)
     close(features, plain_features(SHORT, ids), 5e-6)
 
 

@@ -31,7 +31,7 @@ def test_nothing_is_lost_where_there_is_room(text):
         ("dog", ["dog"]),
         ("a very small dog", ["a very", "small dog"]),
         ("one two three four five six", ["one two", "three fo…"]),
-        ("Donaudampfschifffahrt", ["Donauda", "mpfschif…"]),
+        ("Donaudampfschifffahrt", ["Donaudam", "pfschifff…"]),
     ],
 )
 def test_lines(text, fitted):

@@ -46,7 +46,9 @@ def test_other_colour_maps():
     assert overlay(GREY, torch.ones(6, 8), colour_map="gray", opacity=1).getpixel((0, 0)) == (
         (255,) * 3
     )
-    with pytest.raises(UnknownNameError, match="Unknown colour map 'turob'. Did you mean 'turbo'"):
+    with pytest.raises(
+        UnknownNameError, match=r"Unknown colour map 'turob'\. Did you mean 'turbo'"
+    ):
         overlay(GREY, gradient(), colour_map="turob")
 
 

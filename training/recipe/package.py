@@ -37,6 +37,7 @@ def export(run: Path, out: Path) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     half = {name: value.to(torch.float16).contiguous() for name, value in state.items()}
     save_file(half, out / WEIGHTS, metadata={"format": "pt"})
+    (out / WEIGHTS).chmod(0o644)  # safetensors makes it private
     facts = {
         "model_cfg": model_cfg,
         "preprocess_cfg": {

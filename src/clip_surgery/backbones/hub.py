@@ -20,7 +20,7 @@ _TIMEOUT_S = 5
 
 def cached_file(repository: str, *names: str) -> Path | None:
     """Find the first of the named files that the hub's cache holds, or None."""
-    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+    from huggingface_hub import try_to_load_from_cache
 
     for name in names:
         found = try_to_load_from_cache(repository, name)
@@ -35,7 +35,7 @@ def require_hub(wanted: str) -> None:
     Raises:
         WeightsError: when it does not, or offline mode is set (HF_HUB_OFFLINE).
     """
-    from huggingface_hub import constants, get_session  # noqa: PLC0415
+    from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
         raise could_not_fetch(wanted, "offline mode is set (HF_HUB_OFFLINE)")

@@ -14,7 +14,7 @@ from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.embedding import OPENAI_MEAN, OPENAI_STD, embed_pixels
 from clip_surgery.backbones.fingerprint import Fingerprint
 from clip_surgery.backbones.positions import PositionMode, check_position_mode
-from clip_surgery.backbones.tokenizing import default_tokenizer, tokenize_with
+from clip_surgery.backbones.tokenizing import tokenize_with, tokenizer_mark
 from clip_surgery.backbones.tower import Attention, Block, TextTower, TokenMap, Tower
 from clip_surgery.errors import UnsupportedModelError
 
@@ -26,7 +26,7 @@ def read_hugging_face(
     model: nn.Module,
     *,
     name: str,
-    tokenizer: Any = None,  # noqa: ANN401
+    tokenizer: Any = None,
     image_size: int | None = None,
     image_mean: tuple[float, float, float] = OPENAI_MEAN,
     image_std: tuple[float, float, float] = OPENAI_STD,
@@ -48,29 +48,33 @@ def read_hugging_face(
         )
     text: Any = model.text_model
     if tokenizer is None:
+        from clip_surgery.backbones.open_clip_tokenizer import default_tokenizer
+
         tokenizer = default_tokenizer(
             text.embeddings.token_embedding.num_embeddings,
             text.embeddings.position_embedding.num_embeddings,
         )
     block = text.encoder.layers[0]
+    text_tower = _read_text_tower(model, tokenizer)
     return Backbone(
         name=name,
         tower=_read_tower(model, positions),
-        text_tower=_read_text_tower(model, tokenizer),
+        text_tower=text_tower,
         image_size=image_size or int(model.vision_model.embeddings.image_size),
         image_mean=image_mean,
         image_std=image_std,
-        logit_scale=float(model.logit_scale.detach().float().exp()),
+        logit_scale=model.logit_scale.detach().float().exp().item(),
         model=model,
         fingerprint=Fingerprint(
             model,
             skip=("vision_model.", "visual_projection.", "logit_scale"),
-            settings=f"{block.self_attn.num_heads} {block} {_end_token(text)}",
+            settings=f"{block.self_attn.num_heads} {block} {_end_token(text)} "
+            + tokenizer_mark(text_tower.tokenize),
         ),
     )
 
 
-def _read_tower(model: Any, mode: PositionMode) -> Tower:  # noqa: ANN401
+def _read_tower(model: Any, mode: PositionMode) -> Tower:
     vision = model.vision_model
 
     def embed(pixels: Tensor) -> Tensor:
@@ -105,7 +109,7 @@ def _read_tower(model: Any, mode: PositionMode) -> Tower:  # noqa: ANN401
     )
 
 
-def _read_text_tower(model: Any, tokenizer: Any) -> TextTower:  # noqa: ANN401
+def _read_text_tower(model: Any, tokenizer: Any) -> TextTower:
     text = model.text_model
     embeddings = text.embeddings
     context_length = int(embeddings.position_embedding.num_embeddings)
@@ -131,7 +135,7 @@ def _read_text_tower(model: Any, tokenizer: Any) -> TextTower:  # noqa: ANN401
     )
 
 
-def _read_block(layer: Any) -> Block:  # noqa: ANN401
+def _read_block(layer: Any) -> Block:
     attention = layer.self_attn
     projections = {"q": attention.q_proj, "k": attention.k_proj, "v": attention.v_proj}
 
@@ -151,7 +155,7 @@ def _read_block(layer: Any) -> Block:  # noqa: ANN401
     )
 
 
-def _end_token(text: Any) -> int:  # noqa: ANN401
+def _end_token(text: Any) -> int:
     return int(text.config.eos_token_id)
 
 

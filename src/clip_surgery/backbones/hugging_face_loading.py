@@ -72,7 +72,7 @@ def _load(source: str, *, local_files_only: bool) -> tuple[Any, Any, _Channels, 
     return model, tokenizer, *_mean_and_std(source, local_files_only=local_files_only)
 
 
-def _tokenizer(source: str, *, local_files_only: bool) -> Any:  # noqa: ANN401
+def _tokenizer(source: str, *, local_files_only: bool) -> Any:
     """Load the model's tokenizer; None (CLIP's own) when its files are not there."""
     try:
         return AutoTokenizer.from_pretrained(source, local_files_only=local_files_only)

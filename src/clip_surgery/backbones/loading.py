@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.devices import resolve_device, resolve_dtype
 from clip_surgery.backbones.hub import not_usable
 from clip_surgery.backbones.positions import PositionMode, check_position_mode
 from clip_surgery.errors import (
@@ -23,7 +24,6 @@ from clip_surgery.errors import (
 )
 
 Scheme = Literal["demo", "open_clip", "hf-hub", "hugging_face", "folder"]
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _FORMS = (
     "demo, open_clip:ARCH/TAG, open_clip:ARCH with a checkpoint file, hf-hub:NAME, "
     "hugging_face:NAME, or a folder"
@@ -78,7 +78,7 @@ def load_backbone(
     """
     check_position_mode(positions)
     source = parse_name(name)
-    where, kind = resolve_device(device), _resolve_dtype(dtype)
+    where, kind = resolve_device(device), resolve_dtype(dtype)
     if checkpoint is None:
         return _load(source, checkpoint=None, device=where, dtype=kind, positions=positions)
     if source.scheme != "open_clip":
@@ -92,7 +92,7 @@ def load_backbone(
 def wrap_backbone(
     model: nn.Module,
     *,
-    tokenizer: Any = None,  # noqa: ANN401
+    tokenizer: Any = None,
     image_size: int | None = None,
     positions: PositionMode = "bilinear",
     name: str | None = None,
@@ -117,13 +117,13 @@ def wrap_backbone(
     if image_size is not None and image_size < 1:
         raise InputError(f"Expected image_size of at least 1 px, but got {image_size}.")
     if "open_clip" in libraries:
-        from clip_surgery.backbones.open_clip import read_open_clip  # noqa: PLC0415
+        from clip_surgery.backbones.open_clip import read_open_clip
 
         return read_open_clip(
             model, name=label, tokenizer=tokenizer, image_size=image_size, positions=positions
         )
     if "transformers" in libraries:
-        from clip_surgery.backbones.hugging_face import read_hugging_face  # noqa: PLC0415
+        from clip_surgery.backbones.hugging_face import read_hugging_face
 
         return read_hugging_face(
             model, name=label, tokenizer=tokenizer, image_size=image_size, positions=positions
@@ -166,34 +166,10 @@ def parse_name(name: str) -> Source:
     raise UnknownNameError(f"Unknown model {name!r}.{hint} Expected {_FORMS}.")
 
 
-def resolve_device(device: str) -> torch.device:
-    """Turn "auto" or a device's name into a device that is there.
-
-    Raises:
-        InputError: for a name that torch does not know or a device that is not there.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f"Expected device auto, cuda, mps or cpu, but got {device!r}.") from error
-    there = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }.get(found.type, 0)
-    if (found.index or 0) >= there:
-        raise InputError(f"Expected a device that is there, but {device!r} is not.")
-    return found
-
-
 def list_backbones() -> Iterator[BackboneRow]:
     """List what can be loaded by name: the demo, open_clip's weights, and the other forms."""
     yield BackboneRow("demo", "embedded", "offline; knows the nouns of its scenes only")
-    from clip_surgery.backbones.open_clip_loading import list_architectures  # noqa: PLC0415
+    from clip_surgery.backbones.open_clip_catalogue import list_architectures
 
     for architecture, tag in list_architectures():
         yield BackboneRow(f"open_clip:{architecture}/{tag}", "open_clip", "fetched once")
@@ -201,12 +177,6 @@ def list_backbones() -> Iterator[BackboneRow]:
     yield BackboneRow("hf-hub:NAME", "Hugging Face hub", "repositories in open_clip's format")
     yield BackboneRow("hugging_face:NAME", "Hugging Face hub", "CLIP models of transformers")
     yield BackboneRow("FOLDER", "a local folder", "in open_clip's or transformers' format")
-
-
-def _resolve_dtype(dtype: str) -> torch.dtype:
-    if dtype not in DTYPES:
-        raise UnknownNameError.among("dtype", dtype, DTYPES)
-    return DTYPES[dtype]
 
 
 def _load(
@@ -221,12 +191,12 @@ def _load(
     if source.scheme == "folder":
         return _load_folder(Path(source.rest), device=device, dtype=dtype, positions=positions)
     if source.scheme == "demo":
-        from clip_surgery.backbones.demo import load_demo  # noqa: PLC0415
+        from clip_surgery.backbones.demo import load_demo
 
         return load_demo(device=device, dtype=dtype, positions=positions)
     if source.scheme == "hugging_face":
         return _load_hugging_face(source.rest, device=device, dtype=dtype, positions=positions)
-    from clip_surgery.backbones import open_clip_loading  # noqa: PLC0415
+    from clip_surgery.backbones import open_clip_loading
 
     if source.scheme == "hf-hub":
         return open_clip_loading.load_hub(
@@ -244,14 +214,14 @@ def _load_folder(
     if not folder.is_dir():
         raise WeightsError(f"Expected a folder with a model, but there is none at {folder}.")
     if (folder / "open_clip_config.json").is_file():
-        from clip_surgery.backbones import open_clip_loading  # noqa: PLC0415
+        from clip_surgery.backbones import open_clip_loading
 
         return open_clip_loading.load_folder(
             folder, device=device, dtype=dtype, positions=positions
         )
     if not (folder / "config.json").is_file():
         raise not_usable(folder, "neither open_clip_config.json nor config.json is in it")
-    from clip_surgery.backbones.demo import is_demo_folder, load_demo  # noqa: PLC0415
+    from clip_surgery.backbones.demo import is_demo_folder, load_demo
 
     if is_demo_folder(folder):
         return load_demo(folder, device=device, dtype=dtype, positions=positions, name=str(folder))
@@ -263,6 +233,6 @@ def _load_hugging_face(
 ) -> Backbone:
     if importlib.util.find_spec("transformers") is None:
         raise MissingExtraError.of("transformers", "transformers")
-    from clip_surgery.backbones.hugging_face_loading import load_hugging_face  # noqa: PLC0415
+    from clip_surgery.backbones.hugging_face_loading import load_hugging_face
 
     return load_hugging_face(source, device=device, dtype=dtype, positions=positions)

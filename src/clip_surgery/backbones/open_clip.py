@@ -20,7 +20,7 @@ from clip_surgery.backbones.fingerprint import Fingerprint
 from clip_surgery.backbones.open_clip_blocks import read_block
 from clip_surgery.backbones.open_clip_text import read_text_tower, text_settings
 from clip_surgery.backbones.positions import PositionMode, check_position_mode
-from clip_surgery.backbones.tokenizing import default_tokenizer
+from clip_surgery.backbones.tokenizing import tokenizer_mark
 from clip_surgery.backbones.tower import Tower
 from clip_surgery.errors import UnsupportedModelError
 
@@ -29,7 +29,7 @@ def read_open_clip(
     model: nn.Module,
     *,
     name: str,
-    tokenizer: Any = None,  # noqa: ANN401
+    tokenizer: Any = None,
     image_size: int | None = None,
     positions: PositionMode = "bilinear",
 ) -> Backbone:
@@ -49,22 +49,27 @@ def read_open_clip(
             f"but got {type(model).__qualname__}."
         )
     visual: Any = model.visual
-    tokenizer = tokenizer or default_tokenizer(int(model.vocab_size), int(model.context_length))
+    tower = _read_tower(visual, positions)
+    text_tower = read_text_tower(model, tokenizer)
     preprocessing = getattr(visual, "preprocess_cfg", {})
     return Backbone(
         name=name,
-        tower=_read_tower(visual, positions),
-        text_tower=read_text_tower(model, tokenizer),
+        tower=tower,
+        text_tower=text_tower,
         image_size=image_size or min(visual.image_size),
         image_mean=tuple(preprocessing.get("mean") or OPENAI_MEAN),
         image_std=tuple(preprocessing.get("std") or OPENAI_STD),
-        logit_scale=float(model.logit_scale.detach().float().exp()),
+        logit_scale=model.logit_scale.detach().float().exp().item(),
         model=model,
-        fingerprint=Fingerprint(model, skip=("visual.", "logit_"), settings=text_settings(model)),
+        fingerprint=Fingerprint(
+            model,
+            skip=("visual.", "logit_"),
+            settings=text_settings(model) + tokenizer_mark(text_tower.tokenize),
+        ),
     )
 
 
-def _read_tower(visual: Any, mode: PositionMode) -> Tower:  # noqa: ANN401
+def _read_tower(visual: Any, mode: PositionMode) -> Tower:
     _check_visual(visual)
 
     def embed(pixels: Tensor) -> Tensor:
@@ -106,7 +111,7 @@ def _read_tower(visual: Any, mode: PositionMode) -> Tower:  # noqa: ANN401
     )
 
 
-def _check_visual(visual: Any) -> None:  # noqa: ANN401
+def _check_visual(visual: Any) -> None:
     """Refuse what the walk could not reproduce.
 
     Raises:

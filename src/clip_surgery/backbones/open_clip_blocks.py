@@ -17,7 +17,7 @@ from clip_surgery.backbones.tower import Attention, Block, ProjectIn, TokenMap
 from clip_surgery.errors import UnsupportedModelError
 
 
-def read_block(block: Any) -> Block:  # noqa: ANN401
+def read_block(block: Any) -> Block:
     """Read one residual block of open_clip, image or text side; layer scale goes inside its parts.
 
     Raises:
@@ -65,7 +65,7 @@ def _read_torch_attention(attention: nn.MultiheadAttention) -> tuple[int, Projec
     return attention.num_heads, project_in, attention.out_proj
 
 
-def _read_custom_attention(attention: Any) -> tuple[int, ProjectIn, TokenMap]:  # noqa: ANN401
+def _read_custom_attention(attention: Any) -> tuple[int, ProjectIn, TokenMap]:
     """open_clip's own Attention: norms of q and k per head, head scales, an inner norm."""
     if attention.logit_scale is not None:
         raise UnsupportedModelError("The scaled cosine attention is not read.")
@@ -75,17 +75,21 @@ def _read_custom_attention(attention: Any) -> tuple[int, ProjectIn, TokenMap]:  
     def project_in(tokens: Tensor, parts: str = "qkv") -> tuple[Tensor, ...]:
         projected = _fused(tokens, attention.in_proj_weight, attention.in_proj_bias, parts)
         return tuple(
-            norms[part](values.unflatten(-1, (heads, -1))).flatten(-2)
+            norms[part](_by_head(values, heads)).flatten(-2)
             for part, values in zip(parts, projected, strict=True)
         )
 
     def mix(tokens: Tensor) -> Tensor:
         if attention.head_scale is not None:
-            tokens = (tokens.unflatten(-1, (heads, -1)) * attention.head_scale[:, 0]).flatten(-2)
+            tokens = (_by_head(tokens, heads) * attention.head_scale[:, 0]).flatten(-2)
         mixed: Tensor = attention.out_proj(attention.ln_inner(tokens))
         return mixed
 
     return heads, project_in, mix
+
+
+def _by_head(tokens: Tensor, heads: int) -> Tensor:
+    return tokens.reshape(*tokens.shape[:-1], heads, -1)  # (B, N, h, d)
 
 
 def _fused(tokens: Tensor, weight: Tensor, bias: Tensor | None, parts: str) -> tuple[Tensor, ...]:

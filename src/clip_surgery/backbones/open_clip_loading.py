@@ -10,20 +10,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
-from open_clip import create_model, get_model_config, list_models
+from open_clip import create_model, get_model_config
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
-from open_clip.pretrained import (
-    download_pretrained,
-    download_pretrained_from_hf,
-    get_pretrained_cfg,
-    list_pretrained,
-    list_pretrained_tags_by_model,
-)
+from open_clip.pretrained import download_pretrained, download_pretrained_from_hf
 from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer, SimpleTokenizer
 from torch import nn
 
@@ -36,14 +29,9 @@ from clip_surgery.backbones.hub import (
     require_hub,
 )
 from clip_surgery.backbones.open_clip import read_open_clip
+from clip_surgery.backbones.open_clip_catalogue import check_config, split_name, tag_config
 from clip_surgery.backbones.positions import PositionMode
-from clip_surgery.errors import (
-    ClipSurgeryError,
-    InputError,
-    MissingExtraError,
-    UnknownNameError,
-    UnsupportedModelError,
-)
+from clip_surgery.errors import ClipSurgeryError, InputError, MissingExtraError
 
 CONFIG_NAME = "open_clip_config.json"
 _PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "pure_bf16", torch.float16: "pure_fp16"}
@@ -68,7 +56,7 @@ def load_architecture(
     architecture, tag = split_name(rest)
     config = get_model_config(architecture)
     check_config(config, architecture)
-    tag_config: dict[str, Any] | None = None
+    entry: dict[str, Any] | None = None
     if checkpoint is not None:
         if tag is not None:
             raise InputError(
@@ -76,10 +64,10 @@ def load_architecture(
             )
         weights = checkpoint
     else:
-        tag_config = _tag_config(architecture, tag)
-        weights = _fetch_tag(tag_config, f"open_clip:{architecture}/{tag}")
+        entry = tag_config(architecture, tag)
+        weights = _fetch_tag(entry, f"open_clip:{architecture}/{tag}")
     tokenizer = _make_tokenizer(config["text_cfg"], None)
-    model = _create(architecture, weights=weights, device=device, dtype=dtype, tag=tag_config)
+    model = _create(architecture, weights=weights, device=device, dtype=dtype, tag=entry)
     name = f"open_clip:{architecture}" + (f"/{tag}" if tag else f" {weights.name}")
     return read_open_clip(model, name=name, tokenizer=tokenizer, positions=positions)
 
@@ -130,90 +118,20 @@ def load_folder(
     """
     config = _read_config(folder / CONFIG_NAME)
     check_config(config, str(folder))
+    weights = _weights_in(folder)
     tokenizer = _make_tokenizer(config["text_cfg"], None if in_hub else folder)
-    model = _create(f"local-dir:{folder}", weights=folder, device=device, dtype=dtype)
+    model = _create(f"local-dir:{folder}", weights=weights, device=device, dtype=dtype)
     name = name or f"open_clip:{folder}"
     return read_open_clip(model, name=name, tokenizer=tokenizer, positions=positions)
 
 
-def list_architectures() -> list[tuple[str, str]]:
-    """List (architecture, tag) of all of open_clip's weights whose towers can be read."""
-    return [
-        (architecture, tag)
-        for architecture, tag in list_pretrained()
-        if (config := get_model_config(architecture)) and unread_part(config) is None
-    ]
-
-
-def unread_part(config: dict[str, Any]) -> str | None:
-    """Name the part of an open_clip model configuration that cannot be read, or None."""
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    if "multimodal_cfg" in config:
-        return "the multimodal decoder (CoCa)"
-    if vision.get("timm_model_name"):
-        return f"the timm tower {vision['timm_model_name']}"
-    if not isinstance(vision.get("layers", 12), int):
-        return "the ResNet tower"
-    if vision.get("attentional_pool"):
-        return "the attentional pooler"
-    if text.get("hf_model_name"):
-        return f"the text tower {text['hf_model_name']}"
-    return None
-
-
-def check_config(config: dict[str, Any], name: str) -> None:
-    """Refuse a model configuration with a part that cannot be read.
-
-    Raises:
-        UnsupportedModelError: naming the part.
-    """
-    part = unread_part(config)
-    if part is not None:
-        raise UnsupportedModelError(f"{name}: {part} is not supported yet.")
-
-
-def split_name(rest: str) -> tuple[str, str | None]:
-    """Split `ARCH/TAG` or `ARCH`; OpenAI's spelling ViT-B/16 is taken for ViT-B-16.
-
-    Raises:
-        UnknownNameError: for an unknown architecture.
-    """
-    known = list_models()
-    whole = rest.replace("/", "-")
-    if whole in known:
-        return whole, None
-    architecture, _, tag = rest.rpartition("/")
-    architecture = architecture.replace("/", "-")
-    if architecture not in known:
-        near = get_close_matches(architecture or whole, known, n=3) or known
-        raise UnknownNameError(
-            f"Unknown open_clip architecture {architecture or whole!r}. "
-            f"Near ones: {', '.join(near)}."
-        )
-    return architecture, tag
-
-
-def _tag_config(architecture: str, tag: str | None) -> dict[str, Any]:
-    tags = list_pretrained_tags_by_model(architecture)
-    if tag is None:
-        raise InputError(
-            f"Expected open_clip:{architecture}/TAG or a checkpoint file for "
-            f"open_clip:{architecture}. Tags: {', '.join(tags) or 'none'}."
-        )
-    found: dict[str, Any] = get_pretrained_cfg(architecture, tag)
-    if not found:
-        raise UnknownNameError.among(f"tag of open_clip:{architecture}", tag, tags)
-    return found
-
-
 def _fetch_tag(config: dict[str, Any], name: str) -> Path:
-    repository, _, filename = config.get("hf_hub", "").rpartition("/")
+    """Find the weights of a tag in the hub's cache, or have open_clip fetch them."""
+    repository, _, file = config.get("hf_hub", "").rpartition("/")
+    safe = f"{file.rpartition('.')[0]}.safetensors" if file else HF_SAFE_WEIGHTS_NAME
     try:
         if repository:
-            names = [Path(filename).with_suffix(".safetensors").name, filename]
-            found = cached_file(
-                repository, *(names if filename else (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME))
-            )
+            found = cached_file(repository, safe, file or HF_WEIGHTS_NAME)
             if found is not None:
                 return found
             require_hub(f"{name} ({repository})")
@@ -254,13 +172,23 @@ def _read_config(file: Path) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
         model_config: dict[str, Any] = config["model_cfg"]
-        model_config["vision_cfg"], model_config["text_cfg"]  # noqa: B018
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise not_usable(file, error) from error
+    for part in ("embed_dim", "vision_cfg", "text_cfg"):
+        if part not in model_config:
+            raise not_usable(file, f"model_cfg has no {part}")
     return model_config
 
 
-def _make_tokenizer(text_config: dict[str, Any], folder: Path | None) -> Any:  # noqa: ANN401
+def _weights_in(folder: Path) -> Path:
+    """Find the weights in a folder, for messages; the folder itself where there are several."""
+    files = [file for kind in ("safetensors", "bin", "pth") for file in folder.glob(f"*.{kind}")]
+    if not files:
+        raise not_usable(folder, "no .safetensors, .bin or .pth file is in it")
+    return files[0] if len(files) == 1 else folder
+
+
+def _make_tokenizer(text_config: dict[str, Any], folder: Path | None) -> Any:
     """Make the tokenizer of a text configuration: CLIP's own, or one of transformers.
 
     A local folder brings its tokenizer's files; otherwise they come from the hub by name.

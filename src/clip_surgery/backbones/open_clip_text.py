@@ -9,20 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from clip_surgery.backbones.open_clip_blocks import read_block
+from clip_surgery.backbones.open_clip_tokenizer import default_tokenizer
 from clip_surgery.backbones.tokenizing import tokenize_with
 from clip_surgery.backbones.tower import TextTower, TokenMap
 from clip_surgery.errors import UnsupportedModelError
 
 
-def read_text_tower(model: Any, tokenizer: Any) -> TextTower:  # noqa: ANN401
-    """Read the text side of an open_clip `CLIP` or `CustomTextCLIP`.
+def read_text_tower(model: Any, tokenizer: Any) -> TextTower:
+    """Read the text side of an open_clip `CLIP` or `CustomTextCLIP`; no tokenizer: CLIP's own.
 
     Raises:
         UnsupportedModelError: naming the part that cannot be read.
-        InputError: when the tokenizer is of no known kind.
+        InputError: when the tokenizer is of no known kind, or missing and not CLIP's own.
     """
     text = getattr(model, "text", model)
     _check_text(text)
+    if tokenizer is None:
+        tokenizer = default_tokenizer(text.token_embedding.num_embeddings, text.context_length)
 
     def embed(token_ids: Tensor, start: int = 0) -> Tensor:
         tokens = text.token_embedding(token_ids).to(text.transformer.get_cast_dtype())
@@ -34,9 +37,8 @@ def read_text_tower(model: Any, tokenizer: Any) -> TextTower:  # noqa: ANN401
         normed: Tensor = text.ln_final(tokens)
         if text.text_projection is None:
             return normed
-        if isinstance(text.text_projection, nn.Linear):
-            return text.text_projection(normed)
-        projected: Tensor = normed @ text.text_projection
+        head = text.text_projection
+        projected: Tensor = head(normed) if isinstance(head, nn.Linear) else normed @ head
         return projected
 
     return TextTower(
@@ -51,23 +53,23 @@ def read_text_tower(model: Any, tokenizer: Any) -> TextTower:  # noqa: ANN401
     )
 
 
-def text_settings(model: Any) -> str:  # noqa: ANN401
+def text_settings(model: Any) -> str:
     """What text features depend on besides the weights: heads, activation, norms, pooling."""
     text = getattr(model, "text", model)
     block = text.transformer.resblocks[0]
     return f"{block.attn.num_heads} {block} {text.ln_final} {_pool_type(text)} {_end_token(text)}"
 
 
-def _pool_type(text: Any) -> str:  # noqa: ANN401
+def _pool_type(text: Any) -> str:
     """CLIP keeps it under a longer name than TextTransformer does."""
     return str(text.text_pool_type if hasattr(text, "text_pool_type") else text.pool_type)
 
 
-def _end_token(text: Any) -> int:  # noqa: ANN401
+def _end_token(text: Any) -> int:
     return int(text.text_eos_id if hasattr(text, "text_eos_id") else text.eos_id)
 
 
-def _check_text(text: Any) -> None:  # noqa: ANN401
+def _check_text(text: Any) -> None:
     """Refuse what the walk could not reproduce.
 
     Raises:
@@ -90,8 +92,7 @@ def _highest(_: int) -> TokenMap:
     return lambda token_ids: token_ids.argmax(dim=-1)
 
 
-def first_match(end_token: int) -> TokenMap:
-    """Map token ids (C, T) to the first place (C,) where the end token stands."""
+def _first_match(end_token: int) -> TokenMap:
     return lambda token_ids: (token_ids == end_token).int().argmax(dim=-1)
 
 
@@ -105,7 +106,7 @@ def _last(_: int) -> TokenMap:
 
 _END_POSITIONS: dict[str, Callable[[int], TokenMap]] = {
     "argmax": _highest,
-    "eos": first_match,
+    "eos": _first_match,
     "first": _first,
     "last": _last,
 }

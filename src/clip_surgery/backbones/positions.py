@@ -56,7 +56,7 @@ def interpolate_positions(
     prefix, patches = positions[:prefix_tokens], positions[prefix_tokens:]
     resized = F.interpolate(
         # a permuted view is read channels last, many times faster than a channels-first copy
-        patches.float().unflatten(0, (native.rows, native.columns))[None].permute(0, 3, 1, 2),
+        patches.float().view(1, native.rows, native.columns, -1).permute(0, 3, 1, 2),
         size=(grid.rows, grid.columns),
         mode=mode,
         align_corners=False,

@@ -69,7 +69,7 @@ class TextCache:
                 f"{self.directory}: text features cannot be kept here ({error.strerror}); they "
                 f"are computed anew each time. Set {DIRECTORY_VARIABLE} to a directory that can "
                 "be written.",
-                stacklevel=4,
+                stacklevel=2,
             )
 
     @property
@@ -98,7 +98,7 @@ class Shelf:
         path = self.path(text)
         try:
             tensors = safetensors.torch.load(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, SafetensorError) as error:
             damage = str(error)
@@ -109,7 +109,7 @@ class Shelf:
             held = {name: (str(t.dtype), tuple(t.shape)) for name, t in tensors.items()}
             damage = f"expected {width} float32 numbers of unit length, but it holds {held}"
         warnings.warn(
-            f"{path}: this text feature is damaged and is computed again: {damage}.", stacklevel=5
+            f"{path}: this text feature is damaged and is computed again: {damage}.", stacklevel=2
         )
         return None
 
@@ -142,7 +142,7 @@ def _default_directory() -> Path:
 
 
 def _digest(content: str) -> str:
-    return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _is_feature(tensor: Tensor, width: int) -> bool:

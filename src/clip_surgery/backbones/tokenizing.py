@@ -6,7 +6,6 @@ prompt over the context length is an error unless the caller asked for truncatio
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +15,10 @@ from torch import Tensor
 from clip_surgery.backbones.tower import Tokenize
 from clip_surgery.errors import InputError
 
-BPE_WORDS = 49408
 _SHOWN = 60
 
 
-def tokenize_with(tokenizer: Any, *, context_length: int) -> Tokenize:  # noqa: ANN401
+def tokenize_with(tokenizer: Any, *, context_length: int) -> Tokenize:
     """Build a Tokenize from a tokenizer of open_clip or transformers.
 
     Raises:
@@ -42,31 +40,15 @@ def tokenize_with(tokenizer: Any, *, context_length: int) -> Tokenize:  # noqa: 
     return tokenize
 
 
-def default_tokenizer(vocabulary: int, context_length: int) -> Any:  # noqa: ANN401
-    """CLIP's own tokenizer, for models with its vocabulary.
-
-    Raises:
-        InputError: for another vocabulary, whose word pieces cannot be guessed.
-    """
-    if vocabulary != BPE_WORDS:
-        raise InputError(
-            f"Expected CLIP's vocabulary of {BPE_WORDS} word pieces, but got {vocabulary}: "
-            "pass the model's tokenizer as tokenizer=..."
-        )
-    return _simple_tokenizer(context_length)
-
-
-@functools.lru_cache(maxsize=4)
-def _simple_tokenizer(context_length: int) -> Any:  # noqa: ANN401
-    import open_clip  # noqa: PLC0415
-
-    return open_clip.SimpleTokenizer(context_length=context_length)
+def tokenizer_mark(tokenize: Tokenize) -> str:
+    """Tell tokenizers apart by what they make of a text with capitals, digits and accents."""
+    return str(tokenize(["Z\u00fcrich's 2 old-Cats, \u732b!"], truncate=True).tolist())
 
 
 _Encoder = Callable[[list[str]], tuple[Tensor, list[int]]]
 
 
-def _encoder(tokenizer: Any, context_length: int) -> _Encoder:  # noqa: ANN401
+def _encoder(tokenizer: Any, context_length: int) -> _Encoder:
     """Texts to (token ids (C, T) cut to fit, number of tokens before the cut)."""
     if hasattr(tokenizer, "sot_token_id") and hasattr(tokenizer, "encode"):
         return _from_open_clip(tokenizer, context_length)
@@ -80,7 +62,7 @@ def _encoder(tokenizer: Any, context_length: int) -> _Encoder:  # noqa: ANN401
     )
 
 
-def _from_open_clip(tokenizer: Any, context_length: int) -> _Encoder:  # noqa: ANN401
+def _from_open_clip(tokenizer: Any, context_length: int) -> _Encoder:
     """open_clip.SimpleTokenizer: start, word pieces, end, zeros; a cut text keeps its end."""
 
     def encode(texts: list[str]) -> tuple[Tensor, list[int]]:
@@ -97,7 +79,7 @@ def _from_open_clip(tokenizer: Any, context_length: int) -> _Encoder:  # noqa: A
     return encode
 
 
-def _from_open_clip_wrapper(tokenizer: Any, context_length: int) -> _Encoder:  # noqa: ANN401
+def _from_open_clip_wrapper(tokenizer: Any, context_length: int) -> _Encoder:
     """open_clip.HFTokenizer and SigLipTokenizer: the ids are theirs, the count is made here."""
     # CLIPS adds start, end and class token by itself, around what its inner tokenizer gives
     by_itself = 3 if getattr(tokenizer, "tokenizer_mode", "") == "clips" else 0
@@ -114,7 +96,7 @@ def _from_open_clip_wrapper(tokenizer: Any, context_length: int) -> _Encoder:  #
     return encode
 
 
-def _from_transformers(tokenizer: Any, context_length: int) -> _Encoder:  # noqa: ANN401
+def _from_transformers(tokenizer: Any, context_length: int) -> _Encoder:
     """A transformers tokenizer, padded at the right to the context length."""
 
     def encode(texts: list[str]) -> tuple[Tensor, list[int]]:

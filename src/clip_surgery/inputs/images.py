@@ -110,6 +110,7 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     found: dict[Path, None] = {}
     for given in paths:
         text = os.fspath(given)
+        _check_no_link(text, text)
         path = Path(text)
         if path.is_dir():
             matches = _pictures_among(path.iterdir())
@@ -150,8 +151,7 @@ def _pictures_among(paths: Iterable[Path]) -> list[Path]:
 
 
 def _file_content(source: str | os.PathLike[str], name: str) -> bytes:
-    if str(source).lower().startswith(("http://", "https://")):
-        raise InputError(f"{name}: pictures are read from files; download it first.")
+    _check_no_link(os.fspath(source), name)
     path = Path(source)
     try:
         if path.is_dir():
@@ -226,6 +226,11 @@ def _upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except Exception:  # unreadable metadata says nothing about orientation; the pixels are fine
         return image
+
+
+def _check_no_link(path: str, name: str) -> None:
+    if path.lower().startswith(("http://", "https://")):
+        raise InputError(f"{name}: pictures are read from files; download it first.")
 
 
 def _check_area(image: Image.Image, name: str) -> None:

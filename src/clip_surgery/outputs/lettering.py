@@ -15,7 +15,7 @@ PAPER = (255, 255, 255)
 @lru_cache(maxsize=32)
 def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans of `size` pixels: it travels with matplotlib and knows most alphabets."""
-    from matplotlib import get_data_path  # noqa: PLC0415 - slow to import, needed to draw only
+    from matplotlib import get_data_path
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     path = Path(get_data_path()) / "fonts" / "ttf" / name
@@ -31,7 +31,7 @@ def fit(text: str, letters: ImageFont.FreeTypeFont, *, width: float, lines: int)
         ['a very', 'small dog']
     """
     rest = " ".join(text.split())
-    fitted = []
+    fitted: list[str] = []
     while rest and len(fitted) < lines - 1:
         line = _longest_start(rest, letters, width)
         fitted.append(line)

@@ -57,7 +57,7 @@ def colour_table(name: str) -> NDArray[np.uint8]:
     Raises:
         UnknownNameError: for a colour map that matplotlib does not have.
     """
-    from matplotlib import colormaps  # noqa: PLC0415 - slow to import, needed to draw only
+    from matplotlib import colormaps
 
     if name not in colormaps:
         raise UnknownNameError.among("colour map", name, colormaps)
@@ -89,10 +89,11 @@ def _checked(heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str) -
 
 def _with_legend(image: Image.Image, colour_map: str) -> Image.Image:
     """Add a strip with low, bar and high below, its size following the picture's."""
-    letters = font(max(10, min(24, image.width // 24)))
+    size = max(10, min(24, image.width // 24))
+    letters = font(size)
     ascent, descent = letters.getmetrics()
     height = 2 * (ascent + descent)
-    gap = letters.size // 2
+    gap = size // 2
     strip = Image.new("RGB", (image.width, height), PAPER)
     draw = ImageDraw.Draw(strip)
     left = gap + int(letters.getlength("low")) + gap

@@ -38,9 +38,9 @@ def load_demo(
     """
     config = _read_config(folder / _CONFIG)
     weights = _read_weights(folder / _WEIGHTS, config["sha256"])
-    from open_clip import CLIP, set_model_preprocess_cfg  # noqa: PLC0415
+    from open_clip import CLIP, set_model_preprocess_cfg
 
-    from clip_surgery.backbones.open_clip import read_open_clip  # noqa: PLC0415
+    from clip_surgery.backbones.open_clip import read_open_clip
 
     try:
         model = CLIP(**config["model_cfg"])
@@ -70,8 +70,8 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 def _read_weights(file: Path, expected: str) -> dict[str, torch.Tensor]:
     """Read the tensors, after making sure that the file is the one that was exported."""
-    from safetensors import SafetensorError  # noqa: PLC0415
-    from safetensors.torch import load  # noqa: PLC0415
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
     try:
         data = file.read_bytes()

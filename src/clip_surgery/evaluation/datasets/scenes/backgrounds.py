@@ -253,7 +253,8 @@ def _field(kind: str, size: int) -> NDArray[np.float32]:
         enlarged = Image.fromarray(grid).resize((side, side), Image.Resampling.BICUBIC)
         total += weight * np.asarray(enlarged, np.float32)
     total -= total.mean()
-    return np.divide(total, total.std(), dtype=np.float32)
+    total /= total.std()
+    return total
 
 
 @lru_cache(maxsize=16)

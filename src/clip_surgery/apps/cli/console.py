@@ -1,0 +1,46 @@
+"""Console: where the command line speaks, results on stdout and all else on stderr."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+WIDE = 160  # columns of a table that goes to a file or another program, not to a screen
+
+
+class _PipeConsole(Console):
+    """A console that ends quietly when its reader has gone, as in `... | head`."""
+
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(141) from None  # what a shell reports for SIGPIPE
+
+
+def results() -> Console:
+    """The console for results: stdout."""
+    console = _PipeConsole(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
+
+
+def messages() -> Console:
+    """The console for progress, notices and errors: stderr."""
+    return _PipeConsole(stderr=True, highlight=False)
+
+
+def error(message: str) -> None:
+    """Say in one line what went wrong."""
+    _line("error: ", "bold red", message)
+
+
+def notice(message: str) -> None:
+    """Say in one line what is worth knowing though nothing went wrong."""
+    _line("note: ", "bold yellow", message)
+
+
+def _line(label: str, style: str, message: str) -> None:
+    # Text, not markup: a path or label may hold square brackets.
+    messages().print(Text.assemble((label, style), message), soft_wrap=True)

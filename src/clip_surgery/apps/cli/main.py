@@ -1,0 +1,119 @@
+"""The command line `clip-surgery`: its commands, and how errors are told.
+
+Nothing heavy is imported before a command needs it, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from clip_surgery.apps.cli import console
+from clip_surgery.apps.cli.demo import demo
+from clip_surgery.apps.cli.explain import explain
+from clip_surgery.apps.cli.methods import methods
+from clip_surgery.apps.cli.models import models
+from clip_surgery.errors import ClipSurgeryError
+
+SOME_FAILED, USAGE, UNEXPECTED, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="clip-surgery",
+    help="See what CLIP sees: heatmaps out of any CLIP model, without training.",
+    epilog="Begin with: clip-surgery demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(explain)
+app.command()(models)
+app.command()(methods)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"clip-surgery {version('clip-surgery')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (any position).")
+    ] = False,
+) -> None:
+    """See what CLIP sees: heatmaps out of any CLIP model, without training."""
+
+
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: the entry point of `clip-surgery`.
+
+    Exit codes: 0 all went well, 1 some pictures were skipped, 2 the request cannot be met,
+    3 an unexpected error, 130 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    warnings.showwarning = _notice_of_warning
+    sys.exit(_run(given, debug=debug))
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, prog_name="clip-surgery", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        console.messages().print()
+        console.notice("interrupted.")
+        return INTERRUPTED
+    except ClipSurgeryError as failure:
+        if debug:
+            console.messages().print_exception()
+        console.error(one_line(failure))
+        return USAGE
+    except Exception as failure:
+        usage = _usage_message(failure)
+        if usage is not None:
+            if usage:
+                console.error(f"{usage} (clip-surgery --help tells more)")
+            return USAGE
+        if debug:
+            console.messages().print_exception()
+        told = f"{type(failure).__name__}: {one_line(failure)}"
+        console.error(f"unexpected {told}" + ("" if debug else " (--debug shows where)"))
+        return UNEXPECTED
+
+
+def one_line(failure: BaseException) -> str:
+    """The message of an error without line breaks."""
+    return " ".join(str(failure).split())
+
+
+def _usage_message(failure: Exception) -> str | None:
+    """What was wrong with the arguments, if that is what was wrong.
+
+    Typer carries its own copy of click in some versions and imports click in others, so the
+    class is known by what it offers. No command at all has shown its help already: "".
+    """
+    if type(failure).__name__ == "NoArgsIsHelpError":
+        failure.show()  # type: ignore[attr-defined]
+        return ""
+    format_message = getattr(failure, "format_message", None)
+    return one_line(Exception(format_message())) if callable(format_message) else None
+
+
+def _notice_of_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    console.notice(" ".join(str(message).split()))

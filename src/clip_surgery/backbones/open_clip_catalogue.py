@@ -1,0 +1,91 @@
+"""What open_clip offers: architectures, tags, and which of them can be read."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+from open_clip import get_model_config, list_models
+from open_clip.pretrained import (
+    get_pretrained_cfg,
+    list_pretrained,
+    list_pretrained_tags_by_model,
+)
+
+from clip_surgery.errors import InputError, UnknownNameError, UnsupportedModelError
+
+
+def list_architectures() -> list[tuple[str, str]]:
+    """List (architecture, tag) of all of open_clip's weights whose towers can be read."""
+    return [
+        (architecture, tag)
+        for architecture, tag in list_pretrained()
+        if (config := get_model_config(architecture)) and unread_part(config) is None
+    ]
+
+
+def unread_part(config: dict[str, Any]) -> str | None:
+    """Name the part of an open_clip model configuration that cannot be read, or None."""
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    if "multimodal_cfg" in config:
+        return "the multimodal decoder (CoCa)"
+    if vision.get("timm_model_name"):
+        return f"the timm tower {vision['timm_model_name']}"
+    if not isinstance(vision.get("layers", 12), int):
+        return "the ResNet tower"
+    if vision.get("attentional_pool"):
+        return "the attentional pooler"
+    if text.get("hf_model_name"):
+        return f"the text tower {text['hf_model_name']}"
+    return None
+
+
+def check_config(config: dict[str, Any], name: str) -> None:
+    """Refuse a model configuration with a part that cannot be read.
+
+    Raises:
+        UnsupportedModelError: naming the part.
+    """
+    part = unread_part(config)
+    if part is not None:
+        raise UnsupportedModelError(f"{name}: {part} is not supported yet.")
+
+
+def split_name(rest: str) -> tuple[str, str | None]:
+    """Split `ARCH/TAG` or `ARCH`; OpenAI's spelling ViT-B/16 is taken for ViT-B-16.
+
+    Raises:
+        UnknownNameError: for an unknown architecture.
+    """
+    known = list_models()
+    whole = rest.replace("/", "-")
+    if whole in known:
+        return whole, None
+    architecture, _, tag = rest.rpartition("/")
+    architecture = architecture.replace("/", "-")
+    if architecture not in known:
+        near = get_close_matches(architecture or whole, known, n=3) or known
+        raise UnknownNameError(
+            f"Unknown open_clip architecture {architecture or whole!r}. "
+            f"Near ones: {', '.join(near)}."
+        )
+    return architecture, tag
+
+
+def tag_config(architecture: str, tag: str | None) -> dict[str, Any]:
+    """Return open_clip's entry for the weights of a tag.
+
+    Raises:
+        InputError: when there is no tag.
+        UnknownNameError: for an unknown tag, listing the known ones.
+    """
+    tags = list_pretrained_tags_by_model(architecture)
+    if tag is None:
+        raise InputError(
+            f"Expected open_clip:{architecture}/TAG or a checkpoint file for "
+            f"open_clip:{architecture}. Tags: {', '.join(tags) or 'none'}."
+        )
+    found: dict[str, Any] = get_pretrained_cfg(architecture, tag)
+    if not found:
+        raise UnknownNameError.among(f"tag of open_clip:{architecture}", tag, tags)
+    return found

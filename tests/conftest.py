@@ -1,0 +1,54 @@
+"""Fixtures that all tests share: tiny random models, made once a session, never changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.loading import wrap_backbone
+from tests.towers import same_weights, tiny_hugging_face, tiny_open_clip
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test asks the network
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def open_clip_model() -> nn.Module:
+    return tiny_open_clip()
+
+
+@pytest.fixture(scope="session")
+def hugging_face_model() -> nn.Module:
+    return tiny_hugging_face()
+
+
+@pytest.fixture(scope="session")
+def open_clip_backbone(open_clip_model: nn.Module) -> Backbone:
+    return wrap_backbone(open_clip_model)
+
+
+@pytest.fixture(scope="session")
+def hugging_face_backbone(hugging_face_model: nn.Module) -> Backbone:
+    return wrap_backbone(hugging_face_model)
+
+
+@pytest.fixture(scope="session")
+def paired_backbones() -> tuple[Backbone, Backbone]:
+    """One set of weights in open_clip and in transformers."""
+    ours, theirs = same_weights()
+    return wrap_backbone(ours), wrap_backbone(theirs)
+
+
+@pytest.fixture(params=["open_clip", "hugging_face"])
+def backbone(request: pytest.FixtureRequest) -> Iterator[Backbone]:
+    """Each adapter in turn."""
+    yield request.getfixturevalue(f"{request.param}_backbone")

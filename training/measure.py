@@ -1,0 +1,42 @@
+"""Measure a run's last checkpoint on held-out scenes and append the figures to its log.
+
+Run `python training/measure.py --run runs/demo`, also while the run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+from recipe import checkpoint
+from recipe.checkpoint import Progress
+from recipe.config import Config, Model
+from recipe.localisation import localisation
+from recipe.loop import Log
+from recipe.measure import retrieval
+from recipe.model import build
+from recipe.vocabulary import Vocabulary
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, default=Path("runs/demo"))
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(1)
+    parts = checkpoint.read(options.run / checkpoint.FILE)
+    settings = parts["config"]
+    config = Config(model=Model(**settings["model"]), nouns=tuple(settings["nouns"]))
+    vocabulary = Vocabulary(config.nouns)
+    model = build(config, len(vocabulary))
+    model.load_state_dict(parts["model"])
+    progress = Progress(**parts["progress"])
+    log = Log(options.run / "log.jsonl")
+    log.write(progress, **retrieval(model, config, vocabulary))
+    log.write(progress, **localisation(model, config, vocabulary))
+
+
+if __name__ == "__main__":
+    main()
