@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.text import Text
 
@@ -44,3 +47,34 @@ def notice(message: str) -> None:
 def _line(label: str, style: str, message: str) -> None:
     # Text, not markup: a path or label may hold square brackets.
     messages().print(Text.assemble((label, style), message), soft_wrap=True)
+
+
+@contextmanager
+def status(what: str) -> Iterator[None]:
+    """Show that something takes a while, on a terminal."""
+    console = messages()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(Text(what)):
+        yield
+
+
+@contextmanager
+def progress(what: str, *, total: int) -> Iterator[Callable[[float], None]]:
+    """Show a bar, on a terminal; what comes out advances it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = messages()
+    bar = Progress(
+        "{task.description}",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal or total < 2,
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda steps: bar.advance(task, steps)

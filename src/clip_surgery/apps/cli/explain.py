@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,16 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli import console
-from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
+from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from clip_surgery.apps.cli.arguments import Request
-    from clip_surgery.apps.cli.writing import Outputs
+    from clip_surgery.apps.cli.explaining import Run
     from clip_surgery.backbones.backbone import Backbone
-    from clip_surgery.backbones.text_features import TextFeatures
-    from clip_surgery.explainer import Explainer
-    from clip_surgery.inputs.images import Picture
-    from clip_surgery.outputs.records import Record
+    from clip_surgery.framing import FramingMode
 
 PAPER_MODEL = "open_clip:ViT-B-16/openai"
 SHOWN_ROWS = 40
@@ -33,6 +29,13 @@ class FramingName(StrEnum):
     KEEP_RATIO = "keep-ratio"
     SQUASH = "squash"
     LETTERBOX = "letterbox"
+
+
+_MODES: dict[FramingName, FramingMode] = {
+    FramingName.KEEP_RATIO: "keep ratio",
+    FramingName.SQUASH: "squash",
+    FramingName.LETTERBOX: "letterbox",
+}
 
 
 class Precision(StrEnum):
@@ -119,6 +122,7 @@ def explain(
 
     clip-surgery explain street.jpg bench person --out out/
     """
+    from clip_surgery.apps.cli.explaining import Run
     from clip_surgery.apps.cli.settings import configured_method
     from clip_surgery.apps.cli.writing import Outputs, read_formats
     from clip_surgery.inputs.texts import check_texts
@@ -137,7 +141,7 @@ def explain(
     )
     settings = configured_method(method, depth=depth, settings=setting or ())
     outputs.prepare()
-    with _status(f"loading {model}"):
+    with console.status(f"loading {model}"):
         from clip_surgery.explainer import load
         from clip_surgery.framing import FramingRule
 
@@ -148,58 +152,82 @@ def explain(
             dtype=dtype.value,
             method=settings,
             templates=templates,
-            framing=FramingRule(mode=_mode(framing), size=size),
+            framing=FramingRule(mode=_MODES[framing], size=size),
             batch_size=batch_size,
             cache=not no_cache,
             truncate=truncate,
         )
-    notice_unknown(explainer.backbone, texts)
-    with _status(f"reading {len(texts)} text{'s' * (len(texts) > 1)}"):
+    notice_unknown_words(explainer.backbone, texts)
+    with console.status(f"reading {len(texts)} texts"):
         features = explainer.encode(texts)
-    run = _Run(explainer, features, outputs, skipped=len(request.missing))
-    run.all(request.images)
-    _tell(run)
+    run = Run(explainer=explainer, features=features, outputs=outputs)
+    run.skipped = len(request.missing)
+    run.explain(request.images)
+    _show(run)
     if not run.records:
         raise typer.Exit(2)
     if run.skipped:
         raise typer.Exit(1)
 
 
-@dataclass
-class _Run:
-    """One pass over the pictures: what was found, and how many could not be used."""
+def notice_unknown_words(backbone: Backbone, texts: Sequence[str]) -> None:
+    """Say so when a model that knows few words is asked for others."""
+    from clip_surgery.backbones.vocabulary import unknown_texts
 
-    explainer: Explainer
-    features: TextFeatures
-    outputs: Outputs
-    skipped: int = 0
-    records: list[Record] = field(default_factory=list)
+    unknown = unknown_texts(backbone, texts)
+    if unknown:
+        console.notice(
+            f"this small model knows {len(backbone.nouns)} nouns (clip-surgery models demo) and "
+            f"not {', '.join(unknown)}: such maps mean nothing. For real pictures take a "
+            f"published CLIP: clip-surgery explain --model {PAPER_MODEL} IMAGE... TEXT..."
+        )
 
-    def all(self, paths: Sequence[Path]) -> None:
-        """Explain in batches and write each batch at once: what is done stays done."""
-        from clip_surgery.inputs.images import read_image
 
-        size = self.explainer.batch_size
-        with _progress(len(paths)) as advance:
-            for start in range(0, len(paths), size):
-                pictures = []
-                for path in paths[start : start + size]:
-                    with self._skipping():
-                        pictures.append(read_image(path))
-                self._batch(pictures)
-                advance(min(size, len(paths) - start))
+def _read_request(arguments: Sequence[str], texts: Sequence[str], labels: Path | None) -> Request:
+    """Sort the arguments, add texts from options, and tell which pictures are missing."""
+    from clip_surgery.apps.cli.arguments import sort_arguments
+    from clip_surgery.inputs.texts import read_labels
 
-    def _batch(self, pictures: Sequence[Picture]) -> None:
-        try:
-            self._explain(pictures)
-        except UnsupportedModelError:
-            raise
-        except ClipSurgeryError:
-            if len(pictures) == 1:
-                raise
-            for picture in pictures:  # one of them is bad: the others are still worth having
-                with self._skipping():
-                    self._explain([picture])
+    request = sort_arguments(arguments)
+    more = (*texts, *(read_labels(labels) if labels else ()))
+    request = replace(request, texts=(*request.texts, *more))
+    if not (request.images or request.missing):
+        raise InputError("No picture among the arguments: give a file, a folder or a pattern.")
+    if not request.texts:
+        raise InputError("No text to look for: give one or more after the pictures.")
+    for problem in request.missing:
+        console.error(problem)
+    if not request.images:
+        raise typer.Exit(2)
+    return request
 
-    def _explain(self, pictures: Sequence[Picture]) -> None:
-        from clip_surgery.outputs.records import records
+
+def _show(run: Run) -> None:
+    """The results as a table, and where the files are."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    rows = [(record["image"], text) for record in run.records for text in record["texts"]]
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("image", overflow="fold")
+    table.add_column("text", overflow="fold")
+    table.add_column("score", justify="right")
+    table.add_column("peak at x, y", justify="right")
+    for image, text in rows[:SHOWN_ROWS]:
+        peak = text["peak"]
+        place = f"{peak['x']:.0f}, {peak['y']:.0f}" if peak else "flat"
+        table.add_row(escape(image), escape(text["text"]), f"{text['score']:.3f}", place)
+    screen = console.results()
+    screen.print(table)
+    if len(rows) > SHOWN_ROWS:
+        screen.print(f"and {len(rows) - SHOWN_ROWS} more (--format json has them all)")
+    written = run.outputs.written
+    if len(written) == 1:
+        screen.print(f"wrote {written[0]}", soft_wrap=True, markup=False)
+    else:
+        place = f"{run.outputs.folder}/"
+        screen.print(f"wrote {len(written)} files to {place}", soft_wrap=True, markup=False)
+    if run.skipped:
+        screen.print(f"skipped {run.skipped} (see above)")

@@ -1,0 +1,1 @@
+"""Real photographs in training: decoded once to the device, composed there into collages."""
