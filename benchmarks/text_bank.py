@@ -69,12 +69,12 @@ def main(architecture: str) -> None:
 
     print(f"Machine: {machine()}")
     print(
-        f"Plain: mean of {len(TIMED)} labels x {len(PASCAL_CONTEXT)}; medians of {ROUNDS} rounds.\n"
+        f"Plain: mean of {len(TIMED)} labels x {len(PASCAL_CONTEXT)}. Medians of {ROUNDS} rounds.\n"
     )
     print(
-        "| text tower of | plain s | bank, cold s | times faster | cached ms | fingerprint, once ms"
+        "| text tower of | plain s | cold s | ratio | cached ms | fingerprint ms, once | differ |"
     )
-    print("| largest difference |\n|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
     print(
         f"| {architecture} | {statistics.median(plain_each):.0f} | {statistics.median(cold):.1f} "
         f"| {statistics.median(ratios):.1f} | {1000 * cached:.1f} | {1000 * fingerprint:.0f} "

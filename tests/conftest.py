@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -49,6 +48,6 @@ def paired_backbones() -> tuple[Backbone, Backbone]:
 
 
 @pytest.fixture(params=["open_clip", "hugging_face"])
-def backbone(request: pytest.FixtureRequest) -> Iterator[Backbone]:
+def backbone(request: pytest.FixtureRequest) -> Backbone:
     """Each adapter in turn."""
-    yield request.getfixturevalue(f"{request.param}_backbone")
+    return request.getfixturevalue(f"{request.param}_backbone")

@@ -168,3 +168,15 @@ def _shaken(model: nn.Module) -> nn.Module:
             elif "attn.in_proj" in name or "_proj.weight" in name:
                 parameter.mul_(2)
     return model.eval()
+
+
+def clip_tokenizer() -> Any:
+    """CLIP's own word pieces as a transformers tokenizer, built without any download."""
+    from open_clip import SimpleTokenizer
+    from transformers import CLIPTokenizer
+
+    pieces = SimpleTokenizer()
+    names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocabulary = {names.get(piece, piece): number for piece, number in pieces.encoder.items()}
+    merges = [merge for merge in pieces.bpe_ranks if len(merge) == 2]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)

@@ -28,7 +28,8 @@ def main() -> None:
     torch.set_num_threads(1)
     parts = checkpoint.read(options.run / checkpoint.FILE)
     settings = parts["config"]
-    config = Config(model=Model(**settings["model"]), nouns=tuple(settings["nouns"]))
+    nouns = tuple(settings["nouns"])
+    config = Config(model=Model(**settings["model"]), nouns=nouns, scene_nouns=nouns)
     vocabulary = Vocabulary(config.nouns)
     model = build(config, len(vocabulary))
     model.load_state_dict(parts["model"])

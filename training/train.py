@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import math
 from pathlib import Path
 
 import torch
 from recipe.config import CONFIGS
 from recipe.loop import train
+
+CHANGEABLE = ("minutes", "samples", "batch", "device", "workers", "checkpoint_minutes")
 
 
 def main() -> None:
@@ -22,15 +25,30 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, help="end of the schedule, in minutes of training")
     parser.add_argument("--samples", type=int, help="end of the schedule, in scenes")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--device")
+    parser.add_argument("--workers", type=int, help="processes that compose scenes")
     parser.add_argument("--checkpoint-minutes", type=float, help="minutes between checkpoints")
+    parser.add_argument("--call-minutes", type=float, default=math.inf, help="end this call then")
+    parser.add_argument("--eager", action="store_true", help="without torch.compile")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--photographs", type=Path, help="folder with classes.json")
+    parser.add_argument("--decoded", type=Path, help="folder of decoded photographs")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
-    config = CONFIGS[options.config]
-    given = {name: getattr(options, name) for name in ("minutes", "samples", "checkpoint_minutes")}
-    config = dataclasses.replace(config, **{name: v for name, v in given.items() if v is not None})
-    train(config, options.out)
+    given = {name: value for name in CHANGEABLE if (value := getattr(options, name)) is not None}
+    config = dataclasses.replace(CONFIGS[options.config], **given)
+    if options.eager:
+        config = dataclasses.replace(config, compiled=False)
+    task = None
+    if config.phases:
+        if not (options.photographs and options.decoded):
+            parser.error(f"--config {options.config} needs --photographs and --decoded")
+        from recipe.photographs.task import photographs_task
+
+        config, task = photographs_task(config, options.photographs, options.decoded)
+    train(config, options.out, task, options.call_minutes)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,11 @@ from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.inputs.images import ImageSource, Picture, read_image, to_pixels
 from clip_surgery.inputs.templates import resolve_templates
 from clip_surgery.inputs.texts import check_texts
+from clip_surgery.inputs.vocabulary import resolve_vocabulary
+from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.method import Evidence, Method
 from clip_surgery.methods.registry import as_method
+from clip_surgery.surgery.standing import standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ class Explainer:
         batch_size: pictures of one frame that run together.
         cache: where text features are kept on disk, None for nowhere.
         truncate: cut texts over the context length instead of refusing them.
-        vocabulary: reference words for methods with `redundancy="vocabulary"`.
+        vocabulary: reference words, for presence and for `redundancy="vocabulary"`.
 
     Raises:
         InputError: when batch_size is below 1.
@@ -122,6 +125,7 @@ class Explainer:
         """Explain pictures that are read already, for texts that are encoded already."""
         framings = tuple(self.frame(picture) for picture in pictures)
         found: dict[int, tuple[Tensor, Tensor | None, Tensor]] = {}
+        standings: dict[int, Tensor] = {}
         for indices in batches_of_one_frame(framings, self.batch_size):
             framed = (framings[i].apply(pictures[i].image, margin=self._margin) for i in indices)
             evidence = self.explain_pixels(
@@ -135,6 +139,8 @@ class Explainer:
                     None if similarity is None else maps(similarity[row]),
                     evidence.image[row],
                 )
+                if evidence.standing is not None:
+                    standings[index] = evidence.standing[row]
         kept = tuple(found[i][1] for i in range(len(pictures)))
         complete = tuple(similarity for similarity in kept if similarity is not None)
         return Explanation(
@@ -148,6 +154,9 @@ class Explainer:
             images=tuple(picture.name for picture in pictures),
             method=repr(self.method),
             backbone=self.backbone.name,
+            standing=torch.stack([standings[i] for i in range(len(pictures))])
+            if standings
+            else None,
         )
 
     def explain_pixels(self, pixels: Tensor, texts: TextFeatures) -> Evidence:
@@ -156,13 +165,20 @@ class Explainer:
         The evidence comes back as float32 on the CPU. Call the method itself, with
         `backbone.normalise(pixels)`, for maps on the device and gradients through them.
         """
+        normalised = self.backbone.normalise(pixels)
         with torch.set_grad_enabled(self.method.needs_gradient):
-            evidence = self.method(self.backbone, self.backbone.normalise(pixels), texts)
+            evidence = self.method(self.backbone, normalised, texts)
+        stands = evidence.standing
+        if stands is None and texts.reference is not None:  # a method without dense features
+            with torch.no_grad():
+                features = ClipSurgery().features(self.backbone.tower, normalised)
+                stands = standing(features, texts, scale=self.backbone.logit_scale)
         return Evidence(
             patches=_to_host(evidence.patches),
             similarity=None if evidence.similarity is None else _to_host(evidence.similarity),
             image=_to_host(evidence.image),
             grid=evidence.grid,
+            standing=None if stands is None else _to_host(stands),
         )
 
     def frame(self, picture: Picture) -> Framing:
@@ -193,7 +209,7 @@ def load(
     batch_size: int = 8,
     cache: bool = True,
     truncate: bool = False,
-    vocabulary: Sequence[str] | None = None,
+    vocabulary: str | Sequence[str] | None = None,
 ) -> Explainer:
     """Load a model by name and make an explainer of it.
 
@@ -210,7 +226,8 @@ def load(
         batch_size: pictures that run together.
         cache: keep text features on disk.
         truncate: cut texts over the context length instead of refusing them.
-        vocabulary: reference words for `redundancy="vocabulary"`.
+        vocabulary: reference words, for presence and for `redundancy="vocabulary"`; "common"
+            is a bundled list of common nouns (the model's own words, where it knows few).
 
     Raises:
         UnknownNameError: for a name that is not registered; it lists the near ones.
@@ -239,7 +256,7 @@ def wrap(
     batch_size: int = 8,
     cache: bool = True,
     truncate: bool = False,
-    vocabulary: Sequence[str] | None = None,
+    vocabulary: str | Sequence[str] | None = None,
 ) -> Explainer:
     """Make an explainer of an open_clip or transformers model in memory; the model is only read.
 
@@ -259,7 +276,7 @@ def _assemble(
     batch_size: int,
     cache: bool,
     truncate: bool,
-    vocabulary: Sequence[str] | None,
+    vocabulary: str | Sequence[str] | None,
 ) -> Explainer:
     return Explainer(
         backbone=backbone,
@@ -269,7 +286,7 @@ def _assemble(
         batch_size=batch_size,
         cache=TextCache() if cache else None,
         truncate=truncate,
-        vocabulary=None if vocabulary is None else tuple(vocabulary),
+        vocabulary=resolve_vocabulary(vocabulary, known=backbone.nouns),
     )
 
 

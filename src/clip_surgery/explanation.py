@@ -7,7 +7,7 @@ mean something, and a file or a network moves (C, rows, columns) instead of pict
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ class Explanation:
         similarity: per picture (C, rows, columns), the dense path's cosine before feature
             surgery (segmentation reads this one), or None where a method has none.
         image_scores: (B, C), cosine of picture and text.
+        standing: (B, 2, C), how far each text stands out from reference words, in the whole
+            picture and in its best patches (see `surgery.standing`); presence reads it. None
+            where the explainer had no vocabulary.
         texts: the C texts.
         framings: per picture, the way from map to picture.
         images: per picture, its name (a path, or "image 0").
@@ -50,6 +53,7 @@ class Explanation:
     images: tuple[str, ...]
     method: str
     backbone: str
+    standing: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.patch_scores)
@@ -63,6 +67,11 @@ class Explanation:
             raise InputError(
                 f"Expected image_scores of shape ({count}, {len(self.texts)}), "
                 f"but got {tuple(self.image_scores.shape)}."
+            )
+        expected = (count, 2, len(self.texts))
+        if self.standing is not None and tuple(self.standing.shape) != expected:
+            raise InputError(
+                f"Expected standing of shape {expected}, but got {tuple(self.standing.shape)}."
             )
         for name in ("patch_scores", "similarity"):
             for scores in getattr(self, name) or ():
@@ -90,6 +99,7 @@ class Explanation:
             images=(self.images[index],),
             method=self.method,
             backbone=self.backbone,
+            standing=None if self.standing is None else self.standing[index : index + 1],
         )
 
     def __iter__(self) -> Iterator[Explanation]:
@@ -106,6 +116,18 @@ class Explanation:
             raise UnknownNameError.among("text", text, self.texts)
         return self.texts.index(text)
 
+    def text_indices(self, texts: str | Sequence[str]) -> list[int]:
+        """Where one text or several stand among the texts.
+
+        Raises:
+            InputError: when no text is given.
+            UnknownNameError: when the explanation was not made for one of them.
+        """
+        asked = [texts] if isinstance(texts, str) else list(texts)
+        if not asked:
+            raise InputError("Expected at least one text, but got an empty list.")
+        return [self.text_index(text) for text in asked]
+
     def save(self, path: str | Path) -> None:
         """Write everything to one safetensors file (tensors, and the rest as JSON metadata).
 
@@ -113,6 +135,8 @@ class Explanation:
             InputError: when the file cannot be written.
         """
         tensors = {"image_scores": self.image_scores}
+        if self.standing is not None:
+            tensors["standing"] = self.standing
         for name in ("patch_scores", "similarity"):
             for index, scores in enumerate(getattr(self, name) or ()):
                 tensors[f"{name}.{index}"] = scores
@@ -178,6 +202,7 @@ class Explanation:
             images=tuple(facts["images"]),
             method=facts["method"],
             backbone=facts["backbone"],
+            standing=tensors.get("standing"),
         )
 
     @classmethod
@@ -197,6 +222,7 @@ class Explanation:
                 first.backbone,
             ):
                 raise InputError("Expected the same texts, method and backbone in all parts.")
+        standings = [part.standing for part in parts if part.standing is not None]
         similarity = None
         if all(part.similarity is not None for part in parts):
             similarity = tuple(s for part in parts for s in part.similarity or ())
@@ -209,4 +235,5 @@ class Explanation:
             images=tuple(name for part in parts for name in part.images),
             method=first.method,
             backbone=first.backbone,
+            standing=torch.cat(standings) if len(standings) == len(parts) else None,
         )

@@ -42,9 +42,7 @@ def test_same_weights_same_fingerprint():
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    place=st.integers(0, 301 * 37 - 1), dtype=st.sampled_from([torch.float32, torch.bfloat16])
-)
+@given(place=st.integers(0, 301 * 37 - 1), dtype=st.sampled_from([torch.float32, torch.bfloat16]))
 def test_any_single_weight_counts(place, dtype):
     model = layers(dtype)
     before = fingerprint(model)

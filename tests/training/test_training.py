@@ -20,7 +20,7 @@ from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from recipe import checkpoint
 from recipe.config import CONFIGS, Config
-from recipe.data import patches_kept
+from recipe.data import patches_at, random_patches
 from recipe.loop import rate, train
 from recipe.loss import also_true, caption_loss, label_loss
 from recipe.measure import encode_texts
@@ -117,7 +117,7 @@ def test_the_export_loads_in_plain_open_clip_and_says_the_same(run: Path, tmp_pa
     texts = ["a photo of a cow.", "", "a koala" if "koala" in TINY.nouns else "a dog"]
     scene = SceneDataset(seed=1, count=1, size=32)[0].image
     pixels = torch.from_numpy(np.array(scene))[None]
-    patches, _ = patches_kept(pixels, 8, 1.0, 0)
+    patches = patches_at(pixels, 8)
     with torch.no_grad():
         ours = encode_texts(trained, TINY, vocabulary, texts)
         theirs = model.encode_text(SimpleTokenizer()(texts), normalize=True)
@@ -149,14 +149,14 @@ def test_a_damaged_checkpoint_is_named(run: Path, tmp_path: Path, damage: str) -
 
 def test_patches_are_in_the_order_of_the_convolution() -> None:
     pixels = torch.randint(0, 255, (2, 16, 16, 3), dtype=torch.uint8)
-    patches, kept = patches_kept(pixels, 8, 1.0, 0)
-    assert kept is None
+    patches = patches_at(pixels, 8)
     mean = torch.tensor((0.48145466, 0.4578275, 0.40821073))
     std = torch.tensor((0.26862954, 0.26130258, 0.27577711))
     planes = ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
     assert torch.allclose(patches, patches_of(planes, 8), atol=1e-6)
-    some, which = patches_kept(pixels, 8, 0.5, 3)
-    assert which is not None
+    which = random_patches(2, 4, 0.5, np.random.default_rng(3), "cpu")
+    assert all(len(set(row)) == 2 for row in which.tolist())
+    some = patches_at(pixels, 8, which)
     assert torch.equal(some, patches.gather(1, which[..., None].expand(-1, -1, 192)))
 
 

@@ -35,12 +35,32 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One stretch of a training on photographs."""
+
+    until: float
+    """Share of the schedule at which it ends."""
+    windows: bool = False
+    """One photograph at its own 64 px a canvas, and only the patches it covers; else collages."""
+    keep: float = 1.0
+    scenes: float = 0.0
+    """Share of the batch that is whole scenes."""
+    sprites: float = 0.0
+    """Share of the collages that have sprites on them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """One training run."""
 
     model: Model = field(default_factory=Model)
     schedule: Schedule = field(default_factory=Schedule)
+    phases: tuple[Phase, ...] = ()
+    """For photographs only."""
     nouns: tuple[str, ...] = TRAINING_NOUNS
+    """The label set."""
+    scene_nouns: tuple[str, ...] = TRAINING_NOUNS
+    """What scenes show."""
     samples: int = 1_000_000
     minutes: float = 90.0
     batch: int = 96
@@ -49,11 +69,15 @@ class Config:
     label_weight: float = 1.0
     empty_captions: float = 0.01
     """Share of captions replaced by the empty string, so that it comes to mean "any picture"."""
+    first_scale: float = 14.3
+    """The logit scale at the start; 14.3 is CLIP's 1 / 0.07."""
     seed: int = 7
     device: str = "cpu"
     half: bool = False
     """bfloat16 autocast: pays on a GPU, costs half the speed on the CPUs tried."""
     compiled: bool = True
+    text_multiple: int = 4
+    """Texts are padded to a multiple of this, so that few shapes are compiled."""
     workers: int = 0
     checkpoint_minutes: float = 5.0
     log_steps: int = 50
@@ -68,6 +92,7 @@ CONFIGS: dict[str, Config] = {
             image_size=32, width=64, layers=2, text_width=64, text_layers=1, joint_width=32
         ),
         nouns=TRAINING_NOUNS[:8],
+        scene_nouns=TRAINING_NOUNS[:8],
         samples=2_000,
         minutes=1.0,
         batch=32,
@@ -80,6 +105,7 @@ CONFIGS: dict[str, Config] = {
         model=Model(image_size=128, width=256, layers=12, text_width=256, joint_width=256),
         schedule=Schedule(keep=((0.4, 0.5), (0.8, 0.75), (1.0, 1.0))),
         nouns=ALL_NOUNS,
+        scene_nouns=ALL_NOUNS,
         samples=12_000_000,
         minutes=25.0,
         batch=1024,
@@ -87,5 +113,27 @@ CONFIGS: dict[str, Config] = {
         half=True,
         workers=14,
         checkpoint_minutes=2.0,
+    ),
+    "photographs": Config(
+        model=Model(
+            image_size=128, width=256, layers=12, text_width=256, joint_width=256, positions=48
+        ),
+        phases=(
+            Phase(until=0.5, windows=True),
+            Phase(until=0.85, keep=0.5, scenes=0.25, sprites=0.3),
+            Phase(until=1.0, scenes=0.25, sprites=0.3),
+        ),
+        scene_nouns=ALL_NOUNS,
+        samples=20_000_000,
+        minutes=21.0,
+        batch=1024,
+        first_scale=25.0,
+        text_multiple=12,
+        device="cuda",
+        half=True,
+        workers=12,
+        checkpoint_minutes=2.0,
+        retrieval_steps=500,
+        localisation_steps=2000,
     ),
 }

@@ -29,8 +29,8 @@ THRESHOLDS = np.linspace(0, 1, 41)
 @torch.no_grad()
 def localisation(model: CLIP, config: Config, vocabulary: Vocabulary) -> dict[str, float]:
     """Figures of plain CLIP's maps ("plain ...") and of the two-path maps ("surgery ...")."""
-    samples = validation(config.model.image_size, config.nouns)[:SCENES]
-    texts = encode_texts(model, config, vocabulary, [PROMPT.format(n) for n in config.nouns])
+    samples = validation(config.model.image_size, config.scene_nouns)[:SCENES]
+    texts = encode_texts(model, config, vocabulary, [PROMPT.format(n) for n in config.scene_nouns])
     # The tower only is walked; the full vocabulary is what the library expects of a CLIP.
     tower = read_open_clip(expanded_model(model, config, vocabulary.ids), name="in training").tower
     figures: dict[str, float] = {}

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from recipe import checkpoint
 from recipe.checkpoint import Progress
 from recipe.config import Config, Schedule
-from recipe.data import Batch, SceneSource, prepare
+from recipe.data import Batch, SceneSource, Source
 from recipe.localisation import localisation
 from recipe.loss import caption_loss, label_loss
 from recipe.measure import retrieval
@@ -25,48 +26,69 @@ from recipe.towers import image_features, text_features
 from recipe.vocabulary import Vocabulary
 
 LARGEST_SCALE = math.log(100)
-MANY_OBJECTS = 5
+Measure = Callable[[CLIP], dict[str, float]]
 logger = logging.getLogger(__name__)
 
 
-def train(config: Config, out: Path) -> CLIP:
-    """Train from scratch, or from where the checkpoint in `out` stopped, to the schedule's end."""
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained on: texts' vocabulary, batches, and what is measured often and seldom."""
+
+    vocabulary: Vocabulary
+    source: Source
+    often: Measure
+    seldom: Measure
+
+
+def scenes_task(config: Config) -> Task:
+    """Scenes alone."""
     vocabulary = Vocabulary(config.nouns)
-    model = build(config, len(vocabulary))
+    return Task(
+        vocabulary=vocabulary,
+        source=SceneSource(config, vocabulary),
+        often=lambda model: retrieval(model, config, vocabulary),
+        seldom=lambda model: localisation(model, config, vocabulary),
+    )
+
+
+def train(
+    config: Config, out: Path, task: Task | None = None, call_minutes: float = math.inf
+) -> Progress:
+    """Train from scratch, or from where the checkpoint in `out` stopped, to the schedule's end.
+
+    `call_minutes` ends this call earlier, with a checkpoint to go on from.
+    """
+    task = task or scenes_task(config)
+    ids = task.vocabulary.ids
+    model = build(config, len(ids))
     optimise = optimiser(model, config)
-    progress = checkpoint.resume(out, model, optimise, vocabulary.ids)
-    source = SceneSource(config)
-    run = Step(model, optimise, config)
+    progress = checkpoint.resume(out, model, optimise, ids)
+    step = Step(model, optimise, config)
     log = Log(out / "log.jsonl")
-    saved = time.monotonic()
+    called = saved = time.monotonic()
     logger.info("from sample %d, %.1f minutes in", progress.samples, progress.seconds / 60)
-    while progress.share(config) < 1:
+    while (share := progress.share(config)) < 1:
         began = time.monotonic()
-        share = progress.share(config)
-        few = share < config.schedule.few_objects_until
-        most_objects = config.schedule.few_objects if few else MANY_OBJECTS
-        scenes = source.scenes(progress.samples, most_objects)
-        keep = next(keep for until, keep in config.schedule.keep if share < until)
-        batch = prepare(scenes, config, vocabulary, start=progress.samples, keep=keep)
-        losses = run(batch, rate(config.schedule, share))
+        if began - called > 60 * call_minutes:
+            break
+        losses = step(task.source.batch(progress.samples, share), rate(config.schedule, share))
         progress.samples += config.batch
         progress.steps += 1
         log.add(losses, config.batch)
         if progress.steps % config.log_steps == 0:
-            scale = float(model.logit_scale.detach().exp())
-            log.write(progress, share=share, keep=keep, scale=scale)
+            log.write(progress, share=share, scale=float(model.logit_scale.detach().exp()))
         if progress.steps % config.retrieval_steps == 0:
-            log.write(progress, **retrieval(model, config, vocabulary))
+            log.write(progress, **task.often(model))
         if progress.steps % config.localisation_steps == 0:
-            log.write(progress, **localisation(model, config, vocabulary))
+            log.write(progress, **task.seldom(model))
         progress.seconds += time.monotonic() - began
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
-            checkpoint.save(out, model, optimise, progress, config, vocabulary.ids)
+            checkpoint.save(out, model, optimise, progress, config, ids)
             saved = time.monotonic()
-    checkpoint.save(out, model, optimise, progress, config, vocabulary.ids)
-    log.write(progress, **retrieval(model, config, vocabulary))
-    log.write(progress, **localisation(model, config, vocabulary))
-    return model
+    checkpoint.save(out, model, optimise, progress, config, ids)
+    if progress.share(config) >= 1:
+        log.write(progress, **task.often(model), **task.seldom(model))
+    return progress
 
 
 def rate(schedule: Schedule, share: float) -> float:

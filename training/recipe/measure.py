@@ -12,7 +12,7 @@ from torch import Tensor
 from clip_surgery.evaluation.datasets.dataset import Sample
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from recipe.config import Config
-from recipe.data import patches_kept
+from recipe.data import patches_at
 from recipe.towers import image_features, text_features
 from recipe.vocabulary import Vocabulary
 
@@ -35,17 +35,17 @@ def retrieval(model: CLIP, config: Config, vocabulary: Vocabulary) -> dict[str, 
     retrieval: share of scenes whose own caption scores highest of all. label_precision: share of
     the k highest labels that are in the picture, k the number that are.
     """
-    samples = validation(config.model.image_size, config.nouns)
+    samples = validation(config.model.image_size, config.scene_nouns)
     images = encode_pictures(model, config, samples)
     captions = encode_texts(model, config, vocabulary, [sample.caption or "" for sample in samples])
     own = torch.arange(len(samples), device=images.device)
     found = (images @ captions.T).argmax(1) == own
-    labels = encode_texts(model, config, vocabulary, [PROMPT.format(n) for n in config.nouns])
+    labels = encode_texts(model, config, vocabulary, [PROMPT.format(n) for n in config.scene_nouns])
     scores = images @ labels.T
     hits = total = 0
     for row, sample in zip(scores, samples, strict=True):
         highest = row.topk(len(sample.present)).indices.tolist()
-        hits += len(sample.present & {config.nouns[index] for index in highest})
+        hits += len(sample.present & {config.scene_nouns[index] for index in highest})
         total += len(sample.present)
     return {"retrieval": float(found.float().mean()), "label_precision": hits / total}
 
@@ -55,8 +55,7 @@ def encode_pictures(model: CLIP, config: Config, samples: tuple[Sample, ...]) ->
     pixels = torch.from_numpy(np.stack([np.asarray(sample.image) for sample in samples]))
     features = []
     for piece in pixels.to(config.device).split(64):
-        patches, _ = patches_kept(piece, config.model.patch_size, 1.0, 0)
-        features.append(image_features(model, patches))
+        features.append(image_features(model, patches_at(piece, config.model.patch_size)))
     return torch.cat(features)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from open_clip.model import CLIP
 
@@ -36,7 +38,7 @@ def build(config: Config, vocabulary_size: int) -> CLIP:
     """A CLIP with fresh weights, the compact vocabulary and as many positions as are trained."""
     torch.manual_seed(config.seed)
     sizes = model_config(config.model, vocabulary_size, config.model.positions)
-    return CLIP(**sizes).to(config.device)
+    return CLIP(**sizes, init_logit_scale=math.log(config.first_scale)).to(config.device)
 
 
 def optimiser(model: CLIP, config: Config) -> torch.optim.AdamW:

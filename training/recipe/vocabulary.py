@@ -42,14 +42,25 @@ class Vocabulary:
         used = {token for text in texts for token in self.bpe.encode(text)}
         self.ids: list[int] = [self.bpe.sot_token_id, *sorted(used), self.bpe.eot_token_id]
         self._rows = {token: row for row, token in enumerate(self.ids)}
+        self._words: dict[str, list[int]] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def _end(self) -> int:
+        return len(self.ids) - 1
+
+    def _encode_word(self, word: str) -> list[int]:
+        # BPE never joins pieces over a space, so words can be encoded once and remembered.
+        if word not in self._words:
+            self._words[word] = [self._rows[token] for token in self.bpe.encode(word)]
+        return self._words[word]
+
     def encode(self, texts: Sequence[str], *, multiple: int = 4) -> tuple[Tensor, Tensor]:
         """Tokens (C, T) int64, T the longest rounded up, and the places of their ends (C,)."""
         rows = [
-            [0, *(self._rows[token] for token in self.bpe.encode(text)), len(self.ids) - 1]
+            [0, *(row for word in text.split() for row in self._encode_word(word)), self._end]
             for text in texts
         ]
         longest = -(-max(map(len, rows)) // multiple) * multiple

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessor, CLIPModel, PretrainedConfig
+from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PretrainedConfig
+from transformers.image_processing_base import ImageProcessingMixin
 
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.embedding import OPENAI_MEAN, OPENAI_STD
 from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, require_hub
 from clip_surgery.backbones.hugging_face import read_hugging_face
 from clip_surgery.backbones.positions import PositionMode
+from clip_surgery.backbones.tokenizing import knows_words
 from clip_surgery.errors import ClipSurgeryError, UnsupportedModelError
 
 
@@ -68,22 +70,25 @@ def _load(source: str, *, local_files_only: bool) -> tuple[Any, Any, _Channels, 
     )
     if report["missing_keys"]:  # transformers would go on with random weights there
         raise not_usable(source, f"weights missing for {sorted(report['missing_keys'])[0]}")
-    tokenizer = _tokenizer(source, local_files_only=local_files_only)
+    tokenizer = _tokenizer(
+        source, vocabulary=model.config.text_config.vocab_size, local_files_only=local_files_only
+    )
     return model, tokenizer, *_mean_and_std(source, local_files_only=local_files_only)
 
 
-def _tokenizer(source: str, *, local_files_only: bool) -> Any:
+def _tokenizer(source: str, *, vocabulary: int, local_files_only: bool) -> Any:
     """Load the model's tokenizer; None (CLIP's own) when its files are not there."""
     try:
-        return AutoTokenizer.from_pretrained(source, local_files_only=local_files_only)
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only)
     except (OSError, ValueError):
         return None
+    return tokenizer if knows_words(tokenizer, vocabulary) else None
 
 
 def _mean_and_std(source: str, *, local_files_only: bool) -> tuple[_Channels, _Channels]:
     """Read the pixels' mean and deviation; OpenAI's when the model does not say."""
     try:
-        settings, _ = CLIPImageProcessor.get_image_processor_dict(
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(
             source, local_files_only=local_files_only
         )
     except (OSError, ValueError):

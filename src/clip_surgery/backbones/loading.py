@@ -154,7 +154,7 @@ def parse_name(name: str) -> Source:
             return Source("folder", rest)
         if scheme in {"open_clip", "hf-hub", "hugging_face"}:
             return Source(scheme, rest)  # type: ignore[arg-type]  # one of the three
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Source("folder", name)
     if Path(name).is_file():
         raise UnknownNameError(

@@ -30,7 +30,9 @@ from clip_surgery.backbones.hub import (
 )
 from clip_surgery.backbones.open_clip import read_open_clip
 from clip_surgery.backbones.open_clip_catalogue import check_config, split_name, tag_config
+from clip_surgery.backbones.open_clip_tokenizer import BPE_WORDS
 from clip_surgery.backbones.positions import PositionMode
+from clip_surgery.backbones.tokenizing import knows_words
 from clip_surgery.errors import ClipSurgeryError, InputError, MissingExtraError
 
 CONFIG_NAME = "open_clip_config.json"
@@ -208,10 +210,14 @@ def _make_tokenizer(text_config: dict[str, Any], folder: Path | None) -> Any:
         **settings,
     )
     try:
-        return make(local_files_only=True)
+        tokenizer = make(local_files_only=True)
+        if knows_words(tokenizer.tokenizer, text_config.get("vocab_size", BPE_WORDS)):
+            return tokenizer
+        reason = "its files are missing"
     except Exception as error:  # transformers raises OSError, ValueError and others
-        if folder is not None:
-            raise not_usable(folder, f"no tokenizer: {one_line(error)}") from error
+        reason = one_line(error)
+    if folder is not None:
+        raise not_usable(folder, f"no tokenizer: {reason}")
     require_hub(f"the tokenizer {name}")
     try:
         return make()

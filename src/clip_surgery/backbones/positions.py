@@ -4,8 +4,8 @@ A tower is trained with one square grid of patches. For other grids its position
 interpolated; the reference code of CLIP Surgery writes the result back into the model, so that
 one large picture changes every later result. Here the parameter is only read.
 
-Nothing is cached on purpose: 0.5 ms for ViT-B/16 at 512 px is under a thousandth of its forward,
-and a cache that can never be stale would have to compare the weights each time.
+Nothing is cached, on purpose: interpolating costs 0.02 % of ViT-B/16's forward at 512 px (0.6 ms of
+3 s on one core; bicubic 0.2 %), and a cache that can never be stale would have to compare weights.
 """
 
 from __future__ import annotations

@@ -55,9 +55,10 @@ def encode_texts(
             length unless `truncate`.
 
     Example:
-        >>> from clip_surgery.backbones.loading import load_backbone      # doctest: +SKIP
-        >>> encode_texts(load_backbone("demo"), ["bench"]).labels.shape   # doctest: +SKIP
-        torch.Size([1, 512])
+        >>> from clip_surgery.backbones.loading import load_backbone
+        >>> features = encode_texts(load_backbone("demo"), ["bench", "person"])
+        >>> features.texts, len(features.labels)
+        (('bench', 'person'), 2)
     """
     labels = check_texts(texts)
     sentences = resolve_templates(templates)

@@ -130,6 +130,17 @@ def pack(prompts: Sequence[Prompt], chunk_tokens: int) -> Iterator[list[Run]]:
         yield _runs(row)
 
 
+def end_indices(runs: Sequence[Run]) -> list[int]:
+    """Where in a row of runs the token stands that carries each prompt's text."""
+    indices: list[int] = []
+    begin = 0
+    for run in runs:
+        for prompt in run.prompts:
+            indices.append(begin + prompt.end)
+            begin += run.length
+    return indices
+
+
 def _runs(row: list[Prompt]) -> list[Run]:
     return [
         Run(prompts=tuple(prompts), start=start, length=length)

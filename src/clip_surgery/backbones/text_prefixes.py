@@ -10,8 +10,8 @@ prompt runs only its own rest, whose token i sees the prefix and its own tokens 
 The rests stand behind one another in one row of tokens (see text_packing): norms, projections and
 feed-forward run over the whole row, attention over its rectangles of equal prompts. In the last
 block only the token that carries the text is needed: its query, out-projection and feed-forward run
-on one token a prompt. ImageNet's prompts have 8.5 tokens on average instead of CLIP's 77, and 3.4
-of them are left with shared prefixes.
+on one token a prompt. Pascal Context's 59 names in 85 templates make prompts of
+8.6 tokens on average instead of CLIP's 77, and 3.4 of them are left with shared prefixes.
 
 A tower that is not causal takes the same walk with whole prompts and no prefix.
 
@@ -21,6 +21,8 @@ of a rectangle, n their own tokens, m those of them that ask, p prefix tokens, R
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,6 +31,7 @@ from clip_surgery.backbones.text_packing import (
     Prompt,
     Run,
     common_prefixes,
+    end_indices,
     own_parts,
     pack,
     prefix_prompts,
@@ -37,7 +40,7 @@ from clip_surgery.backbones.text_packing import (
 from clip_surgery.backbones.tower import Attention, Block, TextTower
 
 CHUNK_TOKENS = 8192
-"""Tokens in memory at a time, those of prefixes counted: about 100 MB at width 512."""
+"""Tokens in memory at a time, those of prefixes counted: about 200 MB at width 512 in float32."""
 
 KeysValues = tuple[Tensor, Tensor]
 Memory = dict[int, list[KeysValues]]
@@ -83,15 +86,36 @@ def encode_prompts(
     return torch.cat(features)[as_asked].view(*shape, -1)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rectangle:
+    """A run on the device: token ids (S, n), and which prefix (S,) of length `start` each has."""
+
+    ids: Tensor
+    prefix: Tensor
+    start: int
+
+
+def _place(runs: list[Run], device: torch.device) -> list[_Rectangle]:
+    return [
+        _Rectangle(
+            ids=torch.tensor([prompt.ids for prompt in run.prompts], device=device),
+            prefix=torch.tensor([prompt.prefix for prompt in run.prompts], device=device),
+            start=run.start,
+        )
+        for run in runs
+    ]
+
+
 def _read(tower: TextTower, runs: list[Run], memory: Memory, device: torch.device) -> Tensor:
     """Features (prompts, D) of a row, in its order."""
-    tokens = _to_last_block(tower, runs, memory, device)  # (1, R, E)
-    ends = torch.tensor(_end_indices(runs), device=device)
+    row = _place(runs, device)
+    tokens = _to_last_block(tower, row, memory)  # (1, R, E)
+    ends = torch.tensor(end_indices(runs), device=device)
     block = tower.blocks[-1]
     normed = block.norm_attention(tokens)
     (query,) = block.attention.project_in(normed[:, ends], "q")  # (1, prompts, E)
     key, value = block.attention.project_in(normed, "kv")
-    attended = _attend(block.attention, query, key, value, runs, _block_of(memory, -1))
+    attended = _attend(block.attention, query, key, value, row, _block_of(memory, -1))
     return tower.project(_finish(block, tokens[:, ends], attended))[0]
 
 
@@ -101,15 +125,14 @@ def _remember(
     """Run the prefixes, and keep their keys and values in every block."""
     parts: dict[int, list[list[KeysValues]]] = {}
     for runs in pack(prefixes, chunk_tokens):
-        row: list[KeysValues] = []
-        tokens = _to_last_block(tower, runs, {}, device, keep=row)
+        row = _place(runs, device)
+        kept: list[KeysValues] = []
+        tokens = _to_last_block(tower, row, {}, keep=kept)
         last = tower.blocks[-1]
         key, value = last.attention.project_in(last.norm_attention(tokens), "kv")
-        row.append((key, value))
-        rectangles = [
-            zip(_rectangles(key, runs), _rectangles(value, runs), strict=True) for key, value in row
-        ]
-        for run, blocks in zip(runs, zip(*rectangles, strict=True), strict=True):
+        kept.append((key, value))
+        by_block = [zip(_split(key, row), _split(value, row), strict=True) for key, value in kept]
+        for run, blocks in zip(runs, zip(*by_block, strict=True), strict=True):
             parts.setdefault(run.length, []).append(list(blocks))
     return {
         length: [
@@ -122,22 +145,22 @@ def _remember(
 
 def _to_last_block(
     tower: TextTower,
-    runs: list[Run],
+    row: list[_Rectangle],
     memory: Memory,
-    device: torch.device,
     keep: list[KeysValues] | None = None,
 ) -> Tensor:
     """The row (1, R, E) at the entry of the last block.
 
     `keep` collects the keys and values (1, R, E) of the blocks before it.
     """
-    tokens = _embed(tower, runs, device)
+    embedded = [tower.embed(part.ids, part.start).flatten(0, 1) for part in row]
+    tokens = torch.cat(embedded)[None]
     for number, block in enumerate(tower.blocks[:-1]):
         query, key, value = block.attention.project_in(block.norm_attention(tokens))
         if keep is not None:
             keep.append((key, value))
         past = _block_of(memory, number)
-        attended = _attend(block.attention, query, key, value, runs, past, causal=tower.causal)
+        attended = _attend(block.attention, query, key, value, row, past, causal=tower.causal)
         tokens = _finish(block, tokens, attended)
     return tokens
 
@@ -153,7 +176,7 @@ def _attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    runs: list[Run],
+    row: list[_Rectangle],
     past: dict[int, KeysValues],
     *,
     causal: bool = False,
@@ -163,15 +186,21 @@ def _attend(
     Queries are (1, R, E), or one a prompt (1, prompts, E), which then sees all of its prompt; keys
     and values are (1, R, E), and the answer has the shape of the queries.
     """
-    queries = _rectangles(query, runs, one_each=query.shape[1] != key.shape[1])
-    keys, values = _rectangles(key, runs), _rectangles(value, runs)
+    queries = _split(query, row, one_each=query.shape[1] != key.shape[1])
     answers = []
-    for run, q, own_k, own_v in zip(runs, queries, keys, values, strict=True):
-        k, v = _with_prefix(run, own_k, own_v, past)  # (S, p + n, E)
+    for part, q, own_k, own_v in zip(
+        row, queries, _split(key, row), _split(value, row), strict=True
+    ):
+        k, v = own_k, own_v
+        if part.start:
+            past_k, past_v = past[part.start]
+            k = torch.cat([past_k[part.prefix], own_k], dim=1)  # (S, p + n, E)
+            v = torch.cat([past_v[part.prefix], own_v], dim=1)
         m = q.shape[1]
         sees = None
         if causal and m > 1:
-            sees = torch.ones(m, run.start + m, dtype=torch.bool, device=q.device).tril(run.start)
+            sees = torch.ones(m, part.start + m, dtype=torch.bool, device=q.device)
+            sees = sees.tril(part.start)
         answer = F.scaled_dot_product_attention(
             _heads(q, attention.heads),
             _heads(k, attention.heads),
@@ -183,49 +212,18 @@ def _attend(
     return torch.cat(answers)[None]
 
 
-def _with_prefix(run: Run, key: Tensor, value: Tensor, past: dict[int, KeysValues]) -> KeysValues:
-    """Own keys and values (S, n, E) behind those of each prompt's prefix."""
-    if not run.start:
-        return key, value
-    past_key, past_value = past[run.start]
-    rows = torch.tensor([prompt.prefix for prompt in run.prompts], device=key.device)
-    return torch.cat([past_key[rows], key], dim=1), torch.cat([past_value[rows], value], dim=1)
-
-
 def _heads(tokens: Tensor, heads: int) -> Tensor:
     """(S, n, E) to (S, h, n, E / h)."""
     batch, length, width = tokens.shape
     return tokens.view(batch, length, heads, width // heads).transpose(1, 2)
 
 
-def _embed(tower: TextTower, runs: list[Run], device: torch.device) -> Tensor:
-    """The row's tokens (1, R, E)."""
-    rectangles = [
-        tower.embed(torch.tensor([prompt.ids for prompt in run.prompts], device=device), run.start)
-        for run in runs
-    ]
-    return torch.cat([tokens.flatten(0, 1) for tokens in rectangles])[None]
-
-
-def _rectangles(row: Tensor, runs: list[Run], *, one_each: bool = False) -> list[Tensor]:
-    """A row (1, R, E) as a view (S, n, E) of each run; (S, 1, E) with `one_each` token a prompt."""
-    lengths = [1 if one_each else run.length for run in runs]
-    sizes = [len(run.prompts) * length for run, length in zip(runs, lengths, strict=True)]
+def _split(row: Tensor, rectangles: list[_Rectangle], *, one_each: bool = False) -> list[Tensor]:
+    """A row (1, R, E) as a view (S, n, E) of each rectangle; (S, 1, E) with `one_each` a prompt."""
+    lengths = [1 if one_each else part.ids.shape[1] for part in rectangles]
+    sizes = [len(part.ids) * n for part, n in zip(rectangles, lengths, strict=True)]
     parts = row[0].split_with_sizes(sizes)
-    return [
-        part.view(-1, length, row.shape[-1]) for part, length in zip(parts, lengths, strict=True)
-    ]
-
-
-def _end_indices(runs: list[Run]) -> list[int]:
-    """Where in the row each prompt's text is read."""
-    indices: list[int] = []
-    begin = 0
-    for run in runs:
-        for prompt in run.prompts:
-            indices.append(begin + prompt.end)
-            begin += run.length
-    return indices
+    return [part.view(-1, n, row.shape[-1]) for part, n in zip(parts, lengths, strict=True)]
 
 
 def _block_of(memory: Memory, number: int) -> dict[int, KeysValues]:

@@ -45,6 +45,14 @@ def tokenizer_mark(tokenize: Tokenize) -> str:
     return str(tokenize(["Z\u00fcrich's 2 old-Cats, \u732b!"], truncate=True).tolist())
 
 
+def knows_words(tokenizer: Any, vocabulary: int) -> bool:
+    """Whether a transformers tokenizer has word pieces for a model of so many.
+
+    Where its files are missing, transformers 5 makes one up of special tokens alone.
+    """
+    return len(tokenizer) > vocabulary // 2
+
+
 _Encoder = Callable[[list[str]], tuple[Tensor, list[int]]]
 
 

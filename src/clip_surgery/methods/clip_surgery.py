@@ -39,4 +39,4 @@ class ClipSurgery(DenseMethod):
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
         """The two-path walk."""
-        return walk_two_paths(tower, pixels, depth=self.depth)
+        return walk_two_paths(tower, pixels, depth=self.depth, repair_outliers=self.repair_outliers)

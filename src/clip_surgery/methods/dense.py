@@ -17,7 +17,9 @@ from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.backbones.tower import Tower
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.methods.method import Evidence
+from clip_surgery.methods.requirements import REPAIR_NEEDS, Part, require
 from clip_surgery.surgery.features import Weighting, cosine, feature_surgery
+from clip_surgery.surgery.standing import standing
 from clip_surgery.surgery.walk import Features
 
 Redundancy = Literal["none", "labels", "empty text", "vocabulary"]
@@ -33,15 +35,19 @@ class DenseMethod(ABC):
             the empty string, "vocabulary" from TextFeatures.reference.
         weighting: form of feature surgery, see `feature_surgery`.
         temperature: its tau.
+        repair_outliers: whether outlier tokens are filled in from their neighbours before the
+            last block, see `surgery.outliers`; ViT-L/14 and larger towers have many.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str]
     needs_gradient: ClassVar[bool] = False
+    needs: ClassVar[frozenset[Part]] = frozenset()
 
     redundancy: Redundancy = "none"
     weighting: Weighting = "reference"
     temperature: float = 2.0
+    repair_outliers: bool = False
 
     def __post_init__(self) -> None:
         if self.redundancy not in get_args(Redundancy):
@@ -54,7 +60,14 @@ class DenseMethod(ABC):
         """Image and patch features of normalised pixels (B, 3, H, W)."""
 
     def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
-        """Explain normalised pixels for the texts: similarity, and evidence after redundancy."""
+        """Explain normalised pixels for the texts: similarity, and evidence after redundancy.
+
+        Raises:
+            UnsupportedModelError: when outliers are to be repaired in a tower without class
+                token, or of a single block.
+        """
+        if self.repair_outliers:
+            require(backbone, REPAIR_NEEDS, purpose=f"{self.name} with repair_outliers=True")
         features = self.features(backbone.tower, pixels)
         similarity = cosine(features.patches, texts.labels)  # (B, P, C)
         image = cosine(features.image, texts.labels)  # (B, C)
@@ -64,6 +77,9 @@ class DenseMethod(ABC):
             similarity=similarity.transpose(1, 2),
             image=image,
             grid=features.grid,
+            standing=None
+            if texts.reference is None
+            else standing(features, texts, scale=backbone.logit_scale),
         )
 
     def _without_redundancy(

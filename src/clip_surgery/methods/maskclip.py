@@ -40,4 +40,5 @@ class MaskClip(DenseMethod):
             rule=identity,
             residual=self.residual,
             feed_forward=self.feed_forward,
+            repair_outliers=self.repair_outliers,
         )

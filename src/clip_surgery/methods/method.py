@@ -23,6 +23,8 @@ class Evidence:
             method has none.
         image: (B, C), cosine of image and text feature.
         grid: how the patches lie.
+        standing: (B, 2, C), how far each text stands out from the reference words (see
+            `surgery.standing`), or None where a method does not say.
 
     Raises:
         InputError: when the shapes do not belong together.
@@ -32,6 +34,7 @@ class Evidence:
     similarity: Tensor | None
     image: Tensor
     grid: PatchGrid
+    standing: Tensor | None = None
 
     def __post_init__(self) -> None:
         batch, texts = self.image.shape
@@ -42,6 +45,11 @@ class Evidence:
                 raise InputError(
                     f"Expected {name} of shape {expected}, but got {tuple(scores.shape)}."
                 )
+        if self.standing is not None and tuple(self.standing.shape) != (batch, 2, texts):
+            raise InputError(
+                f"Expected standing of shape {(batch, 2, texts)}, "
+                f"but got {tuple(self.standing.shape)}."
+            )
 
 
 @runtime_checkable

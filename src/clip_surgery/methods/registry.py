@@ -8,13 +8,40 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.methods.bi_modal import BiModal
+from clip_surgery.methods.clearclip import ClearClip
 from clip_surgery.methods.clip_surgery import ClipSurgery
+from clip_surgery.methods.cliptrase import ClipTrase
+from clip_surgery.methods.gem import Gem
+from clip_surgery.methods.grad_cam import GradCam
+from clip_surgery.methods.grad_eclip import GradEclip
+from clip_surgery.methods.gscorecam import GScoreCam
+from clip_surgery.methods.legrad import LeGrad
 from clip_surgery.methods.maskclip import MaskClip
 from clip_surgery.methods.method import Method
+from clip_surgery.methods.naclip import NaClip
+from clip_surgery.methods.rollout import Rollout
+from clip_surgery.methods.sclip import Sclip
 from clip_surgery.methods.similarity import Reversed, Similarity
 
 # A name used twice would silently hide a method: `_by_name` refuses it.
-_CLASSES: tuple[type[Method], ...] = (Similarity, Reversed, MaskClip, ClipSurgery)
+_CLASSES: tuple[type[Method], ...] = (
+    Similarity,
+    Reversed,
+    MaskClip,
+    ClipSurgery,
+    Gem,
+    Sclip,
+    ClearClip,
+    NaClip,
+    ClipTrase,
+    Rollout,
+    GradCam,
+    GScoreCam,
+    BiModal,
+    LeGrad,
+    GradEclip,
+)
 
 
 def _by_name(classes: tuple[type[Method], ...]) -> dict[str, type[Method]]:
@@ -66,7 +93,8 @@ def parse_methods(text: str) -> dict[str, Method]:
         >>> parse_methods("clip_surgery(depth=8, redundancy=empty text)")
         ... # doctest: +NORMALIZE_WHITESPACE
         {'clip_surgery(depth=8, redundancy=empty text)':
-         ClipSurgery(redundancy='empty text', weighting='reference', temperature=2.0, depth=8)}
+         ClipSurgery(redundancy='empty text', weighting='reference', temperature=2.0,
+                     repair_outliers=False, depth=8)}
     """
     if text.strip() == "all":
         return {name: method_named(name) for name in METHODS}

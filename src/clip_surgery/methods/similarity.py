@@ -16,7 +16,7 @@ from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.backbones.tower import Tower
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.method import Evidence
-from clip_surgery.surgery.walk import Features, walk
+from clip_surgery.surgery.walk import Features, walk_two_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Similarity(DenseMethod):
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
         """CLIP's own forward."""
-        return walk(tower, pixels)
+        return walk_two_paths(tower, pixels, depth=0, repair_outliers=self.repair_outliers)
 
 
 @dataclass(frozen=True, kw_only=True)

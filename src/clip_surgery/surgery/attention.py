@@ -1,6 +1,7 @@
 """Attention between any two of query, key and value: the one thing that dense methods change.
 
-Source: CLIP Surgery (arXiv 2304.05653) for value-value, MaskCLIP (2112.01071) for identity.
+Source: CLIP Surgery (arXiv 2304.05653) for value-value, MaskCLIP (2112.01071) for identity,
+SCLIP (2312.01597) for sums, GEM (2312.00878) and NACLIP (2404.08181) for the rules of that name.
 A rule sees the projected heads of one block and returns what each asked-for token receives; no
 rule builds an attention matrix where PyTorch's scaled_dot_product_attention can do without.
 Letters: B batch, h heads, N tokens, d head width, E = h d.
@@ -11,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from clip_surgery.grid import PatchGrid
 
@@ -83,3 +85,70 @@ def key_key(heads: Heads) -> Tensor:
 def identity(heads: Heads) -> Tensor:
     """Each patch keeps its own value: attention with the identity matrix."""
     return heads.value[:, :, heads.prefix_tokens :]
+
+
+def summed(*rules: AttentionRule) -> AttentionRule:
+    """The sum of what several rules give, as if their attention matrices were added."""
+
+    def rule(heads: Heads) -> Tensor:
+        received = rules[0](heads)
+        for other in rules[1:]:
+            received = received + other(heads)
+        return received
+
+    return rule
+
+
+def grounding(iterations: int) -> AttentionRule:
+    """GEM's attention: q, k and v each cluster by themselves, then gather the values.
+
+    For P in (q, k, v): P <- unit(P); `iterations` times P <- unit(softmax(t P P^T) P); then
+    softmax(t P P^T) v; the mean of the three. The temperature t is the model's scale times the
+    mean norm of the normed tokens, one number a picture.
+    """
+
+    def rule(heads: Heads) -> Tensor:
+        temperature = heads.scale * heads.normed.float().norm(dim=-1).mean(dim=-1)  # (B,)
+        temperature = temperature.to(heads.value.dtype).view(-1, 1, 1, 1)
+        received = torch.zeros_like(identity(heads))
+        for part in (heads.query, heads.key, heads.value):
+            points = normalize(part, dim=-1)  # (B, h, N, d)
+            for _ in range(iterations):
+                moved = attend(temperature * points, points, points, scale=1.0)
+                points = normalize(moved, dim=-1)
+            patches = temperature * points[:, :, heads.prefix_tokens :]
+            received = received + attend(patches, points, heads.value, scale=1.0)
+        return received / 3
+
+    return rule
+
+
+def neighbourhood(std: float) -> AttentionRule:
+    """NACLIP's attention: softmax(scale k k^T + w) v, w a Gaussian bump around each patch.
+
+    w_ij = exp(-distance^2 / (2 std^2)) with distances in patches; 0 towards prefix tokens.
+    """
+
+    def rule(heads: Heads) -> Tensor:
+        patches = heads.key[:, :, heads.prefix_tokens :]
+        bump = torch.cat(
+            [
+                patches.new_zeros(heads.grid.patches, heads.prefix_tokens),
+                gaussian_bumps(heads.grid, std).to(patches),
+            ],
+            dim=1,
+        )
+        return scaled_dot_product_attention(
+            patches, heads.key, heads.value, attn_mask=bump, scale=heads.scale
+        )
+
+    return rule
+
+
+def gaussian_bumps(grid: PatchGrid, std: float) -> Tensor:
+    """exp(-distance^2 / (2 std^2)) between all patches of a grid, in patches: (P, P)."""
+    down, across = (
+        torch.exp(-(steps[:, None] - steps).square() / (2 * std**2))
+        for steps in (torch.arange(grid.rows), torch.arange(grid.columns))
+    )
+    return torch.kron(down, across)

@@ -21,9 +21,11 @@ from clip_surgery.surgery.attention import (
     Heads,
     attend,
     join_heads,
+    query_key,
     split_heads,
     value_value,
 )
+from clip_surgery.surgery.outliers import check_repairable, fill_outliers, find_outliers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +74,7 @@ def walk_two_paths(
     rule: AttentionRule = value_value,
     residual: bool = True,
     feed_forward: bool = False,
+    repair_outliers: bool = False,
 ) -> Features:
     """Run the original path and, beside it in the last `depth` blocks, a path for the patches.
 
@@ -87,9 +90,14 @@ def walk_two_paths(
         rule: what the patches of the new path receive.
         residual: whether the new path adds to itself or is replaced.
         feed_forward: whether the new path runs the feed-forward too.
+        repair_outliers: whether outlier tokens are filled in before the last block, on the new
+            path and in the tokens that its rule sees; depth 0 then means CLIP's last block on
+            repaired patches.
 
     Raises:
         InputError: when depth is negative, or pixels are not of whole patches.
+        UnsupportedModelError: when outliers are to be repaired and the tower has no class token
+            or no second-last block.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
@@ -100,24 +108,38 @@ def walk_two_paths(
     """
     if depth < 0:
         raise InputError(f"Expected depth to be 0 or more blocks, but got {depth}.")
+    if repair_outliers:
+        check_repairable(tower)
+        if depth == 0:
+            depth, rule, residual, feed_forward = 1, query_key, True, True
     if depth == 0:
         return walk(tower, pixels)
     grid = checked_grid(tower, pixels)
+    prefix, last = tower.prefix_tokens, len(tower.blocks) - 1
     first = max(0, len(tower.blocks) - depth)
     original = tower.embed(pixels)  # (B, N, E)
-    for block in tower.blocks[:first]:
-        original = run_block(block, original)
-    new = original[:, tower.prefix_tokens :]  # (B, P, E)
+    new = original[:, prefix:]  # (B, P, E)
+    outliers = None
 
-    for index, block in enumerate(tower.blocks[first:], start=first):
-        last = index == len(tower.blocks) - 1
-        rows = tower.prefix_tokens if last and tower.pool_reads == "prefix" else None
-        heads = project_heads(tower, block, original, grid)
+    for index, block in enumerate(tower.blocks):
+        if repair_outliers and index == last - 1:
+            outliers = find_outliers(project_heads(tower, block, original, grid))
+        if index < first:
+            original = run_block(block, original)
+            new = original[:, prefix:]
+            continue
+        rows = prefix if index == last and tower.pool_reads == "prefix" else None
+        heads = seen = project_heads(tower, block, original, grid)
+        if outliers is not None and index == last:
+            new = fill_outliers(new, outliers, grid)
+            sound = fill_outliers(original[:, prefix:], outliers, grid)
+            sound = torch.cat([original[:, :prefix], sound], dim=1)
+            seen = project_heads(tower, block, sound, grid)
         out = block.attention.project_out
         # one out-projection for both paths: a (rows + P, E) product instead of two smaller ones
         own = attend(heads.query[:, :, :rows], heads.key, heads.value, scale=heads.scale)
         count = own.shape[2]
-        received = out(torch.cat([join_heads(own), join_heads(rule(heads))], dim=1))
+        received = out(torch.cat([join_heads(own), join_heads(rule(seen))], dim=1))
         original = add_feed_forward(block, original[:, :rows] + received[:, :count])
         new = new + received[:, count:] if residual else received[:, count:]
         if feed_forward:
@@ -138,7 +160,12 @@ def run_block(block: Block, tokens: Tensor, mask: Tensor | None = None) -> Tenso
     received = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, scale=attention.scale
     )
-    return add_feed_forward(block, tokens + attention.project_out(join_heads(received)))
+    return finish_block(block, tokens, received)
+
+
+def finish_block(block: Block, tokens: Tensor, received: Tensor) -> Tensor:
+    """What is left of a block after attention: tokens (B, n, E), received (B, h, n, d)."""
+    return add_feed_forward(block, tokens + block.attention.project_out(join_heads(received)))
 
 
 def add_feed_forward(block: Block, tokens: Tensor) -> Tensor:
@@ -148,7 +175,11 @@ def add_feed_forward(block: Block, tokens: Tensor) -> Tensor:
 
 def project_heads(tower: Tower, block: Block, tokens: Tensor, grid: PatchGrid) -> Heads:
     """Query, key and value of a block for tokens (B, N, E)."""
-    normed = block.norm_attention(tokens)
+    return project_normed(tower, block, block.norm_attention(tokens), grid)
+
+
+def project_normed(tower: Tower, block: Block, normed: Tensor, grid: PatchGrid) -> Heads:
+    """Query, key and value of a block for tokens (B, N, E) that went through its norm."""
     query, key, value = (
         split_heads(part, block.attention.heads)
         for part in block.attention.project_in(normed, "qkv")

@@ -16,8 +16,9 @@ from torch import Tensor
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
+from clip_surgery.tasks.presence import presence
 
-Contrast = Literal["text", "image", "none"]
+Contrast = Literal["text", "image", "none", "presence"]
 Order = Literal["resize then scale", "scale then resize"]
 
 
@@ -31,11 +32,13 @@ def heatmaps(
 
     `contrast` decides what is 0 and 1: "text" the lowest and highest of each map (each map on
     its own, an absent object looks as hot as a present one), "image" the lowest and highest over
-    all texts of that picture (maps can be compared), "none" leaves the raw scores.
+    all texts of that picture (maps can be compared), "none" leaves the raw scores, "presence"
+    is "text" times how likely the text is in the picture at all (an absent object stays faint).
     A flat map becomes zeros.
 
     Raises:
-        InputError: when a score is not finite.
+        InputError: when a score is not finite, or contrast is "presence" and the explanation was
+            made without a vocabulary.
         UnknownNameError: for an unknown contrast or order.
 
     Example:
@@ -51,13 +54,15 @@ def heatmaps(
     for kind, value, known in (("contrast", contrast, Contrast), ("order", order, Order)):
         if value not in get_args(known):
             raise UnknownNameError.among(kind, value, get_args(known))
+    likely = presence(explanation)[..., None, None] if contrast == "presence" else None
     maps = []
     for index, framing in enumerate(explanation.framings):
-        scores = _finite_scores(explanation, index)
+        scores = finite_scores(explanation, index)
         if order == "resize then scale":
-            maps.append(_scale(framing.restore_map(scores), contrast))
+            scaled = _scale(framing.restore_map(scores), contrast)
         else:
-            maps.append(framing.restore_map(_scale(scores, contrast)))
+            scaled = framing.restore_map(_scale(scores, contrast))
+        maps.append(scaled if likely is None else scaled * likely[index])
     return maps
 
 
@@ -76,12 +81,12 @@ def peaks(explanation: Explanation) -> list[list[Peak | None]]:
         InputError: when a score is not finite.
     """
     return [
-        [_peak(scores, framing) for scores in _finite_scores(explanation, index)]
+        [_peak(scores, framing) for scores in finite_scores(explanation, index)]
         for index, framing in enumerate(explanation.framings)
     ]
 
 
-def _finite_scores(explanation: Explanation, index: int) -> Tensor:
+def finite_scores(explanation: Explanation, index: int) -> Tensor:
     """The scores (C, rows, columns) of one picture, float32."""
     scores = explanation.patch_scores[index].detach().to(torch.float32)
     for text, values in zip(explanation.texts, scores, strict=True):
@@ -97,7 +102,7 @@ def _scale(maps: Tensor, contrast: Contrast) -> Tensor:
     """Min-max maps (C, h, w) to [0, 1], each alone or all together."""
     if contrast == "none" or maps.numel() == 0:
         return maps
-    dims = (-2, -1) if contrast == "text" else (-3, -2, -1)
+    dims = (-3, -2, -1) if contrast == "image" else (-2, -1)
     low, high = maps.amin(dims, keepdim=True), maps.amax(dims, keepdim=True)
     span = high - low
     # Resizing a constant map leaves rounding noise, which must not be stretched to a picture.

@@ -15,6 +15,8 @@ from recipe.photographs.layout import Layout
 from recipe.photographs.store import Photographs
 
 SPRITE_SIDE = 72
+SMALLEST_BOX = 0.35
+"""Half the side of the smallest part of a photograph that is pasted, its whole side being 2."""
 
 
 class Canvas:
@@ -57,13 +59,16 @@ class Canvas:
         centre = middle + self._tensor(layout.shift[:, piece]) * size * 0.8
         centre = torch.minimum(torch.maximum(centre, size - 1), 1 - size)
         free = torch.cat([centre, size], dim=1)
-        boxed = torch.cat([middle, (boxes[:, 2:] - boxes[:, :2]) / 2], dim=1)
+        # A box of a few pixels would be a blur: show at least a bit of what is around it.
+        extent = ((boxes[:, 2:] - boxes[:, :2]) / 2).clamp(min=SMALLEST_BOX)
+        near = torch.minimum(torch.maximum(middle, extent - 1), 1 - extent)
+        boxed = torch.cat([near, extent], dim=1)
         return torch.where(self._tensor(layout.boxed[:, piece])[:, None], boxed, free)
 
     def _paint(
         self, layout: Layout, piece: int, textures: Tensor, crop: Tensor, number: int
     ) -> None:
-        """Sample textures (B, 3 or 4, h, w) into the piece's rectangle; a fourth channel is alpha."""
+        """Sample textures (B, 3 or 4, h, w) into the rectangle; a fourth channel is alpha."""
         centre, half = self._tensor(layout.centre[:, piece]), self._tensor(layout.half[:, piece])
         angle = self._tensor(layout.angle[:, piece])[:, None, None]
         away = self.places - centre[:, None, None]  # (B, S, S, 2)
@@ -92,16 +97,19 @@ class Canvas:
         return torch.from_numpy(values).to(self.pixels.device)
 
 
-def coloured(pixels: Tensor, rng: np.random.Generator) -> Tensor:
-    """Brightness, contrast, saturation and tint of each picture (B, 3, S, S) changed a little."""
+def coloured(canvas: Canvas, rng: np.random.Generator) -> Tensor:
+    """The pixels, brightness, contrast, saturation and tint of each picture changed a little."""
+    pixels, painted = canvas.pixels, (canvas.owner >= 0)[:, None]
     draws = rng.uniform(-1, 1, (len(pixels), 6)).astype(np.float32)
     change = torch.from_numpy(draws).to(pixels.device)[:, :, None, None, None]
     grey = pixels.mean(dim=1, keepdim=True)
     pixels = grey + (pixels - grey) * (1 + 0.4 * change[:, 0])
-    mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
+    # What is not painted is black and stays so; it must not count as a dark part of the picture.
+    share = painted.float().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-3)
+    mean = pixels.mean(dim=(1, 2, 3), keepdim=True) / share
     pixels = mean + (pixels - mean) * (1 + 0.3 * change[:, 1])
     tint = 1 + 0.06 * change[:, 3:, 0].squeeze(-1)[..., None]
-    return (pixels * (1 + 0.25 * change[:, 2]) * tint.view(-1, 3, 1, 1)).clamp(0, 255)
+    return (pixels * (1 + 0.25 * change[:, 2]) * tint.view(-1, 3, 1, 1)).clamp(0, 255) * painted
 
 
 @lru_cache(maxsize=1)

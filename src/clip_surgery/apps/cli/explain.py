@@ -76,13 +76,14 @@ def explain(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Weights for --model open_clip:ARCH.", metavar="FILE")
     ] = None,
-    method: Annotated[str, typer.Option(help="How to explain; see 'methods'.")] = "clip_surgery",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="How to explain, as similarity or 'clip_surgery(depth=8)'; see 'methods'."
+        ),
+    ] = "clip_surgery",
     depth: Annotated[
         int | None, typer.Option(help="How many of the last blocks the method changes.")
-    ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the method."),
     ] = None,
     templates: Annotated[
         str, typer.Option(help="A set of prompt templates, or one such as 'a photo of a {}.'.")
@@ -123,7 +124,7 @@ def explain(
     clip-surgery explain street.jpg bench person --out out/
     """
     from clip_surgery.apps.cli.explaining import Run
-    from clip_surgery.apps.cli.settings import configured_method
+    from clip_surgery.apps.cli.settings import one_method
     from clip_surgery.apps.cli.writing import Outputs, read_formats
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.outputs.overlay import colour_table
@@ -139,7 +140,7 @@ def explain(
         colour_map=colour_map,
         inputs=request.images,
     )
-    settings = configured_method(method, depth=depth, settings=setting or ())
+    explained_by = one_method(method, depth=depth)
     outputs.prepare()
     with console.status(f"loading {model}"):
         from clip_surgery.explainer import load
@@ -150,7 +151,7 @@ def explain(
             checkpoint=checkpoint,
             device=device,
             dtype=dtype.value,
-            method=settings,
+            method=explained_by,
             templates=templates,
             framing=FramingRule(mode=_MODES[framing], size=size),
             batch_size=batch_size,

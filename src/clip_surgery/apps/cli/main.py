@@ -14,6 +14,7 @@ import typer
 
 from clip_surgery.apps.cli import console
 from clip_surgery.apps.cli.demo import demo
+from clip_surgery.apps.cli.evaluate import evaluate
 from clip_surgery.apps.cli.explain import explain
 from clip_surgery.apps.cli.methods import methods
 from clip_surgery.apps.cli.models import models
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(explain)
+app.command()(evaluate)
 app.command()(models)
 app.command()(methods)
 
@@ -67,7 +69,10 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     warnings.showwarning = _notice_of_warning
-    sys.exit(_run(given, debug=debug))
+    code = _run(given, debug=debug)
+    if code == INTERRUPTED:
+        console.notice("interrupted; results written so far are kept.")
+    sys.exit(code)
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:
@@ -75,9 +80,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     try:
         code = command.main(arguments, prog_name="clip-surgery", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except (KeyboardInterrupt, typer.Abort):
-        console.messages().print()
-        console.notice("interrupted.")
+    except (KeyboardInterrupt, typer.Abort):  # some versions of Typer return 130 instead
         return INTERRUPTED
     except ClipSurgeryError as failure:
         if debug:
@@ -88,7 +91,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         usage = _usage_message(failure)
         if usage is not None:
             if usage:
-                console.error(f"{usage} (clip-surgery --help tells more)")
+                console.error(usage)
             return USAGE
         if debug:
             console.messages().print_exception()
@@ -112,7 +115,11 @@ def _usage_message(failure: Exception) -> str | None:
         failure.show()  # type: ignore[attr-defined]
         return ""
     format_message = getattr(failure, "format_message", None)
-    return one_line(Exception(format_message())) if callable(format_message) else None
+    if not callable(format_message):
+        return None
+    context = getattr(failure, "ctx", None)
+    command = context.command_path if context else "clip-surgery"
+    return f"{' '.join(format_message().split())} ({command} --help tells more)"
 
 
 def _notice_of_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -16,7 +16,7 @@ def methods() -> None:
     table.add_column("method", no_wrap=True)
     table.add_column("paper")
     table.add_column("gradient")
-    table.add_column("settings (--set NAME=VALUE)")
+    table.add_column("settings, as in 'clip_surgery(depth=8)'")
     for name, cls in METHODS.items():
         settings = [f"{key}={value}" for key, value in default_settings(cls).items()]
         gradient = "yes" if cls.needs_gradient else "no"

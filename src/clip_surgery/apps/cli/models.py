@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from clip_surgery.apps.cli import console
-from clip_surgery.errors import UnknownNameError
+from clip_surgery.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from clip_surgery.backbones.loading import BackboneRow
@@ -27,7 +29,7 @@ def models(
     rows = list(list_backbones())
     found = [row for row in rows if search.lower() in row.name.lower()]
     if not found:
-        raise UnknownNameError.among("model", search, ["demo", "open_clip:ViT-B-16/openai"])
+        raise InputError(f"No model has {search!r} in its name; 'clip-surgery models' lists all.")
     _show(found)
 
 
@@ -46,10 +48,22 @@ def _show(rows: list[BackboneRow]) -> None:
 
 def _show_demo() -> None:
     """The demo's card: what it is, and every noun it knows."""
-    from clip_surgery.apps.cli.demo_card import read_demo_card
+    from clip_surgery.backbones.demo import FOLDER
 
+    path = FOLDER / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        vision, nouns = config["model_cfg"]["vision_cfg"], config["nouns"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: the embedded demo model is not usable ({error!r}).") from error
+    training = config.get("training", {})
+    facts = {
+        "demo": "a small CLIP trained on generated scenes, embedded: works offline",
+        "image tower": f"{vision['layers']} blocks of width {vision['width']}, "
+        f"{vision['image_size']} px in patches of {vision['patch_size']}",
+        "training": ", ".join(f"{name} {value}" for name, value in training.items()),
+        f"{len(nouns)} nouns": ", ".join(nouns),
+    }
     screen = console.results()
-    card = read_demo_card()
-    for name, value in card.facts.items():
-        screen.print(f"[bold]{name}[/bold]: {value}")
-    screen.print(f"[bold]nouns[/bold] ({len(card.nouns)}): {', '.join(card.nouns)}")
+    for name, fact in facts.items():
+        screen.print(Text.assemble((f"{name}: ", "bold"), fact))

@@ -1,9 +1,8 @@
-"""Settings: words of the command line as settings of a method."""
+"""Settings: a method as the command line writes it, and its settings to show."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from clip_surgery.errors import InputError
@@ -12,52 +11,34 @@ if TYPE_CHECKING:
     from clip_surgery.methods.method import Method
 
 
-def configured_method(
-    name: str, *, depth: int | None = None, settings: Sequence[str] = ()
-) -> Method:
-    """Build a method from its name, `--depth` and any number of NAME=VALUE.
+def one_method(text: str, *, depth: int | None = None) -> Method:
+    """Read one method such as "clip_surgery(redundancy=none)", with `depth` as given beside it.
 
     Raises:
-        UnknownNameError: for an unknown method, or a setting that it does not have.
-        InputError: for a setting that is no NAME=VALUE, is given twice, or whose value does not
-            fit.
+        UnknownNameError: for an unknown method or setting.
+        InputError: for several methods, a value that does not fit, or a depth for a method that
+            has none.
 
     Example:
-        >>> configured_method("clip_surgery", settings=["depth=4"]).depth
+        >>> one_method("clip_surgery", depth=4).depth
         4
     """
-    from clip_surgery.methods.registry import METHODS, method_named
+    from clip_surgery.methods.registry import METHODS, parse_methods
 
-    values: dict[str, Any] = {} if depth is None else {"depth": depth}
-    method_named(name)  # an unknown method is told before its settings
-    defaults = default_settings(METHODS[name])
-    if depth is not None and "depth" not in defaults:
-        having = sorted(other for other, cls in METHODS.items() if "depth" in default_settings(cls))
-        raise InputError(f"--depth is no setting of {name}; it is one of {', '.join(having)}.")
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals:
-            raise InputError(f"Expected --set NAME=VALUE, but got {setting!r}.")
-        if key in values:
-            raise InputError(f"Expected the setting {key} once, but got it twice.")
-        values[key] = _value(key, value.strip(), defaults.get(key))
-    return method_named(name, **values)
+    methods = list(parse_methods(text).values())
+    if len(methods) != 1:
+        raise InputError(f"Expected one method, but got {text!r}.")
+    [method] = methods
+    if depth is None:
+        return method
+    if "depth" not in default_settings(type(method)):
+        having = [name for name, cls in METHODS.items() if "depth" in default_settings(cls)]
+        raise InputError(
+            f"--depth is no setting of {method.name}, but of {', '.join(sorted(having))}."
+        )
+    return replace(method, depth=depth)  # type: ignore[type-var]  # a dataclass with this field
 
 
 def default_settings(method: type[Method]) -> dict[str, Any]:
     """The settings of a method with their defaults."""
     return {field.name: field.default for field in fields(method)} if is_dataclass(method) else {}
-
-
-def _value(name: str, text: str, default: Any) -> Any:
-    """A value of the default's type."""
-    try:
-        if isinstance(default, bool):
-            return {"true": True, "yes": True, "false": False, "no": False}[text.lower()]
-        if isinstance(default, int | float):
-            return type(default)(text)
-    except (KeyError, ValueError):
-        kind = "true or false" if isinstance(default, bool) else f"a {type(default).__name__}"
-        raise InputError(f"Expected {name} to be {kind}, but got {text!r}.") from None
-    return text

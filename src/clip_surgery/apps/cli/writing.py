@@ -113,9 +113,7 @@ class Outputs:
     def _is_here(self, path: Path) -> bool:
         return path.parent.resolve() == self.folder.resolve()
 
-    def _write(
-        self, path: Path, kind: Format, picture: Picture, explanation: Explanation
-    ) -> None:
+    def _write(self, path: Path, kind: Format, picture: Picture, explanation: Explanation) -> None:
         from clip_surgery.outputs.records import records
 
         if kind is Format.SAFETENSORS:
@@ -143,9 +141,7 @@ class Outputs:
         )
 
 
-def at_most(
-    pixels: int, picture: Picture, explanation: Explanation
-) -> tuple[Picture, Explanation]:
+def at_most(pixels: int, picture: Picture, explanation: Explanation) -> tuple[Picture, Explanation]:
     """The picture and its explanation at a size of at most `pixels`, to draw small figures.
 
     Maps of a large photograph for many texts would take gigabytes, to be shrunk in the figure.

@@ -1,0 +1,36 @@
+"""CLIPtrase: the three self-correlations of the last block, added.
+
+Source: Shao et al., "Explore the Potential of CLIP for Training-Free Open Vocabulary Semantic
+Segmentation" (ECCV 2024, arXiv 2407.08268). Its attention only: the clustering of patches and
+the denoising that follow in the paper are not part of this method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from clip_surgery.backbones.tower import Tower
+from clip_surgery.methods.dense import DenseMethod
+from clip_surgery.surgery.attention import key_key, query_query, summed, value_value
+from clip_surgery.surgery.walk import Features, walk_two_paths
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipTrase(DenseMethod):
+    """In the last block patches receive (A(q, q) + A(k, k) + A(v, v)) v, the rest of it stays."""
+
+    name = "cliptrase"
+    paper = "CLIPtrase (ECCV 2024, arXiv 2407.08268)"
+
+    def features(self, tower: Tower, pixels: Tensor) -> Features:
+        """One new block, whole."""
+        return walk_two_paths(
+            tower,
+            pixels,
+            depth=1,
+            rule=summed(query_query, key_key, value_value),
+            feed_forward=True,
+            repair_outliers=self.repair_outliers,
+        )

@@ -1,0 +1,47 @@
+"""NACLIP: keys with keys, and each patch leans towards its neighbours.
+
+Source: Hajimiri, Ben Ayed, Dolz, "Pay Attention to Your Neighbours: Training-Free Open-Vocabulary
+Semantic Segmentation" (WACV 2025, arXiv 2404.08181).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from clip_surgery.backbones.tower import Tower
+from clip_surgery.errors import InputError
+from clip_surgery.methods.dense import DenseMethod
+from clip_surgery.surgery.attention import neighbourhood
+from clip_surgery.surgery.walk import Features, walk_two_paths
+
+
+@dataclass(frozen=True, kw_only=True)
+class NaClip(DenseMethod):
+    """In the last block patches are softmax(s k k^T + w) v: no residual, no feed-forward.
+
+    Attributes:
+        std: standard deviation of the Gaussian w, in patches.
+    """
+
+    name = "naclip"
+    paper = "NACLIP (WACV 2025, arXiv 2404.08181)"
+
+    std: float = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.std > 0:
+            raise InputError(f"Expected std above 0 patches, but got {self.std}.")
+
+    def features(self, tower: Tower, pixels: Tensor) -> Features:
+        """One new block, its attention output alone."""
+        return walk_two_paths(
+            tower,
+            pixels,
+            depth=1,
+            rule=neighbourhood(self.std),
+            residual=False,
+            repair_outliers=self.repair_outliers,
+        )

@@ -1,0 +1,82 @@
+"""What a method needs of a model, and the one message for a model that does not have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from torch import nn
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.errors import UnsupportedModelError
+
+Part = Literal["class token", "second-last block", "gradients"]
+
+REPAIR_NEEDS: frozenset[Part] = frozenset({"class token", "second-last block"})
+
+
+def require(backbone: Backbone, needs: Iterable[Part], *, purpose: str) -> None:
+    """Refuse a model that lacks a part; the message names it and the methods that work instead.
+
+    Raises:
+        UnsupportedModelError: when one of the parts is missing.
+    """
+    for part in sorted(needs):
+        problem = _CHECKS[part](backbone)
+        if problem is not None:
+            raise unsupported(backbone, f"{purpose} needs {problem}")
+
+
+def unsupported(backbone: Backbone, problem: str) -> UnsupportedModelError:
+    """The error for a problem, with the registered methods whose needs this model meets."""
+    from clip_surgery.methods.registry import METHODS  # the registry imports every method
+
+    missing = {part for part, check in _CHECKS.items() if check(backbone) is not None}
+    works = [
+        name
+        for name, method in METHODS.items()
+        if not missing.intersection(getattr(method, "needs", ()))
+    ]
+    return UnsupportedModelError(
+        f"{problem.rstrip('.')}. Methods that work with {backbone.name}: {', '.join(works)}."
+    )
+
+
+def _class_token(backbone: Backbone) -> str | None:
+    tower = backbone.tower
+    if tower.prefix_tokens and tower.pool_reads == "prefix":
+        return None
+    if tower.prefix_tokens:
+        return "a class token, but this image feature is pooled from all tokens"
+    return "a class token, but this image tower has none"
+
+
+def _second_last_block(backbone: Backbone) -> str | None:
+    blocks = len(backbone.tower.blocks)
+    return None if blocks > 1 else f"a second-last block, but this image tower has {blocks}"
+
+
+def _gradients(backbone: Backbone) -> str | None:
+    if any(_is_quantised(module) for module in backbone.model.modules()):
+        return "gradients, but none pass through this model's quantised weights"
+    if any(parameter.is_inference() for parameter in backbone.model.parameters()):
+        return (
+            "gradients, but this model's weights were made under torch.inference_mode "
+            "(load it under torch.no_grad)"
+        )
+    return None
+
+
+def _is_quantised(module: nn.Module) -> bool:
+    packed = "quantized" in type(module).__module__.split(".")
+    return packed or any(
+        parameter.is_quantized or not parameter.is_floating_point()
+        for parameter in module.parameters(recurse=False)
+    )
+
+
+_CHECKS: Mapping[Part, Callable[[Backbone], str | None]] = {
+    "class token": _class_token,
+    "second-last block": _second_last_block,
+    "gradients": _gradients,
+}

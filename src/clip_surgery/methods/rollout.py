@@ -1,0 +1,60 @@
+"""Attention rollout: where the class token's attention leads through all blocks.
+
+Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers" (ACL 2020, arXiv
+2005.00928). It reads no text: all texts get the same map, the baseline of what a picture shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.text_features import TextFeatures
+from clip_surgery.backbones.tower import Tower
+from clip_surgery.grid import PatchGrid
+from clip_surgery.methods.method import Evidence
+from clip_surgery.methods.requirements import Part, require
+from clip_surgery.surgery.features import cosine
+from clip_surgery.surgery.trace import step_through
+from clip_surgery.surgery.walk import checked_grid, project_heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """Class row of the product over blocks of A / 2 + I / 2, heads averaged."""
+
+    name: ClassVar[str] = "rollout"
+    paper: ClassVar[str] = "Attention rollout (ACL 2020, arXiv 2005.00928)"
+    needs_gradient: ClassVar[bool] = False
+    needs: ClassVar[frozenset[Part]] = frozenset({"class token"})
+
+    def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
+        """Explain normalised pixels by the attention that reaches the class token.
+
+        Raises:
+            UnsupportedModelError: when the tower has no class token.
+        """
+        require(backbone, self.needs, purpose=self.name)
+        tower = backbone.tower
+        grid = checked_grid(tower, pixels)
+        row, tokens = _roll(tower, pixels, grid)
+        image = cosine(tower.pool(tokens), texts.labels)  # (B, C)
+        maps = row[:, None].expand(-1, image.shape[1], -1).clone()
+        return Evidence(patches=maps, similarity=None, image=image, grid=grid)
+
+
+def _roll(tower: Tower, pixels: Tensor, grid: PatchGrid) -> tuple[Tensor, Tensor]:
+    """The class row's patches of the rollout (B, P), and the tokens after the last block."""
+    tokens = tower.embed(pixels)
+    rollout = torch.eye(tokens.shape[1], device=tokens.device).expand(len(tokens), -1, -1)
+    for block in tower.blocks:
+        # One block at a time: all matrices together would be blocks x heads x N x N.
+        step = step_through(block, tokens, project_heads(tower, block, tokens, grid))
+        attention = step.attention.mean(dim=1).float()  # (B, N, N)
+        rollout = (rollout + attention @ rollout) / 2
+        tokens = step.tokens
+    return rollout[:, 0, tower.prefix_tokens :], tokens

@@ -1,0 +1,77 @@
+"""Outlier tokens: patches that became the model's scratch space, found and filled in.
+
+Source: SC-CLIP (arXiv 2411.15869) fills outlier tokens from their 3 x 3 neighbours before the last
+block; SFP (ICCV 2025) finds them by attention: the class token looks at them more than patches do.
+What differs: a patch's patch-to-patch attention is the mean over all patches that look at it,
+heads averaged, in the second-last block alone; only neighbours that are no outliers are averaged,
+so that outliers lying together do not fill each other.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from clip_surgery.backbones.tower import Tower
+from clip_surgery.errors import UnsupportedModelError
+from clip_surgery.grid import PatchGrid
+from clip_surgery.surgery.attention import Heads
+
+
+def find_outliers(heads: Heads) -> Tensor:
+    """Patches that receive more attention from the class token than from patches: (B, P) bool.
+
+    Meant for the heads of the second-last block. The matrix (B, N, N) is held for one head at a
+    time: what a patch receives from all patches is a column of it, which fused attention hides.
+    """
+    prefix = heads.prefix_tokens
+    balance = torch.zeros_like(heads.normed[:, prefix:, 0], dtype=torch.float32)  # (B, P)
+    for query, key in zip(heads.query.unbind(1), heads.key.unbind(1), strict=True):
+        attention = (query @ key.transpose(-2, -1) * heads.scale).float().softmax(dim=-1)
+        received = attention[:, :, prefix:]  # (B, N, P)
+        balance += received[:, 0] - received[:, prefix:].mean(dim=1)
+    return balance > 0
+
+
+def fill_outliers(patches: Tensor, outliers: Tensor, grid: PatchGrid) -> Tensor:
+    """Patches (B, P, E) with each outlier (B, P) replaced by the mean of its sound neighbours.
+
+    Neighbours are the up to eight around it; an outlier without a sound one stays as it is.
+    """
+    sound = (~outliers)[..., None].to(patches.dtype)  # (B, P, 1)
+    total = _around(patches * sound, grid)
+    count = _around(sound, grid)
+    mean = total / count.clamp(min=1)
+    return torch.where(outliers[..., None] & (count > 0), mean, patches)
+
+
+def check_repairable(tower: Tower) -> None:
+    """Refuse towers in which outliers cannot be told.
+
+    Raises:
+        UnsupportedModelError: naming the part that is missing.
+    """
+    if tower.prefix_tokens == 0 or tower.pool_reads != "prefix":
+        raise UnsupportedModelError(
+            "Outlier repair compares the class token's attention with the patches', "
+            "but this image tower has no class token that its image feature is read from."
+        )
+    if len(tower.blocks) < 2:
+        raise UnsupportedModelError(
+            "Outlier repair reads the attention of the second-last block, "
+            f"but this image tower has {len(tower.blocks)}."
+        )
+
+
+def _around(patches: Tensor, grid: PatchGrid) -> Tensor:
+    """The sum of the eight neighbours of each patch, what lies outside counting nothing."""
+    laid = grid.to_map(patches.transpose(1, 2))  # (B, E, rows, columns)
+    rows, columns = grid.rows, grid.columns
+    padded = pad(laid, (1, 1, 1, 1))
+    total = torch.zeros_like(laid)
+    for down in range(3):
+        for across in range(3):
+            if (down, across) != (1, 1):
+                total = total + padded[..., down : down + rows, across : across + columns]
+    return grid.from_map(total).transpose(1, 2)

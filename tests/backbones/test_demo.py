@@ -1,0 +1,98 @@
+"""The demo's format, with a tiny random checkpoint in a folder of its own."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from clip_surgery.backbones.demo import FOLDER, is_demo_folder, load_demo
+from clip_surgery.backbones.loading import load_backbone
+from clip_surgery.errors import WeightsError
+from tests.backbones.plain_walk import encode_ids, encode_pixels
+from tests.towers import tiny_config, tiny_open_clip, token_ids
+
+CPU = {"device": torch.device("cpu"), "dtype": torch.float32}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    weights = tmp_path / "model.safetensors"
+    half = {name: value.half() for name, value in tiny_open_clip().state_dict().items()}
+    save_file(half, weights)
+    config = {
+        "model_cfg": tiny_config(),
+        "preprocess_cfg": {"size": [32, 32], "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2]},
+        "nouns": ["cat", "tree"],
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    return tmp_path
+
+
+def change(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    config.update(changes)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@torch.no_grad()
+def test_loads_through_the_open_clip_adapter(folder):
+    backbone = load_demo(folder, **CPU)
+    assert backbone.name == "demo"
+    assert backbone.nouns == ("cat", "tree")
+    assert backbone.image_mean == (0.5, 0.4, 0.3)
+    assert backbone.dtype == torch.float32
+    assert not backbone.model.training
+    model, pixels = tiny_open_clip().half().float(), torch.randn(2, 3, 32, 32)
+    wanted = model.encode_image(pixels)
+    torch.testing.assert_close(encode_pixels(backbone.tower, pixels), wanted)
+    wanted = model.encode_text(token_ids())
+    torch.testing.assert_close(encode_ids(backbone.text_tower, token_ids()), wanted)
+
+
+def test_such_a_folder_is_a_model_by_name(folder, tmp_path_factory):
+    assert is_demo_folder(folder)
+    assert not is_demo_folder(tmp_path_factory.mktemp("empty"))
+    backbone = load_backbone(str(folder), dtype="bfloat16", positions="bicubic")
+    assert backbone.nouns == ("cat", "tree")
+    assert backbone.dtype == torch.bfloat16
+
+
+def test_another_file_is_refused_with_both_hashes(folder):
+    weights = folder / "model.safetensors"
+    expected = hashlib.sha256(weights.read_bytes()).hexdigest()
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    with pytest.raises(WeightsError) as caught:
+        load_demo(folder, **CPU)
+    assert all(part in str(caught.value) for part in (str(weights), expected, found))
+
+
+def test_bad_folders(folder, tmp_path_factory):
+    with pytest.raises(WeightsError, match=r"config\.json"):
+        load_demo(tmp_path_factory.mktemp("empty"), **CPU)
+    change(folder, model_cfg=tiny_config(embed_dim=8))
+    with pytest.raises(WeightsError, match="size mismatch"):
+        load_demo(folder, **CPU)
+    change(folder, model_cfg={"embed": 8})
+    with pytest.raises(WeightsError, match="TypeError"):
+        load_demo(folder, **CPU)
+    text = b"no safetensors"
+    (folder / "model.safetensors").write_bytes(text)
+    change(folder, sha256=hashlib.sha256(text).hexdigest())
+    with pytest.raises(WeightsError, match="SafetensorError"):
+        load_demo(folder, **CPU)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match="FileNotFoundError"):
+        load_demo(folder, **CPU)
+
+
+@pytest.mark.skipif(not is_demo_folder(FOLDER), reason="the demo checkpoint is not exported yet")
+def test_the_embedded_checkpoint():
+    backbone = load_backbone("demo")
+    assert backbone.nouns
+    side = backbone.image_size
+    with torch.no_grad():
+        assert encode_pixels(backbone.tower, torch.randn(1, 3, side, side)).isfinite().all()
