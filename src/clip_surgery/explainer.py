@@ -108,11 +108,11 @@ class Explainer:
             InputError: when a picture or text cannot be used; the message names it.
             UnsupportedModelError: when the model lacks a part that the method needs.
         """
-        listed: Sequence[ImageSource | Picture] = (
-            [images]
-            if isinstance(images, str | bytes) or not isinstance(images, Sequence)
-            else images
-        )
+        listed: Sequence[ImageSource | Picture]
+        if isinstance(images, Sequence) and not isinstance(images, str | bytes):
+            listed = images
+        else:
+            listed = [images]
         pictures = [
             read_image(
                 image, name=None if isinstance(image, str | Path | Picture) else f"image {index}"
@@ -236,7 +236,7 @@ def load(
 
     Example:
         >>> load("demo", method="similarity").method
-        Similarity(redundancy='none', weighting='reference', temperature=2.0)
+        Similarity(redundancy='none', weighting='reference', temperature=2.0, repair_outliers=False)
     """
     backbone = load_backbone(
         name, checkpoint=checkpoint, device=device, dtype=dtype, positions=positions

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,25 @@ class Explanation:
         if not asked:
             raise InputError("Expected at least one text, but got an empty list.")
         return [self.text_index(text) for text in asked]
+
+    def only(self, texts: str | Sequence[str]) -> Explanation:
+        """The explanation of one text or several alone, in the order asked; scores stay.
+
+        Raises:
+            InputError: when no text is given.
+            UnknownNameError: when the explanation was not made for one of them.
+        """
+        rows = self.text_indices(texts)
+        return replace(
+            self,
+            patch_scores=tuple(scores[rows] for scores in self.patch_scores),
+            similarity=None
+            if self.similarity is None
+            else tuple(scores[rows] for scores in self.similarity),
+            image_scores=self.image_scores[:, rows],
+            texts=tuple(self.texts[row] for row in rows),
+            standing=None if self.standing is None else self.standing[..., rows],
+        )
 
     def save(self, path: str | Path) -> None:
         """Write everything to one safetensors file (tensors, and the rest as JSON metadata).

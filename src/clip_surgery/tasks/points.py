@@ -1,19 +1,14 @@
 """Points: where to click on an object and where not, as prompts for SAM.
 
-Two ways. "reference" is the rule CLIP Surgery was published with (arXiv 2304.05653, text to
-points): on a map of half the resolution, as many of the highest cells as reach 0.8 are positive,
-and as many of the lowest negative. "peaks" gives few points instead: the map's local maxima, kept
-apart, and low cells spread over the picture.
-
-Unlike the released code, every grid has an answer: a flat map gives no point instead of 49 points
-without labels, and cells of a letterbox margin are never chosen.
+Unlike the released code, every grid and map has an answer: a flat map gives no point instead of
+points without labels, and cells of a letterbox margin are never chosen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -24,12 +19,12 @@ from torch.nn import functional as F
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
+from clip_surgery.tasks.cells import cell_centres, cells_in_picture
 from clip_surgery.tasks.heatmaps import finite_scores
+from clip_surgery.tasks.point_rules import PeakPoints, PointRule, ReferencePoints
 from clip_surgery.tasks.presence import texts_present
-from clip_surgery.tasks.spreading import apart, farthest
 
 PointMode = Literal["reference", "peaks"]
-HIGHEST_NEGATIVE = 0.3  # a negative of "peaks" lies this low in its min-maxed map, or lower
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +57,7 @@ class Points:
 
     @property
     def positives(self) -> NDArray[np.float32]:
-        """The points on the object (n, 2), best first."""
+        """The points on the object (n, 2); of each text the best first."""
         return self.xy[self.labels == 1]
 
     @property
@@ -71,82 +66,87 @@ class Points:
         return self.xy[self.labels == 0]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PointRule:
-    """How points are chosen.
-
-    Attributes:
-        mode: "reference" or "peaks".
-        threshold: how high in its min-maxed map a positive lies at least.
-        positives: how many "peaks" gives a text at most.
-        negatives: how many "peaks" gives at most.
-        spacing: how far apart the points of "peaks" lie at least, in cells of the grid.
-        min_presence: texts less likely in the picture than this get no positive; None does not
-            ask. It needs an explanation made with a vocabulary.
-
-    Raises:
-        UnknownNameError: for another mode.
-        InputError: for a threshold outside (0, 1], a negative count or a spacing below 1.
-    """
-
-    mode: PointMode = "reference"
-    threshold: float = 0.8
-    positives: int = 3
-    negatives: int = 3
-    spacing: float = 2.0
-    min_presence: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.mode not in get_args(PointMode):
-            raise UnknownNameError.among("mode of points", self.mode, get_args(PointMode))
-        if not 0 < self.threshold <= 1:
-            raise InputError(f"Expected threshold to be above 0 to 1, but got {self.threshold}.")
-        if self.positives < 0 or self.negatives < 0:
-            raise InputError(
-                "Expected 0 or more positives and negatives, "
-                f"but got {self.positives} and {self.negatives}."
-            )
-        if not self.spacing >= 1:
-            raise InputError(f"Expected spacing of at least 1 cell, but got {self.spacing}.")
-
-
 def points(
     explanation: Explanation,
     texts: str | Sequence[str],
     *,
-    rule: PointRule | None = None,
-    **settings: Any,
+    mode: PointMode | PointRule = "reference",
+    min_presence: float | None = None,
 ) -> list[Points]:
     """Points for one text, or for several texts as one object, per picture.
 
     With several texts, positives come from each one's map and negatives from the mean of the
-    normalised maps. A picture where no text is likely enough, or all maps are flat, gets no point.
-    Settings are the fields of `PointRule`, given by name or as a whole.
+    normalised maps. A picture gets no point where all maps are flat or no text is likely enough.
+
+    Args:
+        explanation: made for these texts.
+        texts: one text, or several.
+        mode: "reference", "peaks", or a `ReferencePoints` or `PeakPoints` with settings.
+        min_presence: texts less likely in the picture than this give no point; None does not ask.
 
     Raises:
-        InputError: when no text is given, a score is not finite, a setting is out of range, or
-            `min_presence` is asked of an explanation made without a vocabulary.
+        InputError: when no text is given, a score is not finite, min_presence is out of range, or
+            it is asked of an explanation made without a vocabulary.
         UnknownNameError: for a text the explanation was not made for, or an unknown mode.
 
     Example:
         >>> from PIL import Image
         >>> from clip_surgery.explainer import load
         >>> explanation = load("demo")(Image.radial_gradient("L"), ["clock", "cow"])
-        >>> points(explanation, "clock")[0].xy.shape[1]
-        2
+        >>> points(explanation, "clock", mode=PeakPoints(positives=1))[0].positives.shape
+        (1, 2)
     """
-    rule = rule_of(PointRule, rule, settings)
+    rule = _rule(mode)
     indices = explanation.text_indices(texts)
-    likely = texts_present(explanation, rule.min_presence)
+    likely = texts_present(explanation, min_presence)
     found = []
     for picture, framing in enumerate(explanation.framings):
-        scores = finite_scores(explanation, picture)
+        scores = finite_scores(explanation, picture).cpu()
         chosen = [scores[index] for index in indices if likely[picture, index]]
-        if rule.mode == "reference" and chosen:  # patches halved, as published
-            size = [max(1, side // 2) for side in scores.shape[-2:]]
-            halved = F.interpolate(
-                torch.stack(chosen)[None], size=size, mode="bilinear", align_corners=False
-            )
-            chosen = list(halved[0])
         found.append(_points(chosen, framing, rule))
     return found
+
+
+def _rule(mode: PointMode | PointRule) -> PointRule:
+    if not isinstance(mode, str):
+        return mode
+    if mode not in get_args(PointMode):
+        raise UnknownNameError.among("mode of points", mode, get_args(PointMode))
+    return ReferencePoints() if mode == "reference" else PeakPoints()
+
+
+def _points(maps: list[Tensor], framing: Framing, rule: PointRule) -> Points:
+    """Points of one picture from raw maps (rows, columns)."""
+    if rule.halving:
+        maps = [_halved(scores) for scores in maps]
+    levels: list[Tensor] = []
+    if maps:
+        inside = cells_in_picture(framing, *maps[0].shape)
+        levels = [level for scores in maps if (level := _level(scores, inside)) is not None]
+    if not levels:
+        return Points(xy=np.zeros((0, 2), np.float32), labels=np.zeros(0, np.int64))
+    mean = _level(torch.stack(levels).mean(dim=0), inside)
+    positive = torch.cat([rule.choose(level, inside).positive for level in levels])
+    negative = positive[:0] if mean is None else rule.choose(mean, inside).negative
+    centres = cell_centres(framing, *inside.shape).view(-1, 2)
+    xy = framing.restore_points(centres[torch.cat([positive, negative])])
+    labels = np.concatenate([np.ones(len(positive), np.int64), np.zeros(len(negative), np.int64)])
+    return Points(xy=xy.numpy().astype(np.float32), labels=labels)
+
+
+def _halved(scores: Tensor) -> Tensor:
+    """A map (rows, columns) at half the resolution, bilinear."""
+    size = [max(1, side // 2) for side in scores.shape]
+    return F.interpolate(scores[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+
+
+def _level(scores: Tensor, inside: Tensor) -> Tensor | None:
+    """A map min-maxed over the cells that show the picture; None where it is flat."""
+    seen = scores[inside]
+    if not len(seen):
+        return None
+    low, high = seen.min(), seen.max()
+    # resizing a constant map leaves rounding noise, which is not evidence
+    if high - low <= 1e-6 * torch.maximum(low.abs(), high.abs()):
+        return None
+    return (scores - low) / (high - low)

@@ -8,6 +8,8 @@ best single threshold of the data set, the best per map (oracle), and 0.5.
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -34,7 +36,7 @@ class ExplainabilityIoU:
             self.by_threshold.add(index, 100 * ious)
             self.oracle.add(index, 100 * ious.max())
 
-    def merge(self, other: ExplainabilityIoU) -> None:
+    def merge(self, other: Self) -> None:
         """Add another part."""
         self.by_threshold.merge(other.by_threshold)
         self.oracle.merge(other.oracle)

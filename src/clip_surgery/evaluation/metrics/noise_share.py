@@ -7,6 +7,8 @@ its own top 10 %, mean over absent texts. By chance it is 10 %.
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 
 from clip_surgery.evaluation.case import Case
@@ -34,7 +36,7 @@ class NoiseShare:
         for row, index in enumerate(case.present):
             self.share.add(index, 100 * float(overlap[row].mean()))
 
-    def merge(self, other: NoiseShare) -> None:
+    def merge(self, other: Self) -> None:
         """Add another part."""
         self.share.merge(other.share)
 

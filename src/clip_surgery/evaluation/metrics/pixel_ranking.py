@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -25,7 +27,7 @@ class PixelRanking:
                 scores = case.raw[row][case.judged]
                 self.values.add(index, 100 * torch.stack(ap_and_auc(scores, inside)))
 
-    def merge(self, other: PixelRanking) -> None:
+    def merge(self, other: Self) -> None:
         """Add another part."""
         self.values.merge(other.values)
 

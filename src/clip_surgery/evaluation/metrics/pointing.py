@@ -7,6 +7,8 @@ counts, so a flat map scores what a blind guess would.
 
 from __future__ import annotations
 
+from typing import Self
+
 from clip_surgery.evaluation.case import Case
 from clip_surgery.evaluation.metrics.metric import ClassMean
 
@@ -26,7 +28,7 @@ class Pointing:
             peak = scores == scores.max()
             self.hits.add(index, 100 * float(case.inside(index)[peak].double().mean()))
 
-    def merge(self, other: Pointing) -> None:
+    def merge(self, other: Self) -> None:
         """Add another part."""
         self.hits.merge(other.hits)
 

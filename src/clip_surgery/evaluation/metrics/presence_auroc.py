@@ -7,6 +7,8 @@ the area is exact for scores of that precision and memory does not grow with the
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -35,7 +37,7 @@ class PresenceAuroc:
             for row, indices in enumerate((case.absent, case.present)):
                 counts[row] += torch.bincount(half_bins(scores[name][indices]), minlength=BINS)
 
-    def merge(self, other: PresenceAuroc) -> None:
+    def merge(self, other: Self) -> None:
         """Add another part."""
         for name in self.counts:
             self.counts[name] += other.counts[name]

@@ -7,6 +7,8 @@ is opposite visualisation.
 
 from __future__ import annotations
 
+from typing import Self
+
 from clip_surgery.evaluation.case import Case
 from clip_surgery.evaluation.metrics.metric import ClassMean
 
@@ -32,7 +34,7 @@ class ScoreContrast:
             self.pairs += 1
             self.opposite += contrast < 0
 
-    def merge(self, other: ScoreContrast) -> None:
+    def merge(self, other: Self) -> None:
         """Add another part."""
         self.contrast.merge(other.contrast)
         self.pairs += other.pairs

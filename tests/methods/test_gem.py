@@ -1,0 +1,66 @@
+"""GEM against its equations, head by head."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from clip_surgery.errors import InputError
+from clip_surgery.methods.gem import Gem
+from tests.methods.naive import (
+    assert_same_map,
+    double_backbone,
+    double_model,
+    labels,
+    pictures,
+    similarity,
+    softmax_of,
+)
+
+
+def received(iterations):
+    def of_one_head(head, normed):
+        temperature = normed.norm(dim=-1).mean() / head["v"].shape[-1] ** 0.5
+        outs = []
+        for part in "qkv":
+            points = F.normalize(head[part], dim=-1)
+            for _ in range(iterations):
+                points = F.normalize(softmax_of(points, points, temperature) @ points, dim=-1)
+            outs.append(softmax_of(points, points, temperature) @ head["v"])
+        return sum(outs) / 3
+
+    return of_one_head
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 3])
+@pytest.mark.parametrize("depth", [1, 2, 6])
+def test_gem_is_its_equations(iterations, depth):
+    model, pixels, texts = double_model(), pictures(), labels()
+    with torch.no_grad():
+        found = Gem(iterations=iterations, depth=depth)(double_backbone(model), pixels, texts)
+        for row, picture in enumerate(pixels):
+            expected = similarity(
+                model,
+                picture,
+                texts,
+                received(iterations),
+                depth=depth,
+                residual=True,
+                feed_forward=False,
+            )
+            assert_same_map(found.patches[row], expected)
+
+
+def test_the_temperature_is_of_each_picture():
+    """A bright picture beside a faint one must not change it."""
+    model, texts = double_model(), labels()
+    pixels = pictures() * torch.tensor([1.0, 30.0])[:, None, None, None]
+    with torch.no_grad():
+        together = Gem()(double_backbone(model), pixels, texts)
+        alone = Gem()(double_backbone(model), pixels[:1], texts)
+    torch.testing.assert_close(together.patches[:1], alone.patches)
+
+
+@pytest.mark.parametrize(("settings", "message"), [({"depth": 0}, "0"), ({"iterations": -1}, "-1")])
+def test_bad_settings_are_refused_by_value(settings, message):
+    with pytest.raises(InputError, match=message):
+        Gem(**settings)

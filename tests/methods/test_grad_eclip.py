@@ -1,0 +1,64 @@
+"""Grad-ECLIP against its formula, one channel at a time."""
+
+import torch
+from torch.nn import functional as F
+
+from clip_surgery.methods.grad_eclip import GradEclip
+from tests.methods.naive import (
+    assert_same_map,
+    attentions_of,
+    blocks_of,
+    double_backbone,
+    double_model,
+    embed,
+    finish,
+    heads_of,
+    labels,
+    pictures,
+    project_out,
+    run,
+    score,
+)
+
+
+def naive_map(model, picture, text):
+    tokens = embed(model, picture)
+    *earlier, last = blocks_of(model)
+    for block in earlier:
+        tokens = run(block, tokens)
+    heads = heads_of(last, last.ln_1(tokens))
+    query, key, value = (torch.cat([head[part] for head in heads], dim=-1) for part in "qkv")
+    received = torch.cat(
+        [a @ head["v"] for a, head in zip(attentions_of(heads), heads, strict=True)], dim=-1
+    )
+    received = received.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(
+        score(model, finish(last, tokens, [received]), text), received
+    )
+    query, key = project_out(last, query[:1]), project_out(last, key[1:])
+    close = torch.stack([F.cosine_similarity(query[0], one, dim=0) for one in key])
+    close = (close - close.min()) / (close.max() - close.min())
+    return torch.stack(
+        [
+            sum(gradient[0, e] * value[1 + i, e] * close[i] for e in range(value.shape[1]))
+            for i in range(len(close))
+        ]
+    ).relu()
+
+
+def test_against_the_formula():
+    model, pixels, texts = double_model(), pictures(), labels()
+    found = GradEclip()(double_backbone(model), pixels, texts)
+    for row, picture in enumerate(pixels):
+        for column, text in enumerate(texts.labels):
+            assert_same_map(found.patches[row, column], naive_map(model, picture, text))
+
+
+def test_one_patch_keeps_its_evidence():
+    """Its closeness is flat, which says nothing of where: the weight is then 1, not 0 / 0."""
+    model = double_model()
+    backbone, texts = double_backbone(model), labels(8)
+    pixels = pictures(6)[:, :, :8, :8]
+    found = GradEclip()(backbone, pixels, texts).patches
+    assert torch.isfinite(found).all()
+    assert found.max() > 0

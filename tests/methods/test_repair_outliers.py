@@ -1,0 +1,99 @@
+"""Outlier repair as a setting of every dense method, and the towers that cannot serve it."""
+
+import pytest
+import torch
+
+from clip_surgery.errors import UnsupportedModelError
+from clip_surgery.methods.clearclip import ClearClip
+from clip_surgery.methods.clip_surgery import ClipSurgery
+from clip_surgery.methods.dense import DenseMethod
+from clip_surgery.methods.registry import METHODS, method_named
+from clip_surgery.methods.similarity import Similarity
+from tests.methods.naive import (
+    SIDE,
+    assert_same_map,
+    double_backbone,
+    double_model,
+    labels,
+    pictures,
+    self_attention,
+    similarity,
+)
+
+DENSE = [name for name, cls in METHODS.items() if issubclass(cls, DenseMethod)]
+
+
+def fill(tokens, attention):
+    """Replace patches that the class token attends to more than patches do, one by one."""
+    count = SIDE * SIDE
+    outliers = set()
+    for i in range(count):
+        from_patches = sum(attention[1 + j, 1 + i] for j in range(count)) / count
+        if attention[0, 1 + i] > from_patches:
+            outliers.add(i)
+    assert 0 < len(outliers) < count
+    filled = tokens.clone()
+    for i in outliers:
+        row, column = divmod(i, SIDE)
+        sound = [
+            r * SIDE + c
+            for r in range(max(0, row - 1), min(SIDE, row + 2))
+            for c in range(max(0, column - 1), min(SIDE, column + 2))
+            if r * SIDE + c not in outliers
+        ]
+        if sound:
+            filled[1 + i] = sum(tokens[1 + j] for j in sound) / len(sound)
+    return filled
+
+
+CASES = {
+    "similarity": (Similarity, "qk", 1, True, True),
+    "clearclip": (ClearClip, "qq", 1, False, False),
+    "clip_surgery": (ClipSurgery, "vv", 6, True, False),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_against_the_equations(name):
+    method, pair, depth, residual, feed_forward = CASES[name]
+    model, pixels, texts = double_model(), pictures(), labels()
+    with torch.no_grad():
+        found = method(repair_outliers=True)(double_backbone(model), pixels, texts)
+        for row, picture in enumerate(pixels):
+            expected = similarity(
+                model,
+                picture,
+                texts,
+                lambda head, normed: self_attention(head, pair),
+                depth=depth,
+                residual=residual,
+                feed_forward=feed_forward,
+                fill=fill,
+            )
+            assert_same_map(found.similarity[row], expected)
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_every_dense_method_has_it_and_the_image_feature_stays(name):
+    backbone, pixels, texts = double_backbone(double_model()), pictures(), labels()
+    with torch.no_grad():
+        plain = method_named(name)(backbone, pixels, texts)
+        repaired = method_named(name, repair_outliers=True)(backbone, pixels, texts)
+    assert not torch.allclose(plain.patches, repaired.patches)
+    torch.testing.assert_close(plain.image, repaired.image)
+
+
+def test_a_tower_without_class_token_is_refused_with_what_works():
+    backbone = double_backbone(double_model(visual={"pool_type": "avg"}))
+    with pytest.raises(UnsupportedModelError, match=r"clip_surgery with .* class token") as caught:
+        ClipSurgery(repair_outliers=True)(backbone, pictures(), labels())
+    works = str(caught.value).rpartition(":")[2]
+    assert "clip_surgery" in works
+    assert "legrad" in works
+    assert "rollout" not in works
+
+
+def test_a_tower_of_one_block_is_refused():
+    backbone = double_backbone(double_model(visual={"layers": 1}))
+    with pytest.raises(UnsupportedModelError, match="second-last block"):
+        Similarity(repair_outliers=True)(backbone, pictures(), labels())
