@@ -14,8 +14,8 @@ from PIL import Image
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 
 HOME = Path(__file__).parents[1] / "src/clip_surgery/apps/cli/demo_scene"
-SEED, INDEX, SIZE = 7, 157, 288
-ABSENT = "whale"
+SEED, INDEX, SIZE = 7, 191, 288
+ABSENT = "pizza"
 
 
 def main() -> None:

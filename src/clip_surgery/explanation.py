@@ -90,15 +90,13 @@ class Explanation:
         if not -len(self) <= index < len(self):
             raise IndexError(f"Expected a picture index below {len(self)}, but got {index}.")
         index %= len(self)
-        return Explanation(
+        return replace(
+            self,
             patch_scores=(self.patch_scores[index],),
             similarity=None if self.similarity is None else (self.similarity[index],),
             image_scores=self.image_scores[index : index + 1],
-            texts=self.texts,
             framings=(self.framings[index],),
             images=(self.images[index],),
-            method=self.method,
-            backbone=self.backbone,
             standing=None if self.standing is None else self.standing[index : index + 1],
         )
 
@@ -245,14 +243,12 @@ class Explanation:
         similarity = None
         if all(part.similarity is not None for part in parts):
             similarity = tuple(s for part in parts for s in part.similarity or ())
-        return cls(
+        return replace(
+            first,
             patch_scores=tuple(s for part in parts for s in part.patch_scores),
             similarity=similarity,
             image_scores=torch.cat([part.image_scores for part in parts]),
-            texts=first.texts,
             framings=tuple(f for part in parts for f in part.framings),
             images=tuple(name for part in parts for name in part.images),
-            method=first.method,
-            backbone=first.backbone,
             standing=torch.cat(standings) if len(standings) == len(parts) else None,
         )

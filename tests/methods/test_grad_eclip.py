@@ -50,8 +50,9 @@ def test_against_the_formula():
     model, pixels, texts = double_model(), pictures(), labels()
     found = GradEclip()(double_backbone(model), pixels, texts)
     for row, picture in enumerate(pixels):
-        for column, text in enumerate(texts.labels):
-            assert_same_map(found.patches[row, column], naive_map(model, picture, text))
+        # some texts have nothing that speaks for them: all are compared together
+        expected = torch.stack([naive_map(model, picture, text) for text in texts.labels])
+        assert_same_map(found.patches[row], expected)
 
 
 def test_one_patch_keeps_its_evidence():

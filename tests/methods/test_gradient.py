@@ -28,7 +28,7 @@ def backbone():
 
 
 def test_all_gradient_methods_are_of_the_family():
-    assert NAMES == [name for name, cls in METHODS.items() if cls.needs_gradient]
+    assert [name for name, cls in METHODS.items() if cls.needs_gradient] == NAMES
     assert {"grad_cam", "gscorecam", "bi_modal", "legrad", "grad_eclip"} <= set(NAMES)
 
 

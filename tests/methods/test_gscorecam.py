@@ -6,9 +6,8 @@ from torch.nn import functional as F
 
 from clip_surgery.errors import InputError
 from clip_surgery.methods.gscorecam import GScoreCam
-from tests.methods.naive import SIDE, assert_same_map, double_backbone, double_model
+from tests.methods.naive import SIDE, assert_same_map, double_backbone, double_model, pictures
 from tests.methods.naive import labels as some_labels
-from tests.methods.naive import pictures
 from tests.methods.test_grad_cam import naive_weights
 
 

@@ -20,8 +20,8 @@ from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from recipe import checkpoint
 from recipe.config import CONFIGS, Config
-from recipe.data import patches_at, random_patches
-from recipe.loop import rate, train
+from recipe.data import Batch, SceneSource, patches_at, random_patches
+from recipe.loop import Task, rate, scenes_task, train
 from recipe.loss import also_true, caption_loss, label_loss
 from recipe.measure import encode_texts
 from recipe.model import build
@@ -62,6 +62,7 @@ def test_the_log_holds_retrieval_and_localisation(run: Path) -> None:
     assert {"plain mSC", "surgery mSC", "surgery IoU", "surgery AUC", "plain pointing"} <= keys
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     command = [sys.executable, "training/train.py", "--config", "tiny", "--out", str(tmp_path)]
     command += ["--samples", str(SAMPLES)]
@@ -87,18 +88,36 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert checkpoint.read(file)["progress"]["samples"] >= SAMPLES
 
 
-def test_a_resumed_run_equals_one_in_one_piece(tmp_path: Path) -> None:
-    whole = dataclasses.replace(TINY, samples=320)
-    train(whole, tmp_path / "whole")
-    train(dataclasses.replace(whole, samples=160), tmp_path / "cut")
-    # The cut run's schedule ended early, so only the stream and the optimiser are compared.
-    before = checkpoint.read(tmp_path / "cut" / checkpoint.FILE)
-    train(whole, tmp_path / "cut")
-    after = checkpoint.read(tmp_path / "cut" / checkpoint.FILE)
-    assert before["progress"]["samples"] == 160
-    assert after["progress"]["samples"] == 320
-    steps = [float(entry["step"]) for entry in after["optimiser"]["state"].values()]
-    assert set(steps) == {10.0}
+def unmeasured(config: Config) -> Task:
+    return dataclasses.replace(scenes_task(config), often=lambda _: {}, seldom=lambda _: {})
+
+
+def test_a_run_in_two_calls_equals_one_in_one_piece(tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, samples=320)
+    train(config, tmp_path / "whole", unmeasured(config))
+    source = SceneSource(config, Vocabulary(config.nouns))
+    calls = dataclasses.replace(unmeasured(config), source=Interrupted(source, 160))
+    with pytest.raises(KeyboardInterrupt):
+        train(dataclasses.replace(config, checkpoint_minutes=0.0), tmp_path / "cut", calls)
+    assert checkpoint.read(tmp_path / "cut" / checkpoint.FILE)["progress"]["samples"] == 160
+    train(config, tmp_path / "cut", unmeasured(config))
+    whole, cut = (
+        checkpoint.read(tmp_path / name / checkpoint.FILE)["model"] for name in ("whole", "cut")
+    )
+    for name, weights in whole.items():
+        assert torch.allclose(weights, cut[name], atol=1e-6), name
+
+
+class Interrupted:
+    """A source that is interrupted before the batch that starts at `end`."""
+
+    def __init__(self, source: SceneSource, end: int) -> None:
+        self.source, self.end = source, end
+
+    def batch(self, start: int, share: float) -> Batch:
+        if start >= self.end:
+            raise KeyboardInterrupt
+        return self.source.batch(start, share)
 
 
 def test_the_export_loads_in_plain_open_clip_and_says_the_same(run: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def train(
             saved = time.monotonic()
     checkpoint.save(out, model, optimise, progress, config, ids)
     if progress.share(config) >= 1:
-        log.write(progress, **task.often(model), **task.seldom(model))
+        log.write(progress, **(task.often(model) | task.seldom(model)))
     return progress
 
 

@@ -24,7 +24,8 @@ class Backbone:
         image_std: per-channel standard deviation, divided by.
         logit_scale: the factor CLIP multiplies cosines with before its softmax.
         model: the model itself, untouched; kept so that weights live as long as the backbone.
-        fingerprint: a short text that changes when any weight changes.
+        fingerprint: a short text that changes when the text side changes (weights, pooling,
+            tokenizer): what text features depend on.
         nouns: the words the model knows, for models that know few (the demo), else empty.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.case import Case
 from clip_surgery.evaluation.datasets.dataset import Dataset
@@ -77,6 +78,7 @@ def evaluate(
                 for metric in running[row]:
                     metric.update(case)
         on_progress(len(samples))
+    weights = fingerprint(explainer.backbone.model)
     return [
         Report(
             row=row,
@@ -88,7 +90,7 @@ def evaluate(
             settings={
                 "dataset": repr(dataset),
                 "backbone": explainer.backbone.name,
-                "weights": explainer.backbone.fingerprint(),
+                "weights": weights,
                 "method": repr(method),
                 "templates": f"{len(explainer.templates)}: {explainer.templates[0]} ...",
                 "framing": repr(explainer.framing),

@@ -126,9 +126,7 @@ def _spread(place: Tensor, candidates: Tensor, level: Tensor, count: int) -> Ten
     while len(chosen) < min(count, len(candidates)):
         farthest = int(distance.argmax())
         chosen.append(farthest)
-        distance = distance.minimum(
-            (place[candidates] - place[candidates[farthest]]).norm(dim=1)
-        )
+        distance = distance.minimum((place[candidates] - place[candidates[farthest]]).norm(dim=1))
     return candidates[torch.tensor(chosen)]
 
 

@@ -53,6 +53,7 @@ def demo(
             scene.picture,
             {"CLIP's own map": heatmaps(plain)[0], "CLIP Surgery": heatmaps(surgery)[0]},
             [*scene.objects, f"{scene.absent} (not there)"],
+            heading="Each map is scaled on its own: what is not there looks as hot as what is.",
         )
     drawn.save(out / "demo.png")
     shutil.copyfile(SCENE / "scene.png", out / "scene.png")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from clip_surgery.evaluation.case import Case
 class Metric(Protocol):
     """A running measurement; its memory does not grow with the number of pictures."""
 
-    name: ClassVar[str]
+    name: str
 
     def update(self, case: Case) -> None:
         """Take one picture in."""
