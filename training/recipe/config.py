@@ -102,7 +102,7 @@ CONFIGS: dict[str, Config] = {
         localisation_steps=60,
     ),
     "gpu": Config(
-        model=Model(image_size=128, width=256, layers=12, text_width=256, joint_width=256),
+        model=Model(image_size=128, width=256, layers=12, text_layers=4, joint_width=256),
         schedule=Schedule(keep=((0.4, 0.5), (0.8, 0.75), (1.0, 1.0))),
         nouns=ALL_NOUNS,
         scene_nouns=ALL_NOUNS,
@@ -116,7 +116,7 @@ CONFIGS: dict[str, Config] = {
     ),
     "photographs": Config(
         model=Model(
-            image_size=128, width=256, layers=12, text_width=256, joint_width=256, positions=48
+            image_size=128, width=256, layers=12, text_layers=4, joint_width=256, positions=48
         ),
         phases=(
             Phase(until=0.5, windows=True),

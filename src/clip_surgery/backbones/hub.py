@@ -29,7 +29,7 @@ def cached_file(repository: str, *names: str) -> Path | None:
     return None
 
 
-def require_hub(wanted: str) -> None:
+def require_hub(wanted: str, *, advice: str = _ADVICE) -> None:
     """Make sure, within seconds, that the hub answers.
 
     Raises:
@@ -38,16 +38,18 @@ def require_hub(wanted: str) -> None:
     from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
-        raise could_not_fetch(wanted, "offline mode is set (HF_HUB_OFFLINE)")
+        raise could_not_fetch(wanted, "offline mode is set (HF_HUB_OFFLINE)", advice=advice)
     try:
         get_session().head(constants.ENDPOINT, timeout=_TIMEOUT_S)
     except Exception as error:  # the client's own tree of errors differs between its versions
-        raise could_not_fetch(wanted, f"{constants.ENDPOINT} does not answer") from error
+        raise could_not_fetch(
+            wanted, f"{constants.ENDPOINT} does not answer", advice=advice
+        ) from error
 
 
-def could_not_fetch(wanted: str, reason: str) -> WeightsError:
+def could_not_fetch(wanted: str, reason: str, *, advice: str = _ADVICE) -> WeightsError:
     """Build the error for weights that were to be fetched."""
-    return WeightsError(f"Could not fetch {wanted}: {reason}. {_ADVICE}")
+    return WeightsError(f"Could not fetch {wanted}: {reason}. {advice}")
 
 
 def not_usable(what: Path | str, reason: BaseException | str) -> WeightsError:

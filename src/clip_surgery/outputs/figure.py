@@ -48,7 +48,7 @@ def figure(
         >>> import torch
         >>> picture = Image.new("RGB", (40, 30))
         >>> figure(picture, torch.rand(2, 30, 40), ["dog", "cat"]).width
-        1155
+        1114
     """
     picture = read_image(image)
     _check_count("titles", titles, heatmaps)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from clip_surgery.apps.cli import main
+from clip_surgery.apps.cli import console, main
 
 HEAVY = ("torch", "numpy", "PIL", "matplotlib", "open_clip", "transformers", "safetensors")
 
@@ -146,3 +146,13 @@ def test_a_reader_that_leaves_is_no_error(home):
     os.close(writer)
     assert done.stderr == ""
     assert done.returncode == 141
+
+
+def test_lines_beside_a_bar_pass_through_its_console():
+    """Otherwise a line is written into the bar."""
+    before = console.messages()
+    with console.progress("explaining", total=3) as advance:
+        drawing = console.messages()
+        assert console.messages() is drawing
+        advance(1)
+    assert console.messages() not in (before, drawing)

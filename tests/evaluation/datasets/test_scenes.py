@@ -59,6 +59,13 @@ def test_same_seed_and_index_give_the_same_scene_whatever_the_count() -> None:
         assert one.caption == other.caption
 
 
+def test_the_held_out_scenes_stay_what_they_were() -> None:
+    held_out = SceneDataset(seed=2_000_003, count=500)
+    assert held_out[0].caption == "a zebra, scissors, a dog and a bee in the mountains"
+    assert held_out[2].caption == "an image showing a guitar, a rabbit, a dog and a butterfly."
+    assert held_out[2].present == {"butterfly", "cat", "dog", "guitar", "rabbit"}
+
+
 @pytest.mark.parametrize("change", [{"seed": SEED + 1}, {"size": 112}, {"names": ALL_NOUNS}])
 def test_another_seed_size_or_label_set_gives_another_scene(change: dict[str, object]) -> None:
     settings: dict[str, object] = {"seed": SEED, "size": 96, "names": TRAINING_NOUNS}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.text import Text
 
 WIDE = 160  # columns of a table that goes to a file or another program, not to a screen
+
+_drawing: ContextVar[Console | None] = ContextVar("_drawing", default=None)
 
 
 class _PipeConsole(Console):
@@ -31,7 +34,8 @@ def results() -> Console:
 
 def messages() -> Console:
     """The console for progress, notices and errors: stderr."""
-    return _PipeConsole(stderr=True, highlight=False)
+    # While a bar is drawn, lines must pass through its console, which moves the bar down.
+    return _drawing.get() or _PipeConsole(stderr=True, highlight=False)
 
 
 def error(message: str) -> None:
@@ -75,6 +79,10 @@ def progress(what: str, *, total: int) -> Iterator[Callable[[float], None]]:
         transient=True,
         disable=not console.is_terminal or total < 2,
     )
-    with bar:
-        task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+    before = _drawing.set(console)
+    try:
+        with bar:
+            task = bar.add_task(what, total=total)
+            yield lambda steps: bar.advance(task, steps)
+    finally:
+        _drawing.reset(before)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clip_surgery.evaluation.datasets.scenes.backgrounds import BACKGROUNDS, Canvas
+from clip_surgery.evaluation.datasets.scenes.backgrounds import BACKGROUNDS
+from clip_surgery.evaluation.datasets.scenes.canvas import Canvas
 from clip_surgery.evaluation.datasets.scenes.captions import Caption, caption
 from clip_surgery.evaluation.datasets.scenes.sprites import Sprite, atlas
 

@@ -1,0 +1,1 @@
+"""Segmenters: models that cut an object out of a picture when they are shown where it is."""

@@ -1,0 +1,160 @@
+"""Masks: points, boxes or the map itself shown to a segmenter such as SAM.
+
+Source: CLIP Surgery (arXiv 2304.05653), text to points to SAM: no click by hand, and of the masks
+SAM proposes the one it rates highest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from torch import Tensor
+
+from clip_surgery.backbones.segmenters.segmenter import Prompt, Segmenter
+from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.explanation import Explanation
+from clip_surgery.inputs.images import ImageSource, Picture, read_image
+from clip_surgery.tasks.boxes import Box, BoxRule, boxes
+from clip_surgery.tasks.heatmaps import heatmaps
+from clip_surgery.tasks.point_rules import PointRule
+from clip_surgery.tasks.points import PointMode, Points, points
+
+Clue = Literal["points", "box", "map"]
+_LOGIT = 10.0  # SAM's own mask logits reach about so far on either side of 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mask:
+    """The object of a text, cut out.
+
+    Attributes:
+        text: which text; several as one object are joined by "+".
+        mask: (H, W) bool at the picture's size.
+        score: the segmenter's own rating.
+        points: what it was shown, and that it may be drawn; empty when points were no clue.
+        box: the box it was shown, or None.
+    """
+
+    text: str
+    mask: Tensor
+    score: float
+    points: Points
+    box: Box | None
+
+
+def masks(
+    explanation: Explanation,
+    images: Sequence[ImageSource],
+    texts: str | Sequence[str | Sequence[str]],
+    segmenter: Segmenter,
+    *,
+    clues: Sequence[Clue] = ("points",),
+    mode: PointMode | PointRule = "peaks",
+    box_rule: BoxRule | None = None,
+    min_presence: float | None = None,
+) -> list[list[Mask | None]]:
+    """One mask per picture and text; None where a text gives no clue (absent, or a flat map).
+
+    Args:
+        explanation: made for these texts in these pictures.
+        images: the pictures it was made of, in its order.
+        texts: one text, or several; an entry that is itself several texts is one object.
+        segmenter: such as `SamSegmenter`; it is called once a picture.
+        clues: what it is shown: "points", the best "box" and the "map" as a rough mask.
+        mode: how points are chosen, as for `points`.
+        box_rule: how the box is cut, as for `boxes`.
+        min_presence: texts less likely in the picture than this have no mask.
+
+    Raises:
+        InputError: when pictures are not those of the explanation, no text or clue is given, or as
+            for `points`.
+        UnknownNameError: for a text the explanation was not made for, or an unknown clue.
+    """
+    if isinstance(images, str | bytes | Picture) or len(images) != len(explanation):
+        count = 1 if isinstance(images, str | bytes | Picture) else len(images)
+        raise InputError(f"Expected {len(explanation)} pictures in a list, but got {count}.")
+    if not clues:
+        raise InputError("Expected at least one clue, but got none.")
+    for clue in clues:
+        if clue not in get_args(Clue):
+            raise UnknownNameError.among("clue", clue, get_args(Clue))
+    objects = [
+        (entry,) if isinstance(entry, str) else tuple(entry)
+        for entry in ([texts] if isinstance(texts, str) else texts)
+    ]
+    if not objects:
+        raise InputError("Expected at least one text, but got an empty list.")
+    found = []
+    for part, image in zip(explanation, images, strict=True):
+        picture = read_image(image, name=part.images[0])
+        if picture.size != part.framings[0].original:
+            raise InputError(
+                f"{picture.name}: expected the explained picture of "
+                f"{tuple(part.framings[0].original)} (height, width), but got {picture.size}."
+            )
+        shown = [_Shown.of(part, own, clues, mode, box_rule, min_presence) for own in objects]
+        asked = [one.prompt for one in shown if one.prompt is not None]
+        answers = iter(segmenter(picture, asked) if asked else [])
+        row: list[Mask | None] = []
+        for one, own in zip(shown, objects, strict=True):
+            if one.prompt is None:
+                row.append(None)
+                continue
+            candidates = next(answers)
+            best = int(candidates.scores.argmax())
+            row.append(
+                Mask(
+                    text="+".join(own),
+                    mask=candidates.masks[best],
+                    score=float(candidates.scores[best]),
+                    points=one.points,
+                    box=one.box,
+                )
+            )
+        found.append(row)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """The clues of one object in one picture; no prompt where there are none."""
+
+    points: Points
+    box: Box | None
+    prompt: Prompt | None
+
+    @classmethod
+    def of(
+        cls,
+        explanation: Explanation,
+        texts: tuple[str, ...],
+        clues: Sequence[Clue],
+        mode: PointMode | PointRule,
+        box_rule: BoxRule | None,
+        min_presence: float | None,
+    ) -> _Shown:
+        [clicks] = points(explanation, texts, mode=mode, min_presence=min_presence)
+        if not len(clicks.positives):
+            return cls(clicks, None, None)
+        if "points" not in clues:
+            clicks = Points(xy=np.zeros((0, 2), np.float32), labels=np.zeros(0, np.int64))
+        box = None
+        if "box" in clues:
+            found = [box for text in texts for box in boxes(explanation, text, rule=box_rule)[0]]
+            box = max(found, key=lambda one: one.score, default=None)
+        logits = None
+        if "map" in clues:
+            maps = heatmaps(explanation.only(texts))[0]
+            logits = _LOGIT * (2 * maps.amax(dim=0) - 1)
+        if not len(clicks) and box is None and logits is None:
+            return cls(clicks, None, None)
+        prompt = Prompt(
+            xy=clicks.xy,
+            labels=clicks.labels,
+            box=None if box is None else box.xyxy,
+            logits=logits,
+        )
+        return cls(clicks, box, prompt)
