@@ -189,6 +189,11 @@ class Explainer:
             patch_size=self.backbone.tower.patch_size,
         )
 
+    def pixels(self, picture: Picture) -> Tensor:
+        """One picture as the model's tower takes it: framed and normalised, (1, 3, H, W)."""
+        framed = self.frame(picture).apply(picture.image, margin=self._margin)
+        return self.backbone.normalise(to_pixels(framed)[None])
+
     @property
     def _margin(self) -> tuple[int, int, int]:
         """The model's mean colour: zero after normalisation, so margins say nothing."""

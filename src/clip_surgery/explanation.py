@@ -6,19 +6,17 @@ mean something, and a file or a network moves (C, rows, columns) instead of pict
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.framing import Framing, Size
+from clip_surgery.tensor_file import read_tensors, write_tensors
 
 FORMAT = "clip-surgery explanation 1"
 
@@ -151,32 +149,8 @@ class Explanation:
         Raises:
             InputError: when the file cannot be written.
         """
-        tensors = {"image_scores": self.image_scores}
-        if self.standing is not None:
-            tensors["standing"] = self.standing
-        for name in ("patch_scores", "similarity"):
-            for index, scores in enumerate(getattr(self, name) or ()):
-                tensors[f"{name}.{index}"] = scores
-        facts = {
-            "texts": self.texts,
-            "with_similarity": self.similarity is not None,
-            "framings": [asdict(framing) for framing in self.framings],
-            "images": self.images,
-            "method": self.method,
-            "backbone": self.backbone,
-        }
-        # Pictures of one batch share memory, which the file format refuses: each gets its own.
-        content = save(
-            {
-                name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-                for name, tensor in tensors.items()
-            },
-            metadata={"format": FORMAT, "facts": json.dumps(facts)},
-        )
-        try:
-            Path(path).write_bytes(content)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
+        tensors, facts = self.to_parts()
+        write_tensors(path, tensors, facts, kind=FORMAT)
 
     @classmethod
     def load(cls, path: str | Path) -> Explanation:
@@ -185,25 +159,34 @@ class Explanation:
         Raises:
             InputError: when the file is missing, damaged or of another kind.
         """
+        tensors, facts = read_tensors(path, kind=FORMAT)
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"Expected an explanation file, but {path}: {error}.") from error
-        if metadata.get("format") != FORMAT:
-            raise InputError(
-                f"Expected a file of format {FORMAT!r}, but {path} is {metadata.get('format')!r}."
-            )
-        try:
-            return cls._from_parts(tensors, json.loads(metadata["facts"]))
+            return cls.from_parts(tensors, facts)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"Expected an explanation file, but {path} is damaged: {error!r}."
             ) from error
 
+    def to_parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors by name, and the rest as plain values: what a file holds."""
+        tensors = {"image_scores": self.image_scores}
+        if self.standing is not None:
+            tensors["standing"] = self.standing
+        for name in ("patch_scores", "similarity"):
+            for index, scores in enumerate(getattr(self, name) or ()):
+                tensors[f"{name}.{index}"] = scores
+        return tensors, {
+            "texts": self.texts,
+            "with_similarity": self.similarity is not None,
+            "framings": [asdict(framing) for framing in self.framings],
+            "images": self.images,
+            "method": self.method,
+            "backbone": self.backbone,
+        }
+
     @classmethod
-    def _from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Explanation:
+    def from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Explanation:
+        """What `to_parts` took apart."""
         count = len(facts["images"])
         return cls(
             patch_scores=tuple(tensors[f"patch_scores.{i}"] for i in range(count)),

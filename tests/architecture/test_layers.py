@@ -16,11 +16,14 @@ LAYERS = {
     "grid": 0,
     "framing": 0,
     "explanation": 0,
+    "tensor_file": 0,
+    "word_explanation": 0,
     "inputs": 1,
     "backbones": 2,
     "surgery": 3,
     "methods": 4,
     "explainer": 5,
+    "windows": 5,
     "tasks": 6,
     "outputs": 7,
     "evaluation": 8,
@@ -29,7 +32,7 @@ LAYERS = {
 # Each heavy library may be imported by these modules or folders only, and only when used.
 HEAVY = {
     "open_clip": ("backbones/open_clip", "backbones/demo", "inputs/templates"),
-    "transformers": ("backbones/hugging_face",),
+    "transformers": ("backbones/hugging_face", "backbones/segmenters/sam"),
     "timm": ("backbones/timm",),
     "matplotlib": ("outputs/",),
     "gradio": ("apps/page/",),

@@ -18,15 +18,23 @@ def gradient(height=6, width=8):
 
 def test_no_opacity_is_the_picture_and_full_opacity_the_colours():
     assert overlay(GREY, gradient(), opacity=0).tobytes() == GREY.tobytes()
-    colours = np.asarray(overlay(GREY, gradient(), opacity=1))
+    colours = np.asarray(overlay(GREY, gradient(), opacity=1, fade=0))
     assert colours[0, 0].tolist() == colour_table("turbo")[0].tolist()
     assert colours[0, -1].tolist() == colour_table("turbo")[-1].tolist()
 
 
 def test_blend_is_the_share_of_the_colours():
-    blended = np.asarray(overlay(GREY, gradient(), opacity=0.6)).astype(float)
-    colours = np.asarray(overlay(GREY, gradient(), opacity=1)).astype(float)
+    blended = np.asarray(overlay(GREY, gradient(), opacity=0.6, fade=0)).astype(float)
+    colours = np.asarray(overlay(GREY, gradient(), opacity=1, fade=0)).astype(float)
     np.testing.assert_allclose(blended, 0.4 * np.asarray(GREY) + 0.6 * colours, atol=1)
+
+
+def test_the_colours_fade_where_it_is_cold():
+    blended = np.asarray(overlay(GREY, gradient(), opacity=0.8, fade=1)).astype(float)
+    colours = np.asarray(overlay(GREY, gradient(), opacity=1, fade=0)).astype(float)
+    shares = 0.8 * gradient().numpy()[..., None]
+    np.testing.assert_allclose(blended, (1 - shares) * np.asarray(GREY) + shares * colours, atol=2)
+    assert blended[0, 0].tolist() == list(GREY.getpixel((0, 0)))
 
 
 def test_overlay_is_deterministic_and_of_the_pictures_size():
@@ -43,9 +51,9 @@ def test_overlay_takes_arrays_half_precision_and_any_picture_source():
 
 
 def test_other_colour_maps():
-    assert overlay(GREY, torch.ones(6, 8), colour_map="gray", opacity=1).getpixel((0, 0)) == (
-        (255,) * 3
-    )
+    assert overlay(GREY, torch.ones(6, 8), colour_map="gray", opacity=1, fade=0).getpixel(
+        (0, 0)
+    ) == ((255,) * 3)
     with pytest.raises(
         UnknownNameError, match=r"Unknown colour map 'turob'\. Did you mean 'turbo'"
     ):
@@ -73,6 +81,7 @@ def test_legend_is_a_strip_below(size):
         (torch.full((6, 8), float("nan")), {}, "within 0 to 1, but got nan"),
         (torch.zeros(6, 8), {"opacity": 1.5}, "opacity to be within 0 to 1, but got 1.5"),
         (torch.zeros(6, 8), {"opacity": -1}, "opacity to be within 0 to 1"),
+        (torch.zeros(6, 8), {"fade": 2}, "fade to be within 0 to 1, but got 2"),
     ],
 )
 def test_bad_overlays(heatmap, settings, reason):

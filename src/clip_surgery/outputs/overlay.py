@@ -16,7 +16,8 @@ from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.outputs.lettering import INK, PAPER, font
 
 COLOUR_MAP = "turbo"
-OPACITY = 0.6
+OPACITY = 0.75
+FADE = 0.8  # cold places show the picture: its own colours say what the heat is on
 
 
 def overlay(
@@ -25,28 +26,32 @@ def overlay(
     *,
     colour_map: str = COLOUR_MAP,
     opacity: float = OPACITY,
+    fade: float = FADE,
     legend: bool = False,
 ) -> Image.Image:
     """Lay a heatmap (H, W) in [0, 1] over its picture, as an RGB picture of the same size.
 
-    `colour_map` is one of matplotlib's; `opacity` is the share of the colours, 0 shows the
-    picture alone and 1 the colours alone. `legend` adds a strip below, from low to high.
+    `colour_map` is one of matplotlib's; `opacity` is the share of the colours where the map is
+    1, and falls by the share `fade` to where it is 0: with `fade=0` it is the same everywhere.
+    `legend` adds a strip below, from low to high.
 
     Raises:
         InputError: when the heatmap is not of the picture's size or not within [0, 1], or
-            opacity is not.
+            opacity or fade is not.
         UnknownNameError: for a colour map that matplotlib does not have.
 
     Example:
-        >>> overlay(Image.new("RGB", (4, 3)), torch.zeros(3, 4), opacity=1).getpixel((0, 0))
+        >>> overlay(Image.new("RGB", (4, 3)), torch.zeros(3, 4), opacity=1, fade=0).getpixel((0, 0))
         (48, 18, 59)
     """
     picture = read_image(image)
     heat = _checked(heatmap, picture.size, picture.name)
-    if not 0 <= opacity <= 1:
-        raise InputError(f"Expected opacity to be within 0 to 1, but got {opacity}.")
+    for setting, value in (("opacity", opacity), ("fade", fade)):
+        if not 0 <= value <= 1:
+            raise InputError(f"Expected {setting} to be within 0 to 1, but got {value}.")
     colours = Image.fromarray(colour_table(colour_map)[np.rint(heat * 255).astype(np.uint8)])
-    blended = Image.blend(picture.image, colours, opacity)
+    shares = np.rint(255 * opacity * (1 - fade * (1 - heat))).astype(np.uint8)
+    blended = Image.composite(colours, picture.image, Image.fromarray(shares))
     return _with_legend(blended, colour_map) if legend else blended
 
 

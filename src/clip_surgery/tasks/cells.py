@@ -1,4 +1,4 @@
-"""Cells: where the cells of a grid over the model's frame lie, and which of them show the picture."""
+"""Cells: where a grid over the model's frame has its cells, and which of them show the picture."""
 
 from __future__ import annotations
 

@@ -58,12 +58,14 @@ class Points:
     @property
     def positives(self) -> NDArray[np.float32]:
         """The points on the object (n, 2); of each text the best first."""
-        return self.xy[self.labels == 1]
+        chosen: NDArray[np.float32] = self.xy[self.labels == 1]
+        return chosen
 
     @property
     def negatives(self) -> NDArray[np.float32]:
         """The points off the object (n, 2)."""
-        return self.xy[self.labels == 0]
+        chosen: NDArray[np.float32] = self.xy[self.labels == 0]
+        return chosen
 
 
 def points(

@@ -101,8 +101,8 @@ def explain(
         typer.Option(help="Each map scaled alone, or all maps of an image together."),
     ] = DrawnContrast.TEXT,
     opacity: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the colours over the picture.")
-    ] = 0.6,
+        float, typer.Option(min=0, max=1, help="Share of the colours where it is hot.")
+    ] = 0.75,
     colour_map: Annotated[str, typer.Option(help="One of matplotlib's colour maps.")] = "turbo",
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the results.", metavar="FOLDER")
