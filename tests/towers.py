@@ -57,7 +57,7 @@ def tiny_open_clip(
     model = (CustomTextCLIP if custom_text else CLIP)(
         **tiny_config(visual=visual, text=text, **changes)
     )
-    return _shaken(model)
+    return shaken(model)
 
 
 def tiny_hugging_face(seed: int = 0, *, end_token: int = END) -> nn.Module:
@@ -79,7 +79,7 @@ def tiny_hugging_face(seed: int = 0, *, end_token: int = END) -> nn.Module:
         vision_config={**sizes, "num_hidden_layers": 4, "image_size": 32, "patch_size": 8},
         projection_dim=24,
     )
-    return _shaken(CLIPModel(config))
+    return shaken(CLIPModel(config))
 
 
 def same_weights(seed: int = 0) -> tuple[nn.Module, nn.Module]:
@@ -159,7 +159,7 @@ def assert_same_state(before: dict[str, Any], after: dict[str, Any]) -> None:
         assert before[part] == after[part], part
 
 
-def _shaken(model: nn.Module) -> nn.Module:
+def shaken(model: nn.Module) -> nn.Module:
     """Random norms and biases too: with ones and zeros a forgotten one would go unseen."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():

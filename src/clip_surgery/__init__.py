@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clip_surgery.backbones.segmenters.sam import SamSegmenter
     from clip_surgery.errors import (
         ClipSurgeryError,
         InputError,
@@ -21,44 +22,113 @@ if TYPE_CHECKING:
     from clip_surgery.explanation import Explanation
     from clip_surgery.framing import Framing, FramingRule, Size
     from clip_surgery.grid import PatchGrid
+    from clip_surgery.outputs.masks import decode_rle, encode_rle, palette_image
     from clip_surgery.outputs.overlay import overlay
+    from clip_surgery.outputs.words import words_figure
+    from clip_surgery.tasks.boxes import Box, BoxRule, boxes
     from clip_surgery.tasks.heatmaps import heatmaps
+    from clip_surgery.tasks.inspection import AttentionMap, Redundancy, attention, redundancy
+    from clip_surgery.tasks.masks import Mask, masks
+    from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
+    from clip_surgery.tasks.points import Points, points
+    from clip_surgery.tasks.presence import PresenceRule, presence
+    from clip_surgery.tasks.segmentation import segment, split_names
+    from clip_surgery.tasks.tags import Tag, tags
+    from clip_surgery.tasks.words import words
+    from clip_surgery.windows import Windows, explain_windows
+    from clip_surgery.word_explanation import WordExplanation
 
 _MODULES = {
+    "AttentionMap": "tasks.inspection",
+    "Box": "tasks.boxes",
+    "BoxRule": "tasks.boxes",
     "ClipSurgeryError": "errors",
     "Explainer": "explainer",
     "Explanation": "explanation",
     "Framing": "framing",
     "FramingRule": "framing",
     "InputError": "errors",
+    "Mask": "tasks.masks",
     "MissingExtraError": "errors",
     "PatchGrid": "grid",
+    "PeakPoints": "tasks.point_rules",
+    "Points": "tasks.points",
+    "PresenceRule": "tasks.presence",
+    "Redundancy": "tasks.inspection",
+    "ReferencePoints": "tasks.point_rules",
+    "SamSegmenter": "backbones.segmenters.sam",
     "Size": "framing",
+    "Tag": "tasks.tags",
     "UnknownNameError": "errors",
     "UnsupportedModelError": "errors",
     "WeightsError": "errors",
+    "Windows": "windows",
+    "WordExplanation": "word_explanation",
+    "attention": "tasks.inspection",
+    "boxes": "tasks.boxes",
+    "decode_rle": "outputs.masks",
+    "encode_rle": "outputs.masks",
+    "explain_windows": "windows",
     "heatmaps": "tasks.heatmaps",
     "load": "explainer",
+    "masks": "tasks.masks",
     "overlay": "outputs.overlay",
+    "palette_image": "outputs.masks",
+    "points": "tasks.points",
+    "presence": "tasks.presence",
+    "redundancy": "tasks.inspection",
+    "segment": "tasks.segmentation",
+    "split_names": "tasks.segmentation",
+    "tags": "tasks.tags",
+    "words": "tasks.words",
+    "words_figure": "outputs.words",
     "wrap": "explainer",
 }
 
 __all__ = [
+    "AttentionMap",
+    "Box",
+    "BoxRule",
     "ClipSurgeryError",
     "Explainer",
     "Explanation",
     "Framing",
     "FramingRule",
     "InputError",
+    "Mask",
     "MissingExtraError",
     "PatchGrid",
+    "PeakPoints",
+    "Points",
+    "PresenceRule",
+    "Redundancy",
+    "ReferencePoints",
+    "SamSegmenter",
     "Size",
+    "Tag",
     "UnknownNameError",
     "UnsupportedModelError",
     "WeightsError",
+    "Windows",
+    "WordExplanation",
+    "attention",
+    "boxes",
+    "decode_rle",
+    "encode_rle",
+    "explain_windows",
     "heatmaps",
     "load",
+    "masks",
     "overlay",
+    "palette_image",
+    "points",
+    "presence",
+    "redundancy",
+    "segment",
+    "split_names",
+    "tags",
+    "words",
+    "words_figure",
     "wrap",
 ]
 

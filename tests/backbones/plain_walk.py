@@ -13,13 +13,15 @@ from clip_surgery.backbones.tower import Block, TextTower, Tower
 def encode_pixels(tower: Tower, pixels: Tensor) -> Tensor:
     """Pixels (B, 3, H, W) to image features (B, D)."""
     tokens = tower.embed(pixels)
-    for block in tower.blocks:
+    for block in tower.at(tower.grid(pixels)).blocks:
         tokens = run_block(block, tokens, causal=False)
     return tower.pool(tokens)
 
 
 def encode_ids(tower: TextTower, ids: Tensor) -> Tensor:
     """Token ids (C, T) to text features (C, D)."""
+    if tower.encode is not None:
+        return tower.encode(ids)
     tokens = tower.embed(ids)
     for block in tower.blocks:
         tokens = run_block(block, tokens, causal=tower.causal)
@@ -39,7 +41,9 @@ def run_block(block: Block, tokens: Tensor, *, causal: bool) -> Tensor:
         future = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).triu(1)
         logits = logits.masked_fill(future, float("-inf"))
     mixed = (logits.float().softmax(-1).to(v.dtype) @ v).transpose(1, 2).flatten(2)
-    tokens = tokens + attention.project_out(mixed)
+    tokens = tokens + attention.project_out(mixed) if block.residual else attention.project_out(mixed)
+    if block.feed_forward is None:
+        return tokens
     return tokens + block.feed_forward(block.norm_feed_forward(tokens))
 
 

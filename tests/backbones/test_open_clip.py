@@ -104,7 +104,7 @@ def test_one_matrix_product_for_parts_that_lie_together(open_clip_backbone, monk
     calls = []
     real = F.linear
     monkeypatch.setattr(
-        "clip_surgery.backbones.open_clip_blocks.F.linear",
+        "clip_surgery.backbones.projections.F.linear",
         lambda *arguments: calls.append(1) or real(*arguments),
     )
     project_in = open_clip_backbone.tower.blocks[0].attention.project_in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ def export(run: Path, out: Path) -> dict[str, Any]:
     CLIP(**model_cfg).load_state_dict(state)  # it must load as plain open_clip, or not ship
     out.mkdir(parents=True, exist_ok=True)
     half = {name: value.to(torch.float16).contiguous() for name, value in state.items()}
-    save_file(half, out / WEIGHTS, metadata={"format": "pt"})
-    (out / WEIGHTS).chmod(0o644)  # safetensors makes it private
+    partial = out / f"{WEIGHTS}.partial"
+    save_file(half, partial, metadata={"format": "pt"})
+    partial.chmod(0o644)  # safetensors makes it private
     facts = {
         "model_cfg": model_cfg,
         "preprocess_cfg": {
@@ -48,7 +50,7 @@ def export(run: Path, out: Path) -> dict[str, Any]:
             "resize_mode": "squash",
         },
         "nouns": list(parts["config"]["nouns"]),
-        "sha256": hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(partial.read_bytes()).hexdigest(),
         "training": {
             "samples": parts["progress"]["samples"],
             "steps": parts["progress"]["steps"],
@@ -56,6 +58,7 @@ def export(run: Path, out: Path) -> dict[str, Any]:
             "seed": parts["config"]["seed"],
         },
     }
+    os.replace(partial, out / WEIGHTS)
     (out / CONFIG).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts
 

@@ -1,25 +1,57 @@
-"""transformers' CLIPModel as a Backbone.
+"""transformers' models as a Backbone: CLIP, MetaCLIP 2, AltCLIP, Chinese-CLIP, SigLIP, SigLIP 2.
 
-Stands on parameters and public submodules, which transformers names alike in versions 4 and 5.
+Stands on parameters and public submodules, which transformers names alike in versions 4 and 5. A
+model is known by the name of its class, because not every version has every class.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from torch import Tensor, nn
-from transformers import CLIPModel
+from torch import nn
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.embedding import OPENAI_MEAN, OPENAI_STD, embed_pixels
+from clip_surgery.backbones.embedding import HALF, OPENAI_MEAN, OPENAI_STD
 from clip_surgery.backbones.fingerprint import Fingerprint
+from clip_surgery.backbones.hugging_face_clip import (
+    read_bert_text,
+    read_causal_text,
+    read_class_token_tower,
+)
+from clip_surgery.backbones.hugging_face_siglip import (
+    native_size,
+    read_siglip_text,
+    read_siglip_tower,
+)
 from clip_surgery.backbones.positions import PositionMode, check_position_mode
-from clip_surgery.backbones.tokenizing import tokenize_with, tokenizer_mark
-from clip_surgery.backbones.tower import Attention, Block, TextTower, TokenMap, Tower
+from clip_surgery.backbones.tokenizing import tokenizer_mark
+from clip_surgery.backbones.tower import TextTower, Tower
 from clip_surgery.errors import UnsupportedModelError
 
-# what transformers once wrote into every CLIP configuration; such models pool the highest id
-_LEGACY_END_TOKEN = 2
+Channels = tuple[float, float, float]
+
+
+class _Family(NamedTuple):
+    """How one class of models is read, and what its pixels look like."""
+
+    read_tower: Callable[[Any, PositionMode], Tower]
+    read_text: Callable[[Any, Any], TextTower]
+    mean: Channels
+    std: Channels
+
+
+_CLIP = _Family(read_class_token_tower, read_causal_text, OPENAI_MEAN, OPENAI_STD)
+_BERT = _Family(read_class_token_tower, read_bert_text, OPENAI_MEAN, OPENAI_STD)
+_SIGLIP = _Family(read_siglip_tower, read_siglip_text, HALF, HALF)
+_FAMILIES = {
+    "CLIPModel": _CLIP,
+    "MetaClip2Model": _CLIP,
+    "AltCLIPModel": _BERT,
+    "ChineseCLIPModel": _BERT,
+    "SiglipModel": _SIGLIP,
+    "Siglip2Model": _SIGLIP,
+}
 
 
 def read_hugging_face(
@@ -28,139 +60,57 @@ def read_hugging_face(
     name: str,
     tokenizer: Any = None,
     image_size: int | None = None,
-    image_mean: tuple[float, float, float] = OPENAI_MEAN,
-    image_std: tuple[float, float, float] = OPENAI_STD,
+    image_mean: Channels | None = None,
+    image_std: Channels | None = None,
     positions: PositionMode = "bilinear",
 ) -> Backbone:
-    """See a transformers `CLIPModel` as a Backbone; the model is only read.
+    """See a CLIP model of transformers as a Backbone; the model is only read.
 
     `tokenizer` is the model's own; None means CLIP's word pieces. `image_size` overrides the
-    native side in pixels that pictures are framed for.
+    native side in pixels that pictures are framed for, mean and deviation those of its family.
 
     Raises:
         UnsupportedModelError: for another class of model.
         InputError: when the model's vocabulary needs a tokenizer of its own.
     """
     check_position_mode(positions)
-    if not isinstance(model, CLIPModel):
-        raise UnsupportedModelError(
-            f"Expected a transformers CLIPModel, but got {type(model).__qualname__}."
-        )
+    family = _family(model)
     text: Any = model.text_model
     if tokenizer is None:
         from clip_surgery.backbones.open_clip_tokenizer import default_tokenizer
 
         tokenizer = default_tokenizer(
-            text.embeddings.token_embedding.num_embeddings,
-            text.embeddings.position_embedding.num_embeddings,
+            text.config.vocab_size, min(77, text.config.max_position_embeddings)
         )
-    block = text.encoder.layers[0]
-    text_tower = _read_text_tower(model, tokenizer)
+    text_tower = family.read_text(model, tokenizer)
+    logit_scale: Any = model.logit_scale
     return Backbone(
         name=name,
-        tower=_read_tower(model, positions),
+        tower=family.read_tower(model, positions),
         text_tower=text_tower,
-        image_size=image_size or int(model.vision_model.embeddings.image_size),
-        image_mean=image_mean,
-        image_std=image_std,
-        logit_scale=model.logit_scale.detach().float().exp().item(),
+        image_size=image_size or native_size(model),
+        image_mean=image_mean or family.mean,
+        image_std=image_std or family.std,
+        logit_scale=logit_scale.detach().float().exp().item(),
         model=model,
         fingerprint=Fingerprint(
             model,
-            skip=("vision_model.", "visual_projection.", "logit_scale"),
-            settings=f"{block.self_attn.num_heads} {block} {_end_token(text)} "
-            + tokenizer_mark(text_tower.tokenize),
+            skip=("vision_model.", "visual_projection.", "logit_"),
+            settings=_text_settings(text) + tokenizer_mark(text_tower.tokenize),
         ),
     )
 
 
-def _read_tower(model: Any, mode: PositionMode) -> Tower:
-    vision = model.vision_model
-
-    def embed(pixels: Tensor) -> Tensor:
-        embeddings = vision.embeddings
-        tokens = embed_pixels(
-            pixels,
-            patch_embedding=embeddings.patch_embedding,
-            class_embedding=embeddings.class_embedding,
-            positions=embeddings.position_embedding.weight,
-            native=(embeddings.image_size, embeddings.image_size),
-            mode=mode,
-        )
-        normed: Tensor = vision.pre_layrnorm(tokens)  # transformers' own spelling
-        return normed
-
-    def project(tokens: Tensor) -> Tensor:
-        projected: Tensor = model.visual_projection(vision.post_layernorm(tokens))
-        return projected
-
-    def pool(tokens: Tensor) -> Tensor:
-        return project(tokens[:, 0])
-
-    return Tower(
-        embed=embed,
-        blocks=tuple(_read_block(layer) for layer in vision.encoder.layers),
-        project=project,
-        pool=pool,
-        pool_reads="prefix",
-        prefix_tokens=1,
-        patch_size=int(vision.embeddings.patch_size),
-        width=int(vision.embeddings.class_embedding.shape[0]),
+def _family(model: nn.Module) -> _Family:
+    for base in type(model).__mro__:
+        if base.__name__ in _FAMILIES and base.__module__.startswith("transformers."):
+            return _FAMILIES[base.__name__]
+    raise UnsupportedModelError(
+        f"Expected one of transformers' {', '.join(_FAMILIES)}, but got {type(model).__qualname__}."
     )
 
 
-def _read_text_tower(model: Any, tokenizer: Any) -> TextTower:
-    text = model.text_model
-    embeddings = text.embeddings
-    context_length = int(embeddings.position_embedding.num_embeddings)
-
-    def embed(token_ids: Tensor, start: int = 0) -> Tensor:
-        positions = embeddings.position_embedding.weight[start : start + token_ids.shape[1]]
-        embedded: Tensor = embeddings.token_embedding(token_ids) + positions
-        return embedded
-
-    def project(tokens: Tensor) -> Tensor:
-        projected: Tensor = model.text_projection(text.final_layer_norm(tokens))
-        return projected
-
-    return TextTower(
-        tokenize=tokenize_with(tokenizer, context_length=context_length),
-        embed=embed,
-        blocks=tuple(_read_block(layer) for layer in text.encoder.layers),
-        project=project,
-        end_positions=_end_positions(_end_token(text)),
-        causal=True,
-        context_length=context_length,
-        width=int(embeddings.token_embedding.embedding_dim),
-    )
-
-
-def _read_block(layer: Any) -> Block:
-    attention = layer.self_attn
-    projections = {"q": attention.q_proj, "k": attention.k_proj, "v": attention.v_proj}
-
-    def project_in(tokens: Tensor, parts: str = "qkv") -> tuple[Tensor, ...]:
-        return tuple(projections[part](tokens) for part in parts)
-
-    return Block(
-        norm_attention=layer.layer_norm1,
-        attention=Attention(
-            heads=int(attention.num_heads),
-            scale=float(attention.scale),
-            project_in=project_in,
-            project_out=attention.out_proj,
-        ),
-        norm_feed_forward=layer.layer_norm2,
-        feed_forward=layer.mlp,
-    )
-
-
-def _end_token(text: Any) -> int:
-    return int(text.config.eos_token_id)
-
-
-def _end_positions(end_token: int) -> TokenMap:
-    """Pool where transformers does: at the first end token, or the highest id in old models."""
-    if end_token == _LEGACY_END_TOKEN:
-        return lambda token_ids: token_ids.argmax(dim=-1)
-    return lambda token_ids: (token_ids == end_token).int().argmax(dim=-1)
+def _text_settings(text: Any) -> str:
+    """What text features depend on besides the weights."""
+    config = text.config
+    return f"{config.num_attention_heads} {text} {config.eos_token_id} {config.pad_token_id} "

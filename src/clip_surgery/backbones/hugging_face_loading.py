@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, CLIPConfig, CLIPModel, PretrainedConfig
+from transformers import AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.image_processing_base import ImageProcessingMixin
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.embedding import OPENAI_MEAN, OPENAI_STD
 from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, require_hub
-from clip_surgery.backbones.hugging_face import read_hugging_face
+from clip_surgery.backbones.hugging_face import Channels, read_hugging_face
 from clip_surgery.backbones.positions import PositionMode
 from clip_surgery.backbones.tokenizing import knows_words
 from clip_surgery.errors import ClipSurgeryError, UnsupportedModelError
@@ -55,17 +54,20 @@ def load_hugging_face(
     )
 
 
-_Channels = tuple[float, float, float]
+MODEL_TYPES = ("clip", "metaclip_2", "altclip", "chinese_clip", "siglip", "siglip2")
+"""What `model_type` in config.json may be."""
+
+_Loaded = tuple[Any, Any, Channels | None, Channels | None]
 
 
-def _load(source: str, *, local_files_only: bool) -> tuple[Any, Any, _Channels, _Channels]:
+def _load(source: str, *, local_files_only: bool) -> _Loaded:
     settings, _ = PretrainedConfig.get_config_dict(source, local_files_only=local_files_only)
-    if settings.get("model_type") != CLIPConfig.model_type:
+    if settings.get("model_type") not in MODEL_TYPES:
         raise UnsupportedModelError(
-            f"{source}: expected a transformers model of type 'clip', "
+            f"{source}: expected a transformers model of type {', '.join(MODEL_TYPES)}, "
             f"but got {settings.get('model_type')!r}."
         )
-    model, report = CLIPModel.from_pretrained(
+    model, report = AutoModel.from_pretrained(
         source, local_files_only=local_files_only, output_loading_info=True
     )
     if report["missing_keys"]:  # transformers would go on with random weights there
@@ -85,14 +87,16 @@ def _tokenizer(source: str, *, vocabulary: int, local_files_only: bool) -> Any:
     return tokenizer if knows_words(tokenizer, vocabulary) else None
 
 
-def _mean_and_std(source: str, *, local_files_only: bool) -> tuple[_Channels, _Channels]:
-    """Read the pixels' mean and deviation; OpenAI's when the model does not say."""
+def _mean_and_std(
+    source: str, *, local_files_only: bool
+) -> tuple[Channels | None, Channels | None]:
+    """Read the pixels' mean and deviation; None when the model does not say."""
     try:
         settings, _ = ImageProcessingMixin.get_image_processor_dict(
             source, local_files_only=local_files_only
         )
     except (OSError, ValueError):
-        return OPENAI_MEAN, OPENAI_STD
+        return None, None
     settings = settings.get("image_processor", settings)
     mean, std = settings.get("image_mean"), settings.get("image_std")
-    return tuple(mean or OPENAI_MEAN), tuple(std or OPENAI_STD)
+    return tuple(mean) if mean else None, tuple(std) if std else None

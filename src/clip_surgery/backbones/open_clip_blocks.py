@@ -11,8 +11,8 @@ from typing import Any
 
 from open_clip.transformer import Attention as CustomAttention
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from clip_surgery.backbones.projections import by_head, changed_by_head, fused_projection
 from clip_surgery.backbones.tower import Attention, Block, ProjectIn, TokenMap
 from clip_surgery.errors import UnsupportedModelError
 
@@ -60,7 +60,7 @@ def _read_torch_attention(attention: nn.MultiheadAttention) -> tuple[int, Projec
         )
 
     def project_in(tokens: Tensor, parts: str = "qkv") -> tuple[Tensor, ...]:
-        return _fused(tokens, attention.in_proj_weight, attention.in_proj_bias, parts)
+        return fused_projection(tokens, attention.in_proj_weight, attention.in_proj_bias, parts)
 
     return attention.num_heads, project_in, attention.out_proj
 
@@ -70,34 +70,15 @@ def _read_custom_attention(attention: Any) -> tuple[int, ProjectIn, TokenMap]:
     if attention.logit_scale is not None:
         raise UnsupportedModelError("The scaled cosine attention is not read.")
     heads = int(attention.num_heads)
-    norms = {"q": attention.ln_q, "k": attention.ln_k, "v": nn.Identity()}
 
     def project_in(tokens: Tensor, parts: str = "qkv") -> tuple[Tensor, ...]:
-        projected = _fused(tokens, attention.in_proj_weight, attention.in_proj_bias, parts)
-        return tuple(
-            norms[part](_by_head(values, heads)).flatten(-2)
-            for part, values in zip(parts, projected, strict=True)
-        )
+        return fused_projection(tokens, attention.in_proj_weight, attention.in_proj_bias, parts)
 
     def mix(tokens: Tensor) -> Tensor:
         if attention.head_scale is not None:
-            tokens = (_by_head(tokens, heads) * attention.head_scale[:, 0]).flatten(-2)
+            tokens = (by_head(tokens, heads) * attention.head_scale[:, 0]).flatten(-2)
         mixed: Tensor = attention.out_proj(attention.ln_inner(tokens))
         return mixed
 
-    return heads, project_in, mix
-
-
-def _by_head(tokens: Tensor, heads: int) -> Tensor:
-    return tokens.reshape(*tokens.shape[:-1], heads, -1)  # (B, N, h, d)
-
-
-def _fused(tokens: Tensor, weight: Tensor, bias: Tensor | None, parts: str) -> tuple[Tensor, ...]:
-    """Project to the named parts with one matrix product where their rows lie together."""
-    start = "qkv".find(parts)
-    if start < 0:  # "qv": the rows lie apart
-        return tuple(_fused(tokens, weight, bias, part)[0] for part in parts)
-    width = weight.shape[0] // 3
-    rows = slice(start * width, (start + len(parts)) * width)
-    projected = F.linear(tokens, weight[rows], None if bias is None else bias[rows])
-    return projected.chunk(len(parts), dim=-1)
+    norms: dict[str, TokenMap] = {"q": attention.ln_q, "k": attention.ln_k}
+    return heads, changed_by_head(project_in, norms, heads), mix

@@ -1,4 +1,8 @@
-"""open_clip's native text towers: CLIP (parts on the model itself) and CustomTextCLIP.text."""
+"""open_clip's text towers: CLIP (parts on the model itself), CustomTextCLIP.text and CoCa.text.
+
+Two kinds are run by open_clip itself: CoCa's, whose class token stands behind the padding and is
+masked by a rule of its own, and the towers of transformers (XLM-RoBERTa, mT5, NLLB, ...).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from open_clip.hf_model import HFTextEncoder
+from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
 from torch import Tensor, nn
 
+from clip_surgery.backbones.opaque_text import opaque_text_tower
 from clip_surgery.backbones.open_clip_blocks import read_block
 from clip_surgery.backbones.open_clip_tokenizer import default_tokenizer
 from clip_surgery.backbones.tokenizing import tokenize_with
@@ -23,6 +30,8 @@ def read_text_tower(model: Any, tokenizer: Any) -> TextTower:
         InputError: when the tokenizer is of no known kind, or missing and not CLIP's own.
     """
     text = getattr(model, "text", model)
+    if _is_opaque(text):
+        return _read_opaque(model, text, tokenizer)
     _check_text(text)
     if tokenizer is None:
         tokenizer = default_tokenizer(text.token_embedding.num_embeddings, text.context_length)
@@ -56,8 +65,42 @@ def read_text_tower(model: Any, tokenizer: Any) -> TextTower:
 def text_settings(model: Any) -> str:
     """What text features depend on besides the weights: heads, activation, norms, pooling."""
     text = getattr(model, "text", model)
+    if isinstance(text, HFTextEncoder):
+        return f"{text.config.to_json_string()} {text.pooler} {text.proj}"
     block = text.transformer.resblocks[0]
-    return f"{block.attn.num_heads} {block} {text.ln_final} {_pool_type(text)} {_end_token(text)}"
+    class_token = getattr(text, "cls_emb", None) is not None and text.correct_cls_mask
+    return (
+        f"{block.attn.num_heads} {block} {text.ln_final} {_pool_type(text)} {_end_token(text)}"
+        + (" class token masked" if class_token else "")
+    )
+
+
+def _is_opaque(text: Any) -> bool:
+    return isinstance(text, HFTextEncoder) or getattr(text, "cls_emb", None) is not None
+
+
+def _read_opaque(model: Any, text: Any, tokenizer: Any) -> TextTower:
+    if isinstance(text, HFTextEncoder):
+        words, width = int(text.vocab_size), int(text.config.hidden_size)
+        length = int(getattr(tokenizer, "context_length", None) or DEFAULT_CONTEXT_LENGTH)
+    else:
+        words, width = (int(size) for size in text.token_embedding.weight.shape)
+        length = int(text.context_length)
+    if tokenizer is None:
+        tokenizer = default_tokenizer(words, length)
+
+    def encode(token_ids: Tensor) -> Tensor:
+        # CoCa normalises unless told otherwise
+        features: Tensor = model.encode_text(token_ids, normalize=False)
+        return features
+
+    return opaque_text_tower(
+        model,
+        encode=encode,
+        tokenize=tokenize_with(tokenizer, context_length=length),
+        context_length=length,
+        width=width,
+    )
 
 
 def _pool_type(text: Any) -> str:
@@ -79,8 +122,6 @@ def _check_text(text: Any) -> None:
         raise UnsupportedModelError(
             f"Expected open_clip's own text tower, but got {type(text).__qualname__}."
         )
-    if getattr(text, "cls_emb", None) is not None:
-        raise UnsupportedModelError("The text tower's appended class token (cls_emb) is not read.")
     if getattr(text, "use_pad_mask", False):
         raise UnsupportedModelError("The text tower's mask of padding (use_pad_mask) is not read.")
     if _pool_type(text) not in _END_POSITIONS:

@@ -29,12 +29,13 @@ def interpolate_positions(
     grid: PatchGrid,
     prefix_tokens: int = 1,
     mode: PositionMode = "bilinear",
+    antialias: bool | None = None,
 ) -> Tensor:
     """Position embeddings (K + native P, E) for another grid: (K + P, E), same type.
 
     Prefix tokens keep theirs. "bilinear" has no antialias, as the reference code
-    (arXiv 2304.05653); "bicubic" has. Computed in float32, differentiable; on the native grid
-    the embeddings themselves come back.
+    (arXiv 2304.05653); "bicubic" has, unless `antialias` says otherwise. Computed in float32,
+    differentiable; on the native grid the embeddings themselves come back.
 
     Raises:
         UnknownNameError: for a mode that is neither bilinear nor bicubic.
@@ -60,7 +61,7 @@ def interpolate_positions(
         size=(grid.rows, grid.columns),
         mode=mode,
         align_corners=False,
-        antialias=mode == "bicubic",
+        antialias=mode == "bicubic" if antialias is None else antialias,
     )
     patches = resized[0].flatten(1).T.to(positions.dtype)  # (P, E)
     return torch.cat([prefix, patches])

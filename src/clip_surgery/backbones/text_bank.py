@@ -116,9 +116,11 @@ def _read(shelf: Shelf | None, texts: Sequence[str], backbone: Backbone) -> dict
 
 
 def _joint_width(backbone: Backbone) -> int:
-    """D, by projecting one token."""
+    """D, by projecting one token, or one text where tokens cannot be read."""
     tower = backbone.text_tower
     with torch.no_grad():
+        if tower.encode is not None:
+            return tower.encode(tower.tokenize([EMPTY]).to(backbone.device)).shape[-1]
         token = tower.embed(torch.zeros(1, 1, dtype=torch.int64, device=backbone.device))
         return tower.project(token).shape[-1]
 

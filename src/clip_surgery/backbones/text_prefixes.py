@@ -13,7 +13,8 @@ block only the token that carries the text is needed: its query, out-projection 
 on one token a prompt. Pascal Context's 59 names in 85 templates make prompts of
 8.6 tokens on average instead of CLIP's 77, and 3.4 of them are left with shared prefixes.
 
-A tower that is not causal takes the same walk with whole prompts and no prefix.
+A tower that is not causal takes the same walk with whole prompts and no prefix; one without parts
+is called as it is.
 
 Letters: L labels, M templates, T context length, E tower width, D joint width, h heads, S prompts
 of a rectangle, n their own tokens, m those of them that ask, p prefix tokens, R tokens of a row.
@@ -37,7 +38,7 @@ from clip_surgery.backbones.text_packing import (
     prefix_prompts,
     prefixes_of,
 )
-from clip_surgery.backbones.tower import Attention, Block, TextTower
+from clip_surgery.backbones.tower import Attention, Block, TextTower, TokenMap
 
 CHUNK_TOKENS = 8192
 """Tokens in memory at a time, those of prefixes counted: about 200 MB at width 512 in float32."""
@@ -70,6 +71,8 @@ def encode_prompts(
         >>> def features_of_one_template(tower: TextTower, prompts: list[str]) -> Tensor:
         ...     return encode_prompts(tower, tower.tokenize(prompts)[:, None])[:, 0]
     """
+    if tower.encode is not None:
+        return _encode_whole(tower.encode, token_ids, chunk_tokens)
     device, shape = token_ids.device, token_ids.shape[:2]
     ends = tower.end_positions(token_ids.flatten(0, 1)).view(shape).cpu()
     ids = token_ids.cpu()
@@ -84,6 +87,13 @@ def encode_prompts(
         places.extend(prompt.place for run in runs for prompt in run.prompts)
     as_asked = torch.tensor(places, device=device).argsort()
     return torch.cat(features)[as_asked].view(*shape, -1)
+
+
+def _encode_whole(encode: TokenMap, token_ids: Tensor, chunk_tokens: int) -> Tensor:
+    """Prompts (L, M, T) through a tower that its own library runs, whole, some at a time."""
+    at_a_time = max(1, chunk_tokens // token_ids.shape[-1])
+    parts = [encode(part) for part in token_ids.flatten(0, 1).split(at_a_time)]
+    return torch.cat(parts).view(*token_ids.shape[:2], -1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -167,8 +177,8 @@ def _to_last_block(
 
 def _finish(block: Block, tokens: Tensor, attended: Tensor) -> Tensor:
     """The two residual steps of a block after its attention."""
-    tokens = tokens + block.attention.project_out(attended)
-    return tokens + block.feed_forward(block.norm_feed_forward(tokens))
+    tokens = block.add_attended(tokens, block.attention.project_out(attended))
+    return block.add_feed_forward(tokens)
 
 
 def _attend(

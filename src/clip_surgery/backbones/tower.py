@@ -9,7 +9,7 @@ registers), P patches, E tower width, D joint width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from torch import Tensor
@@ -39,12 +39,32 @@ class Attention:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """One pre-norm transformer block; layer scale, if any, is inside project_out/feed_forward."""
+    """One pre-norm transformer block; layer scale, if any, is inside project_out/feed_forward.
+
+    Attributes:
+        norm_attention: the norm before attention; the identity where there is none.
+        attention: the attention itself.
+        norm_feed_forward: the norm before the feed-forward.
+        feed_forward: the feed-forward, or None where the block has none.
+        residual: whether the tokens are added to what attention gives. A ResNet's attention pool
+            is a block without residual and without feed-forward.
+    """
 
     norm_attention: TokenMap
     attention: Attention
     norm_feed_forward: TokenMap
-    feed_forward: TokenMap
+    feed_forward: TokenMap | None
+    residual: bool = True
+
+    def add_attended(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """Tokens (B, n, E) with what attention gave them, after its out-projection."""
+        return tokens + attended if self.residual else attended
+
+    def add_feed_forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, n, E) plus the feed-forward of their norm."""
+        if self.feed_forward is None:
+            return tokens
+        return tokens + self.feed_forward(self.norm_feed_forward(tokens))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +74,7 @@ class Tower:
     Attributes:
         embed: pixels (B, 3, H, W) to tokens (B, N, E), position embeddings for any whole number
             of patches included, input norm included.
-        blocks: the blocks in order.
+        blocks: the blocks in order, for pictures of the native size where that matters.
         project: tokens (B, n, E) after the last block to the joint space (B, n, D).
         pool: tokens (B, N, E) after the last block to the image feature (B, D), exactly the
             model's own.
@@ -62,6 +82,8 @@ class Tower:
         prefix_tokens: K, the tokens before the patches (0 for SigLIP).
         patch_size: side of a patch in pixels.
         width: E.
+        blocks_at: the blocks for a grid of patches, where attention itself knows the positions
+            (rotary embeddings), else None.
     """
 
     embed: TokenMap
@@ -72,6 +94,18 @@ class Tower:
     prefix_tokens: int
     patch_size: int
     width: int
+    blocks_at: Callable[[PatchGrid], tuple[Block, ...]] | None = None
+
+    @property
+    def attention_pool(self) -> bool:
+        """Whether the last block is a ResNet's attention pool: no residual, no feed-forward."""
+        return bool(self.blocks) and not self.blocks[-1].residual
+
+    def at(self, grid: PatchGrid) -> Tower:
+        """The same tower for pictures of one grid; a walk asks for it before it reads blocks."""
+        if self.blocks_at is None:
+            return self
+        return replace(self, blocks=self.blocks_at(grid), blocks_at=None)
 
     def grid(self, pixels: Tensor) -> PatchGrid:
         """The patch grid of pixels (B, 3, H, W)."""
@@ -95,6 +129,9 @@ class TextTower:
             matters, texts can be cut to the longest and prefixes shared.
         context_length: T.
         width: E.
+        encode: token ids (C, T) to text features (C, D) by the model's own library, for towers
+            that are no stack of pre-norm blocks (BERT's, CoCa's); then `blocks` is empty, and
+            `embed` and `project` raise UnsupportedModelError.
     """
 
     tokenize: Tokenize
@@ -105,6 +142,7 @@ class TextTower:
     causal: bool
     context_length: int
     width: int
+    encode: TokenMap | None = None
 
 
 class Tokenize(Protocol):

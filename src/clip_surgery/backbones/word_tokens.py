@@ -16,7 +16,7 @@ from torch import Tensor
 from clip_surgery.backbones.tower import TextTower
 from clip_surgery.errors import InputError
 
-_WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]+")
+_WORD = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]+")
 _MORE = " a"  # appended to see where the sentence itself ends
 
 

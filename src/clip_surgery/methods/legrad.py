@@ -50,6 +50,7 @@ class LeGrad(GradientMethod):
         """Differentiate each block by itself: no graph reaches over more than one."""
         tower = backbone.tower
         first, grid = first_of(tower, self.depth), checked_grid(tower, pixels)
+        tower = tower.at(grid)
         with torch.no_grad():
             tokens = tower.embed(pixels)
             for block in tower.blocks[:first]:

@@ -57,7 +57,8 @@ class Method(Protocol):
     """A frozen, keyword-only dataclass of settings that can be called.
 
     `name` is what the command line calls it, `paper` where it is from; `needs_gradient` says
-    whether it differentiates through the tower (then it runs with gradients on).
+    whether it differentiates through the tower (then it runs with gradients on). A class may also
+    have `needs`, the parts of a model that it cannot do without, see `requirements.Part`.
     """
 
     name: ClassVar[str]

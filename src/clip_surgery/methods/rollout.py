@@ -41,7 +41,7 @@ class Rollout:
         require(backbone, self.needs, purpose=self.name)
         tower = backbone.tower
         grid = checked_grid(tower, pixels)
-        row, tokens = _roll(tower, pixels, grid)
+        row, tokens = _roll(tower.at(grid), pixels, grid)
         image = cosine(tower.pool(tokens), texts.labels)  # (B, C)
         maps = row[:, None].expand(-1, image.shape[1], -1).clone()
         return Evidence(patches=maps, similarity=None, image=image, grid=grid)
@@ -55,6 +55,7 @@ def _roll(tower: Tower, pixels: Tensor, grid: PatchGrid) -> tuple[Tensor, Tensor
         # One block at a time: all matrices together would be blocks x heads x N x N.
         step = step_through(block, tokens, project_heads(tower, block, tokens, grid))
         attention = step.attention.mean(dim=1).float()  # (B, N, N)
-        rollout = (rollout + attention @ rollout) / 2
+        rolled = attention @ rollout
+        rollout = (rollout + rolled) / 2 if block.residual else rolled
         tokens = step.tokens
     return rollout[:, 0, tower.prefix_tokens :], tokens

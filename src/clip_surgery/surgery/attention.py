@@ -70,6 +70,16 @@ def value_value(heads: Heads) -> Tensor:
     return attend(patches, heads.value, heads.value, scale=heads.scale)
 
 
+def sharp_value_value(heads: Heads) -> Tensor:
+    """softmax(8 s unit(v) unit(v)^T) v, for a ResNet's attention pool.
+
+    It is the tower's only attention, so the paper has a sharper one (arXiv 2304.05653).
+    """
+    unit = normalize(heads.value, dim=-1)
+    patches = unit[:, :, heads.prefix_tokens :]
+    return attend(patches, unit, heads.value, scale=8 * heads.scale)
+
+
 def query_query(heads: Heads) -> Tensor:
     """A(q, q) v."""
     patches = heads.query[:, :, heads.prefix_tokens :]

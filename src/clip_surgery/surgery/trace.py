@@ -93,6 +93,7 @@ def trace(tower: Tower, pixels: Tensor, *, depth: int = 1) -> Trace:
     """
     first = first_of(tower, depth)
     grid = checked_grid(tower, pixels)
+    tower = tower.at(grid)
     tokens = tower.embed(pixels)
     for block in tower.blocks[:first]:
         tokens = run_block(block, tokens)
@@ -127,6 +128,7 @@ def trace_image(tower: Tower, pixels: Tensor, *, depth: int = 1) -> ImageTrace:
     """
     first = first_of(tower, depth)
     grid = checked_grid(tower, pixels)
+    tower = tower.at(grid)
     with torch.no_grad():
         tokens = tower.embed(pixels)
         for block in tower.blocks[:first]:

@@ -8,7 +8,7 @@ needs. All functions are differentiable and leave the decision about gradients t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -56,6 +56,7 @@ def walk(tower: Tower, pixels: Tensor) -> Features:
         torch.Size([1, 144])
     """
     grid = checked_grid(tower, pixels)
+    tower = tower.at(grid)
     tokens = tower.embed(pixels)  # (B, N, E)
     for block in tower.blocks:
         tokens = run_block(block, tokens)
@@ -88,7 +89,8 @@ def walk_two_paths(
         depth: how many of the last blocks have the new path; more than there are means all,
             0 means none (then the patches are CLIP's own).
         rule: what the patches of the new path receive.
-        residual: whether the new path adds to itself or is replaced.
+        residual: whether the new path adds to itself or is replaced; a block without residual
+            (a ResNet's attention pool) always replaces it.
         feed_forward: whether the new path runs the feed-forward too.
         repair_outliers: whether outlier tokens are filled in before the last block, on the new
             path and in the tokens that its rule sees; depth 0 then means CLIP's last block on
@@ -115,6 +117,7 @@ def walk_two_paths(
     if depth == 0:
         return walk(tower, pixels)
     grid = checked_grid(tower, pixels)
+    tower = tower.at(grid)
     prefix, last = tower.prefix_tokens, len(tower.blocks) - 1
     first = max(0, len(tower.blocks) - depth)
     original = tower.embed(pixels)  # (B, N, E)
@@ -140,11 +143,28 @@ def walk_two_paths(
         own = attend(heads.query[:, :, :rows], heads.key, heads.value, scale=heads.scale)
         count = own.shape[2]
         received = out(torch.cat([join_heads(own), join_heads(rule(seen))], dim=1))
-        original = add_feed_forward(block, original[:, :rows] + received[:, :count])
-        new = new + received[:, count:] if residual else received[:, count:]
+        original = block.add_attended(original[:, :rows], received[:, :count])
+        original = add_feed_forward(block, original)
+        new = block.add_attended(new, received[:, count:]) if residual else received[:, count:]
         if feed_forward:
             new = add_feed_forward(block, new)
     return Features(image=tower.pool(original), patches=tower.project(new), grid=grid)
+
+
+def with_values_alone(tower: Tower) -> Tower:
+    """A tower whose last block takes its values for queries and keys too, for all tokens.
+
+    It is what the released code of CLIP Surgery makes of a ResNet; its image feature is not the
+    model's own.
+    """
+    last = tower.blocks[-1]
+    project_in = last.attention.project_in
+
+    def values_alone(tokens: Tensor, parts: str = "qkv") -> tuple[Tensor, ...]:
+        return project_in(tokens, "v") * len(parts)
+
+    attention = replace(last.attention, project_in=values_alone)
+    return replace(tower, blocks=(*tower.blocks[:-1], replace(last, attention=attention)))
 
 
 def run_block(block: Block, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -165,12 +185,13 @@ def run_block(block: Block, tokens: Tensor, mask: Tensor | None = None) -> Tenso
 
 def finish_block(block: Block, tokens: Tensor, received: Tensor) -> Tensor:
     """What is left of a block after attention: tokens (B, n, E), received (B, h, n, d)."""
-    return add_feed_forward(block, tokens + block.attention.project_out(join_heads(received)))
+    attended = block.attention.project_out(join_heads(received))
+    return add_feed_forward(block, block.add_attended(tokens, attended))
 
 
 def add_feed_forward(block: Block, tokens: Tensor) -> Tensor:
     """Tokens plus the block's feed-forward of their norm."""
-    return tokens + block.feed_forward(block.norm_feed_forward(tokens))
+    return block.add_feed_forward(tokens)
 
 
 def project_heads(tower: Tower, block: Block, tokens: Tensor, grid: PatchGrid) -> Heads:

@@ -67,8 +67,10 @@ class Candidates:
 
 
 class Segmenter(Protocol):
-    """Anything that can be called so; all prompts of a picture come at once, so that it may be
-    embedded once for all of them."""
+    """Anything that can be called so.
+
+    All prompts of a picture come at once, so that it may be embedded once for all of them.
+    """
 
     def __call__(self, picture: Picture, prompts: Sequence[Prompt]) -> list[Candidates]:
         """Candidates for each prompt, in order."""

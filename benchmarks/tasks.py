@@ -1,0 +1,93 @@
+"""How good the tasks are on generated scenes with exact masks: one table a task.
+
+Run `OMP_NUM_THREADS=1 python benchmarks/tasks.py`. The scenes (seed 2_000_003) are never trained
+on and nothing is chosen on them: settings were chosen on seeds 2_500_009 and 2_500_010.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+
+import torch
+
+from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation.metrics.foreground_attention import ForegroundAttention
+from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
+from clip_surgery.evaluation.metrics.presence_auroc import area_from_counts, half_bins
+from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
+from clip_surgery.evaluation.metrics.tags_map import TagsMap
+from clip_surgery.explainer import Explainer, load
+from clip_surgery.grid import PatchGrid
+from clip_surgery.inputs.images import read_image
+from clip_surgery.tasks.inspection import patch_attention, redundancy
+from clip_surgery.tasks.point_rules import PeakPoints
+from clip_surgery.tasks.presence import presence
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--seed", type=int, default=2_000_003)
+    parser.add_argument("--count", type=int, default=500)
+    options = parser.parse_args()
+    dataset = SceneDataset(seed=options.seed, count=options.count)
+    explainer = load(options.model, vocabulary="common", batch_size=16)
+    print(
+        f"{dataset!r}, {explainer.backbone.name} ({explainer.backbone.fingerprint()}), "
+        f"Python {platform.python_version()}, torch {torch.__version__}\n"
+    )
+    print("| task | measure | % |\n| --- | --- | --- |")
+    for task, values in measure(explainer, dataset).items():
+        for name, value in values.items():
+            print(f"| {task} | {name} | {value:.1f} |")
+
+
+def measure(explainer: Explainer, dataset: SceneDataset) -> dict[str, dict[str, float]]:
+    """The values of every task, by its name."""
+    names = tuple(dataset.names)
+    texts = explainer.encode(names)
+    metrics = {
+        "segmentation": SegmentationIoU(names),
+        "points, reference": PointsAccuracy(names),
+        "points, peaks": PointsAccuracy(names, mode="peaks"),
+        "points, one peak": PointsAccuracy(names, mode=PeakPoints(positives=1)),
+        "points, peaks, presence >= 0.5": PointsAccuracy(names, mode="peaks", min_presence=0.5),
+        "tags": TagsMap(names),
+    }
+    attention = ForegroundAttention(names)
+    counts = torch.zeros(2, 2**16, dtype=torch.int64)
+    shares = []
+    for start in range(0, len(dataset), 20):
+        samples = [dataset[index] for index in range(start, min(start + 20, len(dataset)))]
+        pictures = [read_image(sample.image) for sample in samples]
+        explanation = explainer.explain_pictures(pictures, texts)
+        likely = presence(explanation)
+        for one, sample, likelihood, picture in zip(
+            explanation, samples, likely, pictures, strict=True
+        ):
+            case = Case(explanation=one, sample=sample, names=names)
+            for metric in metrics.values():
+                metric.update(case)
+            for row, indices in enumerate((case.absent, case.present)):
+                bins = half_bins(torch.logit(likelihood[indices]))
+                counts[row] += torch.bincount(bins, minlength=2**16)
+            with torch.no_grad():
+                weights = patch_attention(explainer.backbone.tower, explainer.pixels(picture))
+            grid = PatchGrid(*one.patch_scores[0].shape[-2:])
+            attention.update({kind: one[0] for kind, one in weights.items()}, sample, grid)
+        for found in redundancy(explainer, pictures[:2], names):
+            shares.append(found.shares.mean())
+    return {
+        **{task: dict(metric.compute()) for task, metric in metrics.items()},
+        "presence": {"AUROC": 100 * area_from_counts(counts[0], counts[1])},
+        "inspection": {
+            **attention.compute(),
+            "map explained by the empty text": 100 * float(torch.stack(shares).mean()),
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()
