@@ -15,7 +15,7 @@ from clip_surgery.evaluation.case import Case
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.evaluation.metrics.foreground_attention import ForegroundAttention
 from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
-from clip_surgery.evaluation.metrics.presence_auroc import area_from_counts, half_bins
+from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc
 from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.metrics.tags_map import TagsMap
 from clip_surgery.explainer import Explainer, load
@@ -55,38 +55,46 @@ def measure(explainer: Explainer, dataset: SceneDataset) -> dict[str, dict[str, 
         "points, one peak": PointsAccuracy(names, mode=PeakPoints(positives=1)),
         "points, peaks, presence >= 0.5": PointsAccuracy(names, mode="peaks", min_presence=0.5),
         "tags": TagsMap(names),
+        "presence": PresenceAuroc(names),
     }
     attention = ForegroundAttention(names)
-    counts = torch.zeros(2, 2**16, dtype=torch.int64)
-    shares = []
+    shares, likely, true = [], [], []
     for start in range(0, len(dataset), 20):
         samples = [dataset[index] for index in range(start, min(start + 20, len(dataset)))]
         pictures = [read_image(sample.image) for sample in samples]
         explanation = explainer.explain_pictures(pictures, texts)
-        likely = presence(explanation)
-        for one, sample, likelihood, picture in zip(
-            explanation, samples, likely, pictures, strict=True
-        ):
+        likely.append(presence(explanation))
+        for one, sample, picture in zip(explanation, samples, pictures, strict=True):
             case = Case(explanation=one, sample=sample, names=names)
             for metric in metrics.values():
                 metric.update(case)
-            for row, indices in enumerate((case.absent, case.present)):
-                bins = half_bins(torch.logit(likelihood[indices]))
-                counts[row] += torch.bincount(bins, minlength=2**16)
+            true.append(torch.tensor([name in sample.present for name in names]))
             with torch.no_grad():
                 weights = patch_attention(explainer.backbone.tower, explainer.pixels(picture))
             grid = PatchGrid(*one.patch_scores[0].shape[-2:])
             attention.update({kind: one[0] for kind, one in weights.items()}, sample, grid)
         for found in redundancy(explainer, pictures[:2], names):
             shares.append(found.shares.mean())
+    values = {task: dict(metric.compute()) for task, metric in metrics.items()}
+    values["presence"]["calibration error"] = 100 * calibration_error(
+        torch.cat(likely).flatten(), torch.stack(true).flatten()
+    )
     return {
-        **{task: dict(metric.compute()) for task, metric in metrics.items()},
-        "presence": {"AUROC": 100 * area_from_counts(counts[0], counts[1])},
+        **values,
         "inspection": {
             **attention.compute(),
             "map explained by the empty text": 100 * float(torch.stack(shares).mean()),
         },
     }
+
+
+def calibration_error(likely: torch.Tensor, true: torch.Tensor) -> float:
+    """Mean over ten bins of |share that is present - mean presence|, weighted by their size."""
+    bins = (10 * likely).long().clamp(max=9)
+    sizes = torch.bincount(bins, minlength=10).clamp(min=1).double()
+    said = torch.bincount(bins, likely.double(), minlength=10) / sizes
+    seen = torch.bincount(bins, true.double(), minlength=10) / sizes
+    return float(((said - seen).abs() * sizes).sum() / len(likely))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,13 @@ from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, Size
 
 
-def explained(*grids, texts=("dog", "ein Vögelchen"), similarity=True, dtype=torch.float32):
+def explained(
+    *grids,
+    texts=("dog", "ein Vögelchen"),
+    similarity=True,
+    dtype=torch.float32,
+    standing=False,
+):
     scores = tuple(torch.randn(len(texts), *grid).to(dtype) for grid in grids)
     return Explanation(
         patch_scores=scores,
@@ -23,6 +29,7 @@ def explained(*grids, texts=("dog", "ein Vögelchen"), similarity=True, dtype=to
         images=tuple(f"folder/{index}.jpg" for index in range(len(grids))),
         method="ClipSurgery(depth=6)",
         backbone="demo",
+        standing=torch.randn(len(grids), 2, len(texts)) if standing else None,
     )
 
 
@@ -34,15 +41,18 @@ def assert_same(one, other):
             assert a.dtype == b.dtype
             assert torch.equal(a, b)
     assert torch.equal(one.image_scores, other.image_scores)
+    assert (one.standing is None) == (other.standing is None)
+    assert one.standing is None or torch.equal(one.standing, other.standing)
     for name in ("texts", "framings", "images", "method", "backbone"):
         assert getattr(one, name) == getattr(other, name)
 
 
 @pytest.mark.parametrize("similarity", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("standing", [True, False])
 @pytest.mark.parametrize("grids", [[(2, 3)], [(2, 3), (4, 1), (2, 3)], []])
-def test_save_and_load(tmp_path, grids, similarity, dtype):
-    explanation = explained(*grids, similarity=similarity, dtype=dtype)
+def test_save_and_load(tmp_path, grids, similarity, dtype, standing):
+    explanation = explained(*grids, similarity=similarity, dtype=dtype, standing=standing)
     path = tmp_path / "e.safetensors"
     explanation.save(path)
     assert_same(Explanation.load(path), explanation)
@@ -128,7 +138,7 @@ def test_save_where_nothing_can_be_written_names_the_file(tmp_path):
 
 
 def test_indexing_and_iterating():
-    explanation = explained((2, 3), (4, 1))
+    explanation = explained((2, 3), (4, 1), standing=True)
     assert len(explanation) == 2
     parts = list(explanation)
     assert [part.images for part in parts] == [("folder/0.jpg",), ("folder/1.jpg",)]
@@ -144,6 +154,33 @@ def test_join_drops_similarity_unless_all_have_it():
     joined = Explanation.join([explained((2, 3)), explained((2, 3), similarity=False)])
     assert joined.similarity is None
     assert len(joined) == 2
+
+
+def test_join_drops_standing_unless_all_have_it():
+    joined = Explanation.join([explained((2, 3), standing=True), explained((2, 3))])
+    assert joined.standing is None
+
+
+def test_only_some_texts():
+    explanation = explained((2, 3), (4, 1), standing=True)
+    found = explanation.only(["ein Vögelchen"])
+    assert found.texts == ("ein Vögelchen",)
+    for name in ("patch_scores", "similarity"):
+        for part, whole in zip(getattr(found, name), getattr(explanation, name), strict=True):
+            assert torch.equal(part, whole[1:])
+    assert torch.equal(found.image_scores, explanation.image_scores[:, 1:])
+    assert torch.equal(found.standing, explanation.standing[..., 1:])
+    assert_same(explanation.only(explanation.texts), explanation)
+    assert explanation.only(["ein Vögelchen", "dog"]).texts == ("ein Vögelchen", "dog")
+    assert explained((2, 3), similarity=False).only("dog").similarity is None
+
+
+def test_text_indices():
+    explanation = explained((2, 3))
+    assert explanation.text_indices("dog") == [0]
+    assert explanation.text_indices(["ein Vögelchen", "dog"]) == [1, 0]
+    with pytest.raises(InputError, match="at least one text"):
+        explanation.text_indices([])
 
 
 def test_join_refuses_different_texts_and_none():
@@ -170,6 +207,7 @@ def test_text_index():
         ({"image_scores": torch.zeros(1, 3)}, r"image_scores of shape \(1, 2\)"),
         ({"patch_scores": (torch.zeros(3, 2, 3),)}, r"patch_scores of shape \(2, rows, columns\)"),
         ({"patch_scores": (torch.zeros(2, 6),)}, r"but got \(2, 6\)"),
+        ({"standing": torch.zeros(1, 2)}, r"standing of shape \(1, 2, 2\), but got \(1, 2\)"),
         ({"similarity": (torch.zeros(1, 2, 3),)}, r"similarity of shape \(2, rows, columns\)"),
     ],
 )

@@ -6,13 +6,24 @@ their sizes are changed on the way to timm. `TOWERS` names one builder a kind.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest import mock
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tests.towers import BPE_WORDS, END, START, shaken, tiny_config, tiny_hugging_face, tiny_open_clip
+from tests.towers import (
+    BPE_WORDS,
+    END,
+    START,
+    shaken,
+    tiny_config,
+    tiny_hugging_face,
+    tiny_open_clip,
+)
 
 TEXT = {"context_length": 16, "vocab_size": BPE_WORDS, "width": 32, "heads": 2, "layers": 2}
 SIGLIP_TEXT = {
@@ -43,26 +54,33 @@ def tiny_timm(
     **shrunk: Any,
 ) -> nn.Module:
     """An open_clip CustomTextCLIP with a timm tower of that name, its sizes changed by `shrunk`."""
+    vision = {"timm_model_name": name, "timm_pool": pool, "timm_proj": proj}
+    sizes = {**SMALL, **shrunk}
+    with shrunk_timm(**sizes):
+        return _with_tower({**vision, "image_size": sizes["img_size"]}, joint, text or {}, seed)
+
+
+@contextmanager
+def shrunk_timm(**sizes: Any) -> Iterator[None]:
+    """Have timm build every model in these sizes."""
     import timm
+
+    real = timm.create_model
+    with mock.patch("timm.create_model", lambda name, **given: real(name, **sizes, **given)):
+        yield
+
+
+def _with_tower(vision: dict[str, Any], joint: int, text: dict[str, Any], seed: int) -> nn.Module:
     from open_clip import CustomTextCLIP
 
-    # None leaves a size as timm has it
-    wanted_sizes = {**SMALL, **shrunk}
-    real, sizes = timm.create_model, {k: v for k, v in wanted_sizes.items() if v is not None}
-
-    def create(wanted: str, **settings: Any) -> nn.Module:
-        return real(wanted, **sizes, **settings)
-
-    vision = {"timm_model_name": name, "timm_pool": pool, "timm_proj": proj}
     torch.manual_seed(seed)
-    with mock.patch("timm.create_model", create):
-        model = CustomTextCLIP(
-            joint, {**vision, "image_size": sizes["img_size"]}, {**TEXT, **(text or {})}
-        )
+    model = CustomTextCLIP(joint, vision, {**TEXT, **text})
     with torch.no_grad():
         for part, weight in model.visual.named_parameters():
             if part.endswith(("pos_embed", "cls_token", "reg_token", "latent")):
                 weight.normal_(std=0.3)
+            elif weight.ndim == 2:  # timm's are so small that all patches come out alike
+                weight.normal_(std=weight.shape[1] ** -0.5)
     return _with_statistics(shaken(model), seed)
 
 
@@ -87,16 +105,40 @@ def tiny_eva(seed: int = 0, **shrunk: Any) -> nn.Module:
 def tiny_pe(seed: int = 0, **shrunk: Any) -> nn.Module:
     """Perception Encoder: class token, rotary positions and a learnt query."""
     heads = {"attn_pool_num_heads": 4}
-    return tiny_timm(
-        "vit_pe_core_base_patch16_224", seed, pool="map", proj=None, **heads, **shrunk
-    )
+    return tiny_timm("vit_pe_core_base_patch16_224", seed, pool="map", proj=None, **heads, **shrunk)
 
 
 def tiny_vitamin(seed: int = 0) -> nn.Module:
-    """ViTamin: a convolutional stem (its widths are fixed), no class token, mean pool."""
-    return tiny_timm(
-        "vitamin_small_224", seed, img_size=64, patch_size=None, embed_dim=None, depth=2
+    """ViTamin: a convolutional stem, no class token, mean pool; timm's own names are too wide."""
+    from timm.layers import HybridEmbed
+    from timm.models.vision_transformer import VisionTransformer
+    from timm.models.vitamin import GeGluMlp, MbConvStages, VitCfg, VitConvCfg
+
+    widths = VitCfg(
+        embed_dim=(8, 16, 32),
+        depths=(1, 1, 1),
+        stem_width=8,
+        conv_cfg=VitConvCfg(norm_layer="layernorm2d", norm_eps=1e-6),
+        head_type="1d",
     )
+
+    def create(_: str, *, pretrained: bool, **settings: Any) -> nn.Module:
+        assert not pretrained
+        trunk = VisionTransformer(
+            **{**SMALL, "img_size": 64, "patch_size": 1},
+            embed_layer=partial(HybridEmbed, backbone=MbConvStages(widths), proj=False),
+            mlp_layer=GeGluMlp,
+            mlp_ratio=2.0,
+            class_token=False,
+            global_pool="avg",
+            **settings,
+        )
+        trunk.default_cfg = {}  # what open_clip asks and only timm's own builder writes down
+        return trunk
+
+    vision = {"timm_model_name": "vitamin", "timm_pool": "", "timm_proj": "linear"}
+    with mock.patch("timm.create_model", create):
+        return _with_tower({**vision, "image_size": 64}, 24, {}, seed)
 
 
 def tiny_coca(seed: int = 0, **visual: Any) -> nn.Module:
@@ -127,23 +169,36 @@ def _hugging_face_config(kind: str, text: dict[str, Any], vision: dict[str, Any]
             "pad_token_id": 0,
             **text,
         },
-        vision_config={**sizes, "num_hidden_layers": 3, "image_size": 32, "patch_size": 8, **vision},
+        vision_config={
+            **sizes,
+            "num_hidden_layers": 3,
+            "image_size": 32,
+            "patch_size": 8,
+            **vision,
+        },
     )
 
 
-def tiny_transformers(kind: str, seed: int = 0, **changes: Any) -> nn.Module:
+def tiny_transformers(
+    kind: str,
+    seed: int = 0,
+    *,
+    text: dict[str, Any] | None = None,
+    vision: dict[str, Any] | None = None,
+) -> nn.Module:
     """A model of transformers by its model_type: "siglip", "siglip2", "altclip", ..."""
     from transformers import AutoModel
 
-    text = {
+    of_text = {
         "siglip": {"projection_size": 32},
         "siglip2": {"projection_size": 32},
         "altclip": {"max_position_embeddings": 80, "project_dim": 24},
         "chinese_clip": {"max_position_embeddings": 77},
-        "metaclip_2": {"projection_dim": 24},
-    }[kind]
-    vision = {"siglip2": {"num_patches": 16}, "metaclip_2": {"projection_dim": 24}}.get(kind, {})
-    config = _hugging_face_config(kind, {**text, **changes}, vision)
+    }.get(kind, {})
+    of_vision = {"num_patches": 16} if kind == "siglip2" else {}
+    config = _hugging_face_config(
+        kind, {**of_text, **(text or {})}, {**of_vision, **(vision or {})}
+    )
     if hasattr(config, "projection_dim"):
         config.projection_dim = 24
     torch.manual_seed(seed)
@@ -160,7 +215,12 @@ def _with_statistics(model: nn.Module, seed: int) -> nn.Module:
     return model
 
 
-TOWERS = {
+def transformers_of(kind: str) -> Callable[..., nn.Module]:
+    """The builder of one model_type."""
+    return partial(tiny_transformers, kind)
+
+
+TOWERS: dict[str, Callable[..., nn.Module]] = {
     "open_clip": tiny_open_clip,
     "hugging_face": tiny_hugging_face,
     "open_clip_resnet": tiny_resnet,
@@ -169,9 +229,34 @@ TOWERS = {
     "timm_eva": tiny_eva,
     "timm_pe": tiny_pe,
     "timm_vitamin": tiny_vitamin,
-    "hugging_face_siglip": lambda seed=0: tiny_transformers("siglip", seed),
-    "hugging_face_siglip2": lambda seed=0: tiny_transformers("siglip2", seed),
-    "hugging_face_altclip": lambda seed=0: tiny_transformers("altclip", seed),
-    "hugging_face_chinese_clip": lambda seed=0: tiny_transformers("chinese_clip", seed),
-    "hugging_face_metaclip2": lambda seed=0: tiny_transformers("metaclip_2", seed),
+    "hugging_face_siglip": transformers_of("siglip"),
+    "hugging_face_siglip2": transformers_of("siglip2"),
+    "hugging_face_altclip": transformers_of("altclip"),
+    "hugging_face_chinese_clip": transformers_of("chinese_clip"),
+    "hugging_face_metaclip2": transformers_of("metaclip_2"),
 }
+
+
+def image_features(model: nn.Module, pixels: Tensor) -> Tensor:
+    """The library's own image feature, not normalised."""
+    if hasattr(model, "encode_image"):
+        return model.encode_image(pixels, normalize=False)
+    if type(model).__name__ != "Siglip2Model":
+        return model.get_image_features(pixels).pooler_output
+    side = model.vision_model.embeddings.patch_size
+    rows, columns = pixels.shape[-2] // side, pixels.shape[-1] // side
+    patches = pixels.reshape(len(pixels), 3, rows, side, columns, side)
+    return model.get_image_features(
+        patches.permute(0, 2, 4, 3, 5, 1).reshape(len(pixels), rows * columns, -1),
+        pixel_attention_mask=torch.ones(len(pixels), rows * columns, dtype=torch.int64),
+        spatial_shapes=torch.tensor([[rows, columns]] * len(pixels)),
+    ).pooler_output
+
+
+def text_features(model: nn.Module, ids: Tensor) -> Tensor:
+    """The library's own text feature, not normalised."""
+    if hasattr(model, "encode_text"):
+        return model.encode_text(ids, normalize=False)
+    masked = type(model).__name__ in {"AltCLIPModel", "ChineseCLIPModel"}
+    mask = {"attention_mask": (ids != 0).long()} if masked else {}
+    return model.get_text_features(ids, **mask).pooler_output

@@ -41,7 +41,9 @@ def run_block(block: Block, tokens: Tensor, *, causal: bool) -> Tensor:
         future = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).triu(1)
         logits = logits.masked_fill(future, float("-inf"))
     mixed = (logits.float().softmax(-1).to(v.dtype) @ v).transpose(1, 2).flatten(2)
-    tokens = tokens + attention.project_out(mixed) if block.residual else attention.project_out(mixed)
+    tokens = (
+        tokens + attention.project_out(mixed) if block.residual else attention.project_out(mixed)
+    )
     if block.feed_forward is None:
         return tokens
     return tokens + block.feed_forward(block.norm_feed_forward(tokens))

@@ -158,18 +158,12 @@ BAD_OPEN_CLIP = {
     "architecture": ("open_clip:ViT-B-61/openai", UnknownNameError, "ViT-B-16"),
     "tag": ("open_clip:ViT-B-16/opnai", UnknownNameError, "Did you mean 'openai'"),
     "no tag": ("open_clip:ViT-B-16", InputError, r"TAG or a checkpoint file .* Tags: openai"),
-    "ResNet": ("open_clip:RN50/openai", UnsupportedModelError, "the ResNet tower"),
-    "timm": ("open_clip:ViT-B-16-SigLIP/webli", UnsupportedModelError, "the timm tower"),
-    "CoCa": (
-        "open_clip:coca_ViT-B-32/laion2b_s13b_b90k",
+    "ConvNeXt": (
+        "open_clip:convnext_base/laion400m_s13b_b51k",
         UnsupportedModelError,
-        "multimodal decoder",
+        "convnext_base: the timm tower convnext_base is not supported",
     ),
-    "text": (
-        "open_clip:roberta-ViT-B-32/laion2b_s12b_b32k",
-        UnsupportedModelError,
-        "text tower roberta-base",
-    ),
+    "FastViT": ("open_clip:MobileCLIP-S1/datacompdr", UnsupportedModelError, "tower fastvit_mci1"),
 }
 
 
@@ -252,7 +246,15 @@ def test_repository_in_the_hubs_cache_needs_no_network(hub_cache, open_clip_fold
 
 @pytest.mark.parametrize(
     "name",
-    ["open_clip:ViT-B-16/openai", "hf-hub:laion/nothing", "hugging_face:openai/nothing"],
+    [
+        "open_clip:ViT-B-16/openai",
+        "open_clip:RN50/openai",
+        "open_clip:ViT-B-16-SigLIP/webli",
+        "open_clip:EVA02-B-16/merged2b_s8b_b131k",
+        "open_clip:coca_ViT-B-32/laion2b_s13b_b90k",
+        "hf-hub:laion/nothing",
+        "hugging_face:openai/nothing",
+    ],
 )
 @pytest.mark.parametrize("how", ["offline mode", "no network"])
 def test_nothing_cached_and_no_network(name, how, hub_cache, monkeypatch):
@@ -391,7 +393,7 @@ def test_folder_that_is_not_there():
 
 def test_folder_of_another_kind(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(UnsupportedModelError, match="type 'clip', but got 'bert'"):
+    with pytest.raises(UnsupportedModelError, match=r"type clip, .*siglip2, but got 'bert'"):
         load_backbone(str(tmp_path))
 
 
@@ -424,8 +426,10 @@ def test_list():
     names = [row.name for row in rows]
     assert names[0] == "demo"
     assert "open_clip:ViT-B-16/openai" in names
-    assert not [name for name in names if "RN50" in name or "coca" in name or "SigLIP" in name]
-    assert len(set(names)) == len(names) > 90
+    for family in ("RN50/", "coca_ViT-L-14/", "SigLIP2", "EVA02-L", "PE-Core-L", "ViTamin-L"):
+        assert any(family in name for name in names), family
+    assert not [name for name in names if "convnext" in name or "MobileCLIP-S" in name]
+    assert len(set(names)) == len(names) > 150
     assert all(row.source and row.note for row in rows)
 
 

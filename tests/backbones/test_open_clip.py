@@ -37,6 +37,13 @@ VARIANTS = {
     "scale as vector": {"nonscalar_logit_scale": True},
     "half precision norms": {"cast_dtype": torch.bfloat16},
     "own text": {"custom_text": True, "init_logit_bias": -10.0},
+    "text class token": {"custom_text": True, "text": {"embed_cls": True}},
+    "attentional pool": {"visual": {"attentional_pool": True, "attn_pooler_queries": 5}},
+    "attentional pool, mean": {"visual": {"attentional_pool": True, "pool_type": "avg"}},
+    "attentional pool, one width": {
+        "embed_dim": 32,
+        "visual": {"attentional_pool": True, "attn_pooler_heads": 2},
+    },
     "text layer scale": {"text": {"ls_init_value": 0.3}},
     "text projection with bias": {"text": {"proj_bias": True}},
     "no text projection": {"embed_dim": 32, "text": {"proj_type": "none"}},
@@ -288,24 +295,22 @@ def without_parts(change):
     return model
 
 
-def coca():
-    text = {"width": 32, "heads": 2, "layers": 1, "vocab_size": 100}
-    vision = {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 1}
-    return open_clip.CoCa(24, {**text, "dim_head": 16}, text, vision)
+def two_poolers():
+    return tiny_open_clip(visual={"attentional_pool": "parallel", "width": 24, "head_width": 12})
 
 
 def other_block(model):
     model.visual.transformer.resblocks[0].attn = torch.nn.Identity()
 
 
+def other_visual(model):
+    model.visual = torch.nn.Identity()
+
+
 UNSUPPORTED = {
-    "attentional pooler": (lambda: tiny_open_clip(visual={"attentional_pool": True}), "attn_pool"),
+    "two poolers": (two_poolers, "attn_pool_contrastive"),
     "no pool": (lambda: tiny_open_clip(visual={"pool_type": "none"}), "pool_type 'none'"),
-    "ResNet": (lambda: tiny_open_clip(visual={"layers": [1, 1, 1, 1]}), "got ModifiedResNet"),
-    "text class token": (
-        lambda: tiny_open_clip(custom_text=True, text={"embed_cls": True}),
-        "cls_emb",
-    ),
+    "another tower": (lambda: without_parts(other_visual), "but got Identity"),
     "text pool": (lambda: tiny_open_clip(text={"pool_type": "none"}), "text tower's pool_type"),
     "oblong patches": (lambda: tiny_open_clip(visual={"patch_size": (8, 16)}), "not square"),
     "scaled cosine": (
@@ -313,7 +318,6 @@ UNSUPPORTED = {
         "scaled cosine attention",
     ),
     "other attention": (lambda: without_parts(other_block), "attention Identity"),
-    "CoCa": (coca, "got CoCa"),
 }
 
 

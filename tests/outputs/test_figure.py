@@ -4,7 +4,9 @@ import torch
 from PIL import Image
 
 from clip_surgery.errors import InputError
-from clip_surgery.outputs.figure import MARGIN, comparison, figure
+from clip_surgery.outputs.comparison import comparison
+from clip_surgery.outputs.figure import figure
+from clip_surgery.outputs.tiles import MARGIN
 
 PICTURE = Image.new("RGB", (40, 30), (90, 140, 60))
 

@@ -28,7 +28,7 @@ class Schedule:
 
     peak_rate: float = 1e-3
     warm_up: float = 0.03
-    keep: tuple[tuple[float, float], ...] = ((0.4, 40 / 144), (0.82, 0.5), (1.0, 1.0))
+    keep: tuple[tuple[float, float], ...] = ((0.4, 40 / 144), (0.7, 0.5), (1.0, 1.0))
     """(until this progress, keep this share of the patches)."""
     few_objects_until: float = 0.25
     few_objects: int = 2

@@ -102,7 +102,8 @@ def wrap_backbone(
     Its mode, device and type stay; what acts in training only (dropout) is not applied.
 
     Args:
-        model: open_clip's `CLIP` or `CustomTextCLIP`, or transformers' `CLIPModel`.
+        model: open_clip's `CLIP`, `CustomTextCLIP` or `CoCa`; or transformers' `CLIPModel`,
+            `MetaClip2Model`, `AltCLIPModel`, `ChineseCLIPModel`, `SiglipModel`, `Siglip2Model`.
         tokenizer: the model's own; None for models with CLIP's 49,408 word pieces.
         image_size: side in pixels to frame pictures for; None means the model's native one.
         positions: as for `load_backbone`.

@@ -24,19 +24,18 @@ def list_architectures() -> list[tuple[str, str]]:
     ]
 
 
+_READ_OF_TIMM = ("vit_", "eva", "vitamin_")
+_UNREAD_OF_TIMM = ("vit_relpos_",)
+
+
 def unread_part(config: dict[str, Any]) -> str | None:
-    """Name the part of an open_clip model configuration that cannot be read, or None."""
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    if "multimodal_cfg" in config:
-        return "the multimodal decoder (CoCa)"
-    if vision.get("timm_model_name"):
-        return f"the timm tower {vision['timm_model_name']}"
-    if not isinstance(vision.get("layers", 12), int):
-        return "the ResNet tower"
-    if vision.get("attentional_pool"):
-        return "the attentional pooler"
-    if text.get("hf_model_name"):
-        return f"the text tower {text['hf_model_name']}"
+    """Name the part of an open_clip model configuration that cannot be read, or None.
+
+    The model itself is read with more care; this is what can be said before anything is fetched.
+    """
+    name = config["vision_cfg"].get("timm_model_name")
+    if name and (not name.startswith(_READ_OF_TIMM) or name.startswith(_UNREAD_OF_TIMM)):
+        return f"the timm tower {name}"
     return None
 
 
@@ -89,3 +88,19 @@ def tag_config(architecture: str, tag: str | None) -> dict[str, Any]:
     if not found:
         raise UnknownNameError.among(f"tag of open_clip:{architecture}", tag, tags)
     return found
+
+
+def agreed_pixels(architecture: str) -> dict[str, Any]:
+    """Mean and deviation of pixels that all of open_clip's weights for an architecture agree on.
+
+    For weights from a file, which do not say: a SigLIP's pixels are not a CLIP's.
+    """
+    entries = [
+        get_pretrained_cfg(architecture, tag) for tag in list_pretrained_tags_by_model(architecture)
+    ]
+    agreed = {}
+    for key in ("mean", "std"):
+        found = {tuple(entry[key]) if entry.get(key) else None for entry in entries}
+        if len(found) == 1 and None not in found:
+            agreed[key] = found.pop()
+    return agreed

@@ -29,7 +29,12 @@ from clip_surgery.backbones.hub import (
     require_hub,
 )
 from clip_surgery.backbones.open_clip import read_open_clip
-from clip_surgery.backbones.open_clip_catalogue import check_config, split_name, tag_config
+from clip_surgery.backbones.open_clip_catalogue import (
+    agreed_pixels,
+    check_config,
+    split_name,
+    tag_config,
+)
 from clip_surgery.backbones.open_clip_tokenizer import BPE_WORDS
 from clip_surgery.backbones.positions import PositionMode
 from clip_surgery.backbones.tokenizing import knows_words
@@ -58,13 +63,13 @@ def load_architecture(
     architecture, tag = split_name(rest)
     config = get_model_config(architecture)
     check_config(config, architecture)
-    entry: dict[str, Any] | None = None
+    entry: dict[str, Any]
     if checkpoint is not None:
         if tag is not None:
             raise InputError(
                 f"Expected open_clip:{architecture} with a checkpoint, but got the tag {tag!r} too."
             )
-        weights = checkpoint
+        weights, entry = checkpoint, agreed_pixels(architecture)
     else:
         entry = tag_config(architecture, tag)
         weights = _fetch_tag(entry, f"open_clip:{architecture}/{tag}")

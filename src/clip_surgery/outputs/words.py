@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from clip_surgery.errors import InputError
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.outputs.figure import figure
-from clip_surgery.outputs.lettering import FAINT_INK, INK, PAPER, font
+from clip_surgery.outputs.lettering import INK, PAPER, font
 from clip_surgery.outputs.overlay import COLOUR_MAP, OPACITY, colour_table
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.word_explanation import WordExplanation
@@ -93,12 +93,12 @@ def sentence_image(
             is_word = explanation.kinds[place] == "word"
             used = letters if is_word else small
             text = explanation.words[place]
-            colour = _lightened(table[round(255 * levels[place])].tolist())
+            level = levels[place]
+            colour = _on_paper(table[round(255 * level)].tolist(), level)
             half = SIZE * 3 // 4 if is_word else SIZE // 2
             box = (x, middle - half, x + round(used.getlength(text)) + 2 * PAD, middle + half)
             draw.rounded_rectangle(box, radius=6, fill=colour)
-            ink = INK if is_word else FAINT_INK
-            draw.text((x + PAD, middle), text, ink, used, anchor="lm")
+            draw.text((x + PAD, middle), text, INK, used, anchor="lm")
     return sheet
 
 
@@ -113,7 +113,8 @@ def word_levels(explanation: WordExplanation) -> list[float]:
     ]
 
 
-def _lightened(colour: Sequence[int]) -> tuple[int, int, int]:
-    """Half way to the paper, so that dark letters can be read on every colour."""
-    red, green, blue = ((value + 255) // 2 for value in colour)
+def _on_paper(colour: Sequence[int], level: float) -> tuple[int, int, int]:
+    """The colour over white, fainter for a low level: dark letters can be read on all of them."""
+    share = 0.2 + 0.4 * level
+    red, green, blue = (round(share * value + (1 - share) * 255) for value in colour)
     return red, green, blue

@@ -46,6 +46,7 @@ def words(
         InputError: when the picture cannot be used, there is no word, or there are more tokens
             than the context holds (unless the explainer truncates).
         UnknownNameError: for other evidence.
+        UnsupportedModelError: when the text tower does not show its tokens (BERT's, CoCa's).
 
     Example:
         >>> from PIL import Image

@@ -41,7 +41,7 @@ def demo(
     texts = (*scene.objects, scene.absent)
     with console.status(f"loading {model}"):
         from clip_surgery.explainer import load
-        from clip_surgery.outputs.figure import comparison
+        from clip_surgery.outputs.comparison import comparison
         from clip_surgery.tasks.heatmaps import heatmaps
 
         explainer = load(model, method=PLAIN)

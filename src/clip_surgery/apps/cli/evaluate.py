@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clip_surgery.apps.cli import console
+from clip_surgery.apps.cli.grouping import with_options
+from clip_surgery.apps.cli.options import BatchSize, ExplainerOptions, ModelName
 from clip_surgery.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -17,33 +20,26 @@ HELD_OUT_SEED = 2_000_003
 DATASETS = ("scenes",)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeasuredModel(ExplainerOptions):
+    """The model that is measured: the scenes are drawn for the demo, and small."""
+
+    model: ModelName = "demo"
+    batch_size: BatchSize = 16
+
+
+@with_options
 def evaluate(
     dataset: Annotated[str, typer.Argument(help="What to measure on: scenes.")],
+    model: MeasuredModel,
     method: Annotated[
         str,
         typer.Option(help="Methods between commas, as clip_surgery(depth=8); or 'all'."),
     ] = "similarity,maskclip,clip_surgery(redundancy=none),clip_surgery",
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", "-m", envvar="CLIP_SURGERY_MODEL", help="Which CLIP; see 'models'."
-        ),
-    ] = "demo",
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Weights for --model open_clip:ARCH.", metavar="FILE")
-    ] = None,
-    templates: Annotated[
-        str, typer.Option(help="A set of prompt templates, or one such as 'a photo of a {}.'.")
-    ] = "clip_surgery",
-    size: Annotated[
-        int | None, typer.Option(min=1, help="Short side the model sees, in pixels.")
-    ] = None,
     count: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 500,
     seed: Annotated[
         int, typer.Option(min=0, help="Which scenes; the default is the held-out set.")
     ] = HELD_OUT_SEED,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures that run together.")] = 16,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Write the reports to this JSON file.", metavar="FILE"),
@@ -61,21 +57,11 @@ def evaluate(
     from clip_surgery.methods.registry import parse_methods
 
     methods = parse_methods(method)
-    with console.status(f"loading {model}"):
-        from clip_surgery.evaluation import run
-        from clip_surgery.evaluation.datasets.scenes import SceneDataset
-        from clip_surgery.evaluation.report import markdown_table, save_reports
-        from clip_surgery.explainer import load
-        from clip_surgery.framing import FramingRule
+    from clip_surgery.evaluation import run
+    from clip_surgery.evaluation.datasets.scenes import SceneDataset
+    from clip_surgery.evaluation.report import markdown_table, save_reports
 
-        explainer = load(
-            model,
-            checkpoint=checkpoint,
-            device=device,
-            templates=templates,
-            framing=FramingRule(size=size),
-            batch_size=batch_size,
-        )
+    explainer = model.load()
     scenes = SceneDataset(seed=seed, count=count)
     with console.progress("evaluating", total=len(scenes)) as advance:
         reports = run.evaluate(explainer, scenes, methods, on_progress=advance)

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+import typer
 
 from clip_surgery.apps.cli import console
-from clip_surgery.apps.cli.writing import Outputs
+from clip_surgery.apps.cli.arguments import Request
+from clip_surgery.apps.cli.tables import Column, show_files, show_rows
+from clip_surgery.apps.cli.writing import Format, Outputs, Writer
 from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import Picture, read_image
-from clip_surgery.outputs.records import Record, records
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one picture gave.
+
+    Attributes:
+        files: how each kind of file is written.
+        rows: of the table that is shown at the end, without the picture's name.
+    """
+
+    files: Mapping[Format, Writer]
+    rows: Sequence[Sequence[str]]
 
 
 @dataclass(kw_only=True)
@@ -22,35 +41,70 @@ class Run:
     """One pass over pictures.
 
     Attributes:
-        explainer: the model with its method.
-        features: the texts.
         outputs: where results are written.
         skipped: how many pictures could not be used.
-        records: what was found in the others.
+        answered: how many could.
+        rows: what was found in them, to be shown.
     """
 
-    explainer: Explainer
-    features: TextFeatures
     outputs: Outputs
     skipped: int = 0
-    records: list[Record] = field(default_factory=list)
+    answered: int = 0
+    rows: list[tuple[str, ...]] = field(default_factory=list)
 
-    def explain(self, paths: Sequence[Path]) -> None:
-        """Explain pictures batch by batch, and write each batch before the next is read."""
-        size = self.explainer.batch_size
+    @classmethod
+    def begin(cls, request: Request, folder: Path, formats: tuple[Format, ...]) -> Run:
+        """A run over the pictures of a request, its folder made."""
+        outputs = Outputs(folder=folder, formats=formats, inputs=request.images)
+        outputs.prepare()
+        return cls(outputs=outputs, skipped=len(request.missing))
+
+    def explain(
+        self,
+        paths: Sequence[Path],
+        explainer: Explainer,
+        features: TextFeatures,
+        result: Callable[[Picture, Explanation], Result],
+    ) -> None:
+        """Explain pictures for texts in batches, and make of each explanation its result."""
+
+        def find(pictures: Sequence[Picture]) -> Explanation:
+            return explainer.explain_pictures(pictures, features)
+
+        self.over(paths, find, result, at_a_time=explainer.batch_size)
+
+    def over(
+        self,
+        paths: Sequence[Path],
+        find: Callable[[Sequence[Picture]], Iterable[Found]],
+        result: Callable[[Picture, Found], Result],
+        *,
+        at_a_time: int = 1,
+    ) -> None:
+        """Take pictures batch by batch, and write each batch before the next is read.
+
+        `find` gives one thing for every picture of a batch, `result` makes of it what is written.
+        """
         with console.progress("explaining", total=len(paths)) as advance:
-            for start in range(0, len(paths), size):
+            for start in range(0, len(paths), at_a_time):
+                part = paths[start : start + at_a_time]
                 pictures = []
-                for path in paths[start : start + size]:
+                for path in part:
                     with self._skipping():
                         pictures.append(read_image(path))
                 if pictures:
-                    self._batch(pictures)
-                advance(len(paths[start : start + size]))
+                    self._batch(pictures, find, result)
+                advance(len(part))
 
-    def _batch(self, pictures: Sequence[Picture]) -> None:
+    def _batch(
+        self,
+        pictures: Sequence[Picture],
+        find: Callable[[Sequence[Picture]], Iterable[Found]],
+        result: Callable[[Picture, Found], Result],
+    ) -> None:
         try:
-            explanation = self._explanation(pictures)
+            with _memory_named(pictures[0].name):
+                found = list(find(pictures))
         except UnsupportedModelError:  # no picture would fare better
             raise
         except ClipSurgeryError as error:
@@ -58,23 +112,28 @@ class Run:
                 self._skip(error)
             else:  # one of them is bad, or all together are too large
                 for picture in pictures:
-                    self._batch([picture])
+                    self._batch([picture], find, result)
             return
-        for picture, part in zip(pictures, explanation, strict=True):
-            with self._skipping():
-                self.outputs.write(picture, part)
-                self.records.extend(records(part))
+        for picture, one in zip(pictures, found, strict=True):
+            with self._skipping(), _memory_named(picture.name):
+                made = result(picture, one)
+                self.outputs.write(picture.name, made.files)
+                self.answered += 1
+                self.rows.extend((picture.name, *row) for row in made.rows)
 
-    def _explanation(self, pictures: Sequence[Picture]) -> Explanation:
-        try:
-            return self.explainer.explain_pictures(pictures, self.features)
-        except (MemoryError, RuntimeError) as error:
-            text = str(error).lower()
-            if "out of memory" not in text and "allocate memory" not in text:
-                raise
-            raise InputError(
-                f"{pictures[0].name}: out of memory; try a smaller --size or another --device."
-            ) from error
+    def finish(self, columns: Sequence[Column]) -> None:
+        """Show the results as a table, and where the files are.
+
+        Raises:
+            typer.Exit: with 2 when no picture could be used, with 1 when some could not.
+        """
+        if self.answered:
+            show_rows(("image", *columns), self.rows)
+            show_files(self.outputs, skipped=self.skipped)
+        if not self.answered:
+            raise typer.Exit(2)
+        if self.skipped:
+            raise typer.Exit(1)
 
     @contextmanager
     def _skipping(self) -> Iterator[None]:
@@ -86,3 +145,19 @@ class Run:
     def _skip(self, error: ClipSurgeryError) -> None:
         console.error(" ".join(str(error).split()))
         self.skipped += 1
+
+
+@contextmanager
+def _memory_named(picture: str) -> Iterator[None]:
+    """Tell of memory that does not suffice by the picture and a way out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if not isinstance(error, MemoryError) and not (
+            "out of memory" in text or "allocate memory" in text
+        ):
+            raise
+        raise InputError(
+            f"{picture}: out of memory; try a smaller --size or another --device."
+        ) from error

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from clip_surgery.apps.cli import console
+from clip_surgery.apps.cli.compare import compare
 from clip_surgery.apps.cli.demo import demo
 from clip_surgery.apps.cli.evaluate import evaluate
 from clip_surgery.apps.cli.explain import explain
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(explain)
+app.command()(compare)
 app.command()(evaluate)
 app.command()(models)
 app.command()(methods)

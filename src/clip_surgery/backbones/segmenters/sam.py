@@ -206,6 +206,8 @@ def _load(source: str, *, local_files_only: bool) -> nn.Module:
         source, local_files_only=local_files_only
     )
     kind = settings.get("model_type")
+    if kind is None:
+        raise not_usable(source, "no config.json with a model_type is in it")
     if kind not in _CLASSES:
         raise UnsupportedModelError(
             f"{source}: expected a SAM or SAM 2 model of transformers, but got type {kind!r}."

@@ -1,8 +1,9 @@
 """Presence AUROC: does the score of a present text exceed that of an absent one?
 
 Over all (picture, text) pairs of the data set, with two scores: the map's highest patch, and the
-image score. Scores are counted in 65,536 ordered bins, one for each half-precision number, so
-the area is exact for scores of that precision and memory does not grow with the data set.
+image score; for explanations made with a vocabulary, also with `presence`. Scores are counted in
+65,536 ordered bins, one for each half-precision number, so the area is exact for scores of that
+precision and memory does not grow with the data set.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from clip_surgery.evaluation.case import Case
+from clip_surgery.tasks.presence import presence
 
 BINS = 2**16
 
@@ -24,7 +26,7 @@ class PresenceAuroc:
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.counts = {
-            score: torch.zeros(2, BINS, dtype=torch.int64) for score in ("peak", "image")
+            score: torch.zeros(2, BINS, dtype=torch.int64) for score in ("peak", "image", "rule")
         }
 
     def update(self, case: Case) -> None:
@@ -33,7 +35,11 @@ class PresenceAuroc:
             "peak": case.explanation.patch_scores[0].flatten(1).amax(dim=1),
             "image": case.explanation.image_scores[0],
         }
+        if case.explanation.standing is not None:
+            scores["rule"] = torch.logit(presence(case.explanation)[0])
         for name, counts in self.counts.items():
+            if name not in scores:
+                continue
             for row, indices in enumerate((case.absent, case.present)):
                 counts[row] += torch.bincount(half_bins(scores[name][indices]), minlength=BINS)
 
@@ -43,7 +49,7 @@ class PresenceAuroc:
             self.counts[name] += other.counts[name]
 
     def compute(self) -> dict[str, float]:
-        """AUROC (%) of the peak score and of the image score."""
+        """AUROC (%) of the peak score, of the image score, and of the rule for presence."""
         return {
             f"presence AUROC {name}": 100 * area_from_counts(counts[0], counts[1])
             for name, counts in self.counts.items()

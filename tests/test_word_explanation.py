@@ -1,0 +1,61 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from clip_surgery.errors import InputError
+from clip_surgery.explanation import Explanation
+from clip_surgery.word_explanation import WordExplanation
+from tests.explanations import explained, random_scores
+
+
+def example():
+    texts = ("[start]", "a", "dog", "a", "[end]")
+    return WordExplanation(
+        sentence="a dog a",
+        explanation=explained(random_scores(5, 2, 3), texts=texts, similarity=True),
+        kinds=("start", "word", "word", "word", "end"),
+        scores=torch.tensor([0.9, 0.1, 0.4, 0.2, 0.8]),
+    )
+
+
+def test_ranking():
+    assert [(word.text, word.place) for word in example().ranking()] == [
+        ("dog", 2),
+        ("a", 3),
+        ("a", 1),
+    ]
+    assert [word.text for word in example().ranking(ends=True)][:2] == ["[start]", "[end]"]
+
+
+def test_save_and_load(tmp_path):
+    path = tmp_path / "words.safetensors"
+    example().save(path)
+    again = WordExplanation.load(path)
+    assert torch.equal(again.scores, example().scores)
+    assert torch.equal(again.explanation.patch_scores[0], example().explanation.patch_scores[0])
+    for name in ("sentence", "kinds", "words", "evidence"):
+        assert getattr(again, name) == getattr(example(), name)
+    with pytest.raises(InputError, match="format"):
+        Explanation.load(path)
+
+
+def test_load_of_something_else(tmp_path):
+    path = tmp_path / "e.safetensors"
+    example().explanation.save(path)
+    with pytest.raises(InputError, match=r"e\.safetensors"):
+        WordExplanation.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kinds": ("word",) * 4},
+        {"kinds": ("word",) * 4 + ("stop",)},
+        {"scores": torch.zeros(4)},
+        {"explanation": explained(*[random_scores(5, 2, 3)] * 2)},
+    ],
+)
+def test_parts_that_do_not_belong_together(change):
+    with pytest.raises(InputError):
+        replace(example(), **change)
