@@ -19,6 +19,7 @@ from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc
 from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.metrics.tags_map import TagsMap
 from clip_surgery.explainer import Explainer, load
+from clip_surgery.framing import FramingRule
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import read_image
 from clip_surgery.tasks.inspection import patch_attention, redundancy
@@ -31,11 +32,18 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--seed", type=int, default=2_000_003)
     parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--size", type=int, help="short side that pictures are framed at, in px")
     options = parser.parse_args()
     dataset = SceneDataset(seed=options.seed, count=options.count)
-    explainer = load(options.model, vocabulary="common", batch_size=16)
+    explainer = load(
+        options.model,
+        vocabulary="common",
+        batch_size=16,
+        framing=FramingRule(size=options.size),
+    )
     print(
         f"{dataset!r}, {explainer.backbone.name} ({explainer.backbone.fingerprint()}), "
+        f"framed at {options.size or explainer.backbone.image_size} px, "
         f"Python {platform.python_version()}, torch {torch.__version__}\n"
     )
     print("| task | measure | % |\n| --- | --- | --- |")

@@ -156,7 +156,7 @@ def tiny_coca(seed: int = 0, **visual: Any) -> nn.Module:
 def _hugging_face_config(kind: str, text: dict[str, Any], vision: dict[str, Any]) -> Any:
     from transformers import AutoConfig
 
-    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 128}
     return AutoConfig.for_model(
         kind,
         text_config={
@@ -202,7 +202,12 @@ def tiny_transformers(
     if hasattr(config, "projection_dim"):
         config.projection_dim = 24
     torch.manual_seed(seed)
-    return shaken(AutoModel.from_config(config))
+    model = AutoModel.from_config(config)
+    with torch.no_grad():
+        for weight in model.text_model.parameters():
+            if weight.ndim == 2:  # BERT's are so small that all texts come out alike
+                weight.normal_(std=weight.shape[1] ** -0.5)
+    return shaken(model)
 
 
 def _with_statistics(model: nn.Module, seed: int) -> nn.Module:

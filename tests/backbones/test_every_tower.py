@@ -77,6 +77,14 @@ def test_any_grid_before_and_after_another(backbone, rows, columns):
     assert torch.equal(walk(tower, native).image, before.image)
 
 
+@torch.no_grad()
+def test_where_all_tokens_are_alike_a_patch_is_the_picture(backbone):
+    """So cosines of patches with texts are on the scale of the image feature's."""
+    tower = backbone.tower
+    tokens = torch.randn(2, 1, tower.width).expand(-1, 6, -1)
+    torch.testing.assert_close(tower.project(tokens)[:, 3], tower.pool(tokens), **EXACT)
+
+
 def test_model_is_left_as_it_was(model, backbone):
     before = state_of(model)
     with torch.no_grad():

@@ -56,7 +56,7 @@ def test_siglip2_at_any_size_is_its_own_packed_forward(size):
 @torch.no_grad()
 def test_towers_with_a_class_token_are_clips(kind):
     """CLIP's weights under the names of the other class give CLIP's maps."""
-    clip, other = tiny_hugging_face(), tiny_transformers(kind, vision={"intermediate_size": 128})
+    clip, other = tiny_hugging_face(), tiny_transformers(kind)
     state = {
         name: value
         for name, value in clip.state_dict().items()

@@ -33,6 +33,16 @@ from tests.towers import (
     tiny_open_clip,
     token_ids,
 )
+from tests.zoo import (
+    SIGLIP_TEXT,
+    SMALL,
+    TEXT,
+    image_features,
+    shrunk_timm,
+    tiny_coca,
+    tiny_resnet,
+    tiny_timm_siglip,
+)
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
 
@@ -219,6 +229,64 @@ def test_checkpoint_file(tiny_architecture, tmp_path, suffix):
         backbone = load_backbone("open_clip:tiny", checkpoint=checkpoint)
         assert_same_model(backbone, model)
     assert backbone.name == f"open_clip:tiny weights.{suffix}"
+
+
+CHECKPOINTS = {
+    "ResNet": (
+        tiny_resnet,
+        tiny_config(
+            visual={"layers": [1, 1, 1, 1], "width": 4, "head_width": 32, "image_size": 64}
+        ),
+    ),
+    "SigLIP": (
+        tiny_timm_siglip,
+        {
+            "embed_dim": 32,
+            "custom_text": True,
+            "vision_cfg": {
+                "image_size": 32,
+                "timm_model_name": "vit_base_patch16_siglip_224",
+                "timm_pool": "map",
+                "timm_proj": "none",
+            },
+            "text_cfg": SIGLIP_TEXT,
+        },
+    ),
+    "CoCa": (
+        tiny_coca,
+        {
+            "embed_dim": 24,
+            "custom_text": True,
+            "vision_cfg": {
+                **tiny_config()["vision_cfg"],
+                "attentional_pool": True,
+                "attn_pooler_heads": 4,
+                "output_tokens": True,
+            },
+            "text_cfg": {**TEXT, "embed_cls": True, "output_tokens": True},
+            "multimodal_cfg": {**TEXT, "layers": 1, "dim_head": 16},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+@torch.no_grad()
+def test_checkpoints_of_other_towers(kind, tmp_path, monkeypatch):
+    """Weights from a file have the pixels that open_clip's own weights for the name agree on."""
+    make, config = CHECKPOINTS[kind]
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny", config)
+    half = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    monkeypatch.setitem(pretrained._PRETRAINED, "tiny", {"webli": half})
+    model = make()
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    with shrunk_timm(**SMALL):
+        backbone = load_backbone("open_clip:tiny", checkpoint=tmp_path / "w.safetensors")
+    pixels = torch.randn(1, 3, backbone.image_size, backbone.image_size)
+    found = encode_pixels(backbone.tower, pixels)
+    torch.testing.assert_close(found, image_features(model, pixels))
+    assert backbone.image_mean == backbone.image_std == (0.5, 0.5, 0.5)
+    assert not backbone.model.training
 
 
 def test_openai_spelling_of_architectures(tiny_architecture, tmp_path):

@@ -289,6 +289,80 @@ def test_fingerprint_is_of_the_text_side_and_its_settings():
     assert len(found | {first}) == 4
 
 
+@torch.no_grad()
+def test_text_tower_of_transformers():
+    """open_clip's HFTextEncoder is run as it is, padding masked as open_clip does."""
+    from open_clip.hf_model import HFTextEncoder
+    from transformers import RobertaConfig
+
+    model = tiny_open_clip(custom_text=True)
+    config = RobertaConfig(
+        vocab_size=49408,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        pad_token_id=0,
+        max_position_embeddings=90,
+    )
+    model.text = HFTextEncoder(
+        "roberta", 24, config=config, pooler_type="mean_pooler", proj_type="mlp"
+    ).eval()
+    backbone, ids = wrap_backbone(model), token_ids()
+    found = encode_ids(backbone.text_tower, ids)
+    torch.testing.assert_close(found, model.encode_text(ids), **EXACT)
+    assert backbone.text_tower.context_length == 77
+    first = backbone.fingerprint()
+    model.text.transformer.embeddings.word_embeddings.weight[3, 3] += 1
+    assert backbone.fingerprint() != first
+
+
+# heads, blocks, patch, width, feed-forward; texts' heads and width
+REAL = {
+    "ViT-B-32": (12, 12, 32, 768, 3072, 8, 512),
+    "ViT-B-16": (12, 12, 16, 768, 3072, 8, 512),
+    "ViT-L-14": (16, 24, 14, 1024, 4096, 12, 768),
+    "ViT-L-14-336": (16, 24, 14, 1024, 4096, 12, 768),
+    "ViT-H-14": (16, 32, 14, 1280, 5120, 16, 1024),
+    "ViT-g-14": (16, 40, 14, 1408, 6144, 16, 1024),
+}
+
+
+@pytest.mark.parametrize("arch", REAL)
+def test_real_configurations(arch):
+    """Built without weights by open_clip's configuration, and so in transformers."""
+    from transformers import CLIPConfig, CLIPModel
+
+    heads, blocks, patch, width, inner, text_heads, text_width = REAL[arch]
+    layers = {"num_hidden_layers": 2}
+    config = CLIPConfig(
+        vision_config={
+            **layers,
+            "hidden_size": width,
+            "intermediate_size": inner,
+            "num_attention_heads": heads,
+            "patch_size": patch,
+        },
+        text_config={**layers, "hidden_size": text_width, "num_attention_heads": text_heads},
+    )
+    with torch.device("meta"):
+        ours = open_clip.CLIP(**open_clip.get_model_config(arch))
+        theirs = CLIPModel(config)
+    for model in (ours, theirs):
+        model.logit_scale = torch.nn.Parameter(torch.zeros(()))
+        backbone = wrap_backbone(model)
+        tower, text = backbone.tower, backbone.text_tower
+        assert (tower.blocks[0].attention.heads, tower.patch_size) == (heads, patch)
+        assert (tower.width, text.blocks[0].attention.heads) == (width, text_heads)
+        assert tower.blocks[0].attention.scale == (width // heads) ** -0.5
+        assert text.width == text_width
+        pixels = torch.empty(1, 3, 2 * patch, 3 * patch, device="meta")
+        tokens = tower.blocks[0].add_feed_forward(tower.embed(pixels))
+        assert tokens.shape == (1, 7, width)
+    assert len(wrap_backbone(ours).tower.blocks) == blocks
+    assert ours.visual.transformer.resblocks[0].mlp.c_fc.out_features == inner
+
+
 def without_parts(change):
     model = tiny_open_clip()
     change(model)

@@ -2,7 +2,7 @@
 
 A few learnt queries attend to all tokens, and what they receive becomes the image feature. Nothing
 in such a model is trained to bring a single token to the joint space, so the way for the patches
-has to be chosen (docs/decisions/0006-patches-of-attention-heads.md): the head applied to one token
+has to be chosen (docs/decisions/0007-patches-of-attention-heads.md): the head applied to one token
 alone. Attention over one token is 1, so this is its value, the out-projection and all that follows.
 """
 

@@ -92,7 +92,7 @@ def encode_prompts(
 def _encode_whole(encode: TokenMap, token_ids: Tensor, chunk_tokens: int) -> Tensor:
     """Prompts (L, M, T) through a tower that its own library runs, whole, some at a time."""
     at_a_time = max(1, chunk_tokens // token_ids.shape[-1])
-    parts = [encode(part) for part in token_ids.flatten(0, 1).split(at_a_time)]
+    parts = [encode(part) for part in torch.split(token_ids.flatten(0, 1), at_a_time)]
     return torch.cat(parts).view(*token_ids.shape[:2], -1)
 
 

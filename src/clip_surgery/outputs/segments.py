@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
+from torch.nn import functional as F
 
 from clip_surgery.errors import InputError
+from clip_surgery.framing import Size
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.outputs.lettering import FAINT_INK, INK, fit, font
 from clip_surgery.outputs.masks import palette_image
@@ -61,6 +63,12 @@ def segmentation_figure(
     body.paste(row, (0, 0))
     body.paste(legend, (row.width + MARGIN, row.height - plain.height if row.height > LINE else 0))
     return on_paper(body, heading=heading)
+
+
+def resized(segmentation: Tensor, size: Size) -> Tensor:
+    """A segmentation (H, W) at another size, each pixel a class that was there."""
+    values = segmentation[None, None].float()
+    return F.interpolate(values, size=list(size), mode="nearest")[0, 0].long()
 
 
 def _legend(

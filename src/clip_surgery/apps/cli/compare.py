@@ -55,7 +55,7 @@ def compare(
     """
     from clip_surgery.apps.cli.explaining import Result, Run
     from clip_surgery.apps.cli.tables import Number
-    from clip_surgery.apps.cli.writing import Format, json_writer, read_formats
+    from clip_surgery.apps.cli.writing import Format, json_writer
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.methods.registry import parse_methods
     from clip_surgery.outputs.records import records
@@ -63,9 +63,8 @@ def compare(
     request = asked.read()
     texts = check_texts(request.texts)
     drawing.check()
-    kinds = read_formats(formats or ["png"], [Format.PNG, Format.JSON])
     chosen = parse_methods(methods)
-    run = Run.begin(request, out, kinds)
+    run = Run.begin(request, out, formats or ["png"], [Format.PNG, Format.JSON])
     explainer = model.load(vocabulary=drawing.vocabulary)
     features = encode(explainer, texts)
     several = Several(chosen)

@@ -39,16 +39,15 @@ def explain(
     """
     from clip_surgery.apps.cli.explaining import Result, Run
     from clip_surgery.apps.cli.tables import Number
-    from clip_surgery.apps.cli.writing import Format, json_writer, read_formats
+    from clip_surgery.apps.cli.writing import Format, json_writer
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.outputs.records import records
 
     request = asked.read()
     texts = check_texts(request.texts)
     drawing.check()
-    kinds = read_formats(formats or ["png"], [Format.PNG, Format.JSON, Format.SAFETENSORS])
     method = by.build()
-    run = Run.begin(request, out, kinds)
+    run = Run.begin(request, out, formats or ["png"], [Format.PNG, Format.JSON, Format.SAFETENSORS])
     explainer = model.load(method=method, vocabulary=drawing.vocabulary)
 
     def result(picture: Picture, explanation: Explanation) -> Result:

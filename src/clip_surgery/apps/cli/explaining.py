@@ -13,7 +13,7 @@ import typer
 from clip_surgery.apps.cli import console
 from clip_surgery.apps.cli.arguments import Request
 from clip_surgery.apps.cli.tables import Column, show_files, show_rows
-from clip_surgery.apps.cli.writing import Format, Outputs, Writer
+from clip_surgery.apps.cli.writing import Format, Outputs, Writer, read_formats
 from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
@@ -53,9 +53,17 @@ class Run:
     rows: list[tuple[str, ...]] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, request: Request, folder: Path, formats: tuple[Format, ...]) -> Run:
-        """A run over the pictures of a request, its folder made."""
-        outputs = Outputs(folder=folder, formats=formats, inputs=request.images)
+    def begin(
+        cls, request: Request, folder: Path, formats: Sequence[str], known: Sequence[Format]
+    ) -> Run:
+        """A run over the pictures of a request, its folder made.
+
+        Raises:
+            UnknownNameError: for a format that is not among the known.
+            InputError: when the folder cannot be made.
+        """
+        kinds = read_formats(formats, known)
+        outputs = Outputs(folder=folder, formats=kinds, inputs=request.images)
         outputs.prepare()
         return cls(outputs=outputs, skipped=len(request.missing))
 

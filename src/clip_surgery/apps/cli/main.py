@@ -17,8 +17,14 @@ from clip_surgery.apps.cli.compare import compare
 from clip_surgery.apps.cli.demo import demo
 from clip_surgery.apps.cli.evaluate import evaluate
 from clip_surgery.apps.cli.explain import explain
+from clip_surgery.apps.cli.inspect import inspect
+from clip_surgery.apps.cli.masks import masks
 from clip_surgery.apps.cli.methods import methods
 from clip_surgery.apps.cli.models import models
+from clip_surgery.apps.cli.points import points
+from clip_surgery.apps.cli.segment import segment
+from clip_surgery.apps.cli.tag import tag
+from clip_surgery.apps.cli.words import words
 from clip_surgery.errors import ClipSurgeryError
 
 SOME_FAILED, USAGE, UNEXPECTED, INTERRUPTED = 1, 2, 3, 130
@@ -32,12 +38,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(demo)
-app.command()(explain)
-app.command()(compare)
-app.command()(evaluate)
-app.command()(models)
-app.command()(methods)
+for command in (
+    *(demo, explain, compare, points, masks, segment, tag, words, inspect),
+    *(evaluate, models, methods),
+):
+    app.command()(command)
 
 
 def _show_version(wanted: bool) -> None:

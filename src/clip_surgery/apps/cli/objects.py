@@ -1,4 +1,4 @@
-"""Objects: the texts of a command line as objects, several texts one object where "+" joins them."""
+"""Objects: the texts of a command line, several of them one object where "+" joins them."""
 
 from __future__ import annotations
 

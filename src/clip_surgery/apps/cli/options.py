@@ -226,6 +226,11 @@ class DrawingOptions(ColourOptions):
         return "common" if self.contrast is DrawnContrast.PRESENCE else None
 
 
+def vocabulary_for(min_presence: float | None) -> str | None:
+    """The reference words that presence needs, if it is asked for."""
+    return None if min_presence is None else "common"
+
+
 def formats_option(kinds: str) -> Any:
     """The option --format; `kinds` says which there are, and which is the default."""
     return typer.Option("--format", "-f", help=f"{kinds}; several with commas.")

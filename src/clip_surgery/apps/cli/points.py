@@ -15,9 +15,10 @@ from clip_surgery.apps.cli.options import (
     MethodOptions,
     MinPresence,
     OutFolder,
-    PointOptions,
     formats_option,
+    vocabulary_for,
 )
+from clip_surgery.apps.cli.pointing import PointOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +45,9 @@ def points(
     ] = False,
     min_presence: MinPresence = None,
     out: OutFolder = Path("out"),
-    formats: Annotated[list[str] | None, formats_option("png, json (both if none is given)")] = None,
+    formats: Annotated[
+        list[str] | None, formats_option("png, json (both if none is given)")
+    ] = None,
 ) -> None:
     """Find clicks on each object and beside it, as SAM takes them.
 
@@ -66,7 +69,7 @@ def points(
     mode = how.build()
     run = Run.begin(request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
     explainer = model.load(
-        method=by.build(), vocabulary=drawing.vocabulary or ("common" if min_presence else None)
+        method=by.build(), vocabulary=drawing.vocabulary or vocabulary_for(min_presence)
     )
 
     def result(picture: Picture, explanation: Explanation) -> Result:
@@ -105,7 +108,7 @@ def draw(
     found: Sequence[Clicks],
     drawing: DrawingOptions,
 ) -> Image:
-    """The picture, and for each object the mean of its maps under its clicks and boxes."""
+    """The picture, and for each object its maps under its clicks and boxes."""
     from clip_surgery.apps.cli.drawing import at_most, heading
     from clip_surgery.outputs.marks import marked
     from clip_surgery.outputs.tiles import Style, Tile, gallery
@@ -116,6 +119,9 @@ def draw(
     style = Style.of(small, tile=340, colour_map=drawing.colour_map, opacity=drawing.opacity)
     tiles = [Tile(style.plain(small), "picture")]
     for texts, clicks, boxes in found:
+        if not len(clicks):  # a map scaled on its own would look as hot as any other
+            tiles.append(Tile(style.plain(small), " + ".join(texts), "no click"))
+            continue
         of_object = maps[explanation.text_indices(texts)].amax(dim=0)
         boxed = [box for of_text in boxes.values() for box in of_text]
         image = marked(style.mapped(small, of_object), picture.size, points=clicks, boxes=boxed)

@@ -15,6 +15,7 @@ from clip_surgery.apps.cli.options import (
     MinPresence,
     OutFolder,
     formats_option,
+    vocabulary_for,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def tag(
     ] = None,
     min_presence: MinPresence = None,
     out: OutFolder = Path("out"),
-    formats: Annotated[list[str] | None, formats_option("png, json (both if none is given)")] = None,
+    formats: Annotated[
+        list[str] | None, formats_option("png, json (both if none is given)")
+    ] = None,
 ) -> None:
     """Say which of the texts are in each picture, best first.
 
@@ -71,8 +74,8 @@ def tag(
     request = asked.read(need_texts=False)
     given = check_texts(request.texts) if request.texts else ()
     run = Run.begin(request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
-    needs_words = score is ScoreName.PRESENCE or min_presence is not None
-    explainer = model.load(method="similarity", vocabulary="common" if needs_words else None)
+    vocabulary = "common" if score is ScoreName.PRESENCE else vocabulary_for(min_presence)
+    explainer = model.load(method="similarity", vocabulary=vocabulary)
     texts = given or resolve_vocabulary("common", known=explainer.backbone.nouns) or ()
 
     def result(picture: Picture, explanation: Explanation) -> Result:

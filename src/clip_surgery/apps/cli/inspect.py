@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -18,13 +18,13 @@ from clip_surgery.apps.cli.options import (
     OutFolder,
     formats_option,
 )
-from clip_surgery.errors import InputError
+from clip_surgery.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from clip_surgery.inputs.images import Picture
-    from clip_surgery.tasks.inspection import AttentionMap, Redundancy
+    from clip_surgery.tasks.inspection import AttentionKind, AttentionMap, Redundancy
 
 
 @with_options
@@ -35,8 +35,9 @@ def inspect(
     colours: ColourOptions,
     point: Annotated[
         str | None,
-        typer.Option(help="Whose attention to show, in pixels; the middle if not given.",
-                     metavar="X,Y"),
+        typer.Option(
+            help="Whose attention to show, in pixels; the middle if not given.", metavar="X,Y"
+        ),
     ] = None,
     block: Annotated[
         int, typer.Option(help="In which block, from the front or, below 0, from the end.")
@@ -45,8 +46,10 @@ def inspect(
         str, typer.Option(help="Kinds of attention between commas: q-k, v-v, q-q, k-k.")
     ] = "q-k,v-v",
     out: OutFolder = Path("out"),
-    formats: Annotated[list[str] | None, formats_option("png, json (both if none is given)")] = None,
-) -> None:  # fmt: skip
+    formats: Annotated[
+        list[str] | None, formats_option("png, json (both if none is given)")
+    ] = None,
+) -> None:
     """Show what goes wrong in CLIP: where a point looks, and what all texts share.
 
     clip-surgery inspect street.jpg bench person --point 320,200
@@ -149,3 +152,23 @@ def read_point(text: str) -> tuple[float, float]:
     except ValueError:
         raise InputError(f"Expected a point as X,Y in pixels, but got {text!r}.") from None
     return x, y
+
+
+def read_kinds(text: str) -> tuple[AttentionKind, ...]:
+    """Kinds of attention between commas, each once.
+
+    Raises:
+        UnknownNameError: for another kind.
+
+    Example:
+        >>> read_kinds("q-k, v-v")
+        ('q-k', 'v-v')
+    """
+    from clip_surgery.tasks.inspection import AttentionKind
+
+    known = {kind: kind for kind in get_args(AttentionKind)}
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise UnknownNameError.among("kind of attention", name, known)
+    return tuple(known[name] for name in dict.fromkeys(names))

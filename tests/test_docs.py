@@ -1,0 +1,69 @@
+"""What the documents say of towers and methods is what happens."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from clip_surgery.backbones.loading import wrap_backbone
+from clip_surgery.backbones.text_bank import encode_texts
+from clip_surgery.errors import UnsupportedModelError
+from clip_surgery.methods.registry import METHODS, method_named
+from tests.zoo import TOWERS
+
+METHODS_PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
+COLUMNS = {
+    "ViT": [
+        "open_clip",
+        "hugging_face",
+        "hugging_face_altclip",
+        "hugging_face_chinese_clip",
+        "hugging_face_metaclip2",
+    ],
+    "ResNet": ["open_clip_resnet"],
+    "EVA": ["timm_eva"],
+    "PE": ["timm_pe"],
+    "CoCa": ["open_clip_coca"],
+    "SigLIP": ["timm_siglip", "hugging_face_siglip", "hugging_face_siglip2"],
+    "ViTamin": ["timm_vitamin"],
+}
+
+
+def tower_table():
+    """{method: {column: "y" or "-"}} of the table that begins with the column ViT."""
+    lines = METHODS_PAGE.read_text(encoding="utf-8").splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("| method | ViT |"))
+    rows = []
+    for line in lines[begin:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip().strip("`") for cell in line.strip("|").split("|")])
+    header, _, *body = rows
+    return {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in body}
+
+
+def test_the_table_names_every_method_and_every_tower():
+    table = tower_table()
+    assert list(table) == [*METHODS, "repair_outliers"]
+    assert all(list(cells) == list(COLUMNS) for cells in table.values())
+    assert sorted(name for names in COLUMNS.values() for name in names) == sorted(TOWERS)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_the_table_is_what_happens(column):
+    for name in COLUMNS[column]:
+        backbone = wrap_backbone(TOWERS[name]())
+        with torch.no_grad():
+            texts = encode_texts(backbone, ("cat", "bus"), templates=("{}",), cache=None)
+        side = 2 * backbone.tower.patch_size
+        for method, cells in tower_table().items():
+            if method == "repair_outliers":
+                asked = method_named("clip_surgery", repair_outliers=True)
+            else:
+                asked = method_named(method)
+            try:
+                asked(backbone, torch.randn(1, 3, side, side), texts)
+                found = "y"
+            except UnsupportedModelError:
+                found = "-"
+            assert found == cells[column], f"{method} on {name}"
