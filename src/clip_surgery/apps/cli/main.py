@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it, so that help is instant.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -76,6 +77,8 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     warnings.showwarning = _notice_of_warning
+    if not console.messages().is_terminal:  # bars of other libraries would fill a log
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     code = _run(given, debug=debug)
     if code == INTERRUPTED:
         console.notice("interrupted; results written so far are kept.")

@@ -1,0 +1,153 @@
+"""What does every method cost? Time and memory as ratios to plain CLIP's forward.
+
+ViT-B/16 by default, random weights (speed does not depend on them), one picture at a time,
+float32. Each method is timed in turn with open_clip's encode_image in one run, so that a noisy
+machine disturbs both alike. Memory is the peak resident size while the method explains once, less
+the peak of encode_image, each in a process of its own: allocators do not give back what they had.
+
+    python benchmarks/methods.py                                    all of it
+    python benchmarks/methods.py --methods gem,legrad --sizes 224   a part
+    python benchmarks/methods.py --without gscorecam                all but the slow one
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import open_clip
+import torch
+from timing import compare, machine
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.loading import wrap_backbone
+from clip_surgery.backbones.text_features import TextFeatures
+from clip_surgery.methods.method import Method
+from clip_surgery.methods.registry import METHODS, parse_methods
+
+PLAIN = "encode_image"
+SLOW = {"gscorecam": 2}  # repeats: it runs the tower hundreds of times a picture
+
+
+def main() -> None:
+    options = read_options()
+    if options.memory_of:
+        print(peak_megabytes(options))
+        return
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    methods = {
+        name: method
+        for name, method in parse_methods(options.methods).items()
+        if name not in options.without.split(",")
+    }
+    print(f"Machine: {machine()}\n{options.arch}, batch 1, float32.\n")
+    print(f"| method | px | texts | {PLAIN} ms | ms | ratio | {PLAIN} MB | more MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    model = random_model(options.arch)
+    backbone = wrap_backbone(model)
+    for side in map(int, options.sizes.split(",")):
+        pixels = random_pixels(side)
+        base_memory = memory_of(PLAIN, side, 1, options)
+        for count in map(int, options.texts.split(",")):
+            texts = random_texts(backbone, count)
+            for name, method in methods.items():
+                repeats = min(options.repeats, SLOW.get(method.name, options.repeats))
+                base, own, ratio = compare(
+                    plain(model, pixels), call(method, backbone, pixels, texts), repeats=repeats
+                )
+                more = memory_of(name, side, count, options)
+                memory = "-" if base_memory is None or more is None else f"{more - base_memory:.0f}"
+                cells = [name, side, count, f"{1000 * base:.0f}", f"{1000 * own:.0f}"]
+                cells += [f"{ratio:.2f}", "-" if base_memory is None else f"{base_memory:.0f}"]
+                print("| " + " | ".join(map(str, [*cells, memory])) + " |", flush=True)
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--arch", default="ViT-B-16")
+    parser.add_argument("--methods", default="all", help="as the command line writes them")
+    parser.add_argument("--without", default="", help="names to leave out")
+    parser.add_argument("--sizes", default="224,448", help="sides of the picture, in pixels")
+    parser.add_argument("--texts", default="1,50", help="how many texts")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=0, help="torch's own choice if 0")
+    parser.add_argument("--no-memory", action="store_true", help="leave memory out")
+    parser.add_argument("--memory-of", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def random_model(arch: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return open_clip.create_model(arch, pretrained=None).eval()
+
+
+def random_pixels(side: int) -> torch.Tensor:
+    return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def random_texts(backbone: Backbone, count: int) -> TextFeatures:
+    """Features as the text tower would give; methods see nothing else of the texts."""
+    generator = torch.Generator().manual_seed(1)
+    width = backbone.model.visual.output_dim
+    features = torch.nn.functional.normalize(
+        torch.randn(count + 1, width, generator=generator), dim=-1
+    )
+    names = tuple(f"text {index}" for index in range(count))
+    return TextFeatures(texts=names, labels=features[:-1], empty=features[-1])
+
+
+def plain(model: torch.nn.Module, pixels: torch.Tensor) -> Callable[[], object]:
+    def run() -> object:
+        with torch.no_grad():
+            return model.encode_image(pixels)
+
+    return run
+
+
+def call(
+    method: Method, backbone: Backbone, pixels: torch.Tensor, texts: TextFeatures
+) -> Callable[[], object]:
+    def run() -> object:
+        with nullcontext() if method.needs_gradient else torch.no_grad():
+            return method(backbone, pixels, texts)
+
+    return run
+
+
+def memory_of(name: str, side: int, count: int, options: argparse.Namespace) -> float | None:
+    """Peak megabytes of one call, measured in a process of its own."""
+    if options.no_memory:
+        return None
+    done = subprocess.run(
+        [
+            sys.executable, __file__, "--memory-of", name, "--arch", options.arch,
+            "--sizes", str(side), "--texts", str(count), "--threads", str(options.threads),
+        ],
+        capture_output=True, text=True, check=True, env=os.environ,
+    )  # fmt: skip
+    return float(done.stdout)
+
+
+def peak_megabytes(options: argparse.Namespace) -> float:
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    model = random_model(options.arch)
+    pixels = random_pixels(int(options.sizes))
+    run = plain(model, pixels)
+    if options.memory_of != PLAIN:
+        [method] = parse_methods(options.memory_of).values()
+        backbone = wrap_backbone(model)
+        run = call(method, backbone, pixels, random_texts(backbone, int(options.texts)))
+    run()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    assert METHODS, "the registry is empty"
+    main()

@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from clip_surgery.errors import InputError, UnsupportedModelError
+from clip_surgery.methods.registry import METHODS
+from clip_surgery.methods.rollout import Rollout
+from clip_surgery.methods.similarity import Similarity
+
+
+def refuse(self, *_):
+    raise UnsupportedModelError("no class token. Methods that work with demo: similarity.")
+
+
+def test_a_row_a_method_and_a_column_a_text(cli, scene):
+    done = cli("compare", scene, "pig", "boat", "--methods", "similarity,clip_surgery(depth=3)")
+    assert done.code == 0, done.err
+    assert done.err == ""
+    head, *rows, wrote = done.out.splitlines()
+    assert "peak of pig" in head
+    assert [row.split()[1] for row in rows] == ["similarity", "clip_surgery(depth=3)"]
+    assert wrote == "wrote out/scene.png"
+
+
+def test_every_method(cli, scene):
+    done = cli("compare", scene, "pig", "--methods", "all", "-f", "json,png", "--templates", "name")
+    assert done.code == 0, done.err
+    found = json.loads(Path("out/scene.json").read_text())
+    assert list(found["methods"]) == list(METHODS)
+    assert found["refused"] == {}
+    texts = found["methods"]["clip_surgery"]["texts"]
+    assert [text["text"] for text in texts] == ["pig"]
+    with Image.open("out/scene.png") as drawn:
+        assert drawn.width < 3 * drawn.height  # blocks, not one strip
+        assert drawn.height < 3 * drawn.width
+
+
+def test_a_method_that_cannot_serve_the_model_is_a_note(cli, scene, monkeypatch):
+    asked = ["compare", scene, "pig", "--templates", "name", "-f", "json,png"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Rollout, "__call__", refuse)
+        done = cli(*asked, "--methods", "rollout,similarity")
+    assert done.code == 0
+    assert done.err == "note: rollout is left out: no class token.\n"
+    found = json.loads(Path("out/scene.json").read_text())
+    assert found["refused"] == {"rollout": "no class token."}
+    assert list(found["methods"]) == ["similarity"]
+    with Image.open("out/scene.png") as noted:
+        height = noted.height
+    cli(*asked, "--methods", "similarity")
+    with Image.open("out/scene.png") as drawn:
+        assert drawn.height < height
+
+
+def test_a_method_is_told_of_once_for_many_pictures(cli, scene, home, monkeypatch):
+    monkeypatch.setattr(Rollout, "__call__", refuse)
+    for index in range(3):
+        Image.open(scene).save(home / f"{index}.png")
+    done = cli(
+        *["compare", "0.png", "1.png", "2.png", "pig", "--methods", "similarity,rollout"],
+        *["--batch-size", 1, "-f", "json"],
+    )
+    assert done.code == 0
+    assert done.err.count("\n") == 1
+
+
+def test_no_method_that_serves_the_model(cli, scene, monkeypatch):
+    monkeypatch.setattr(Rollout, "__call__", refuse)
+    done = cli("compare", scene, "pig", "--methods", "rollout")
+    assert done.code == 2
+    assert done.err.splitlines()[-1] == "error: None of these methods can serve demo: rollout."
+
+
+def test_bad_pictures_are_skipped_whatever_the_method(cli, scene, home, monkeypatch):
+    Image.open(scene).save(home / "1.png")
+    inner = Similarity.__call__
+
+    def only_one(self, backbone, pixels, texts):
+        if len(pixels) > 1:
+            raise InputError("too many at once")
+        return inner(self, backbone, pixels, texts)
+
+    monkeypatch.setattr(Similarity, "__call__", only_one)
+    (home / "bad.jpg").write_bytes(b"no")
+    done = cli("compare", "scene.png", "bad.jpg", "1.png", "pig", "--methods", "similarity")
+    assert done.code == 1
+    assert done.err == "error: bad.jpg: not a picture in a format that Pillow reads.\n"
+    assert sorted(path.name for path in Path("out").iterdir()) == ["1.png", "scene.png"]
+
+
+BAD = {
+    "unknown method": (["--methods", "similarity,gemm"], "Unknown method 'gemm'"),
+    "setting": (["--methods", "gem(x=1)"], "Unknown setting of gem 'x'"),
+    "format": (["--format", "safetensors"], "Unknown format 'safetensors'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "reason"), BAD.values(), ids=BAD)
+def test_wrong_usage(cli, scene, arguments, reason):
+    done = cli("compare", scene, "pig", *arguments)
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert reason in done.err
+    assert done.err.count("\n") == 1
+    assert not Path("out").exists()
