@@ -2,8 +2,8 @@
 
 ViT-B/16 by default, random weights (speed does not depend on them), one picture at a time,
 float32. Each method is timed in turn with open_clip's encode_image in one run, so that a noisy
-machine disturbs both alike. Memory is the peak resident size while the method explains once, less
-the peak of encode_image, each in a process of its own: allocators do not give back what they had.
+machine disturbs both alike. Memory is by how much the resident size grows at its peak while one
+call runs, each in a process of its own: allocators do not give back what they had (Linux).
 
     python benchmarks/methods.py                                    all of it
     python benchmarks/methods.py --methods gem,legrad --sizes 224   a part
@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import open_clip
 import torch
@@ -28,7 +29,7 @@ from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.methods.method import Method
-from clip_surgery.methods.registry import METHODS, parse_methods
+from clip_surgery.methods.registry import parse_methods
 
 PLAIN = "encode_image"
 SLOW = {"gscorecam": 2}  # repeats: it runs the tower hundreds of times a picture
@@ -47,8 +48,8 @@ def main() -> None:
         if name not in options.without.split(",")
     }
     print(f"Machine: {machine()}\n{options.arch}, batch 1, float32.\n")
-    print(f"| method | px | texts | {PLAIN} ms | ms | ratio | {PLAIN} MB | more MB |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"| method | px | texts | {PLAIN} ms | ms | ratio | {PLAIN} MB | MB | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|")
     model = random_model(options.arch)
     backbone = wrap_backbone(model)
     for side in map(int, options.sizes.split(",")):
@@ -61,11 +62,15 @@ def main() -> None:
                 base, own, ratio = compare(
                     plain(model, pixels), call(method, backbone, pixels, texts), repeats=repeats
                 )
-                more = memory_of(name, side, count, options)
-                memory = "-" if base_memory is None or more is None else f"{more - base_memory:.0f}"
+                own_memory = memory_of(name, side, count, options)
                 cells = [name, side, count, f"{1000 * base:.0f}", f"{1000 * own:.0f}"]
-                cells += [f"{ratio:.2f}", "-" if base_memory is None else f"{base_memory:.0f}"]
-                print("| " + " | ".join(map(str, [*cells, memory])) + " |", flush=True)
+                cells.append(f"{ratio:.2f}")
+                if base_memory is None or own_memory is None:
+                    cells += ["-", "-", "-"]
+                else:
+                    cells += [f"{base_memory:.0f}", f"{own_memory:.0f}"]
+                    cells.append(f"{own_memory / base_memory:.2f}")
+                print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
 def read_options() -> argparse.Namespace:
@@ -121,7 +126,7 @@ def call(
 
 
 def memory_of(name: str, side: int, count: int, options: argparse.Namespace) -> float | None:
-    """Peak megabytes of one call, measured in a process of its own."""
+    """Megabytes that one call takes, measured in a process of its own."""
     if options.no_memory:
         return None
     done = subprocess.run(
@@ -144,10 +149,20 @@ def peak_megabytes(options: argparse.Namespace) -> float:
         [method] = parse_methods(options.memory_of).values()
         backbone = wrap_backbone(model)
         run = call(method, backbone, pixels, random_texts(backbone, int(options.texts)))
+    before = resident_megabytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
     run()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resident_megabytes("VmHWM") - before
+
+
+def resident_megabytes(which: str) -> float:
+    """VmRSS, the size now, or VmHWM, its peak, of this process."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    found = re.search(rf"^{which}:\s+(\d+) kB", status, flags=re.MULTILINE)
+    if found is None:
+        raise SystemExit(f"{which} is not in /proc/self/status: take --no-memory.")
+    return int(found[1]) / 1024
 
 
 if __name__ == "__main__":
-    assert METHODS, "the registry is empty"
     main()

@@ -4,7 +4,6 @@ import torch
 from PIL import Image
 
 from clip_surgery.errors import InputError
-from clip_surgery.outputs.comparison import comparison
 from clip_surgery.outputs.figure import figure
 from clip_surgery.outputs.tiles import MARGIN
 
@@ -34,11 +33,6 @@ def test_figures_are_deterministic():
     one = figure(PICTURE, maps(3), list("abc"), notes=["1", "2", "3"], heading="here")
     other = figure(PICTURE, maps(3), list("abc"), notes=["1", "2", "3"], heading="here")
     assert one.tobytes() == other.tobytes()
-    rows = {"plain CLIP": maps(3), "CLIP Surgery": 1 - maps(3)}
-    assert (
-        comparison(PICTURE, rows, list("abc")).tobytes()
-        == comparison(PICTURE, rows, list("abc")).tobytes()
-    )
 
 
 def test_notes_and_long_titles_take_room_above_the_tiles():
@@ -63,17 +57,6 @@ def test_pictures_of_any_shape(size):
     heat = maps(1, height, width).expand(3, -1, -1)
     drawn = figure(picture, heat, ["dog", "größe 猫 кошка 🐕", ""])
     assert drawn.width < 2200
-    assert comparison(picture, {"one": heat, "two": heat}, list("abc")).height < 1400
-
-
-def test_comparison_grows_with_rows_and_columns():
-    one = comparison(PICTURE, {"plain": maps(2)}, ["a", "b"])
-    two = comparison(PICTURE, {"plain": maps(2), "surgery": maps(2)}, ["a", "b"])
-    wide = comparison(PICTURE, {"plain": maps(4)}, list("abcd"))
-    assert two.height > one.height
-    assert wide.width > one.width
-    columns = tiles_of(two)
-    assert columns.min() == MARGIN
 
 
 @pytest.mark.parametrize(
@@ -86,8 +69,6 @@ def test_comparison_grows_with_rows_and_columns():
         (lambda: figure(PICTURE, maps(1) + 1, ["a"]), "within 0 to 1"),
         (lambda: figure(PICTURE, maps(1), ["a"], tile=0), "tile to be at least 1 px"),
         (lambda: figure(PICTURE, maps(1), ["a"], columns=0), "at least 1 column"),
-        (lambda: comparison(PICTURE, {}, ["a"]), "at least one row"),
-        (lambda: comparison(PICTURE, {"x": maps(2)}, ["a"]), "as many titles"),
     ],
 )
 def test_bad_figures(draw, reason):
