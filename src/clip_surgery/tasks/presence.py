@@ -39,9 +39,9 @@ class PresenceRule:
         InputError: when a weight is negative: presence would fall with similarity.
     """
 
-    picture: float = 0.90
-    patches: float = 0.59
-    offset: float = -1.04
+    picture: float = 1.01
+    patches: float = 0.62
+    offset: float = -0.78
 
     def __post_init__(self) -> None:
         if not (self.picture >= 0 and self.patches >= 0):

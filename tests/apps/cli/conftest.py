@@ -60,7 +60,7 @@ def shell(home):
 
 @pytest.fixture
 def scene(home):
-    """A picture of a pig, a koala, a turtle and a boat."""
+    """The bundled scene as a file."""
     path = home / "scene.png"
     with Image.open(SCENE / "scene.png") as image:
         image.save(path)

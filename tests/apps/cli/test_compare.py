@@ -11,7 +11,7 @@ from clip_surgery.methods.similarity import Similarity
 
 
 def refuse(self, *_):
-    raise UnsupportedModelError("no class token. Methods that work with demo: similarity.")
+    raise UnsupportedModelError("rollout needs a token. Methods that work with demo: similarity.")
 
 
 def test_a_row_a_method_and_a_column_a_text(cli, scene):
@@ -19,8 +19,13 @@ def test_a_row_a_method_and_a_column_a_text(cli, scene):
     assert done.code == 0, done.err
     assert done.err == ""
     head, *rows, wrote = done.out.splitlines()
-    assert "peak of pig" in head
-    assert [row.split()[1] for row in rows] == ["similarity", "clip_surgery(depth=3)"]
+    assert head.split()[:3] == ["image", "method", "text"]
+    assert [row.split()[1:3] for row in rows] == [
+        ["similarity", "pig"],
+        ["similarity", "boat"],
+        ["clip_surgery(depth=3)", "pig"],
+        ["clip_surgery(depth=3)", "boat"],
+    ]
     assert wrote == "wrote out/scene.png"
 
 
@@ -43,9 +48,9 @@ def test_a_method_that_cannot_serve_the_model_is_a_note(cli, scene, monkeypatch)
         patch.setattr(Rollout, "__call__", refuse)
         done = cli(*asked, "--methods", "rollout,similarity")
     assert done.code == 0
-    assert done.err == "note: rollout is left out: no class token.\n"
+    assert done.err == "note: rollout is left out: it needs a token.\n"
     found = json.loads(Path("out/scene.json").read_text())
-    assert found["refused"] == {"rollout": "no class token."}
+    assert found["refused"] == {"rollout": "needs a token."}
     assert list(found["methods"]) == ["similarity"]
     with Image.open("out/scene.png") as noted:
         height = noted.height

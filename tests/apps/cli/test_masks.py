@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from clip_surgery.apps.cli.demo import read_scene
 from clip_surgery.backbones.segmenters.sam import SamSegmenter
 from clip_surgery.backbones.segmenters.segmenter import Candidates
 from clip_surgery.outputs.masks import decode_rle
@@ -13,6 +14,9 @@ from clip_surgery.outputs.masks import decode_rle
 pytest.importorskip("transformers", reason="SAM is read through transformers")
 
 from tests.backbones.segmenters.test_sam import tiny_sam
+
+SCENE = read_scene()
+FIRST = SCENE.objects[0]
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +64,14 @@ def test_other_clues(cli, scene, sam, clues):
 
 
 def test_what_is_not_there_has_no_mask(cli, scene, same_colour):
-    done = cli("masks", scene, "pig", "pizza", "--min-presence", 0.5)
+    done = cli("masks", scene, FIRST, SCENE.absent, "--min-presence", 0.5)
     assert done.code == 0, done.err
     found = json.loads(Path("out/scene.json").read_text())
-    [pig] = found["masks"]
-    assert found["absent"] == ["pizza"]
+    [present] = found["masks"]
+    assert found["absent"] == [SCENE.absent]
     with Image.open("out/scene.mask.png") as image:
-        assert (np.array(image) == decode_rle(pig["segmentation"])).all()
-    assert done.out.splitlines()[2].split()[1:] == ["pizza", "none"]
+        assert (np.array(image) == decode_rle(present["segmentation"])).all()
+    assert done.out.splitlines()[2].split()[1:] == [SCENE.absent, "none"]
 
 
 @pytest.mark.parametrize(

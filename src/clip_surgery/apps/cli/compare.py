@@ -54,7 +54,7 @@ def compare(
     clip-surgery compare street.jpg bench person --methods similarity,clip_surgery,gem
     """
     from clip_surgery.apps.cli.explaining import Result, Run
-    from clip_surgery.apps.cli.tables import Number
+    from clip_surgery.apps.cli.peaks import PEAK_COLUMNS, peak_rows
     from clip_surgery.apps.cli.writing import Format, json_writer
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.methods.registry import parse_methods
@@ -71,11 +71,7 @@ def compare(
 
     def result(picture: Picture, found: Mapping[str, Explanation]) -> Result:
         parts = {name: records(explanation)[0] for name, explanation in found.items()}
-        rows = []
-        for name, part in parts.items():
-            peaks = [text["peak"] for text in part["texts"]]
-            places = [f"{peak['x']:.0f}, {peak['y']:.0f}" if peak else "flat" for peak in peaks]
-            rows.append((name, *places))
+        rows = [(name, *row) for name, part in parts.items() for row in peak_rows(part)]
         return Result(
             files={
                 Format.PNG: lambda path: draw(picture, found, several.refused, drawing).save(path),
@@ -90,7 +86,7 @@ def compare(
         result,
         at_a_time=explainer.batch_size,
     )
-    run.finish(["method", *(Number(f"peak of {text}") for text in texts)])
+    run.finish(["method", *PEAK_COLUMNS])
 
 
 @dataclass
@@ -121,8 +117,9 @@ class Several:
                 explanation = explainer.with_method(method).explain_pictures(pictures, features)
             except UnsupportedModelError as error:
                 # the list of methods that would serve is of no use beside them
-                self.refused[name] = str(error).split(" Methods that work with ")[0]
-                console.notice(f"{name} is left out: {self.refused[name]}")
+                reason = str(error).split(" Methods that work with ")[0]
+                self.refused[name] = reason.removeprefix(f"{method.name} ")
+                console.notice(f"{name} is left out: it {self.refused[name]}")
                 continue
             for of_picture, part in zip(found, explanation, strict=True):
                 of_picture[name] = part

@@ -38,7 +38,7 @@ def explain(
     clip-surgery explain street.jpg bench person --out out/
     """
     from clip_surgery.apps.cli.explaining import Result, Run
-    from clip_surgery.apps.cli.tables import Number
+    from clip_surgery.apps.cli.peaks import PEAK_COLUMNS, peak_rows
     from clip_surgery.apps.cli.writing import Format, json_writer
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.outputs.records import records
@@ -52,22 +52,17 @@ def explain(
 
     def result(picture: Picture, explanation: Explanation) -> Result:
         [record] = records(explanation)
-        rows = []
-        for text in record["texts"]:
-            peak = text["peak"]
-            place = f"{peak['x']:.0f}, {peak['y']:.0f}" if peak else "flat"
-            rows.append((text["text"], f"{text['score']:.3f}", place))
         return Result(
             files={
                 Format.PNG: lambda path: draw(picture, explanation, drawing).save(path),
                 Format.JSON: json_writer(record),
                 Format.SAFETENSORS: explanation.save,
             },
-            rows=rows,
+            rows=peak_rows(record),
         )
 
     run.explain(request.images, explainer, encode(explainer, texts), result)
-    run.finish(["text", Number("score"), Number("peak at x, y")])
+    run.finish(PEAK_COLUMNS)
 
 
 def draw(picture: Picture, explanation: Explanation, drawing: DrawingOptions) -> Image:

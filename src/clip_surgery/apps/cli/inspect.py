@@ -14,9 +14,9 @@ from clip_surgery.apps.cli.grouping import with_options
 from clip_surgery.apps.cli.options import (
     ColourOptions,
     ExplainerOptions,
+    FigureFormats,
     MethodOptions,
     OutFolder,
-    formats_option,
 )
 from clip_surgery.errors import InputError, UnknownNameError
 
@@ -46,9 +46,7 @@ def inspect(
         str, typer.Option(help="Kinds of attention between commas: q-k, v-v, q-q, k-k.")
     ] = "q-k,v-v",
     out: OutFolder = Path("out"),
-    formats: Annotated[
-        list[str] | None, formats_option("png, json (both if none is given)")
-    ] = None,
+    formats: FigureFormats = None,
 ) -> None:
     """Show what goes wrong in CLIP: where a point looks, and what all texts share.
 

@@ -14,10 +14,10 @@ from clip_surgery.apps.cli.asking import Asked, encode
 from clip_surgery.apps.cli.grouping import with_options
 from clip_surgery.apps.cli.options import (
     ExplainerOptions,
+    MaskFormats,
     MethodOptions,
     MinPresence,
     OutFolder,
-    formats_option,
     vocabulary_for,
 )
 from clip_surgery.apps.cli.pointing import PointOptions
@@ -56,10 +56,7 @@ def masks(
     ] = None,
     min_presence: MinPresence = None,
     out: OutFolder = Path("out"),
-    formats: Annotated[
-        list[str] | None,
-        formats_option("png (to look at), mask (palette PNG), json (COCO RLE); all if none given"),
-    ] = None,
+    formats: MaskFormats = None,
 ) -> None:
     """Cut out each object: texts to clicks to masks, with SAM.
 

@@ -44,6 +44,18 @@ MinPresence = Annotated[
 ]  # fmt: skip
 
 
+def formats_option(kinds: str) -> Any:
+    """The option --format; `kinds` says which there are, and which is the default."""
+    return typer.Option("--format", "-f", help=f"{kinds}; several with commas.")
+
+
+FigureFormats = Annotated[list[str] | None, formats_option("png, json (both if none is given)")]
+MaskFormats = Annotated[
+    list[str] | None,
+    formats_option("png (to look at), mask (palette PNG), json (COCO RLE); all if none is given"),
+]
+
+
 class FramingName(StrEnum):
     """How a picture is laid into the model's frame, as options spell it."""
 
@@ -229,8 +241,3 @@ class DrawingOptions(ColourOptions):
 def vocabulary_for(min_presence: float | None) -> str | None:
     """The reference words that presence needs, if it is asked for."""
     return None if min_presence is None else "common"
-
-
-def formats_option(kinds: str) -> Any:
-    """The option --format; `kinds` says which there are, and which is the default."""
-    return typer.Option("--format", "-f", help=f"{kinds}; several with commas.")

@@ -12,10 +12,10 @@ from clip_surgery.apps.cli.grouping import with_options
 from clip_surgery.apps.cli.options import (
     DrawingOptions,
     ExplainerOptions,
+    FigureFormats,
     MethodOptions,
     MinPresence,
     OutFolder,
-    formats_option,
     vocabulary_for,
 )
 from clip_surgery.apps.cli.pointing import PointOptions
@@ -45,9 +45,7 @@ def points(
     ] = False,
     min_presence: MinPresence = None,
     out: OutFolder = Path("out"),
-    formats: Annotated[
-        list[str] | None, formats_option("png, json (both if none is given)")
-    ] = None,
+    formats: FigureFormats = None,
 ) -> None:
     """Find clicks on each object and beside it, as SAM takes them.
 

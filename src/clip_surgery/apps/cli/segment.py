@@ -14,9 +14,9 @@ from clip_surgery.apps.cli.grouping import with_options
 from clip_surgery.apps.cli.options import (
     ExplainerOptions,
     FramingName,
+    MaskFormats,
     MethodOptions,
     OutFolder,
-    formats_option,
 )
 from clip_surgery.errors import InputError
 
@@ -60,10 +60,7 @@ def segment(
         int | None, typer.Option(min=1, help="From one window to the next, in pixels.")
     ] = None,
     out: OutFolder = Path("out"),
-    formats: Annotated[
-        list[str] | None,
-        formats_option("png (to look at), mask (palette PNG), json (COCO RLE); all if none given"),
-    ] = None,
+    formats: MaskFormats = None,
 ) -> None:
     """Give every pixel the class whose text it matches best.
 

@@ -12,9 +12,9 @@ from clip_surgery.apps.cli.asking import Asked, encode
 from clip_surgery.apps.cli.grouping import with_options
 from clip_surgery.apps.cli.options import (
     ExplainerOptions,
+    FigureFormats,
     MinPresence,
     OutFolder,
-    formats_option,
     vocabulary_for,
 )
 
@@ -51,9 +51,7 @@ def tag(
     ] = None,
     min_presence: MinPresence = None,
     out: OutFolder = Path("out"),
-    formats: Annotated[
-        list[str] | None, formats_option("png, json (both if none is given)")
-    ] = None,
+    formats: FigureFormats = None,
 ) -> None:
     """Say which of the texts are in each picture, best first.
 
