@@ -63,6 +63,19 @@ def read_class_token_tower(model: Any, mode: PositionMode) -> Tower:
 def read_causal_text(model: Any, tokenizer: Any) -> TextTower:
     """Read the text tower of CLIP or MetaCLIP 2."""
     text = model.text_model
+    return read_block_text(
+        text,
+        tokenizer,
+        head=model.text_projection,
+        end_positions=_end_positions(text.config),
+        causal=True,
+    )
+
+
+def read_block_text(
+    text: Any, tokenizer: Any, *, head: TokenMap, end_positions: TokenMap, causal: bool
+) -> TextTower:
+    """Read a text model of pre-norm blocks; `head` takes its normed tokens to the joint space."""
     embeddings = text.embeddings
     context_length = int(embeddings.position_embedding.num_embeddings)
 
@@ -71,17 +84,13 @@ def read_causal_text(model: Any, tokenizer: Any) -> TextTower:
         embedded: Tensor = embeddings.token_embedding(token_ids) + positions
         return embedded
 
-    def project(tokens: Tensor) -> Tensor:
-        projected: Tensor = model.text_projection(text.final_layer_norm(tokens))
-        return projected
-
     return TextTower(
         tokenize=tokenize_with(tokenizer, context_length=context_length),
         embed=embed,
         blocks=tuple(read_layer(layer) for layer in text.encoder.layers),
-        project=project,
-        end_positions=_end_positions(text.config),
-        causal=True,
+        project=lambda tokens: head(text.final_layer_norm(tokens)),
+        end_positions=end_positions,
+        causal=causal,
         context_length=context_length,
         width=int(embeddings.token_embedding.embedding_dim),
     )

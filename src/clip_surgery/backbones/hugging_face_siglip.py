@@ -14,10 +14,9 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from clip_surgery.backbones.embedding import embed_pixels
-from clip_surgery.backbones.hugging_face_clip import read_layer
+from clip_surgery.backbones.hugging_face_clip import read_block_text, read_layer
 from clip_surgery.backbones.latent_pool import LatentPool, torch_part
 from clip_surgery.backbones.positions import PositionMode
-from clip_surgery.backbones.tokenizing import tokenize_with
 from clip_surgery.backbones.tower import TextTower, Tower
 from clip_surgery.errors import UnsupportedModelError
 
@@ -106,25 +105,10 @@ def _read_head(head: Any) -> LatentPool:
 def read_siglip_text(model: Any, tokenizer: Any) -> TextTower:
     """Read the text tower: all tokens see all, padding included, and the last one is the text."""
     text = model.text_model
-    embeddings = text.embeddings
-    context_length = int(embeddings.position_embedding.num_embeddings)
-
-    def embed(token_ids: Tensor, start: int = 0) -> Tensor:
-        positions = embeddings.position_embedding.weight[start : start + token_ids.shape[1]]
-        embedded: Tensor = embeddings.token_embedding(token_ids) + positions
-        return embedded
-
-    def project(tokens: Tensor) -> Tensor:
-        projected: Tensor = text.head(text.final_layer_norm(tokens))
-        return projected
-
-    return TextTower(
-        tokenize=tokenize_with(tokenizer, context_length=context_length),
-        embed=embed,
-        blocks=tuple(read_layer(layer) for layer in text.encoder.layers),
-        project=project,
+    return read_block_text(
+        text,
+        tokenizer,
+        head=text.head,
         end_positions=lambda ids: torch.full_like(ids[:, 0], ids.shape[1] - 1),
         causal=False,
-        context_length=context_length,
-        width=int(embeddings.token_embedding.embedding_dim),
     )

@@ -31,7 +31,7 @@ from clip_surgery.outputs.tiles import (
 
 LARGE_UP_TO = 3  # rows; more are drawn smaller and may go into blocks
 LARGE, SMALL = 230, 170
-WIDEST = 1.9  # width to height of a figure that is looked at on a screen
+SCREEN = 1.5  # width to height of what a figure is looked at on
 
 
 def comparison(
@@ -93,19 +93,20 @@ _Row = tuple[str, list[Tile]]
 
 def _blocks(rows: Sequence[_Row], first: Image.Image) -> list[Image.Image]:
     """The picture and the rows in as many blocks as make the figure most like a screen."""
-    best = [first, _block(rows)]
     if len(rows) <= LARGE_UP_TO:
-        return best
-    for count in range(2, len(rows) // 2 + 1):
+        return [first, _block(rows)]
+    layouts = []
+    for count in range(1, len(rows) // 2 + 1):
         length = math.ceil(len(rows) / count)
-        sheets = [
-            first, *(_block(rows[start : start + length]) for start in range(0, len(rows), length))
-        ]  # fmt: skip
-        width = sum(part.width for part in sheets)
-        if width > WIDEST * max(part.height for part in sheets):
-            break
-        best = sheets
-    return best
+        starts = range(0, len(rows), length)
+        layouts.append([first, *(_block(rows[start : start + length]) for start in starts)])
+    return min(layouts, key=_unlike_a_screen)
+
+
+def _unlike_a_screen(sheets: Sequence[Image.Image]) -> float:
+    width = sum(part.width for part in sheets)
+    height = max(part.height for part in sheets)
+    return abs(math.log(width / height / SCREEN))
 
 
 def _block(rows: Sequence[_Row]) -> Image.Image:
