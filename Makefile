@@ -31,7 +31,7 @@ types: $(INSTALLED)    ## mypy, strict
 tests: $(INSTALLED)    ## pytest on all cores
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4
 
-bench: $(INSTALLED)    ## run the benchmarks; they print the rows of benchmarks/RESULTS.md
+bench: $(INSTALLED)     ## run the benchmarks; they print the rows of benchmarks/RESULTS.md
 	for file in $(filter-out benchmarks/timing.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 
 clean:           ## remove the environment and what was built

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.evaluation.metrics.presence_auroc import area_from_counts, half_bins
-from clip_surgery.explainer import Explainer, load
+from clip_surgery.explainer import Explainer
 from clip_surgery.inputs.images import read_image
+from clip_surgery.loading import load
 
 SEEDS = (2_500_009, 2_500_010)
 

@@ -18,10 +18,11 @@ from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
 from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc
 from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.metrics.tags_map import TagsMap
-from clip_surgery.explainer import Explainer, load
+from clip_surgery.explainer import Explainer
 from clip_surgery.framing import FramingRule
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import read_image
+from clip_surgery.loading import load
 from clip_surgery.tasks.inspection import patch_attention, redundancy
 from clip_surgery.tasks.point_rules import PeakPoints
 from clip_surgery.tasks.presence import presence

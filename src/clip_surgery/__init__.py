@@ -18,10 +18,11 @@ if TYPE_CHECKING:
         UnsupportedModelError,
         WeightsError,
     )
-    from clip_surgery.explainer import Explainer, load, wrap
+    from clip_surgery.explainer import Explainer
     from clip_surgery.explanation import Explanation
     from clip_surgery.framing import Framing, FramingRule, Size
     from clip_surgery.grid import PatchGrid
+    from clip_surgery.loading import load, wrap
     from clip_surgery.outputs.masks import decode_rle, encode_rle, palette_image
     from clip_surgery.outputs.overlay import overlay
     from clip_surgery.outputs.words import words_figure
@@ -70,7 +71,7 @@ _MODULES = {
     "encode_rle": "outputs.masks",
     "explain_windows": "windows",
     "heatmaps": "tasks.heatmaps",
-    "load": "explainer",
+    "load": "loading",
     "masks": "tasks.masks",
     "overlay": "outputs.overlay",
     "palette_image": "outputs.masks",
@@ -82,7 +83,7 @@ _MODULES = {
     "tags": "tasks.tags",
     "words": "tasks.words",
     "words_figure": "outputs.words",
-    "wrap": "explainer",
+    "wrap": "loading",
 }
 
 __all__ = [

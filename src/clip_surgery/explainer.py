@@ -11,11 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.loading import load_backbone, wrap_backbone
-from clip_surgery.backbones.positions import PositionMode
 from clip_surgery.backbones.text_bank import encode_texts
 from clip_surgery.backbones.text_cache import TextCache
 from clip_surgery.backbones.text_features import TextFeatures
@@ -23,9 +21,7 @@ from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.inputs.images import ImageSource, Picture, read_image, to_pixels
-from clip_surgery.inputs.templates import resolve_templates
 from clip_surgery.inputs.texts import check_texts
-from clip_surgery.inputs.vocabulary import resolve_vocabulary
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.method import Evidence, Method
 from clip_surgery.methods.registry import as_method
@@ -51,6 +47,7 @@ class Explainer:
 
     Example:
         >>> import numpy as np
+        >>> from clip_surgery.loading import load
         >>> explainer = load("demo")
         >>> picture = np.zeros((96, 128, 3), dtype=np.uint8)
         >>> explainer([picture], ["dog", "boat"]).patch_scores[0].shape
@@ -199,100 +196,6 @@ class Explainer:
         """The model's mean colour: zero after normalisation, so margins say nothing."""
         red, green, blue = (round(255 * mean) for mean in self.backbone.image_mean)
         return red, green, blue
-
-
-def load(
-    name: str,
-    *,
-    checkpoint: str | Path | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
-    positions: PositionMode = "bilinear",
-    method: str | Method = "clip_surgery",
-    templates: str | Sequence[str] = "clip_surgery",
-    framing: FramingRule | None = None,
-    batch_size: int = 8,
-    cache: bool = True,
-    truncate: bool = False,
-    vocabulary: str | Sequence[str] | None = None,
-) -> Explainer:
-    """Load a model by name and make an explainer of it.
-
-    Args:
-        name: "demo", "open_clip:ViT-B-16/openai", "hugging_face:openai/clip-vit-base-patch16",
-            "hf-hub:...", or a local folder.
-        checkpoint: weights file for "open_clip:ARCH".
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        dtype: "float32", "bfloat16" or "float16".
-        positions: how position embeddings are resized, "bilinear" or "bicubic".
-        method: a method's name or a configured method.
-        templates: a set's name, one template with "{}", or several.
-        framing: how pictures are laid into the frame, keep-ratio at the model's size if None.
-        batch_size: pictures that run together.
-        cache: keep text features on disk.
-        truncate: cut texts over the context length instead of refusing them.
-        vocabulary: reference words, for presence and for `redundancy="vocabulary"`; "common"
-            is a bundled list of common nouns (the model's own words, where it knows few).
-
-    Raises:
-        UnknownNameError: for a name that is not registered; it lists the near ones.
-        WeightsError: when weights cannot be found, fetched or trusted.
-        UnsupportedModelError: when a part of the model cannot be read.
-
-    Example:
-        >>> load("demo", method="similarity").method
-        Similarity(redundancy='none', weighting='reference', temperature=2.0, repair_outliers=False)
-    """
-    backbone = load_backbone(
-        name, checkpoint=checkpoint, device=device, dtype=dtype, positions=positions
-    )
-    return _assemble(backbone, method, templates, framing, batch_size, cache, truncate, vocabulary)
-
-
-def wrap(
-    model: nn.Module,
-    *,
-    tokenizer: object | None = None,
-    image_size: int | None = None,
-    positions: PositionMode = "bilinear",
-    method: str | Method = "clip_surgery",
-    templates: str | Sequence[str] = "clip_surgery",
-    framing: FramingRule | None = None,
-    batch_size: int = 8,
-    cache: bool = True,
-    truncate: bool = False,
-    vocabulary: str | Sequence[str] | None = None,
-) -> Explainer:
-    """Make an explainer of an open_clip or transformers model in memory; the model is only read.
-
-    Raises:
-        UnsupportedModelError: when a part of the model cannot be read.
-        InputError: when the model needs a tokenizer and none is given.
-    """
-    backbone = wrap_backbone(model, tokenizer=tokenizer, image_size=image_size, positions=positions)
-    return _assemble(backbone, method, templates, framing, batch_size, cache, truncate, vocabulary)
-
-
-def _assemble(
-    backbone: Backbone,
-    method: str | Method,
-    templates: str | Sequence[str],
-    framing: FramingRule | None,
-    batch_size: int,
-    cache: bool,
-    truncate: bool,
-    vocabulary: str | Sequence[str] | None,
-) -> Explainer:
-    return Explainer(
-        backbone=backbone,
-        method=as_method(method),
-        templates=resolve_templates(templates),
-        framing=framing or FramingRule(),
-        batch_size=batch_size,
-        cache=TextCache() if cache else None,
-        truncate=truncate,
-        vocabulary=resolve_vocabulary(vocabulary, known=backbone.nouns),
-    )
 
 
 def batches_of_one_frame(framings: Sequence[Framing], batch_size: int) -> Iterator[list[int]]:

@@ -87,7 +87,7 @@ def explain_windows(
 
     Example:
         >>> from PIL import Image
-        >>> from clip_surgery.explainer import load
+        >>> from clip_surgery.loading import load
         >>> explainer = load("demo")
         >>> explanation = explain_windows(explainer, Image.new("RGB", (320, 200)), ["dog", "boat"])
         >>> explanation.patch_scores[0].shape

@@ -23,6 +23,7 @@ LAYERS = {
     "surgery": 3,
     "methods": 4,
     "explainer": 5,
+    "loading": 5,
     "windows": 5,
     "tasks": 6,
     "outputs": 7,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from clip_surgery.explainer import load
+from clip_surgery.loading import load
 from clip_surgery.outputs.answers import inspection_record, tags_record, words_record
 from clip_surgery.outputs.masks import decode_rle
 from clip_surgery.outputs.places import masks_record, points_record, segmentation_record

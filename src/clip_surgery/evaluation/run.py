@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.cost import Cost
 from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.metrics.explainability_iou import ExplainabilityIoU
 from clip_surgery.evaluation.metrics.metric import Metric
@@ -61,7 +61,7 @@ def evaluate(
     names = tuple(dataset.names)
     texts = explainer.encode(names)
     running = {row: [metric(names) for metric in metrics] for row in methods}
-    seconds = dict.fromkeys(methods, 0.0)
+    costs = {row: Cost(explainer.backbone.device) for row in methods}
     for start in range(0, len(dataset), explainer.batch_size):
         indices = range(start, min(start + explainer.batch_size, len(dataset)))
         samples = [dataset[index] for index in indices]
@@ -70,9 +70,8 @@ def evaluate(
             for index, sample in zip(indices, samples, strict=True)
         ]
         for row, method in methods.items():
-            begin = time.perf_counter()
-            explanation = explainer.with_method(method).explain_pictures(pictures, texts)
-            seconds[row] += time.perf_counter() - begin
+            with costs[row]:
+                explanation = explainer.with_method(method).explain_pictures(pictures, texts)
             for one, sample in zip(explanation, samples, strict=True):
                 case = Case(explanation=one, sample=sample, names=names)
                 for metric in running[row]:
@@ -84,7 +83,7 @@ def evaluate(
             row=row,
             values={
                 **{k: v for metric in running[row] for k, v in metric.compute().items()},
-                "ms per image": 1000 * seconds[row] / len(dataset),
+                **costs[row].values(len(dataset)),
             },
             pictures=len(dataset),
             settings={

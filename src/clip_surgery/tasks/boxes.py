@@ -75,7 +75,7 @@ def boxes(
 
     Example:
         >>> from PIL import Image
-        >>> from clip_surgery.explainer import load
+        >>> from clip_surgery.loading import load
         >>> explanation = load("demo")(Image.radial_gradient("L"), ["clock", "cow"])
         >>> all(0 <= box.xyxy[0] < box.xyxy[2] <= 256 for box in boxes(explanation, "clock")[0])
         True

@@ -80,7 +80,7 @@ def attention(
 
     Example:
         >>> from PIL import Image
-        >>> from clip_surgery.explainer import load
+        >>> from clip_surgery.loading import load
         >>> own, consistent = attention(load("demo"), Image.radial_gradient("L"), (128, 128))
         >>> own.patch, own.weights.shape
         ((6, 6), torch.Size([12, 12]))
@@ -176,7 +176,7 @@ def redundancy(
 
     Example:
         >>> from PIL import Image
-        >>> from clip_surgery.explainer import load
+        >>> from clip_surgery.loading import load
         >>> [found] = redundancy(load("demo"), [Image.radial_gradient("L")], ["clock", "cow"])
         >>> found.explanation.texts, found.shares.shape
         (('clock', 'cow', ''), torch.Size([2]))

@@ -93,7 +93,7 @@ def points(
 
     Example:
         >>> from PIL import Image
-        >>> from clip_surgery.explainer import load
+        >>> from clip_surgery.loading import load
         >>> explanation = load("demo")(Image.radial_gradient("L"), ["clock", "cow"])
         >>> points(explanation, "clock", mode=PeakPoints(positives=1))[0].positives.shape
         (1, 2)

@@ -58,7 +58,7 @@ def presence(explanation: Explanation, *, rule: PresenceRule | None = None) -> T
 
     Example:
         >>> from PIL import Image
-        >>> from clip_surgery.explainer import load
+        >>> from clip_surgery.loading import load
         >>> explainer = load("demo", vocabulary="common")
         >>> presence(explainer(Image.new("RGB", (96, 96)), ["dog"])).shape
         torch.Size([1, 1])

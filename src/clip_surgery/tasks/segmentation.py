@@ -55,7 +55,7 @@ def segment(
 
     Example:
         >>> from PIL import Image
-        >>> from clip_surgery.explainer import load
+        >>> from clip_surgery.loading import load
         >>> explanation = load("demo")(Image.radial_gradient("L"), ["clock", "cow", "sheep"])
         >>> segment(explanation, names=["clock", "cow,sheep"])[0].shape
         torch.Size([256, 256])

@@ -56,7 +56,7 @@ def tags(
 
     Example:
         >>> from PIL import Image
-        >>> from clip_surgery.explainer import load
+        >>> from clip_surgery.loading import load
         >>> explanation = load("demo")(Image.radial_gradient("L"), ["clock", "cow", "sheep"])
         >>> len(tags(explanation, top=2)[0])
         2

@@ -50,7 +50,7 @@ def words(
 
     Example:
         >>> from PIL import Image
-        >>> from clip_surgery.explainer import load
+        >>> from clip_surgery.loading import load
         >>> found = words(load("demo"), Image.radial_gradient("L"), "a clock and a boat")
         >>> found.words
         ('[start]', 'a', 'clock', 'and', 'a', 'boat', '[end]')

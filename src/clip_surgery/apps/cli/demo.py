@@ -40,7 +40,7 @@ def demo(
         raise InputError(f"{out}: cannot be the folder for results ({error.strerror}).") from error
     texts = (*scene.objects, scene.absent)
     with console.status(f"loading {model}"):
-        from clip_surgery.explainer import load
+        from clip_surgery.loading import load
         from clip_surgery.outputs.comparison import comparison
         from clip_surgery.tasks.heatmaps import heatmaps
 

@@ -118,7 +118,7 @@ class ModelOptions:
         from clip_surgery.apps.cli import console
 
         with console.status(f"loading {self.model}"):
-            from clip_surgery.explainer import load
+            from clip_surgery.loading import load
 
             return load(
                 self.model,
