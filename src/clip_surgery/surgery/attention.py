@@ -162,3 +162,7 @@ def gaussian_bumps(grid: PatchGrid, std: float) -> Tensor:
         for steps in (torch.arange(grid.rows), torch.arange(grid.columns))
     )
     return torch.kron(down, across)
+
+
+VALUES_ONLY: frozenset[AttentionRule] = frozenset({value_value, sharp_value_value, identity})
+"""Rules that read no query and no key: the walk may leave those out that nobody else needs."""

@@ -17,6 +17,7 @@ from clip_surgery.backbones.tower import Block, Tower
 from clip_surgery.errors import InputError
 from clip_surgery.grid import PatchGrid
 from clip_surgery.surgery.attention import (
+    VALUES_ONLY,
     AttentionRule,
     Heads,
     attend,
@@ -117,6 +118,8 @@ def walk_two_paths(
     if depth == 0:
         return walk(tower, pixels)
     grid = checked_grid(tower, pixels)
+    # projections that know where each token stands can only be asked about all of them
+    few_queries = rule in VALUES_ONLY and not repair_outliers and tower.blocks_at is None
     tower = tower.at(grid)
     prefix, last = tower.prefix_tokens, len(tower.blocks) - 1
     first = max(0, len(tower.blocks) - depth)
@@ -132,7 +135,9 @@ def walk_two_paths(
             new = original[:, prefix:]
             continue
         rows = prefix if index == last and tower.pool_reads == "prefix" else None
-        heads = seen = project_heads(tower, block, original, grid)
+        normed = block.norm_attention(original)
+        queries = rows if few_queries else None
+        heads = seen = project_normed(tower, block, normed, grid, queries=queries)
         if outliers is not None and index == last:
             new = fill_outliers(new, outliers, grid)
             sound = fill_outliers(original[:, prefix:], outliers, grid)
@@ -199,12 +204,19 @@ def project_heads(tower: Tower, block: Block, tokens: Tensor, grid: PatchGrid) -
     return project_normed(tower, block, block.norm_attention(tokens), grid)
 
 
-def project_normed(tower: Tower, block: Block, normed: Tensor, grid: PatchGrid) -> Heads:
-    """Query, key and value of a block for tokens (B, N, E) that went through its norm."""
-    query, key, value = (
-        split_heads(part, block.attention.heads)
-        for part in block.attention.project_in(normed, "qkv")
-    )
+def project_normed(
+    tower: Tower, block: Block, normed: Tensor, grid: PatchGrid, *, queries: int | None = None
+) -> Heads:
+    """Query, key and value of a block for tokens (B, N, E) that went through its norm.
+
+    `queries` leaves only so many of the first tokens a query.
+    """
+    project_in = block.attention.project_in
+    if queries is None:
+        parts = project_in(normed, "qkv")
+    else:
+        parts = (*project_in(normed[:, :queries], "q"), *project_in(normed, "kv"))
+    query, key, value = (split_heads(part, block.attention.heads) for part in parts)
     return Heads(
         query=query,
         key=key,
