@@ -50,9 +50,9 @@ def main() -> None:
     print(f"Machine: {machine()}\n{options.arch}, batch 1, float32.\n")
     print(f"| method | px | texts | {PLAIN} ms | ms | ratio | {PLAIN} MB | MB | ratio |")
     print("|---|---|---|---|---|---|---|---|---|")
-    model = random_model(options.arch)
-    backbone = wrap_backbone(model)
     for side in map(int, options.sizes.split(",")):
+        model = random_model(options.arch, side)
+        backbone = wrap_backbone(model)
         pixels = random_pixels(side)
         base_memory = memory_of(PLAIN, side, 1, options)
         for count in map(int, options.texts.split(",")):
@@ -87,9 +87,10 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def random_model(arch: str) -> torch.nn.Module:
+def random_model(arch: str, side: int) -> torch.nn.Module:
+    """A model made for this side: open_clip's own forward takes no other."""
     torch.manual_seed(0)
-    return open_clip.create_model(arch, pretrained=None).eval()
+    return open_clip.create_model(arch, pretrained=None, force_image_size=side).eval()
 
 
 def random_pixels(side: int) -> torch.Tensor:
@@ -142,7 +143,7 @@ def memory_of(name: str, side: int, count: int, options: argparse.Namespace) -> 
 def peak_megabytes(options: argparse.Namespace) -> float:
     if options.threads:
         torch.set_num_threads(options.threads)
-    model = random_model(options.arch)
+    model = random_model(options.arch, int(options.sizes))
     pixels = random_pixels(int(options.sizes))
     run = plain(model, pixels)
     if options.memory_of != PLAIN:
