@@ -121,39 +121,26 @@ class Explainer:
     def explain_pictures(self, pictures: Sequence[Picture], texts: TextFeatures) -> Explanation:
         """Explain pictures that are read already, for texts that are encoded already."""
         framings = tuple(self.frame(picture) for picture in pictures)
-        found: dict[int, tuple[Tensor, Tensor | None, Tensor]] = {}
-        standings: dict[int, Tensor] = {}
+        found: dict[int, tuple[Evidence, int]] = {}
         for indices in batches_of_one_frame(framings, self.batch_size):
-            framed = (framings[i].apply(pictures[i].image, margin=self._margin) for i in indices)
-            evidence = self.explain_pixels(
-                torch.stack([to_pixels(image) for image in framed]), texts
-            )
-            maps = evidence.grid.to_map
-            for row, index in enumerate(indices):
-                similarity = evidence.similarity
-                found[index] = (
-                    maps(evidence.patches[row]),
-                    None if similarity is None else maps(similarity[row]),
-                    evidence.image[row],
-                )
-                if evidence.standing is not None:
-                    standings[index] = evidence.standing[row]
-        kept = tuple(found[i][1] for i in range(len(pictures)))
-        complete = tuple(similarity for similarity in kept if similarity is not None)
+            pixels = torch.stack([self._framed(pictures[i], framings[i]) for i in indices])
+            evidence = self.explain_pixels(pixels, texts)
+            found.update((index, (evidence, row)) for row, index in enumerate(indices))
+        rows = [found[index] for index in range(len(pictures))]
+        similarity = [e.grid.to_map(e.similarity[r]) for e, r in rows if e.similarity is not None]
+        standings = [e.standing[r] for e, r in rows if e.standing is not None]
         return Explanation(
-            patch_scores=tuple(found[i][0] for i in range(len(pictures))),
-            similarity=complete if kept and len(complete) == len(kept) else None,
-            image_scores=torch.stack([found[i][2] for i in range(len(pictures))])
-            if pictures
+            patch_scores=tuple(e.grid.to_map(e.patches[r]) for e, r in rows),
+            similarity=tuple(similarity) if similarity else None,
+            image_scores=torch.stack([e.image[r] for e, r in rows])
+            if rows
             else torch.zeros(0, len(texts.texts)),
             texts=texts.texts,
             framings=framings,
             images=tuple(picture.name for picture in pictures),
             method=repr(self.method),
             backbone=self.backbone.name,
-            standing=torch.stack([standings[i] for i in range(len(pictures))])
-            if standings
-            else None,
+            standing=torch.stack(standings) if standings else None,
         )
 
     def explain_pixels(self, pixels: Tensor, texts: TextFeatures) -> Evidence:
@@ -188,8 +175,11 @@ class Explainer:
 
     def pixels(self, picture: Picture) -> Tensor:
         """One picture as the model's tower takes it: framed and normalised, (1, 3, H, W)."""
-        framed = self.frame(picture).apply(picture.image, margin=self._margin)
-        return self.backbone.normalise(to_pixels(framed)[None])
+        return self.backbone.normalise(self._framed(picture, self.frame(picture))[None])
+
+    def _framed(self, picture: Picture, framing: Framing) -> Tensor:
+        """The picture in its frame (3, H, W) in [0, 1]."""
+        return to_pixels(framing.apply(picture.image, margin=self._margin))
 
     @property
     def _margin(self) -> tuple[int, int, int]:

@@ -74,18 +74,7 @@ class Case:
     @cached_property
     def scaled(self) -> Tensor:
         """Maps of the present names, each min-maxed over the picture: (present, H, W)."""
-        explanation = self.explanation
-        present = Explanation(
-            patch_scores=(explanation.patch_scores[0][self.present],),
-            similarity=None,
-            image_scores=explanation.image_scores[:, self.present],
-            texts=tuple(self.names[index] for index in self.present),
-            framings=explanation.framings,
-            images=explanation.images,
-            method=explanation.method,
-            backbone=explanation.backbone,
-        )
-        return heatmaps(present)[0]
+        return heatmaps(self.explanation.only([self.names[index] for index in self.present]))[0]
 
     def inside(self, index: int) -> Tensor:
         """The judged pixels of a name: one bool per judged pixel."""
