@@ -13,7 +13,7 @@ help:            ## show this list
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[transformers]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[transformers,evaluation,page,batch,export]' --group dev --group docs
 	touch $@
 
 demo: $(INSTALLED)     ## explain a scene with the bundled model, offline, into out/demo.png

@@ -27,6 +27,7 @@ LAYERS = {
     "windows": 5,
     "tasks": 6,
     "outputs": 7,
+    "export": 7,
     "evaluation": 8,
     "apps": 9,
 }
@@ -38,6 +39,11 @@ HEAVY = {
     "matplotlib": ("outputs/",),
     "gradio": ("apps/page/",),
     "ray": ("apps/batch/",),
+    "onnx": ("export/",),
+    "onnxruntime": ("export/",),
+    "pycocotools": ("evaluation/datasets/",),
+    "torchvision": ("evaluation/datasets/",),
+    "torchmetrics": ("evaluation/metrics/",),
 }
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,17 +119,22 @@ class ModelOptions:
         from clip_surgery.apps.cli import console
 
         with console.status(f"loading {self.model}"):
-            from clip_surgery.loading import load
+            return self.recipe(**settings)()
 
-            return load(
-                self.model,
-                checkpoint=self.checkpoint,
-                device=self.device,
-                dtype=self.dtype.value,
-                framing=self._framing_rule(),
-                truncate=self.truncate,
-                **settings,
-            )
+    def recipe(self, **settings: Any) -> partial[Explainer]:
+        """How to load it, as a value that other processes can be sent."""
+        from clip_surgery.loading import load
+
+        return partial(
+            load,
+            self.model,
+            checkpoint=self.checkpoint,
+            device=self.device,
+            dtype=self.dtype.value,
+            framing=self._framing_rule(),
+            truncate=self.truncate,
+            **settings,
+        )
 
     def _framing_rule(self) -> FramingRule:
         from clip_surgery.framing import FramingRule
@@ -158,9 +164,9 @@ class ExplainerOptions(ModelOptions):
         typer.Option("--no-cache", help="Keep no text features on disk.", rich_help_panel=MODEL),
     ] = False
 
-    def load(self, **settings: Any) -> Explainer:
-        """The explainer of this model, with these settings of `clip_surgery.load` besides."""
-        return super().load(
+    def recipe(self, **settings: Any) -> partial[Explainer]:
+        """How to load it, as a value that other processes can be sent."""
+        return super().recipe(
             templates=self.templates,
             batch_size=self.batch_size,
             cache=not self.no_cache,

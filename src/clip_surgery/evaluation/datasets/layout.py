@@ -1,0 +1,43 @@
+"""Layout: is a data set's folder what the loader reads, and if not, what is missing and whence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clip_surgery.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What a data set's folder must hold.
+
+    Attributes:
+        dataset: what messages call it.
+        source: where to get it: an address, and what to unpack.
+        paths: files and folders below the root; one with `*` needs at least one match.
+    """
+
+    dataset: str
+    source: str
+    paths: tuple[str, ...]
+
+    def check(self, root: Path) -> None:
+        """Make sure that all of it is there.
+
+        Raises:
+            InputError: lists what is missing below `root`, and where to get it.
+        """
+        if not root.is_dir():
+            raise InputError(f"{root}: no such folder. {self._expected(self.paths)}")
+        missing = [path for path in self.paths if not self._found(root, path)]
+        if missing:
+            raise InputError(f"{root}: incomplete. {self._expected(missing)}")
+
+    def _expected(self, paths: Sequence[str]) -> str:
+        return f"Expected {', '.join(paths)} ({self.dataset}: {self.source})."
+
+    @staticmethod
+    def _found(root: Path, path: str) -> bool:
+        return any(root.glob(path)) if "*" in path else (root / path).exists()
