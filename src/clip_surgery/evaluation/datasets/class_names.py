@@ -81,7 +81,10 @@ def parse_class_names(text: str) -> ClassNames:
         >>> parse_class_names("# by hand\ncat\nsofa: sofa, couch\n~ wall, floor").aliases
         (('cat',), ('sofa', 'couch'))
     """
-    names, aliases, background, source = [], [], [], []
+    names: list[str] = []
+    aliases: list[tuple[str, ...]] = []
+    background: list[str] = []
+    source: list[str] = []
     for line in filter(None, map(str.strip, text.splitlines())):
         if line.startswith("#"):
             source.append(line.lstrip("# "))
