@@ -43,7 +43,7 @@ def load(
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         dtype: "float32", "bfloat16" or "float16".
         positions: how position embeddings are resized, "bilinear" or "bicubic".
-        method: a method's name or a configured method.
+        method: a method's name, also with settings as in "clip_surgery(depth=8)", or a method.
         templates: a set's name, one template with "{}", or several.
         framing: how pictures are laid into the frame, keep-ratio at the model's size if None.
         batch_size: pictures that run together.

@@ -30,6 +30,7 @@ LAYERS = {
     "export": 7,
     "evaluation": 8,
     "apps": 9,
+    "__main__": 9,
 }
 # Each heavy library may be imported by these modules or folders only, and only when used.
 HEAVY = {

@@ -134,14 +134,18 @@ def _parse_value(default: object, setting: str, value: str) -> object:
 
 
 def as_method(method: str | Method) -> Method:
-    """A method's name or a configured method to the method.
+    """A method's name, also with settings as in "gem(depth=8)", or a method, to the method.
 
     Raises:
-        UnknownNameError: for an unknown name.
+        UnknownNameError: for an unknown name or setting.
         InputError: for anything that is neither a name nor a method.
+
+    Example:
+        >>> as_method("clip_surgery(depth=4)").depth
+        4
     """
     if isinstance(method, str):
-        return method_named(method)
+        return _parse_method(method.strip()) if "(" in method else method_named(method)
     if isinstance(method, type) or not isinstance(method, Method):
         raise InputError(f"Expected a method or its name, but got {method!r}.")
     return method

@@ -1,0 +1,62 @@
+"""Make the pictures of the documentation with the command line, from the demo scene.
+
+python docs/make_pictures.py            all of them, into docs/pictures
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+PICTURES = Path(__file__).parent / "pictures"
+WIDEST = 1600  # pixels; pages show less
+# File in docs/pictures, and the command that writes it; {scene} is the demo's picture.
+COMMANDS = {
+    "methods.png": "compare {scene} dog rocket pizza --methods all",
+    "architecture.png": "compare {scene} dog zebra rocket "
+    "--methods similarity,clip_surgery(redundancy=none),clip_surgery",
+    "attention.png": "inspect {scene} dog zebra --point 222,150",
+    "points.png": "points {scene} dog rocket backpack --positives 1",
+    "segments.png": "segment {scene} dog zebra train rocket backpack --background threshold",
+    "tags.png": "tag {scene} dog zebra train rocket backpack pizza car clock",
+    "presence.png": "explain {scene} dog pizza car --contrast presence",
+    "words.png": "words {scene} SENTENCE",
+}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run("demo", folder=Path(folder) / "demo")
+        scene = Path(folder) / "demo/scene.png"
+        keep(scene, "scene.png")
+        keep(scene.with_name("demo.png"), "demo.png")
+        for name, command in COMMANDS.items():
+            out = Path(folder) / name.removesuffix(".png")
+            words = [
+                {"{scene}": str(scene), "SENTENCE": "a photo of a dog and a rocket."}.get(w, w)
+                for w in command.split()
+            ]
+            run(*words, "--model", "demo", "--format", "png", folder=out)
+            [picture] = out.glob("*.png")
+            keep(picture, name)
+
+
+def run(*words: str, folder: Path) -> None:
+    command = [sys.executable, "-m", "clip_surgery", *words, "--out", str(folder)]
+    subprocess.run(command, check=True)
+
+
+def keep(path: Path, name: str) -> None:
+    """Keep a picture small: no wider than a page, 256 colours."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
+    small.quantize(256, dither=Image.Dither.NONE).save(PICTURES / name, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
