@@ -1,0 +1,55 @@
+"""ADE20K: scene parsing masks of 150 classes.
+
+Zhou et al., CVPR 2017; the benchmark's release, ADEChallengeData2016. A mask holds 0 for whatever
+is none of the 150 classes, which is not judged, and i for class i of objectInfo150.txt.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clip_surgery.evaluation.datasets.class_names import read_class_names
+from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED
+from clip_surgery.evaluation.datasets.layout import Layout
+from clip_surgery.evaluation.datasets.paired_files import PairedFiles
+from clip_surgery.evaluation.datasets.voc import check_choice
+
+_FOLDERS = {"val": "validation", "train": "training"}
+
+
+class Ade20k(PairedFiles):
+    """The masks of ADE20K: 2,000 pictures in the split "val".
+
+    Args:
+        root: the folder ADEChallengeData2016, or the one it is in.
+        split: "val" or "train".
+
+    Raises:
+        InputError: when the folder is missing or half unpacked.
+        UnknownNameError: for another split.
+    """
+
+    def __init__(self, root: str | Path, *, split: str = "val") -> None:
+        check_choice("split", split, tuple(_FOLDERS))
+        self.split = split
+        inner = Path(root) / "ADEChallengeData2016"
+        base = inner if inner.is_dir() else Path(root)
+        images, masks = f"images/{_FOLDERS[split]}", f"annotations/{_FOLDERS[split]}"
+        Layout(
+            dataset="ADE20K",
+            source="ADEChallengeData2016.zip of http://sceneparsing.csail.mit.edu; give the folder "
+            "ADEChallengeData2016, or the one it is in",
+            paths=(images, masks),
+        ).check(base)
+        super().__init__(
+            name="ade20k",
+            classes=read_class_names("ade150"),
+            values={0: NOT_JUDGED, **{value: value - 1 for value in range(1, 151)}},
+            images=base / images,
+            masks=base / masks,
+            endings=(".jpg", ".png"),
+            of=f"ADE20K in {base}",
+        )
+
+    def __repr__(self) -> str:
+        return f"Ade20k(split={self.split!r}, pictures={len(self)})"

@@ -1,0 +1,99 @@
+r"""NUS-WIDE for tags: which of 81 concepts are in a picture of Flickr; no masks.
+
+Chua et al., CIVR 2009; github.com/NExTplusplus/NUS-WIDE. ImageList/TestImagelist.txt has a line
+such as `actor\0001_2124494179.jpg` for each of 107,859 pictures, and each file of
+Groundtruth/TrainTestLabels a line of 0 or 1 for each of these. Pictures without any concept are in
+the official list, and are judged. Pictures were taken off Flickr over the years and copies differ:
+one that a copy lacks is an error when it is read, not before.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clip_surgery.errors import InputError
+from clip_surgery.evaluation.datasets.class_names import read_class_names
+from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Sample
+from clip_surgery.evaluation.datasets.layout import Layout
+from clip_surgery.evaluation.datasets.mask_files import position, read_lines
+from clip_surgery.evaluation.datasets.voc import check_choice
+from clip_surgery.inputs.images import read_image
+
+_PARTS = {"test": "Test", "train": "Train"}
+
+
+class NusWide:
+    """The concepts of NUS-WIDE: 107,859 pictures in the split "test".
+
+    Args:
+        root: the folder with Groundtruth/, ImageList/ and the pictures in Flickr/.
+        split: "test" or "train"; there is no other one.
+        images: the folder of pictures below root.
+
+    Raises:
+        InputError: when something is missing, or lists and labels differ in length.
+        UnknownNameError: for another split.
+    """
+
+    name = "nus_wide"
+
+    def __init__(self, root: str | Path, *, split: str = "test", images: str = "Flickr") -> None:
+        check_choice("split", split, tuple(_PARTS))
+        self.split = split
+        self.classes = read_class_names("nus_wide81")
+        base, part = Path(root), _PARTS[split]
+        self.images = base / images
+        listing = f"ImageList/{part}Imagelist.txt"
+        labels = [f"Groundtruth/TrainTestLabels/Labels_{own}_{part}.txt" for own in self.names]
+        Layout(
+            dataset="NUS-WIDE",
+            source="Groundtruth and ImageList of https://github.com/NExTplusplus/NUS-WIDE; its "
+            "authors give the pictures on request",
+            paths=(images, listing, *labels),
+        ).check(base)
+        self.files = tuple(line.replace("\\", "/") for line in read_lines(base / listing))
+        self._labels = np.packbits(  # one bit a concept: a megabyte for all pictures
+            np.stack([_read_flags(base / path, len(self.files)) for path in labels], axis=1), axis=1
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The 81 concepts."""
+        return self.classes.names
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        place = position(index, len(self))
+        image = read_image(self.images / self.files[place]).image
+        seen = np.flatnonzero(np.unpackbits(self._labels[place])).tolist()
+        return Sample(
+            image=image,
+            mask=np.full((image.height, image.width), NOT_JUDGED, dtype=np.int64),
+            present=frozenset(self.names[concept] for concept in seen),
+        )
+
+    def __repr__(self) -> str:
+        return f"NusWide(split={self.split!r}, pictures={len(self)})"
+
+
+def _read_flags(path: Path, count: int) -> NDArray[np.bool_]:
+    """The flags 0 and 1 of a file, of `count` pictures; read as bytes, they are millions."""
+    try:
+        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    flags = content[~np.isin(content, np.frombuffer(b" \t\r\n", dtype=np.uint8))]
+    strange = np.setdiff1d(flags, np.frombuffer(b"01", dtype=np.uint8))
+    if strange.size:
+        raise InputError(f"{path}: expected 0 and 1, but got {chr(strange[0])!r}.")
+    if len(flags) != count:
+        raise InputError(
+            f"{path}: expected a flag for each of {count} listed pictures, but got {len(flags)}."
+        )
+    seen: NDArray[np.bool_] = flags == ord("1")
+    return seen

@@ -1,0 +1,118 @@
+"""The registry of data sets: every name opens what it says, and a wrong name or setting is told."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from inspect import signature
+
+import pytest
+
+from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.evaluation.datasets.dataset import Dataset
+from clip_surgery.evaluation.datasets.registry import DATASETS, open_dataset
+from tests.evaluation.datasets.small_trees import (
+    make_context,
+    make_imagenet_s,
+    make_voc2007,
+    make_voc2012,
+    striped,
+    write_palette,
+    write_picture,
+)
+
+NAMES = {
+    *("scenes", "folder", "voc20", "voc21", "voc07", "context59", "context60", "imagenet_s50"),
+    *("coco", "coco_stuff", "coco_tags", "nus_wide", "cityscapes", "ade20k"),
+}
+WRITTEN = [
+    name
+    for name, entry in DATASETS.items()
+    if find_spec(f"clip_surgery.evaluation.datasets.{entry.loader.partition(':')[0]}")
+]
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory):
+    root = tmp_path_factory.mktemp("trees")
+    make_voc2012(root, {"2007_000033": striped(1, 255)})
+    make_voc2007(root, {"000001": {"dog": 1}})
+    make_context(root, {"2008_000002": striped(59)})
+    make_imagenet_s(root)
+    write_picture(root / "images/a.jpg")
+    write_palette(root / "masks/a.png", striped(1))
+    (root / "names.txt").write_text("cat\n")
+    return root
+
+
+def test_the_names():
+    assert set(DATASETS) == NAMES
+    assert all(entry.about for entry in DATASETS.values())
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_is_fixed_are_settings_of_the_loader(name):
+    entry = DATASETS[name]
+    settings = entry.setting_names()
+    assert not set(entry.fixed) & set(settings)
+    assert "root" not in settings
+    parameters = signature(entry.build).parameters
+    assert set(entry.fixed) <= set(parameters)
+    assert ("root" in parameters) == entry.needs_root
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    {
+        "voc20": 20,
+        "voc21": 21,
+        "voc07": 20,
+        "context59": 59,
+        "context60": 60,
+        "imagenet_s50": 50,
+        "folder": 1,
+    }.items(),
+)
+def test_names_open_what_they_say(trees, name, count):
+    dataset = open_dataset(name, trees)
+    assert isinstance(dataset, Dataset)
+    assert dataset.name == name
+    assert len(dataset.names) == len(dataset.classes.names) == count
+    assert str(trees) not in repr(dataset)
+    assert dataset[0].image.mode == "RGB"
+
+
+def test_settings_reach_the_loader(trees):
+    with pytest.raises(InputError, match=r"trainval\.txt"):
+        open_dataset("voc20", trees, split="trainval")
+    assert open_dataset("scenes", seed=1, count=2).names
+
+
+def test_a_wrong_name_or_setting(trees):
+    with pytest.raises(UnknownNameError, match=r"Unknown data set 'voc'\. Did you mean 'voc"):
+        open_dataset("voc", trees)
+    with pytest.raises(UnknownNameError, match=r"setting of data set voc20 'part'.* split"):
+        open_dataset("voc20", trees, part="val")
+    with pytest.raises(UnknownNameError, match="setting of data set voc21 'classes'"):
+        open_dataset("voc21", trees, classes=20)
+
+
+def test_a_folder_that_is_wanted_or_not(trees):
+    with pytest.raises(InputError, match="Expected the folder it is in for data set voc20"):
+        open_dataset("voc20")
+    with pytest.raises(InputError, match="Expected no folder for data set scenes"):
+        open_dataset("scenes", trees, seed=1, count=1)
+    with pytest.raises(InputError, match=r"Data set scenes: .*'count'"):
+        open_dataset("scenes", seed=1)
+
+
+def test_no_loader_is_imported_before_it_is_opened():
+    code = (
+        "import sys; import clip_surgery.evaluation.datasets.registry;"
+        "names = ('voc', 'pascal_context', 'imagenet_s', 'folder', 'coco', 'scenes');"
+        "loaded = [n for n in names if f'clip_surgery.evaluation.datasets.{n}' in sys.modules];"
+        "print(loaded, 'pycocotools' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.strip() == "[] False", done.stderr
