@@ -36,3 +36,8 @@ def test_nothing_is_lost_where_there_is_room(text):
 )
 def test_lines(text, fitted):
     assert fit(text, font(10), width=54, lines=2) == fitted
+
+
+def test_a_method_with_settings_breaks_at_its_bracket():
+    lines = fit("clip_surgery(redundancy=none)", font(10), width=100, lines=2)
+    assert lines == ["clip_surgery", "(redundancy=none)"]

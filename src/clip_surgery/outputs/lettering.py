@@ -44,7 +44,10 @@ def fit(text: str, letters: ImageFont.FreeTypeFont, *, width: float, lines: int)
 
 
 def _longest_start(text: str, letters: ImageFont.FreeTypeFont, width: float) -> str:
-    """As many whole words as fit, or as many letters of a word that alone is too long."""
+    """As many whole words as fit, or the part before a bracket or the letters of one too long.
+
+    Methods are written with their settings in brackets: names should not break within a word.
+    """
     if letters.getlength(text) <= width:
         return text
     words = text.split(" ")
@@ -52,6 +55,9 @@ def _longest_start(text: str, letters: ImageFont.FreeTypeFont, width: float) -> 
     while count > 1 and letters.getlength(" ".join(words[:count])) > width:
         count -= 1
     start = " ".join(words[:count])
+    head = start.partition("(")[0]
+    if letters.getlength(start) > width and head and letters.getlength(head) <= width:
+        return head
     while len(start) > 1 and letters.getlength(start) > width:
         start = start[:-1]
     return start
