@@ -11,6 +11,9 @@ import torch
 class Cost:
     """Sums the seconds inside `with cost:` and keeps the highest GPU memory seen there.
 
+    Seconds of several parts add up, whichever process or run measured them: with several
+    processes on one machine they are what a process takes for a picture beside the others.
+
     On a CPU there is no memory: an allocator keeps what an earlier method took, so the size of
     the process says nothing of one method. `benchmarks/methods.py` measures it with a process
     for each.
@@ -37,6 +40,11 @@ class Cost:
             torch.cuda.synchronize(self.device)
             self.peak_bytes = max(self.peak_bytes, torch.cuda.max_memory_allocated(self.device))
         self.seconds += time.perf_counter() - self._begin
+
+    def merge(self, other: Cost) -> None:
+        """Add the cost of another part."""
+        self.seconds += other.seconds
+        self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
 
     def values(self, pictures: int) -> dict[str, float]:
         """Milliseconds a picture, and peak megabytes where they are known."""

@@ -12,7 +12,7 @@ HEAVY = ("torch", "numpy", "PIL", "matplotlib", "open_clip", "transformers", "sa
 
 COMMANDS = (
     *("demo", "explain", "compare", "points", "masks", "segment", "tag", "words", "inspect"),
-    *("evaluate", "models", "methods"),
+    *("evaluate", "report", "models", "methods"),
 )
 
 

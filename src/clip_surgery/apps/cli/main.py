@@ -14,15 +14,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from clip_surgery.apps.cli import console
+from clip_surgery.apps.cli.batch import batch
 from clip_surgery.apps.cli.compare import compare
 from clip_surgery.apps.cli.demo import demo
 from clip_surgery.apps.cli.evaluate import evaluate
 from clip_surgery.apps.cli.explain import explain
+from clip_surgery.apps.cli.export import export
 from clip_surgery.apps.cli.inspect import inspect
 from clip_surgery.apps.cli.masks import masks
 from clip_surgery.apps.cli.methods import methods
 from clip_surgery.apps.cli.models import models
+from clip_surgery.apps.cli.page import page
 from clip_surgery.apps.cli.points import points
+from clip_surgery.apps.cli.report import report
 from clip_surgery.apps.cli.segment import segment
 from clip_surgery.apps.cli.tag import tag
 from clip_surgery.apps.cli.words import words
@@ -41,7 +45,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, explain, compare, points, masks, segment, tag, words, inspect),
-    *(evaluate, models, methods),
+    *(batch, evaluate, report, export, models, methods, page),
 ):
     app.command()(command)
 

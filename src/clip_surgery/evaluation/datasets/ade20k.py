@@ -10,9 +10,8 @@ from pathlib import Path
 
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED
-from clip_surgery.evaluation.datasets.layout import Layout
+from clip_surgery.evaluation.datasets.layout import Layout, check_choice, first_folder
 from clip_surgery.evaluation.datasets.paired_files import PairedFiles
-from clip_surgery.evaluation.datasets.voc import check_choice
 
 _FOLDERS = {"val": "validation", "train": "training"}
 
@@ -31,9 +30,7 @@ class Ade20k(PairedFiles):
 
     def __init__(self, root: str | Path, *, split: str = "val") -> None:
         check_choice("split", split, tuple(_FOLDERS))
-        self.split = split
-        inner = Path(root) / "ADEChallengeData2016"
-        base = inner if inner.is_dir() else Path(root)
+        base = Path(root) / first_folder(root, "ADEChallengeData2016", ".")
         images, masks = f"images/{_FOLDERS[split]}", f"annotations/{_FOLDERS[split]}"
         Layout(
             dataset="ADE20K",
@@ -49,7 +46,5 @@ class Ade20k(PairedFiles):
             masks=base / masks,
             endings=(".jpg", ".png"),
             of=f"ADE20K in {base}",
+            settings={"split": split},
         )
-
-    def __repr__(self) -> str:
-        return f"Ade20k(split={self.split!r}, pictures={len(self)})"

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED
-from clip_surgery.evaluation.datasets.layout import Layout
+from clip_surgery.evaluation.datasets.layout import Layout, check_choice
 from clip_surgery.evaluation.datasets.paired_files import PairedFiles
-from clip_surgery.evaluation.datasets.voc import check_choice
 
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The label id of each class, in the order of the names (the train ids 0 to 18)."""
@@ -34,7 +33,6 @@ class Cityscapes(PairedFiles):
 
     def __init__(self, root: str | Path, *, split: str = "val") -> None:
         check_choice("split", split, ("val", "train"))
-        self.split = split
         base, images, masks = Path(root), f"leftImg8bit/{split}", f"gtFine/{split}"
         Layout(
             dataset="Cityscapes",
@@ -52,7 +50,5 @@ class Cityscapes(PairedFiles):
             endings=("_leftImg8bit.png", "_gtFine_labelIds.png"),
             stems="*/*",  # CITY/CITY_SEQUENCE_FRAME
             of=f"Cityscapes in {base}",
+            settings={"split": split},
         )
-
-    def __repr__(self) -> str:
-        return f"Cityscapes(split={self.split!r}, pictures={len(self)})"

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED
-from clip_surgery.evaluation.datasets.layout import Layout
+from clip_surgery.evaluation.datasets.layout import Layout, check_choice, first_folder
 from clip_surgery.evaluation.datasets.paired_files import PairedFiles
-from clip_surgery.evaluation.datasets.voc import check_choice
 
 _NEVER_ANNOTATED = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91})
 _UNLABELLED = 255
@@ -36,10 +35,9 @@ class CocoStuff(PairedFiles):
 
     def __init__(self, root: str | Path, *, split: str = "val") -> None:
         check_choice("split", split, ("val", "train"))
-        self.split = split
         base, part = Path(root), f"{split}2017"
-        images = _first(base, (part, f"images/{part}"))
-        masks = _first(base, (f"stuffthingmaps_trainval2017/{part}", f"annotations/{part}"))
+        images = first_folder(base, f"images/{part}", part)
+        masks = first_folder(base, f"annotations/{part}", f"stuffthingmaps_trainval2017/{part}")
         Layout(
             dataset="COCO-Stuff",
             source=f"{part}.zip of https://cocodataset.org/#download, and "
@@ -56,11 +54,5 @@ class CocoStuff(PairedFiles):
             endings=(".jpg", ".png"),
             stems="[0-9]*[0-9]",  # not the *_labelTrainIds.png that a converter puts there
             of=f"COCO-Stuff in {base}",
+            settings={"split": split},
         )
-
-    def __repr__(self) -> str:
-        return f"CocoStuff(split={self.split!r}, pictures={len(self)})"
-
-
-def _first(base: Path, places: tuple[str, ...]) -> str:
-    return next((place for place in places if (base / place).is_dir()), places[0])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from operator import index as as_index
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +25,25 @@ class Sample:
 
     image: PIL, RGB. mask: (H, W) int64, each pixel's index into the data set's names, -1 where
     there is none of them, -2 where it is not judged. present: the names that are in the picture.
-    caption: one sentence about it, None where the data set has none.
+    caption: one sentence about it, None where the data set has none. unsure: names of which the
+    truth says neither that they are in the picture nor that they are not; as -2 for pixels, no
+    metric may count them.
 
     Raises:
         InputError: the image is not RGB, or the mask is not (H, W) int64 of the image's size, or
-            holds a value below -2.
+            holds a value below -2, or a name is both present and unsure.
+
+    Example:
+        >>> picture = Image.new("RGB", (2, 1))
+        >>> Sample(image=picture, mask=np.array([[0, NO_OBJECT]]), present=frozenset({"cat"})).mask
+        array([[ 0, -1]])
     """
 
     image: Image.Image
     mask: NDArray[np.int64]
     present: frozenset[str]
     caption: str | None = None
+    unsure: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not isinstance(self.image, Image.Image) or self.image.mode != "RGB":
@@ -53,6 +62,31 @@ class Sample:
                 "Expected `mask` to hold indices, -1 (no object) or -2 (not judged), "
                 f"but got {int(self.mask.min())}"
             )
+        if self.present & self.unsure:
+            raise InputError(
+                "Expected names to be either present or unsure, but got both for "
+                f"{', '.join(sorted(self.present & self.unsure))}"
+            )
+
+    @classmethod
+    def without_mask(
+        cls,
+        image: Image.Image,
+        *,
+        present: frozenset[str],
+        unsure: frozenset[str] = frozenset(),
+    ) -> Self:
+        """A picture of which only labels are known: no pixel is judged.
+
+        Raises:
+            InputError: when the image is not RGB, or a name is both present and unsure.
+
+        Example:
+            >>> Sample.without_mask(Image.new("RGB", (2, 1)), present=frozenset({"cat"})).mask
+            array([[-2, -2]])
+        """
+        mask = np.full((image.height, image.width), NOT_JUDGED, dtype=np.int64)
+        return cls(image=image, mask=mask, present=present, unsure=unsure)
 
 
 @runtime_checkable
@@ -70,3 +104,20 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+def position(index: int, count: int) -> int:
+    """An index that may count from the end, as one from the start.
+
+    Raises:
+        IndexError: when it is out of range.
+
+    Example:
+        >>> position(-1, 3)
+        2
+    """
+    place = as_index(index)
+    place += count if place < 0 else 0
+    if not 0 <= place < count:
+        raise IndexError(f"Expected an index below {count}, but got {index}")
+    return place

@@ -22,7 +22,7 @@ from clip_surgery.evaluation.datasets.class_names import ClassNames, parse_class
 from clip_surgery.evaluation.datasets.dataset import NO_OBJECT, NOT_JUDGED, Dataset
 from clip_surgery.evaluation.datasets.folder_of_instances import FolderOfInstances
 from clip_surgery.evaluation.datasets.layout import Layout
-from clip_surgery.evaluation.datasets.mask_files import MaskFiles, listed
+from clip_surgery.evaluation.datasets.mask_files import MaskFiles
 from clip_surgery.evaluation.datasets.orientation import upright_mask
 from clip_surgery.inputs.images import list_images
 
@@ -104,6 +104,7 @@ class FolderOfMasks(MaskFiles):
                 _UNJUDGED: NOT_JUDGED,
                 **{index + 1: index for index in range(len(classes))},
             },
+            settings={"classes": len(classes)},
         )
         self.check_files(str(self.base))
 
@@ -116,7 +117,11 @@ class FolderOfMasks(MaskFiles):
         return self.base / "masks" / f"{stem}.png"
 
     def read_values(self, path: Path) -> NDArray[np.int64]:
-        """The numbers (H, W); one that can only be a mistake is refused."""
+        """The numbers (H, W); one that can only be a mistake is refused.
+
+        Raises:
+            InputError: when the file is missing or damaged, or 255 stands for the only class.
+        """
         values = super().read_values(path)
         if len(self.names) == 1 and _UNJUDGED in values and 1 not in values:
             raise InputError(
@@ -128,9 +133,6 @@ class FolderOfMasks(MaskFiles):
     def arrange(self, mask: NDArray[np.int64], image_path: Path) -> NDArray[np.int64]:
         """The mask as the picture is shown."""
         return upright_mask(mask, image_path)
-
-    def __repr__(self) -> str:
-        return f"FolderOfMasks(names=<{len(self.names)}>, pictures={listed(self.stems)})"
 
 
 def _given_names(names: str | Sequence[str]) -> ClassNames:

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NO_OBJECT, NOT_JUDGED
-from clip_surgery.evaluation.datasets.layout import Layout
-from clip_surgery.evaluation.datasets.mask_files import listed, read_pixels
+from clip_surgery.evaluation.datasets.layout import Layout, check_choice, first_folder
+from clip_surgery.evaluation.datasets.mask_files import read_pixels
 from clip_surgery.evaluation.datasets.paired_files import PairedFiles
-from clip_surgery.evaluation.datasets.voc import check_choice
 
 _IGNORED = 1000
 _SOURCE = (
@@ -53,9 +52,7 @@ class ImageNetS(PairedFiles):
 
     def __init__(self, root: str | Path, *, split: str = "validation") -> None:
         check_choice("split", split, ("validation", "train-semi"))
-        self.split = split
-        inner = Path(root) / "ImageNetS50"
-        base = inner if inner.is_dir() else Path(root)
+        base = Path(root) / first_folder(root, "ImageNetS50", ".")
         images, masks = base / split, base / f"{split}-segmentation"
         Layout(dataset="ImageNet-S 50", source=_SOURCE, paths=(images.name, masks.name)).check(base)
         for folder in (images, masks):
@@ -69,17 +66,19 @@ class ImageNetS(PairedFiles):
             endings=(".JPEG", ".png"),
             stems="n*/*",
             of=f"ImageNet-S 50 in {base}",
+            settings={"split": split},
         )
 
     def read_values(self, path: Path) -> NDArray[np.int64]:
-        """Red + 256 * green (H, W)."""
+        """Red + 256 * green (H, W).
+
+        Raises:
+            InputError: when the file is missing or damaged, or has no colours.
+        """
         pixels = read_pixels(path)
         if pixels.ndim != 3:
             raise InputError(f"{path}: expected an RGB mask, but got palette or grey indices.")
         return pixels[..., 0] + 256 * pixels[..., 1]
-
-    def __repr__(self) -> str:
-        return f"ImageNetS(split={self.split!r}, pictures={listed(self.stems)})"
 
 
 def _check_classes(folder: Path) -> None:

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
-from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Sample
-from clip_surgery.evaluation.datasets.layout import Layout
-from clip_surgery.evaluation.datasets.mask_files import position, read_lines
-from clip_surgery.evaluation.datasets.voc import check_choice
+from clip_surgery.evaluation.datasets.dataset import Sample
+from clip_surgery.evaluation.datasets.layout import Layout, check_choice
+from clip_surgery.evaluation.datasets.listing import read_lines
+from clip_surgery.evaluation.datasets.picture_files import PictureFiles
 from clip_surgery.inputs.images import read_image
 
 _PARTS = {"test": "Test", "train": "Train"}
 
 
-class NusWide:
+class NusWide(PictureFiles):
     """The concepts of NUS-WIDE: 107,859 pictures in the split "test".
 
     Args:
@@ -38,47 +38,38 @@ class NusWide:
         UnknownNameError: for another split.
     """
 
-    name = "nus_wide"
-
     def __init__(self, root: str | Path, *, split: str = "test", images: str = "Flickr") -> None:
         check_choice("split", split, tuple(_PARTS))
-        self.split = split
-        self.classes = read_class_names("nus_wide81")
+        classes = read_class_names("nus_wide81")
         base, part = Path(root), _PARTS[split]
         self.images = base / images
         listing = f"ImageList/{part}Imagelist.txt"
-        labels = [f"Groundtruth/TrainTestLabels/Labels_{own}_{part}.txt" for own in self.names]
+        labels = [f"Groundtruth/TrainTestLabels/Labels_{own}_{part}.txt" for own in classes.names]
         Layout(
             dataset="NUS-WIDE",
             source="Groundtruth and ImageList of https://github.com/NExTplusplus/NUS-WIDE; its "
             "authors give the pictures on request",
             paths=(images, listing, *labels),
         ).check(base)
-        self.files = tuple(line.replace("\\", "/") for line in read_lines(base / listing))
+        files = [line.replace("\\", "/") for line in read_lines(base / listing)]
+        super().__init__(
+            name="nus_wide", classes=classes, listing=files, settings={"split": split}
+        )
         self._labels = np.packbits(  # one bit a concept: a megabyte for all pictures
-            np.stack([_read_flags(base / path, len(self.files)) for path in labels], axis=1), axis=1
+            np.stack([_read_flags(base / path, len(files)) for path in labels], axis=1), axis=1
         )
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The 81 concepts."""
-        return self.classes.names
+    def read(self, place: int) -> Sample:
+        """A picture and its concepts.
 
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> Sample:
-        place = position(index, len(self))
-        image = read_image(self.images / self.files[place]).image
+        Raises:
+            InputError: when the picture is missing or damaged.
+        """
         seen = np.flatnonzero(np.unpackbits(self._labels[place])).tolist()
-        return Sample(
-            image=image,
-            mask=np.full((image.height, image.width), NOT_JUDGED, dtype=np.int64),
+        return Sample.without_mask(
+            read_image(self.images / self.listing[place]).image,
             present=frozenset(self.names[concept] for concept in seen),
         )
-
-    def __repr__(self) -> str:
-        return f"NusWide(split={self.split!r}, pictures={len(self)})"
 
 
 def _read_flags(path: Path, count: int) -> NDArray[np.bool_]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import ClassNames
-from clip_surgery.evaluation.datasets.mask_files import MaskFiles, check_files
+from clip_surgery.evaluation.datasets.listing import check_files
+from clip_surgery.evaluation.datasets.mask_files import MaskFiles
 
 
 class PairedFiles(MaskFiles):
@@ -22,6 +23,7 @@ class PairedFiles(MaskFiles):
         endings: what follows the stem in either.
         stems: which names are stems, as a glob pattern.
         of: what messages call it.
+        settings: what else makes it another data set, for the repr.
 
     Raises:
         InputError: when there is no mask, or a picture lacks its mask or a mask its picture.
@@ -38,12 +40,15 @@ class PairedFiles(MaskFiles):
         endings: tuple[str, str],
         stems: str = "*",
         of: str,
+        settings: Mapping[str, object],
     ) -> None:
         self.images, self.masks, self._endings = images, masks, endings
         found = _stems(masks, stems, endings[1])
         if not found:
             raise InputError(f"{masks}: expected masks of {of}, but there is none.")
-        super().__init__(name=name, classes=classes, stems=found, values=values)
+        super().__init__(
+            name=name, classes=classes, stems=found, values=values, settings=settings
+        )
         self.check_files(of)
         check_files(
             [self.mask_path(stem) for stem in _stems(images, stems, endings[0])],

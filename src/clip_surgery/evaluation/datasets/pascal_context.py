@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from clip_surgery.errors import InputError, MissingExtraError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
-from clip_surgery.evaluation.datasets.layout import Layout
-from clip_surgery.evaluation.datasets.mask_files import MaskFiles, listed, read_lines
-from clip_surgery.evaluation.datasets.voc import background_first, check_choice, find_devkit
+from clip_surgery.evaluation.datasets.layout import Layout, check_choice
+from clip_surgery.evaluation.datasets.listing import read_lines
+from clip_surgery.evaluation.datasets.mask_files import MaskFiles
+from clip_surgery.evaluation.datasets.voc import background_first, find_devkit
 
 _SOURCE = (
     "pictures: VOCtrainval_03-May-2010.tar of http://host.robots.ox.ac.uk/pascal/VOC/voc2010; "
@@ -55,7 +56,6 @@ class PascalContext(MaskFiles):
         split: str = "val",
     ) -> None:
         check_choice("split", split, ("train", "val"))
-        self.split = split
         self.base = find_devkit(root, "VOC2010")
         self.original = (self.base / "labels.txt").is_file() and not (
             self.base / "SegmentationClassContext"
@@ -72,6 +72,7 @@ class PascalContext(MaskFiles):
             classes=names,
             stems=read_lines(self.base / listing),
             values=values,
+            settings={"classes": classes, "split": split},
         )
         self._classes_of = (
             _classes_of_labels(self.base / "labels.txt", names.names[-59:])
@@ -91,17 +92,16 @@ class PascalContext(MaskFiles):
         return self.base / "SegmentationClassContext" / f"{stem}.png"
 
     def read_values(self, path: Path) -> NDArray[np.int64]:
-        """0 for background, i for class i (H, W), of either form."""
+        """0 for background, i for class i (H, W), of either form.
+
+        Raises:
+            InputError: when the file is missing or damaged.
+            MissingExtraError: for a .mat file without scipy.
+        """
         if self._classes_of is None:
             return super().read_values(path)
         labels = _read_label_map(path)
         return self._classes_of[np.clip(labels, 0, len(self._classes_of) - 1)]
-
-    def __repr__(self) -> str:
-        classes = len(self.names)
-        return (
-            f"PascalContext(classes={classes}, split={self.split!r}, pictures={listed(self.stems)})"
-        )
 
 
 def _classes_of_labels(path: Path, names: tuple[str, ...]) -> NDArray[np.int64]:

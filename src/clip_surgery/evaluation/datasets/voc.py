@@ -17,23 +17,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NO_OBJECT, NOT_JUDGED, Sample
-from clip_surgery.evaluation.datasets.layout import Layout
-from clip_surgery.evaluation.datasets.mask_files import (
-    MaskFiles,
-    check_files,
-    listed,
-    position,
-    read_lines,
-)
+from clip_surgery.evaluation.datasets.layout import Layout, check_choice, first_folder
+from clip_surgery.evaluation.datasets.listing import check_files, read_lines
+from clip_surgery.evaluation.datasets.mask_files import MaskFiles
+from clip_surgery.evaluation.datasets.picture_files import PictureFiles
 from clip_surgery.inputs.images import read_image
 
 _SITE = "http://host.robots.ox.ac.uk/pascal/VOC"
 _BORDER = 255  # the line around objects, and what annotators left open
+_ABSENT, _DIFFICULT, _PRESENT = -1, 0, 1
 
 
 class VocSegmentation(MaskFiles):
@@ -57,7 +52,6 @@ class VocSegmentation(MaskFiles):
         split: str = "val",
     ) -> None:
         check_choice("split", split, ("train", "val", "trainval"))
-        self.split = split
         self.base = find_devkit(root, "VOC2012")
         listing = f"ImageSets/Segmentation/{split}.txt"
         Layout(
@@ -72,6 +66,7 @@ class VocSegmentation(MaskFiles):
             classes=read_class_names(f"voc{classes}"),
             stems=read_lines(self.base / listing),
             values={**values, _BORDER: NOT_JUDGED},
+            settings={"classes": classes, "split": split},
         )
         self.check_files(f"Pascal VOC 2012 in {self.base}")
 
@@ -83,45 +78,35 @@ class VocSegmentation(MaskFiles):
         """SegmentationClass/STEM.png."""
         return self.base / "SegmentationClass" / f"{stem}.png"
 
-    def __repr__(self) -> str:
-        pictures = listed(self.stems)
-        return (
-            f"VocSegmentation(classes={len(self.names)}, split={self.split!r}, pictures={pictures})"
-        )
 
-
-class VocTags:
+class VocTags(PictureFiles):
     """Pascal VOC 2007 for tags: which of the 20 classes are in each of 4,952 "test" pictures.
 
     There are no masks: no pixel is judged. A class whose objects in a picture are all marked
-    difficult (0 in the lists) is left out of VOC's own average precision; here, where a name is in
-    a picture or not, it is there, or not there with `difficult="absent"`.
+    difficult (0 in the lists) counts neither way, as in VOC's own average precision.
 
     Args:
         root: the folder with VOCdevkit in it, VOCdevkit, or VOC2007.
         split: "test", "train", "val" or "trainval".
-        difficult: whether what is hard to see counts as "present" or "absent".
+        difficult: whether what is hard to see is "unsure", "present" or "absent".
 
     Raises:
         InputError: when the folder is missing or half unpacked, or a list is damaged.
         UnknownNameError: for another split, or another value of `difficult`.
     """
 
-    name = "voc07"
-
     def __init__(
         self,
         root: str | Path,
         *,
         split: str = "test",
-        difficult: Literal["present", "absent"] = "present",
+        difficult: Literal["unsure", "present", "absent"] = "unsure",
     ) -> None:
         check_choice("split", split, ("train", "val", "trainval", "test"))
-        check_choice("difficult", difficult, ("present", "absent"))
-        self.classes = read_class_names("voc20")
-        self.split, self.difficult = split, difficult
+        check_choice("difficult", difficult, ("unsure", "present", "absent"))
         self.base = find_devkit(root, "VOC2007")
-        lists = [f"ImageSets/Main/{name}_{split}.txt" for name in self.classes.names]
+        classes = read_class_names("voc20")
+        lists = [f"ImageSets/Main/{name}_{split}.txt" for name in classes.names]
         archive = "VOCtest" if split == "test" else "VOCtrainval"
         Layout(
             dataset="Pascal VOC 2007",
@@ -129,44 +114,39 @@ class VocTags:
             "in it, VOCdevkit, or VOC2007",
             paths=("JPEGImages", *lists),
         ).check(self.base)
-        least = 0 if difficult == "present" else 1
-        seen: dict[str, set[str]] = {}
-        for name, listing in zip(self.classes.names, lists, strict=True):
-            flags = _read_flags(self.base / listing)
-            if seen and flags.keys() != seen.keys():
-                raise InputError(
-                    f"{self.base / listing}: expected the same {len(seen)} pictures as in "
-                    f"{Path(lists[0]).name}, but it lists {len(flags)}."
-                )
-            for stem, flag in flags.items():
-                seen.setdefault(stem, set()).update([name] if flag >= least else [])
-        self.present = {stem: frozenset(names) for stem, names in seen.items()}
-        self.stems = tuple(self.present)
+        flags = _read_all_flags([self.base / listing for listing in lists])
+        super().__init__(
+            name="voc07",
+            classes=classes,
+            listing=tuple(flags),
+            settings={"split": split, "difficult": difficult},
+        )
+        there = (_PRESENT, _DIFFICULT) if difficult == "present" else (_PRESENT,)
+        left_out = (_DIFFICULT,) if difficult == "unsure" else ()
+        self._present = tuple(self._names_with(own, there) for own in flags.values())
+        self._unsure = tuple(self._names_with(own, left_out) for own in flags.values())
         check_files(
-            [self._image_path(stem) for stem in self.stems],
+            [self._image_path(stem) for stem in self.listing],
             f"Pascal VOC 2007 in {self.base}: half unpacked, pictures",
         )
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The 20 classes."""
-        return self.classes.names
+    def read(self, place: int) -> Sample:
+        """A picture and the names that are in it.
 
-    def __len__(self) -> int:
-        return len(self.stems)
-
-    def __getitem__(self, index: int) -> Sample:
-        stem = self.stems[position(index, len(self))]
-        image = read_image(self._image_path(stem)).image
-        mask = np.full((image.height, image.width), NOT_JUDGED, dtype=np.int64)
-        return Sample(image=image, mask=mask, present=self.present[stem])
+        Raises:
+            InputError: when the picture cannot be read.
+        """
+        return Sample.without_mask(
+            read_image(self._image_path(self.listing[place])).image,
+            present=self._present[place],
+            unsure=self._unsure[place],
+        )
 
     def _image_path(self, stem: str) -> Path:
         return self.base / "JPEGImages" / f"{stem}.jpg"
 
-    def __repr__(self) -> str:
-        pictures = listed(self.stems)
-        return f"VocTags(split={self.split!r}, difficult={self.difficult!r}, pictures={pictures})"
+    def _names_with(self, own: list[int], flags: tuple[int, ...]) -> frozenset[str]:
+        return frozenset(name for name, flag in zip(self.names, own, strict=True) if flag in flags)
 
 
 def find_devkit(root: str | Path, year: str) -> Path:
@@ -174,10 +154,7 @@ def find_devkit(root: str | Path, year: str) -> Path:
 
     Where none of them is there, `root` itself: checking its layout then says what is missing.
     """
-    place = Path(root)
-    return next(
-        (path for path in (place / "VOCdevkit" / year, place / year) if path.is_dir()), place
-    )
+    return Path(root) / first_folder(root, f"VOCdevkit/{year}", year, ".")
 
 
 def background_first(classes: int, sizes: tuple[int, int]) -> Mapping[int, int]:
@@ -200,22 +177,27 @@ def background_first(classes: int, sizes: tuple[int, int]) -> Mapping[int, int]:
     return {value: value + first for value in range(sizes[1])}
 
 
-def check_choice(setting: str, value: str, choices: tuple[str, ...]) -> None:
-    """Make sure that a setting has one of its values.
-
-    Raises:
-        UnknownNameError: lists them.
-    """
-    if value not in choices:
-        raise UnknownNameError.among(setting, str(value), choices)
+def _read_all_flags(paths: list[Path]) -> dict[str, list[int]]:
+    """Picture to one flag a list; all lists are of the same pictures."""
+    flags: dict[str, list[int]] = {}
+    for path in paths:
+        own = _read_flags(path)
+        if flags and own.keys() != flags.keys():
+            raise InputError(
+                f"{path}: expected the same {len(flags)} pictures as in {paths[0].name}, but it "
+                f"lists {len(own)}."
+            )
+        for stem, flag in own.items():
+            flags.setdefault(stem, []).append(flag)
+    return flags
 
 
 def _read_flags(path: Path) -> dict[str, int]:
-    """Picture to 1 (there), 0 (there, but difficult) or -1 (not there)."""
+    """Picture to _PRESENT, _DIFFICULT (present, but hard to see) or _ABSENT."""
     flags = {}
     for number, line in enumerate(read_lines(path), 1):
         stem, _, flag = line.partition(" ")
-        if flag.strip() not in ("-1", "0", "1"):
+        if flag.strip() not in map(str, (_ABSENT, _DIFFICULT, _PRESENT)):
             raise InputError(
                 f"{path}, line {number}: expected a picture and -1, 0 or 1, but got {line!r}."
             )

@@ -8,18 +8,17 @@ best single threshold of the data set, the best per map (oracle), and 0.5.
 
 from __future__ import annotations
 
-from typing import Self
-
 import torch
 from torch import Tensor
 
 from clip_surgery.evaluation.case import Case
-from clip_surgery.evaluation.metrics.metric import ClassMean
+from clip_surgery.evaluation.metrics.metric import SummedMetric
+from clip_surgery.evaluation.metrics.sums import ClassMean
 
 STEPS = 100  # thresholds 0.00, 0.01 .. 0.99
 
 
-class ExplainabilityIoU:
+class ExplainabilityIoU(SummedMetric):
     """Foreground IoU in percent under three threshold rules."""
 
     name = "explainability IoU"
@@ -31,15 +30,9 @@ class ExplainabilityIoU:
     def update(self, case: Case) -> None:
         """Take one picture in."""
         for row, index in enumerate(case.present):
-            values = case.scaled[row][case.judged]
-            ious = iou_at_thresholds(values, case.inside(index))
+            ious = iou_at_thresholds(case.scaled_judged[row], case.insides[row])
             self.by_threshold.add(index, 100 * ious)
             self.oracle.add(index, 100 * ious.max())
-
-    def merge(self, other: Self) -> None:
-        """Add another part."""
-        self.by_threshold.merge(other.by_threshold)
-        self.oracle.merge(other.oracle)
 
     def compute(self) -> dict[str, float]:
         """mIoU (%) at the best one threshold, that threshold, at 0.5, and per-map best."""
@@ -58,10 +51,10 @@ class ExplainabilityIoU:
 def iou_at_thresholds(values: Tensor, inside: Tensor) -> Tensor:
     """IoU (STEPS,) of {value >= t} with the mask, for all thresholds from two histograms.
 
-    `values` (n,) in [0, 1], `inside` (n,) bool.
+    `values` (n,) float32 in [0, 1], `inside` (n,) bool.
     """
-    bins = (values.double() * STEPS).floor().long().clamp(0, STEPS)
-    true = torch.bincount(bins[inside], minlength=STEPS + 1).flip(0).cumsum(0).flip(0)
-    false = torch.bincount(bins[~inside], minlength=STEPS + 1).flip(0).cumsum(0).flip(0)
-    union = false + inside.sum()
+    bins = (values * STEPS).to(torch.uint8)  # towards zero, which is down
+    both = torch.bincount(bins * 2 + inside, minlength=2 * (STEPS + 1)).view(-1, 2)
+    false, true = both.flip(0).cumsum(0).flip(0).unbind(dim=1)
+    union = false + true[0]
     return (true.double() / union.clamp(min=1))[:STEPS]

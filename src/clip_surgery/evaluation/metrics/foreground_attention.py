@@ -4,71 +4,99 @@ CLIP Surgery's first finding (arXiv 2304.05653) as a number: for the patches of 
 queries, the share of their attention to patches that lands inside the object; q-k is the model's
 own attention, v-v that of the surgery. An object's share of the picture is what chance gives.
 
-Unlike the other metrics it looks into the tower, which an explanation does not hold; so it is
-given the attention (see `tasks.inspection.patch_attention`) beside the truth.
+An explanation does not hold the attention: the picture runs through the model's own frame once
+more, whatever method explained it. A model without such attention is skipped.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clip_surgery.errors import InputError
-from clip_surgery.evaluation.datasets.dataset import Sample
-from clip_surgery.evaluation.metrics.metric import ClassMean
+from clip_surgery.errors import InputError, UnsupportedModelError
+from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.metric import SummedMetric
+from clip_surgery.evaluation.metrics.sums import ClassMean
+from clip_surgery.framing import Framing
 from clip_surgery.grid import PatchGrid
+from clip_surgery.inputs.images import read_image
+from clip_surgery.tasks.inspection import AttentionKind, patch_attention
+
+KINDS: tuple[AttentionKind, ...] = ("q-k", "v-v")
 
 
-class ForegroundAttention:
+class ForegroundAttention(SummedMetric):
     """Share of attention inside the object in percent, mean over classes of pictures."""
 
     name = "foreground attention"
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.shares: dict[str, ClassMean] = {}
+        self.shares = ClassMean(len(names), 1 + len(KINDS))  # chance, then the kinds
 
-    def update(self, attentions: Mapping[str, Tensor], sample: Sample, grid: PatchGrid) -> None:
-        """Take one picture in: attention (P, P) among its patches per kind, and its truth.
+    def update(self, case: Case) -> None:
+        """Take one picture in.
 
-        The picture fills the grid (no letterbox). A patch is the object's where at least half of
-        its pixels are; objects that no patch is of are skipped.
+        A patch is the object's where at least half of its pixels are; objects that no patch is
+        of, or all are, are skipped.
 
         Raises:
-            InputError: when an attention is not (P, P).
+            InputError: when the case has no explainer.
         """
-        mask = torch.from_numpy(sample.mask)
-        for index in range(len(self.names)):
-            covered = (mask == index).float()[None, None]
-            if not covered.any():
-                continue
-            shares = F.interpolate(covered, size=[grid.rows, grid.columns], mode="area")
-            inside = shares.flatten() >= 0.5
-            if not inside.any() or inside.all():
-                continue
-            self._mean("chance").add(index, 100 * float(inside.double().mean()))
-            for kind, weights in attentions.items():
-                self._mean(kind).add(index, 100 * foreground_share(weights, inside))
-
-    def merge(self, other: ForegroundAttention) -> None:
-        """Add another part."""
-        for kind, mean in other.shares.items():
-            self._mean(kind).merge(mean)
+        if case.explainer is None:
+            raise InputError("Expected a case with its explainer, to look into the model.")
+        if not case.present:
+            return
+        picture = read_image(case.sample.image)
+        framing = case.explainer.frame(picture)
+        tower = case.explainer.backbone.tower
+        grid = PatchGrid(
+            framing.frame.height // tower.patch_size, framing.frame.width // tower.patch_size
+        )
+        masks = case.mask == torch.tensor(case.present)[:, None, None]
+        patches = patches_of(masks, framing, grid).flatten(1)  # (present, P)
+        if not any(inside.any() and not inside.all() for inside in patches):
+            return
+        try:
+            with torch.no_grad():
+                attentions = patch_attention(tower, case.explainer.pixels(picture), kinds=KINDS)
+        except UnsupportedModelError:
+            return
+        weights = [attentions[kind][0].float().cpu() for kind in KINDS]
+        for index, inside in zip(case.present, patches, strict=True):
+            if inside.any() and not inside.all():
+                shares = [float(inside.double().mean())]
+                shares += [foreground_share(one, inside) for one in weights]
+                self.shares.add(index, 100 * torch.tensor(shares, dtype=torch.float64))
 
     def compute(self) -> dict[str, float]:
-        """Share (%) by kind of attention, and by chance."""
-        values = {}
-        for kind, mean in self.shares.items():
-            means = mean.means()
-            if means is not None:
-                values[f"foreground attention {kind}"] = float(means[0])
-        return values
+        """Share (%) by chance, and by kind of attention."""
+        means = self.shares.means()
+        if means is None:
+            return {}
+        kinds = ("chance", *KINDS)
+        return {
+            f"foreground attention {kind}": float(mean)
+            for kind, mean in zip(kinds, means, strict=True)
+        }
 
-    def _mean(self, kind: str) -> ClassMean:
-        return self.shares.setdefault(kind, ClassMean(len(self.names)))
+
+def patches_of(masks: Tensor, framing: Framing, grid: PatchGrid) -> Tensor:
+    """Which patches objects (n, H, W) bool own, at least half of each: (n, rows, columns) bool.
+
+    Letterbox margins belong to none.
+    """
+    covered = masks.float()[None]
+    if framing.content == framing.frame:
+        shares = F.interpolate(covered, size=[grid.rows, grid.columns], mode="area")[0]
+    else:
+        content = F.interpolate(covered, size=list(framing.content), mode="area")[0]
+        top, left = framing.offset
+        bottom = framing.frame.height - framing.content.height - top
+        right = framing.frame.width - framing.content.width - left
+        framed = F.pad(content, (left, right, top, bottom))
+        shares = F.interpolate(framed[None], size=[grid.rows, grid.columns], mode="area")[0]
+    return shares >= 0.5
 
 
 def foreground_share(attention: Tensor, inside: Tensor) -> float:

@@ -1,17 +1,18 @@
-"""Metric: what all of them can do, and the mean over classes that most of them take."""
+"""Metric: what all of them can do, and what those share that are made of sums."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
-import torch
 from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.sums import Sums
 
 
+@runtime_checkable
 class Metric(Protocol):
     """A running measurement; its memory does not grow with the number of pictures."""
 
@@ -29,29 +30,55 @@ class Metric(Protocol):
         """The numbers so far, by name; a number nothing was measured for is left out."""
         ...
 
+    def state(self) -> dict[str, Tensor]:
+        """All that was measured so far, as small tensors by name."""
+        ...
 
-class ClassMean:
-    """Mean over classes of the mean over pictures holding the class, of K values at once."""
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take what `state` gave into a fresh metric of the same names and settings.
 
-    def __init__(self, classes: int, values: int = 1) -> None:
-        if classes < 1 or values < 1:
-            raise InputError(f"Expected classes and values of 1 or more: {classes}, {values}.")
-        self.sums = torch.zeros(classes, values, dtype=torch.float64)
-        self.counts = torch.zeros(classes, dtype=torch.int64)
+        Raises:
+            InputError: when the state is of another metric or of other names.
+        """
+        ...
 
-    def add(self, index: int, values: Tensor | float) -> None:
-        """Add the values (K,) that one picture gives for one class."""
-        self.sums[index] += torch.as_tensor(values, dtype=torch.float64)
-        self.counts[index] += 1
 
-    def merge(self, other: ClassMean) -> None:
-        """Add another part's sums."""
-        self.sums += other.sums
-        self.counts += other.counts
+class SummedMetric:
+    """A metric whose measurements are attributes that add up: `ClassMean`, `Counts`, ..."""
 
-    def means(self) -> Tensor | None:
-        """(K,) means over the classes seen, None when no class was."""
-        seen = self.counts > 0
-        if not seen.any():
-            return None
-        return (self.sums[seen] / self.counts[seen, None]).mean(dim=0)
+    def merge(self, other: Self) -> None:
+        """Take in what another part of the data set measured."""
+        theirs = other._sums()
+        for name, sums in self._sums().items():
+            sums.merge(theirs[name])
+
+    def state(self) -> dict[str, Tensor]:
+        """All that was measured so far, as small tensors by name."""
+        return {
+            f"{name}.{key}": value
+            for name, sums in self._sums().items()
+            for key, value in sums.state().items()
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take what `state` gave into a fresh metric of the same names and settings.
+
+        Raises:
+            InputError: when the state is of another metric or of other names.
+        """
+        expected = self.state().keys()
+        if state.keys() != expected:
+            raise InputError(
+                f"Expected a state with {sorted(expected)} for {type(self).__name__}, "
+                f"but got {sorted(state)}."
+            )
+        for name, sums in self._sums().items():
+            prefix = f"{name}."
+            own = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
+            try:
+                sums.load(own)
+            except (IndexError, RuntimeError) as error:
+                raise InputError(f"Expected a state of {type(self).__name__}: {error}") from error
+
+    def _sums(self) -> dict[str, Sums]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Sums)}

@@ -7,17 +7,16 @@ its own top 10 %, mean over absent texts. By chance it is 10 %.
 
 from __future__ import annotations
 
-from typing import Self
-
 import torch
 
 from clip_surgery.evaluation.case import Case
-from clip_surgery.evaluation.metrics.metric import ClassMean
+from clip_surgery.evaluation.metrics.metric import SummedMetric
+from clip_surgery.evaluation.metrics.sums import ClassMean
 
 TOP = 0.1
 
 
-class NoiseShare:
+class NoiseShare(SummedMetric):
     """Overlap with absent texts' maps in percent, mean over classes of pictures."""
 
     name = "noise share"
@@ -26,19 +25,18 @@ class NoiseShare:
         self.share = ClassMean(len(names))
 
     def update(self, case: Case) -> None:
-        """Take one picture in; a picture that holds every name has no absent text."""
-        if not case.absent:
+        """Take one picture in; labels alone are enough, no mask is read.
+
+        A picture that holds every name has no absent text and is skipped.
+        """
+        if not case.absent or not case.labelled:
             return
-        scores = case.explanation.patch_scores[0].flatten(1)  # (C, P)
+        scores = case.patch_scores.flatten(1)  # (C, P)
         count = max(1, round(TOP * scores.shape[1]))
         top = torch.zeros_like(scores).scatter_(1, scores.topk(count, dim=1).indices, 1.0)
-        overlap = top[case.present] @ top[case.absent].T / count  # (present, absent)
-        for row, index in enumerate(case.present):
+        overlap = top[case.labelled] @ top[case.absent].T / count  # (present, absent)
+        for row, index in enumerate(case.labelled):
             self.share.add(index, 100 * float(overlap[row].mean()))
-
-    def merge(self, other: Self) -> None:
-        """Add another part."""
-        self.share.merge(other.share)
 
     def compute(self) -> dict[str, float]:
         """Noise share (%)."""

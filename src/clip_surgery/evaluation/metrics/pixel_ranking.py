@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Self
-
+import numpy as np
 import torch
 from torch import Tensor
 
 from clip_surgery.evaluation.case import Case
-from clip_surgery.evaluation.metrics.metric import ClassMean
+from clip_surgery.evaluation.metrics.metric import SummedMetric
+from clip_surgery.evaluation.metrics.sums import ClassMean
 
 
-class PixelRanking:
+class PixelRanking(SummedMetric):
     """Average precision and ROC area over pixels, in percent, mean over classes of pictures."""
 
     name = "pixel ranking"
@@ -22,14 +22,10 @@ class PixelRanking:
     def update(self, case: Case) -> None:
         """Take one picture in; an object that fills the picture ranks nothing and is skipped."""
         for row, index in enumerate(case.present):
-            inside = case.inside(index)
+            inside = case.insides[row]
             if not inside.all():
-                scores = case.raw[row][case.judged]
-                self.values.add(index, 100 * torch.stack(ap_and_auc(scores, inside)))
-
-    def merge(self, other: Self) -> None:
-        """Add another part."""
-        self.values.merge(other.values)
+                found = ap_and_auc(case.raw_judged[row], inside)
+                self.values.add(index, 100 * torch.tensor(found, dtype=torch.float64))
 
     def compute(self) -> dict[str, float]:
         """Pixel AP (%) and pixel AUC (%)."""
@@ -37,22 +33,22 @@ class PixelRanking:
         return {} if means is None else {"AP": float(means[0]), "AUC": float(means[1])}
 
 
-def ap_and_auc(scores: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+def ap_and_auc(scores: Tensor, positive: Tensor) -> tuple[float, float]:
     """Average precision and ROC area of scores (n,) for bool labels (n,); ties count as one cut.
 
-    Both labels must occur. float64 scalars in [0, 1].
+    Both labels must occur. Both are in [0, 1].
     """
-    order = scores.argsort(descending=True)
-    ranked, hits = scores[order], positive[order].double()
-    true = hits.cumsum(0)
-    last = torch.ones_like(hits, dtype=torch.bool)
-    last[:-1] = ranked[1:] != ranked[:-1]
-    count = torch.arange(1, len(hits) + 1, dtype=torch.float64)
-    true, count = true[last], count[last]
-    zero = torch.zeros(1, dtype=torch.float64)
-    steps = torch.diff(true, prepend=zero)
-    precision = (steps * true / count).sum() / true[-1]
-    # area under the ROC polygon: trapezoids between neighbouring cuts
-    false_steps = torch.diff(count - true, prepend=zero)
-    area = (false_steps * (true - steps / 2)).sum() / (true[-1] * (count[-1] - true[-1]))
-    return precision, area
+    # sorting both apart and looking up the positives takes a fifth of the time of sorting pairs
+    values, chosen = scores.numpy(), positive.numpy()
+    true, false = np.sort(values[chosen]), np.sort(values[~chosen])
+    below = np.arange(len(true))  # how many positives lie below each: those that tie do not
+    below[1:][true[1:] == true[:-1]] = 0
+    not_below = len(true) - np.maximum.accumulate(below)
+    false_below = np.searchsorted(false, true, side="left")
+    false_up_to = false_below.copy()
+    ties = false[np.minimum(false_below, len(false) - 1)] == true
+    false_up_to[ties] = np.searchsorted(false, true[ties], side="right")
+    # precision at the cut that takes each positive in, with all that tie with it
+    precision = not_below / (not_below + len(false) - false_below)
+    wins = (false_below + false_up_to).sum() / 2
+    return float(precision.mean()), float(wins / (len(true) * len(false)))

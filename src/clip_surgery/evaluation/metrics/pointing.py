@@ -7,13 +7,12 @@ counts, so a flat map scores what a blind guess would.
 
 from __future__ import annotations
 
-from typing import Self
-
 from clip_surgery.evaluation.case import Case
-from clip_surgery.evaluation.metrics.metric import ClassMean
+from clip_surgery.evaluation.metrics.metric import SummedMetric
+from clip_surgery.evaluation.metrics.sums import ClassMean
 
 
-class Pointing:
+class Pointing(SummedMetric):
     """Hits in percent, mean over classes of pictures."""
 
     name = "pointing"
@@ -24,13 +23,9 @@ class Pointing:
     def update(self, case: Case) -> None:
         """Take one picture in."""
         for row, index in enumerate(case.present):
-            scores = case.raw[row][case.judged]
-            peak = scores == scores.max()
-            self.hits.add(index, 100 * float(case.inside(index)[peak].double().mean()))
-
-    def merge(self, other: Self) -> None:
-        """Add another part."""
-        self.hits.merge(other.hits)
+            scores = case.raw_judged[row].numpy()
+            there = case.truth.numpy()[scores == scores.max()]
+            self.hits.add(index, 100 * float((there == index).mean()))
 
     def compute(self) -> dict[str, float]:
         """Pointing (%)."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 
 from clip_surgery.evaluation.case import Case
-from clip_surgery.evaluation.metrics.metric import ClassMean
+from clip_surgery.evaluation.metrics.metric import SummedMetric
+from clip_surgery.evaluation.metrics.sums import ClassMean, Counts
 from clip_surgery.tasks.point_rules import PointRule
 from clip_surgery.tasks.points import PointMode, points
 
 
-class PointsAccuracy:
+class PointsAccuracy(SummedMetric):
     """Shares in percent over all points of all present names, and mean over classes.
 
     A name whose map gives no point has none to count; `silent` is the share of such names.
@@ -27,14 +28,14 @@ class PointsAccuracy:
     ) -> None:
         self.mode, self.min_presence = mode, min_presence
         self.by_class = ClassMean(len(names), 1)
-        self.counts = torch.zeros(2, 2, dtype=torch.int64)  # (positive, negative) x (right, all)
-        self.silent = torch.zeros(2, dtype=torch.int64)  # without a point, all
+        self.counts = Counts(2, 2)  # (positive, negative) x (right, all)
+        self.silent = Counts(2)  # without a point, all
 
     def update(self, case: Case) -> None:
         """Take one picture in; points on pixels that are not judged do not count."""
         for index in case.present:
             [found] = points(
-                case.explanation,
+                case.by_name,
                 case.names[index],
                 mode=self.mode,
                 min_presence=self.min_presence,
@@ -44,29 +45,26 @@ class PointsAccuracy:
             truth, judged = case.mask[xy[:, 1], xy[:, 0]], case.judged[xy[:, 1], xy[:, 0]]
             right = (truth == index) == positive
             for row, chosen in enumerate((positive & judged, ~positive & judged)):
-                self.counts[row] += torch.tensor([int(right[chosen].sum()), int(chosen.sum())])
-            self.silent += torch.tensor([int(not positive.any()), 1])
+                self.counts.values[row] += torch.tensor(
+                    [int(right[chosen].sum()), int(chosen.sum())]
+                )
+            self.silent.values += torch.tensor([int(not positive.any()), 1])
             if (positive & judged).any():
                 share = right[positive & judged].double().mean()
                 self.by_class.add(index, 100 * float(share))
-
-    def merge(self, other: PointsAccuracy) -> None:
-        """Add another part."""
-        self.by_class.merge(other.by_class)
-        self.counts += other.counts
-        self.silent += other.silent
 
     def compute(self) -> dict[str, float]:
         """Positives on the object (%), per class, negatives off it (%), names without point (%)."""
         values = {}
         for name, (right, total) in zip(
-            ("positives right", "negatives right"), self.counts.tolist(), strict=True
+            ("positives right", "negatives right"), self.counts.values.tolist(), strict=True
         ):
             if total:
                 values[name] = 100 * right / total
         means = self.by_class.means()
         if means is not None:
             values["positives right, class mean"] = float(means[0])
-        if self.silent[1]:
-            values["without points"] = 100 * float(self.silent[0] / self.silent[1])
+        silent, names = self.silent.values.tolist()
+        if names:
+            values["without points"] = 100 * silent / names
         return values

@@ -7,42 +7,41 @@ is opposite visualisation.
 
 from __future__ import annotations
 
-from typing import Self
+import numpy as np
+import torch
 
 from clip_surgery.evaluation.case import Case
-from clip_surgery.evaluation.metrics.metric import ClassMean
+from clip_surgery.evaluation.metrics.metric import SummedMetric
+from clip_surgery.evaluation.metrics.sums import ClassMean, Counts
 
 
-class ScoreContrast:
+class ScoreContrast(SummedMetric):
     """mSC in percent, and the share of (picture, object) pairs whose map is opposite."""
 
     name = "score contrast"
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.contrast = ClassMean(len(names))
-        self.pairs = 0
-        self.opposite = 0
+        self.pairs = Counts(2)  # opposite, all
 
     def update(self, case: Case) -> None:
         """Take one picture in; an object that fills the picture has no outside and is skipped."""
         for row, index in enumerate(case.present):
-            values, inside = case.scaled[row][case.judged].double(), case.inside(index)
-            if inside.all():
+            values, inside = case.scaled_judged[row].numpy(), case.insides[row].numpy()
+            area = np.count_nonzero(inside)
+            rest = len(inside) - area
+            if not rest:
                 continue
-            contrast = float(values[inside].mean() - values[~inside].mean())
+            on_object = values[inside].sum(dtype=np.float64)
+            elsewhere = values.sum(dtype=np.float64) - on_object
+            contrast = float(on_object / area - elsewhere / rest)
             self.contrast.add(index, 100 * contrast)
-            self.pairs += 1
-            self.opposite += contrast < 0
-
-    def merge(self, other: Self) -> None:
-        """Add another part."""
-        self.contrast.merge(other.contrast)
-        self.pairs += other.pairs
-        self.opposite += other.opposite
+            self.pairs.values += torch.tensor([contrast < 0, True])
 
     def compute(self) -> dict[str, float]:
         """mSC (%), and opposite maps (%)."""
         means = self.contrast.means()
         if means is None:
             return {}
-        return {"mSC": float(means[0]), "opposite": 100 * self.opposite / self.pairs}
+        opposite, pairs = self.pairs.values.tolist()
+        return {"mSC": float(means[0]), "opposite": 100 * opposite / pairs}

