@@ -20,10 +20,9 @@ from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.metrics.tags_map import TagsMap
 from clip_surgery.explainer import Explainer
 from clip_surgery.framing import FramingRule
-from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import read_image
 from clip_surgery.loading import load
-from clip_surgery.tasks.inspection import patch_attention, redundancy
+from clip_surgery.tasks.inspection import redundancy
 from clip_surgery.tasks.point_rules import PeakPoints
 from clip_surgery.tasks.presence import presence
 
@@ -65,36 +64,28 @@ def measure(explainer: Explainer, dataset: SceneDataset) -> dict[str, dict[str, 
         "points, peaks, presence >= 0.5": PointsAccuracy(names, mode="peaks", min_presence=0.5),
         "tags": TagsMap(names),
         "presence": PresenceAuroc(names),
+        "inspection": ForegroundAttention(names),
     }
-    attention = ForegroundAttention(names)
     shares, likely, true = [], [], []
     for start in range(0, len(dataset), 20):
         samples = [dataset[index] for index in range(start, min(start + 20, len(dataset)))]
         pictures = [read_image(sample.image) for sample in samples]
         explanation = explainer.explain_pictures(pictures, texts)
         likely.append(presence(explanation))
-        for one, sample, picture in zip(explanation, samples, pictures, strict=True):
-            case = Case(explanation=one, sample=sample, names=names)
+        for one, sample in zip(explanation, samples, strict=True):
+            case = Case(explanation=one, sample=sample, names=names, explainer=explainer)
             for metric in metrics.values():
                 metric.update(case)
             true.append(torch.tensor([name in sample.present for name in names]))
-            with torch.no_grad():
-                weights = patch_attention(explainer.backbone.tower, explainer.pixels(picture))
-            grid = PatchGrid(*one.patch_scores[0].shape[-2:])
-            attention.update({kind: one[0] for kind, one in weights.items()}, sample, grid)
         for found in redundancy(explainer, pictures[:2], names):
             shares.append(found.shares.mean())
     values = {task: dict(metric.compute()) for task, metric in metrics.items()}
     values["presence"]["calibration error"] = 100 * calibration_error(
         torch.cat(likely).flatten(), torch.stack(true).flatten()
     )
-    return {
-        **values,
-        "inspection": {
-            **attention.compute(),
-            "map explained by the empty text": 100 * float(torch.stack(shares).mean()),
-        },
-    }
+    explained = 100 * float(torch.stack(shares).mean())
+    values["inspection"]["map explained by the empty text"] = explained
+    return values
 
 
 def calibration_error(likely: torch.Tensor, true: torch.Tensor) -> float:

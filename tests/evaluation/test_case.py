@@ -1,5 +1,7 @@
 """Cases: several texts a name, background words, and the maps that metrics share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +76,13 @@ def test_what_is_in_the_picture():
     assert (case.present, case.labelled, case.absent) == ([2], [2, 3], [0, 1])
     assert case.truth.tolist() == [-1, 2, 2]
     assert case.insides.tolist() == [[False, True, True]]
+
+
+def test_what_is_unsure_is_neither_present_nor_absent():
+    case = case_of(np.array([[-2, -1], [2, 2]]), random_scores(4, 2, 2))
+    unsure = replace(case, sample=replace(case.sample, unsure=frozenset({"dog"})))
+    assert (case.labelled, case.absent, case.decided) == ([2], [0, 1, 3], [0, 1, 2, 3])
+    assert (unsure.labelled, unsure.absent, unsure.decided) == ([2], [0, 3], [0, 2, 3])
 
 
 def test_a_mask_that_cannot_be_written_to_is_read():

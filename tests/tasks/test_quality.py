@@ -4,7 +4,6 @@ The numbers themselves are in benchmarks/RESULTS.md. The seed is not the held-ou
 """
 
 import pytest
-import torch
 
 import clip_surgery as cs
 from clip_surgery.evaluation.case import Case
@@ -14,9 +13,7 @@ from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
 from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc
 from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.metrics.tags_map import TagsMap
-from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import read_image
-from clip_surgery.tasks.inspection import patch_attention
 
 DATASET = SceneDataset(seed=2_500_009, count=40)
 NAMES = tuple(DATASET.names)
@@ -31,21 +28,16 @@ def values():
         PointsAccuracy(NAMES, mode="peaks"),
         TagsMap(NAMES),
         PresenceAuroc(NAMES),
+        ForegroundAttention(NAMES),
     ]
-    attention = ForegroundAttention(NAMES)
     samples = list(DATASET)
     pictures = [read_image(sample.image) for sample in samples]
     explanation = explainer.explain_pictures(pictures, texts)
-    pixels = torch.cat([explainer.pixels(picture) for picture in pictures])
-    with torch.no_grad():
-        weights = patch_attention(explainer.backbone.tower, pixels)
-    for index, (one, sample) in enumerate(zip(explanation, samples, strict=True)):
-        case = Case(explanation=one, sample=sample, names=NAMES)
+    for one, sample in zip(explanation, samples, strict=True):
+        case = Case(explanation=one, sample=sample, names=NAMES, explainer=explainer)
         for metric in metrics:
             metric.update(case)
-        grid = PatchGrid(*one.patch_scores[0].shape[-2:])
-        attention.update({kind: maps[index] for kind, maps in weights.items()}, sample, grid)
-    return {k: v for metric in (*metrics, attention) for k, v in metric.compute().items()}
+    return {k: v for metric in metrics for k, v in metric.compute().items()}
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,18 @@ class Case:
 
     @cached_property
     def absent(self) -> list[int]:
-        """Indices of the names that are not in the picture."""
-        labelled = set(self.labelled)
-        return [index for index in range(len(self.names)) if index not in labelled]
+        """Indices of the names that are surely not in the picture."""
+        labelled, unsure = set(self.labelled), self.sample.unsure
+        return [
+            index
+            for index, name in enumerate(self.names)
+            if index not in labelled and name not in unsure
+        ]
+
+    @cached_property
+    def decided(self) -> list[int]:
+        """Indices of the names of which it is known whether they are in the picture."""
+        return sorted([*self.labelled, *self.absent])
 
     @cached_property
     def mask(self) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 from pycocotools import mask as coco_mask
 
 from clip_surgery.errors import InputError, UnknownNameError
@@ -13,6 +14,7 @@ from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.coco import CocoObjects
 from clip_surgery.evaluation.datasets.coco_shapes import draw
 from clip_surgery.evaluation.datasets.dataset import NO_OBJECT, NOT_JUDGED, Dataset
+from clip_surgery.evaluation.datasets.listing import listed
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from tests.evaluation.datasets.small_coco import (
     COCO_IDS,
@@ -77,8 +79,13 @@ def test_every_id(tmp_path):
 
 def test_the_repr_says_what_it_is_but_not_where(tmp_path, parts):
     make_coco(tmp_path, parts)
-    text = repr(CocoObjects(tmp_path))
-    assert text == "CocoObjects(annotations='instances_val2017.json', pictures=2)"
+    pictures = listed(["000000000007.jpg", "000000000009.jpg"])
+    text = f"CocoObjects(annotations='instances_val2017.json', pictures={pictures})"
+    assert repr(CocoObjects(tmp_path)) == text
+    parts["images"][0] |= {"id": 8, "file_name": "000000000008.jpg"}
+    parts["annotations"] = []
+    make_coco(tmp_path, parts)
+    assert repr(CocoObjects(tmp_path)) != text
 
 
 def test_it_can_be_sent_to_another_process(tmp_path, parts):
@@ -145,8 +152,20 @@ def test_a_picture_of_another_size(tmp_path, parts):
     make_coco(tmp_path, parts)
     dataset = CocoObjects(tmp_path)
     make_coco(tmp_path, content(NAMES, [], size_hw=(8, 6)))
-    with pytest.raises(InputError, match=r"9\.jpg: expected 6 x 8 px .* but got 8 x 6"):
+    with pytest.raises(InputError, match=r"json, 0+9\.jpg: expected a mask of 8 x 6 .* got 6 x 8"):
         dataset[1]
+
+
+def test_a_photograph_that_lies_on_its_side(tmp_path, parts):
+    """The JSON's height and width are those of the stored file."""
+    make_coco(tmp_path, parts)
+    upright = CocoObjects(tmp_path)[1]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    upright.image.save(tmp_path / "val2017/000000000009.jpg", exif=exif)
+    turned = CocoObjects(tmp_path)[1]
+    assert turned.image.size == SIZE
+    np.testing.assert_array_equal(turned.mask, np.rot90(upright.mask, -1))
 
 
 @pytest.fixture(scope="module")

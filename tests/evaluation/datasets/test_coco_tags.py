@@ -9,6 +9,7 @@ from clip_surgery.evaluation.datasets import coco_shapes
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.coco_tags import CocoTags
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Dataset
+from clip_surgery.evaluation.datasets.listing import listed
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from tests.evaluation.datasets.small_coco import SIZE, annotation, content, make_coco, rectangle
 
@@ -50,8 +51,9 @@ def test_pictures_without_objects_can_be_left_out(tmp_path):
 def test_2014_and_the_repr(tmp_path):
     make_coco(tmp_path, PARTS, part="val2014", folder="images/val2014")
     dataset = CocoTags(tmp_path, year=2014)
+    pictures = listed(["000000000007.jpg", "000000000009.jpg"])
     assert repr(dataset) == (
-        "CocoTags(annotations='instances_val2014.json', without_objects=True, pictures=2)"
+        f"CocoTags(annotations='instances_val2014.json', without_objects=True, pictures={pictures})"
     )
     assert pickle.loads(pickle.dumps(dataset))[1].present == dataset[1].present
     with pytest.raises(InputError, match="val2017"):

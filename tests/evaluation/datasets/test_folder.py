@@ -13,7 +13,7 @@ from clip_surgery.errors import InputError, MissingExtraError
 from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.datasets.folder import FolderOfMasks, open_folder
 from clip_surgery.evaluation.datasets.folder_of_instances import FolderOfInstances
-from clip_surgery.evaluation.datasets.mask_files import listed
+from clip_surgery.evaluation.datasets.listing import listed
 from clip_surgery.evaluation.datasets.orientation import turned
 from clip_surgery.outputs.masks import encode_rle, palette_image
 from tests.evaluation.datasets.small_trees import (
@@ -44,7 +44,7 @@ def test_masks(masks):
     assert dataset.classes.background == ("wall",)
     assert dataset[0].mask[0].tolist() == [0, 1, -2, -1, -1, -1, -1, -1]
     assert [dataset[index].present for index in (0, 1)] == [{"cat", "dog"}, {"dog"}]
-    assert repr(dataset) == f"FolderOfMasks(names=<2>, pictures={listed('ab')})"
+    assert repr(dataset) == f"FolderOfMasks(classes=2, pictures={listed('ab')})"
     assert np.array_equal(pickle.loads(pickle.dumps(dataset))[0].mask, dataset[0].mask)
 
 
@@ -187,7 +187,10 @@ def test_instances(instances):
     assert dataset[0].present == {"car", "bus", "dog"}
     assert (dataset[1].mask == -1).all()
     assert dataset[1].present == frozenset()
-    assert repr(dataset) == (f"FolderOfInstances(names=<3>, pictures={listed(['a.jpg', 'b.jpg'])})")
+    pictures = listed(["a.jpg", "b.jpg"])
+    assert repr(dataset) == (
+        f"FolderOfInstances(annotations='instances.json', classes=3, pictures={pictures})"
+    )
     assert np.array_equal(pickle.loads(pickle.dumps(dataset))[0].mask, dataset[0].mask)
 
 
@@ -248,7 +251,9 @@ def test_the_size_in_the_json_is_the_pictures(instances):
     images = [INSTANCES["images"][0] | {"height": 7}]
     polygons = INSTANCES["annotations"][:2]
     write_text(instances / "instances.json", changed(images=images, annotations=polygons))
-    with pytest.raises(InputError, match=r"a\.jpg: expected a mask of 6 x 8 px .* but got 7 x 8"):
+    with pytest.raises(
+        InputError, match=r"json, a\.jpg: expected a mask of 6 x 8 px .* but got 7 x 8"
+    ):
         open_folder(instances)[0]
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.datasets.imagenet_s import WORDNET_NUMBERS, ImageNetS
-from clip_surgery.evaluation.datasets.mask_files import listed
+from clip_surgery.evaluation.datasets.listing import listed
 from tests.evaluation.datasets.small_trees import make_imagenet_s, striped, write_rgb_mask
 
 
@@ -42,7 +42,7 @@ def test_every_class(made):
         assert sample.mask[0].tolist() == [index, -2, -1, -1, -1, -1, -1, -1]
         assert sample.present == {dataset.names[index]}
     assert dataset.names[0] == "goldfish"
-    assert repr(dataset) == f"ImageNetS(split='validation', pictures={listed(dataset.stems)})"
+    assert repr(dataset) == f"ImageNetS(split='validation', pictures={listed(dataset.listing)})"
     assert np.array_equal(pickle.loads(pickle.dumps(dataset))[7].mask, dataset[7].mask)
     assert len(ImageNetS(made / "ImageNetS50")) == 50
 

@@ -8,11 +8,7 @@ from PIL import Image
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.mask_files import (
-    check_files,
-    listed,
     masked_sample,
-    position,
-    read_lines,
     read_pixels,
     read_values,
 )
@@ -75,35 +71,3 @@ def test_present_is_what_has_a_pixel():
     assert sample.present == {"a", "c"}
     with pytest.raises(InputError, match=r"m\.png: expected a mask of 3 x 2 px"):
         masked_sample(Image.new("RGB", (2, 3)), mask, ("a", "b", "c"), "m.png")
-
-
-def test_lines(tmp_path):
-    path = tmp_path / "list.txt"
-    path.write_text("\n one \n\ntwo\n")
-    assert read_lines(path) == ["one", "two"]
-    path.write_text(" \n")
-    with pytest.raises(InputError, match=r"list\.txt: .*empty"):
-        read_lines(path)
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"list\.txt: cannot be read"):
-        read_lines(path)
-
-
-def test_missing_files_are_counted_and_named(tmp_path):
-    for name in "abc":
-        (tmp_path / name).touch()
-    check_files([tmp_path / name for name in "abc"], "x")
-    with pytest.raises(InputError, match=r"^x: 4 of 6 are missing \(d, e, f, \.\.\.\)"):
-        check_files([*(tmp_path / name for name in "abdef"), tmp_path / "other/g"], "x")
-
-
-def test_the_record_of_files_changes_with_any_of_them():
-    assert len({listed(stems) for stems in (["a", "b"], ["b", "a"], ["ab"], ["a", "c"])}) == 4
-    assert listed(["\udcff"]).startswith("1 (")  # a name that is no UTF-8
-
-
-def test_position():
-    assert [position(index, 3) for index in (0, 2, -1, np.int64(1))] == [0, 2, 2, 1]
-    for index in (3, -4):
-        with pytest.raises(IndexError, match="below 3"):
-            position(index, 3)

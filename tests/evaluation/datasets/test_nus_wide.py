@@ -8,6 +8,7 @@ import pytest
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Dataset
+from clip_surgery.evaluation.datasets.listing import listed
 from clip_surgery.evaluation.datasets.nus_wide import NusWide
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from tests.evaluation.datasets.small_trees import write_picture, write_text
@@ -55,7 +56,7 @@ def test_every_concept(tmp_path):
 def test_it_is_small_and_can_be_sent_and_does_not_say_where_it_is(tmp_path):
     make(tmp_path, [{"dog"}, set(), set()])
     dataset = NusWide(tmp_path)
-    assert repr(dataset) == "NusWide(split='test', pictures=3)"
+    assert repr(dataset) == f"NusWide(split='test', pictures={listed(FILES)})"
     other = pickle.loads(pickle.dumps(dataset))
     assert other[0].present == {"dog"}
     np.testing.assert_array_equal(np.asarray(other[0].image), np.asarray(dataset[0].image))

@@ -13,6 +13,7 @@ from clip_surgery.evaluation.datasets.cityscapes import LABEL_IDS, Cityscapes
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.coco_stuff import IDS, CocoStuff
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Dataset
+from clip_surgery.evaluation.datasets.listing import listed
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from tests.evaluation.datasets.small_trees import write_picture
 
@@ -40,9 +41,9 @@ class Tree:
 TREES = {
     "ade20k": (
         Ade20k,
-        "images/validation/ADE_val_{}.jpg",
-        "annotations/validation/ADE_val_{}.png",
-        ("00000001", "00000002"),
+        "images/validation/{}.jpg",
+        "annotations/validation/{}.png",
+        ("ADE_val_00000001", "ADE_val_00000002"),
     ),
     "coco_stuff": (
         CocoStuff,
@@ -82,7 +83,7 @@ def test_it_is_a_data_set(tree):
     assert dataset[0].image.size == (3, 2)
     assert dataset[-1].mask.shape == (1, 1)
     assert len(dataset[0].present) == 3
-    assert repr(dataset) == f"{tree.loader.__name__}(split='val', pictures=2)"
+    assert repr(dataset) == (f"{tree.loader.__name__}(split='val', pictures={listed(tree.stems)})")
     other = pickle.loads(pickle.dumps(dataset))
     np.testing.assert_array_equal(other[0].mask, dataset[0].mask)
     assert repr(open_dataset(tree.name, tree.root)) == repr(dataset)
@@ -239,7 +240,7 @@ def test_cityscapes_like_torchvision(tmp_path):
     ours = tree.make(ONE, [[24, 26]])
     theirs = datasets.Cityscapes(tmp_path, split="val", mode="fine", target_type="semantic")
     found = {path: place for place, path in enumerate(theirs.images)}
-    for place, stem in enumerate(ours.stems):
+    for place, stem in enumerate(ours.listing):
         image, labels = theirs[found[str(tree.image(stem))]]
         assert image.tobytes() == ours[place].image.tobytes()
         expected = [[LABEL_IDS.index(value) for value in row] for row in np.asarray(labels)]

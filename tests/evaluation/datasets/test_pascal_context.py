@@ -8,7 +8,7 @@ import pytest
 from clip_surgery.errors import InputError, MissingExtraError, UnknownNameError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import Dataset
-from clip_surgery.evaluation.datasets.mask_files import listed
+from clip_surgery.evaluation.datasets.listing import listed
 from clip_surgery.evaluation.datasets.pascal_context import PascalContext
 from tests.evaluation.datasets.small_trees import (
     make_context,

@@ -1,4 +1,4 @@
-"""Pascal VOC: every value of a mask, 20 and 21 classes, tags, and folders that lack a part."""
+"""Pascal VOC 2012: every value of a mask, 20 and 21 classes, and folders that lack a part."""
 
 import pickle
 import re
@@ -9,14 +9,12 @@ from PIL import Image
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.dataset import Dataset
-from clip_surgery.evaluation.datasets.mask_files import listed
-from clip_surgery.evaluation.datasets.voc import VocSegmentation, VocTags
+from clip_surgery.evaluation.datasets.listing import listed
+from clip_surgery.evaluation.datasets.voc import VocSegmentation
 from tests.evaluation.datasets.small_trees import (
-    make_voc2007,
     make_voc2012,
     striped,
     write_palette,
-    write_text,
 )
 
 EVERY_VALUE = np.array([[*range(21), 255]] * 2)
@@ -155,61 +153,3 @@ def test_wrong_settings(tree):
         VocSegmentation(tree, classes=22)
     with pytest.raises(InputError, match=r"trainval\.txt"):
         VocSegmentation(tree, split="trainval")
-
-
-FLAGS = {"000001": {"dog": 1, "person": 0}, "000002": {"train": 1}, "000004": {}}
-
-
-@pytest.fixture
-def tags(tmp_path):
-    make_voc2007(tmp_path, FLAGS)
-    return tmp_path
-
-
-def test_tags(tags):
-    dataset = VocTags(tags)
-    assert isinstance(dataset, Dataset)
-    assert (dataset.name, len(dataset), len(dataset.names)) == ("voc07", 3, 20)
-    assert [dataset[index].present for index in range(3)] == [{"dog", "person"}, {"train"}, set()]
-    assert (dataset[0].mask == -2).all()
-    assert dataset[0].mask.shape == (6, 8)
-    assert VocTags(tags, difficult="absent")[0].present == {"dog"}
-    assert repr(dataset) == (
-        f"VocTags(split='test', difficult='present', pictures={listed(FLAGS)})"
-    )
-    assert pickle.loads(pickle.dumps(dataset))[1].present == {"train"}
-
-
-def test_lists_that_lack_a_class_or_a_picture(tags):
-    lists = tags / "VOCdevkit/VOC2007/ImageSets/Main"
-    write_text(lists / "cow_test.txt", "000001 -1\n")
-    with pytest.raises(InputError, match=r"cow_test\.txt: expected the same 3 pictures.*lists 1"):
-        VocTags(tags)
-    (lists / "cow_test.txt").unlink()
-    with pytest.raises(InputError, match=r"Expected ImageSets/Main/cow_test\.txt \(.*VOCtest_06"):
-        VocTags(tags)
-
-
-@pytest.mark.parametrize("line", ["000001", "000001 2", "000001 yes"])
-def test_a_damaged_list(tags, line):
-    path = tags / "VOCdevkit/VOC2007/ImageSets/Main/aeroplane_test.txt"
-    write_text(path, f"000002 -1\n{line}\n")
-    with pytest.raises(InputError, match=r"aeroplane_test\.txt, line 2: .*-1, 0 or 1"):
-        VocTags(tags)
-
-
-def test_tags_half_unpacked_and_broken(tags):
-    pictures = tags / "VOCdevkit/VOC2007/JPEGImages"
-    (pictures / "000001.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match=r"000001\.jpg: the file is empty"):
-        VocTags(tags)[0]
-    (pictures / "000002.jpg").unlink()
-    with pytest.raises(InputError, match="1 of 3 are missing"):
-        VocTags(tags)
-
-
-def test_tags_settings(tags):
-    with pytest.raises(UnknownNameError, match="difficult 'maybe'"):
-        VocTags(tags, difficult="maybe")
-    with pytest.raises(UnknownNameError, match="split 'all'"):
-        VocTags(tags, split="all")

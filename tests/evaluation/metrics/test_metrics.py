@@ -1,5 +1,7 @@
 """The metrics of explanations, each against a naive version, and their edges."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -133,6 +135,17 @@ def test_presence_of_a_perfect_map():
     assert measure(PresenceAuroc, perfect_case()) == pytest.approx(
         {"presence AUROC peak": 100.0, "presence AUROC image": 100.0}
     )
+
+
+def test_unsure_names_have_no_say():
+    case = perfect_case()
+    scores = case.explanation.patch_scores[0].clone()
+    scores[1] = 2 * (scores[0] + scores[2])  # a dog wherever the cat and the bus are
+    case = case_of(case.sample.mask, scores)
+    unsure = replace(case, sample=replace(case.sample, unsure=frozenset({"dog"})))
+    assert measure(PresenceAuroc, case)["presence AUROC peak"] < 100
+    assert measure(PresenceAuroc, unsure)["presence AUROC peak"] == 100
+    assert measure(NoiseShare, case)["noise share"] > measure(NoiseShare, unsure)["noise share"]
 
 
 # NoiseShare and PresenceAuroc read whole maps: their patches have no judged part.

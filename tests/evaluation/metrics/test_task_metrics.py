@@ -1,5 +1,7 @@
 """Points accuracy and tags mAP against naive versions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -107,6 +109,25 @@ def test_tags_are_torchmetrics_own():
         reference.update(places / places.max(), labels.long())
         expected = 100 * float(reference.compute())
         assert found[f"tags mAP {score}"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_tags_leave_out_what_is_unsure():
+    """As VOC does with what is difficult: such a picture is not in the ranking of that name."""
+    decided = []
+    for number, case in enumerate(tagged_cases(60)):
+        unsure = frozenset(NAMES[number % 3 : number % 3 + 1]) - case.sample.present
+        decided.append(replace(case, sample=replace(case.sample, unsure=unsure)))
+    found = measure(TagsMap(NAMES), *decided)
+    scores, labels = scores_and_labels(decided, "cosine")
+    keep = torch.tensor([[name not in c.sample.unsure for name in NAMES] for c in decided])
+    assert 20 < (~keep).sum() < 60
+    own = [
+        naive_precision(scores.half()[keep[:, i], i, None], labels[keep[:, i], i, None])
+        for i in range(len(NAMES))
+    ]
+    assert found["tags mAP cosine"] == pytest.approx(np.mean(own), abs=1e-9)
+    whole = measure(TagsMap(NAMES), *tagged_cases(60))
+    assert found["tags mAP cosine"] > whole["tags mAP cosine"]  # fewer to be mistaken for
 
 
 def test_tags_that_softmax_makes_tiny_still_rank():

@@ -26,15 +26,15 @@ class PresenceAuroc(SummedMetric):
         self.counts = ScoreCounts(2 * len(SCORES))  # group: 2 x score, + 1 where present
 
     def update(self, case: Case) -> None:
-        """Take one picture in."""
+        """Take one picture in; unsure names are left out."""
         explanation = case.by_name
         scores = [case.patch_scores.flatten(1).amax(dim=1), explanation.image_scores[0].cpu()]
         if explanation.standing is not None:
             scores.append(torch.logit(presence(explanation)[0].cpu()))
         present = torch.zeros(len(case.names), dtype=torch.int64)
         present[case.labelled] = 1
-        groups = torch.cat([2 * kind + present for kind in range(len(scores))])
-        self.counts.add(groups, torch.cat(scores))
+        groups = torch.cat([2 * kind + present[case.decided] for kind in range(len(scores))])
+        self.counts.add(groups, torch.cat([own[case.decided] for own in scores]))
 
     def compute(self) -> dict[str, float]:
         """AUROC (%) of the peak score, of the image score, and of the rule for presence."""

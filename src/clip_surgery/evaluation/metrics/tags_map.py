@@ -35,7 +35,7 @@ class TagsMap(SummedMetric):
         self.counts = ScoreCounts(2 * len(SCORES) * len(names))
 
     def update(self, case: Case) -> None:
-        """Take one picture in; labels are enough, no mask is read."""
+        """Take one picture in; no mask is read, and unsure names are left out."""
         present = torch.zeros(len(self.names), dtype=torch.int64)
         present[case.labelled] = 1
         groups = 2 * torch.arange(len(self.names)) + present
@@ -45,7 +45,8 @@ class TagsMap(SummedMetric):
             scores = tag_scores(case.by_name, score=score)[0].cpu()
             if score in SHARES:
                 scores = torch.logit(scores)
-            self.counts.add(groups + 2 * kind * len(self.names), scores)
+            groups_of_score = groups + 2 * kind * len(self.names)
+            self.counts.add(groups_of_score[case.decided], scores[case.decided])
 
     def compute(self) -> dict[str, float]:
         """MAP (%) by score."""

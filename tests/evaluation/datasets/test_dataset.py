@@ -1,0 +1,33 @@
+"""Samples that cannot be, labels without a mask, and indices from either end."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clip_surgery.errors import InputError
+from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Sample, position
+
+
+def test_labels_without_a_mask():
+    image = Image.new("RGB", (3, 2))
+    sample = Sample.without_mask(image, present=frozenset({"cat"}), unsure=frozenset({"dog"}))
+    assert (sample.mask == NOT_JUDGED).all()
+    assert (sample.mask.shape, sample.mask.dtype) == ((2, 3), np.int64)
+    assert (sample.present, sample.unsure) == ({"cat"}, {"dog"})
+    assert Sample.without_mask(image, present=frozenset()).unsure == frozenset()
+
+
+def test_a_name_cannot_be_present_and_unsure():
+    with pytest.raises(InputError, match="either present or unsure, but got both for cat, dog"):
+        Sample.without_mask(
+            Image.new("RGB", (3, 2)),
+            present=frozenset({"cat", "dog", "owl"}),
+            unsure=frozenset({"dog", "cat", "bee"}),
+        )
+
+
+def test_position():
+    assert [position(index, 3) for index in (0, 2, -1, np.int64(1))] == [0, 2, 2, 1]
+    for index in (3, -4):
+        with pytest.raises(IndexError, match="below 3"):
+            position(index, 3)
