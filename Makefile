@@ -4,7 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint types tests bench clean
+# Those that need no accelerator; benchmarks/gpu.py is for a machine that has one.
+BENCHMARKS := walk memory text_bank methods scenes tasks presence harness compiled batch page
+
+.PHONY: help demo test lint types tests site findings bench clean
 .DEFAULT_GOAL := help
 
 help:            ## show this list
@@ -31,8 +34,14 @@ types: $(INSTALLED)    ## mypy, strict
 tests: $(INSTALLED)    ## pytest on all cores
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4
 
+site: $(INSTALLED)      ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+findings: $(INSTALLED)  ## measure the demo model and write docs/findings.md (about half an hour)
+	$(BIN)/python docs/make_findings.py
+
 bench: $(INSTALLED)     ## run the benchmarks; they print the rows of benchmarks/RESULTS.md
-	for file in $(filter-out benchmarks/timing.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:           ## remove the environment and what was built
-	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist out site .mypy_cache .ruff_cache .pytest_cache .hypothesis
