@@ -1,0 +1,103 @@
+"""Visitors at once: requests per second and waiting time of the page, for 1, 4 and 16 of them.
+
+Run `python benchmarks/page.py`. The page serves the demo model in a process of its own; each
+visitor is a gradio_client that uploads a scene and asks "/explain" for three words, again as soon
+as it is answered. Uploading is part of the time, connecting is not. A visitor whose request is
+refused (the queue is full) is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from gradio_client import Client, handle_file
+from timing import machine
+
+from clip_surgery.evaluation.datasets.scenes import SceneDataset
+
+WORDS = ["car", "pig", "dog"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--visitors", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--seconds", type=float, default=20)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "scene.png"
+        SceneDataset(seed=31, count=11, size=480)[10].image.save(picture)
+        process, address = serve(options.model)
+        try:
+            load(address, picture, visitors=1, seconds=3)  # the first requests fill caches
+            print(f"{options.model}; {machine()}\n")
+            print("| visitors | requests/s | p50 ms | p95 ms | refused |\n" + "| --- " * 5 + "|")
+            for visitors in options.visitors:
+                times, refused, lasted = load(address, picture, visitors, options.seconds)
+                cuts = statistics.quantiles(times, n=20)
+                middle = 1000 * statistics.median(times)
+                rate = len(times) / lasted
+                print(
+                    f"| {visitors} | {rate:.1f} | {middle:.0f} | {1000 * cuts[18]:.0f} "
+                    f"| {refused} |"
+                )
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def serve(model: str) -> tuple[subprocess.Popen[str], str]:
+    """Start the page; its process and address."""
+    command = "from clip_surgery.apps.cli.main import run; run()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "page", "--model", model, "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().split()[2]
+
+
+def load(
+    address: str, picture: Path, visitors: int, seconds: float
+) -> tuple[list[float], int, float]:
+    """Seconds of every answered request, how many were refused, and how long it lasted."""
+    clients = [Client(address, verbose=False) for _ in range(visitors)]
+    times: list[float] = []
+    refused: list[str] = []
+    start = time.perf_counter()
+
+    def visit(client: Client) -> None:
+        while time.perf_counter() < start + seconds:
+            asked = time.perf_counter()
+            try:
+                client.predict(handle_file(picture), WORDS, api_name="/explain")
+            except Exception as error:  # told apart by what is printed
+                refused.append(str(error))
+            else:
+                times.append(time.perf_counter() - asked)
+
+    threads = [threading.Thread(target=visit, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lasted = time.perf_counter() - start
+    for client in clients:
+        client.close()
+    for reason in sorted(set(refused)):
+        print(f"refused: {reason}", file=sys.stderr)
+    return times, len(refused), lasted
+
+
+if __name__ == "__main__":
+    main()

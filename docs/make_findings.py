@@ -1,0 +1,127 @@
+"""Measure the demo model on held-out scenes and write docs/findings.md with its tables and plots.
+
+    python docs/make_findings.py                  measure (goes on where it was stopped), then write
+    python docs/make_findings.py --count 50       fewer scenes, to try it
+    python docs/make_findings.py --write-only     the page again from docs/findings.json
+
+Numbers go to docs/findings.json, and the page holds nothing that is not in there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from findings_page import write_page
+
+from clip_surgery import load
+from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation.origin import describe_machine
+from clip_surgery.evaluation.protocols import PROTOCOLS
+from clip_surgery.evaluation.run import evaluate
+from clip_surgery.methods.registry import METHODS, parse_methods
+
+DOCS = Path(__file__).parent
+HELD_OUT_SEED = 2_000_003
+DEPTHS = (1, 2, 3, 4, 5, 6, 7, 8)
+TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+SIZES = (64, 96, 128, 160, 192, 256)
+TEMPLATES = ("photo", "small", "clip_surgery")
+TWO = "similarity, clip_surgery"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One table: methods under the protocol of the scenes, with what is changed in it.
+
+    Attributes:
+        name: key in findings.json.
+        methods: as the command line writes them.
+        size: the side that the model sees, its own if None.
+        templates: a set's name.
+        metrics: keys of METRICS beside those of the protocol.
+        share: of the scenes; slow methods take fewer.
+    """
+
+    name: str
+    methods: str
+    size: int | None = None
+    templates: str = "clip_surgery"
+    metrics: tuple[str, ...] = ()
+    share: float = 1.0
+
+
+STUDIES = (
+    Study(
+        name="phenomena",
+        methods=TWO,
+        metrics=("foreground_attention", "segmentation", "points", "tags", "deletion_insertion"),
+        share=0.4,
+    ),
+    Study(
+        name="ablation",
+        methods="similarity, similarity(redundancy=labels), similarity(redundancy=empty text), "
+        "clip_surgery(redundancy=none), clip_surgery, clip_surgery(weighting=paper), "
+        "clip_surgery(redundancy=empty text)",
+    ),
+    Study(
+        name="depth",
+        methods=", ".join(
+            f"clip_surgery(depth={depth}{also})"
+            for depth in DEPTHS
+            for also in ("", ", redundancy=none")
+        ),
+    ),
+    Study(
+        name="temperature",
+        methods=", ".join(f"clip_surgery(temperature={value})" for value in TEMPERATURES),
+    ),
+    *(Study(name=f"templates {name}", methods=TWO, templates=name) for name in TEMPLATES),
+    *(Study(name=f"size {size}", methods=TWO, size=size) for size in SIZES),
+    Study(name="methods", methods=", ".join(name for name in METHODS if name != "gscorecam")),
+    Study(name="methods, slow", methods="gscorecam", share=0.2),
+)
+
+
+def main() -> None:
+    options = read_options()
+    if not options.write_only:
+        measured = {study.name: measure(study, options.count) for study in STUDIES}
+        record = {"machine": describe_machine(), "studies": measured}
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        (DOCS / "findings.json").write_text(text + "\n", encoding="utf-8")
+    write_page(json.loads((DOCS / "findings.json").read_text(encoding="utf-8")), DOCS)
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=500, help="how many scenes")
+    parser.add_argument("--write-only", action="store_true", help="do not measure")
+    return parser.parse_args()
+
+
+def measure(study: Study, count: int) -> dict[str, object]:
+    """The numbers of one study, by method."""
+    protocol = PROTOCOLS["scenes"].changed(size=study.size, templates=study.templates)
+    protocol = replace(protocol, metrics=(*protocol.metrics, *study.metrics))
+    scenes = SceneDataset(seed=HELD_OUT_SEED, count=max(2, round(study.share * count)))
+    journal = DOCS.parent / "runs/findings" / f"{study.name} {len(scenes)}"
+    print(f"{study.name}: {len(scenes)} scenes", flush=True)
+    reports = evaluate(
+        load("demo", batch_size=16),
+        scenes,
+        parse_methods(study.methods),
+        protocol=protocol,
+        journal=journal,
+    )
+    return {
+        "pictures": reports[0].pictures,
+        "protocol": repr(protocol),
+        "values": {report.row: report.values for report in reports},
+    }
+
+
+if __name__ == "__main__":
+    main()

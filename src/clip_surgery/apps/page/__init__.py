@@ -1,0 +1,1 @@
+"""The web page: `actions` is what each button does, `page` shows it with Gradio."""

@@ -1,0 +1,40 @@
+"""Scripts: the few lines that run in the browser, each the handler of one element."""
+
+from __future__ import annotations
+
+PRESS_EXAMPLE = """
+element.addEventListener('click', (event) => {
+  const pressed = event.target.closest('[data-example]');
+  if (pressed) trigger('click', { example: Number(pressed.dataset.example) });
+});
+"""
+
+CLICK_POINT = """
+element.addEventListener('click', (event) => {
+  const frame = event.target.closest('.cs-click .cs-frame');
+  if (!frame) return;
+  const box = frame.getBoundingClientRect();
+  trigger('click', {
+    x: (event.clientX - box.left) / box.width,
+    y: (event.clientY - box.top) / box.height,
+  });
+});
+"""
+
+WIDEN = """
+element.addEventListener('click', (event) => {
+  const card = event.target.closest('.cs-zoom .cs-card');
+  if (card) card.classList.toggle('cs-wide');
+});
+"""
+
+SET_OPACITY = "(share) => { document.documentElement.style.setProperty('--cs-opacity', share); }"
+
+SAVE = """(file) => {
+  const link = document.createElement('a');
+  link.href = file.content;
+  link.download = file.name;
+  document.body.append(link);
+  link.click();
+  link.remove();
+}"""

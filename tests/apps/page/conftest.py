@@ -1,0 +1,85 @@
+"""The page with the demo model: its actions in memory, and a server of it on a free port."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from PIL import Image
+
+from clip_surgery.apps.page.actions import Actions
+from clip_surgery.apps.page.offers import Offers
+from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.loading import load
+from tests.apps.page.server import LeftHalf
+
+
+@pytest.fixture(scope="session")
+def explainer(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLIP_SURGERY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return load("demo", vocabulary="common")
+
+
+@pytest.fixture(scope="session")
+def offers(explainer):
+    return Offers.of([explainer])
+
+
+@pytest.fixture
+def actions(offers):
+    return Actions(offers=offers, segmenter=LeftHalf(seconds=0))
+
+
+@pytest.fixture(scope="session")
+def scene():
+    """A scene with known objects, 320 px."""
+    return SceneDataset(seed=31, count=11, size=320)[10]
+
+
+@pytest.fixture
+def pictures(tmp_path, scene):
+    """Files to upload: a scene, a picture of one colour, one that is too large, and no picture."""
+    scene.image.save(tmp_path / "scene.png")
+    Image.new("RGB", (200, 120), (250, 10, 10)).save(tmp_path / "red.png")
+    Image.new("L", (1100, 1000)).save(tmp_path / "large.png")
+    (tmp_path / "broken.png").write_bytes(b"not a picture at all")
+    return tmp_path
+
+
+class Site(NamedTuple):
+    address: str
+    file: Path
+    temporary: Path
+
+    @property
+    def runs(self):
+        """How often a model has run."""
+        return len(self.file.read_text().splitlines()) if self.file.exists() else 0
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """A running page."""
+    folder = tmp_path_factory.mktemp("site")
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    server = Path(__file__).with_name("server.py")
+    settings = {"CLIP_SURGERY_CACHE": str(folder / "cache"), "TMPDIR": str(temporary)}
+    with subprocess.Popen(
+        [sys.executable, str(server), str(folder / "runs")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **settings, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        try:
+            address = process.stdout.readline().strip()
+            assert address, "the page did not start"
+            yield Site(address, folder / "runs", temporary)
+        finally:
+            process.stdin.close()
+            process.wait(timeout=60)
+    assert list(temporary.glob("clip-surgery-*")) == []  # nothing of a visitor outlives the page

@@ -1,0 +1,66 @@
+"""A page to be visited by tests, in a process of its own: Gradio leaves event loops open.
+
+    python server.py RUNS
+
+writes a line to the file RUNS whenever a model runs, prints its address, and ends with its stdin.
+Pictures over a megapixel are refused, and every object is found in the left half.
+"""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import torch
+
+from clip_surgery.apps.page.actions import Actions
+from clip_surgery.apps.page.limits import Limits
+from clip_surgery.apps.page.offers import Offers
+from clip_surgery.apps.page.serving import serving
+from clip_surgery.backbones.segmenters.segmenter import Candidates
+from clip_surgery.loading import load
+
+
+class LeftHalf:
+    """A segmenter that may take its time, so that requests come to wait."""
+
+    def __init__(self, seconds=0.5):
+        self.seconds = seconds
+
+    def __call__(self, picture, prompts):
+        time.sleep(self.seconds)
+        mask = torch.zeros(1, *picture.size, dtype=torch.bool)
+        mask[..., : picture.size.width // 2] = True
+        return [Candidates(masks=mask, scores=torch.tensor([0.9])) for _ in prompts]
+
+
+class Counted:
+    """A lock that writes down each time it is taken."""
+
+    def __init__(self, path):
+        self.path, self.lock = path, threading.Lock()
+
+    def __enter__(self):
+        self.lock.acquire()
+        with self.path.open("a") as file:
+            file.write("run\n")
+
+    def __exit__(self, *_):
+        self.lock.release()
+
+
+def main():
+    actions = Actions(
+        offers=Offers.of([load("demo", vocabulary="common")]),
+        segmenter=LeftHalf(),
+        limits=Limits(megapixels=1, file_mb=1, words=8, waiting=4),
+        one_at_a_time=Counted(Path(sys.argv[1])),
+    )
+    with serving(actions) as address:
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The API through gradio_client, as a visitor's program calls it."""
+
+import threading
+
+import httpx
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from clip_surgery.outputs.masks import decode_rle
+
+WORDS = ["car", "pig", "dog"]
+# gradio_client leaves its sockets to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module")
+def client(site, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("answers")
+    made = Client(site.address, verbose=False, download_files=str(folder))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def scene_file(pictures):
+    return handle_file(pictures / "scene.png")
+
+
+def test_names_are_those_of_the_documentation(client):
+    named = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(named) == {
+        *("/models", "/explain", "/maps", "/figure", "/points"),
+        *("/tags", "/words", "/attention", "/segment", "/masks"),
+    }
+
+
+def test_models(client, offers):
+    assert client.predict(api_name="/models") == {"demo": list(offers.first.methods)}
+
+
+def test_explain_is_what_the_library_says(client, scene_file, scene, explainer):
+    found = client.predict(scene_file, WORDS, api_name="/explain")
+    expected = explainer([scene.image], WORDS)
+    assert found["image"] == "scene.png"
+    assert found["size"] == {"height": 320, "width": 320}
+    scores = [text["score"] for text in found["texts"]]
+    np.testing.assert_allclose(scores, expected.image_scores[0], atol=1e-5)
+    maps = client.predict(scene_file, WORDS, api_name="/maps")["maps"]
+    np.testing.assert_allclose(maps["pig"], expected.patch_scores[0][1], atol=1e-5)
+    other = client.predict(scene_file, WORDS, "demo", "similarity", api_name="/maps")["maps"]
+    assert not np.allclose(other["pig"], maps["pig"])
+
+
+def test_places(client, scene_file):
+    objects = client.predict(scene_file, WORDS, min_presence=0.5, api_name="/points")["objects"]
+    assert [one["texts"] for one in objects] == [["car"], ["pig"], ["dog"]]
+    assert 1 in objects[0]["labels"]
+    assert objects[2]["labels"] == []  # there is no dog
+    segments = client.predict(scene_file, WORDS, api_name="/segment")["classes"]
+    assert sum(decode_rle(one["segmentation"]).sum() for one in segments) == 320 * 320
+    found = client.predict(scene_file, WORDS, api_name="/masks")["masks"]
+    assert decode_rle(found[0]["segmentation"])[:, :160].all()
+    attention = client.predict(scene_file, 100, 50, api_name="/attention")
+    assert [one["kind"] for one in attention] == ["q-k", "v-v"]
+    assert attention[0]["patch"] == [1, 3]
+
+
+def test_tags_and_words(client, scene_file, offers):
+    tags = client.predict(scene_file, top=5, api_name="/tags")["tags"]
+    assert len(tags) == 5
+    assert tags[0]["text"] in offers.first.words
+    assert len(client.predict(scene_file, WORDS, api_name="/tags")["tags"]) == 3
+    words = client.predict(scene_file, "a pig and a car", api_name="/words")
+    assert words["sentence"] == "a pig and a car"
+
+
+def test_figure_is_a_picture(client, scene_file):
+    path = client.predict(scene_file, WORDS, contrast="presence", api_name="/figure")
+    with Image.open(path) as figure:
+        assert figure.format == "PNG"
+        assert figure.width > 600
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "reason"),
+    [
+        ("broken.png", {"words": WORDS}, "broken.png: not a picture in a format"),
+        ("large.png", {"words": WORDS}, "large.png: 1100 x 1000 px is over the limit of 1,000,000"),
+        ("red.png", {"words": []}, "Type at least one word"),
+        ("red.png", {"words": list("abcdefghi")}, "at most 8 words at once, but got 9"),
+        ("red.png", {"words": {"a": 1}}, "Expected a list of words, but got dict"),
+        ("red.png", {"words": [1, 2]}, "Expected"),
+        ("red.png", {"words": ["a" * 301]}, "at most 300 letters"),
+        ("red.png", {"words": WORDS, "model": "dmo"}, "Unknown model 'dmo'. Did you mean 'demo'"),
+        ("red.png", {"words": WORDS, "method": "gme"}, "Unknown method 'gme'. Did you mean 'gem'"),
+    ],
+)
+def test_messages(client, pictures, name, given, reason):
+    with pytest.raises(AppError) as raised:
+        client.predict(handle_file(pictures / name), **given, api_name="/explain")
+    message = str(raised.value)
+    assert reason in message
+    assert "\n" not in message
+    assert str(pictures) not in message
+
+
+def by_hand(client, site, name, *data):
+    """What the server answers to a request that gradio_client would not make."""
+    [number] = [one["id"] for one in client.config["dependencies"] if one["api_name"] == name]
+    asked = {"data": data, "fn_index": number, "session_hash": "byhand"}
+    joined = httpx.post(f"{site.address}gradio_api/queue/join", json=asked)
+    assert joined.status_code == 200, joined.text
+    url = f"{site.address}gradio_api/queue/data?session_hash=byhand"
+    return httpx.get(url, timeout=30).text
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", __file__, "http://127.0.0.1:9/x.png", "https://example.org/x.png"]
+)
+def test_files_of_the_machine_and_links_are_refused(client, site, path):
+    sent = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "x.png"}
+    before = site.runs
+    for data in ([sent, WORDS, "demo", "clip_surgery"], [None, [sent], "demo", "clip_surgery"]):
+        answer = by_hand(client, site, "explain", *data)
+        assert '"success":false' in answer
+        assert "root:" not in answer
+        if path.startswith("http"):
+            assert "uploaded, not fetched" in answer
+    assert site.runs == before
+
+
+def test_files_are_not_served(site):
+    for path in ("/etc/passwd", __file__, "pyproject.toml"):
+        answer = httpx.get(f"{site.address}gradio_api/file={path}")
+        assert answer.status_code in (403, 404), path
+
+
+def test_a_file_over_the_limit_is_refused(site, tmp_path):
+    (tmp_path / "huge.png").write_bytes(bytes(1_100_000))
+    with (tmp_path / "huge.png").open("rb") as file:
+        answer = httpx.post(f"{site.address}gradio_api/upload", files={"files": file})
+    assert answer.status_code == 413
+    assert "exceeded" in answer.text
+
+
+def test_requests_beyond_the_queue_are_refused_and_the_others_answered(site, pictures):
+    clients = [Client(site.address, verbose=False) for _ in range(12)]
+    gate = threading.Barrier(len(clients))
+    told = []
+
+    def ask(client):
+        gate.wait()
+        try:
+            file = handle_file(pictures / "scene.png")
+            told.append(len(client.predict(file, ["car", "pig"], api_name="/masks")["masks"]))
+        except Exception as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for client in clients:
+        client.close()
+    answered = [one for one in told if one == 2]
+    refused = [one for one in told if isinstance(one, str)]
+    assert len(answered) >= 4
+    assert refused
+    assert all("full" in one.lower() for one in refused), refused

@@ -1,0 +1,102 @@
+"""The HTML of the answers: blended as `overlay` blends, and words are never markup."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from clip_surgery.apps.page import views
+from clip_surgery.apps.page.examples import examples, examples_view
+from clip_surgery.apps.page.sheets import Card, data_link, heat_layer, sheet
+from clip_surgery.inputs.images import read_image
+from clip_surgery.outputs.overlay import overlay
+from clip_surgery.tasks.inspection import attention
+
+EVIL = '"><script>alert(1)</script>'
+
+
+def opened(link):
+    """The picture of a data: link."""
+    kind, content = link.split(",", 1)
+    assert kind == "data:image/webp;base64"
+    return Image.open(io.BytesIO(base64.b64decode(content)))
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.4, 1.0])
+def test_a_layer_over_the_picture_is_the_overlay(scene, opacity):
+    ramp = torch.linspace(0, 1, 320).expand(320, 320)
+    layer = opened(heat_layer(ramp)).convert("RGBA")
+    share = np.asarray(layer, np.float64)[..., 3:] / 255 * opacity
+    colours = np.asarray(layer, np.float64)[..., :3]
+    blended = share * colours + (1 - share) * np.asarray(scene.image, np.float64)
+    expected = np.asarray(overlay(scene.image, ramp, opacity=opacity), np.float64)
+    assert np.abs(blended - expected).mean() < 4  # WebP loses a little
+
+
+def test_the_picture_is_written_once_and_titles_are_text(scene):
+    picture = read_image(scene.image)
+    html = sheet(picture, [Card(title=EVIL, note=EVIL), Card(title="b")])
+    assert html.count("data:image/webp") == 1
+    assert "<script" not in html
+    assert "--cs-ratio:320/320" in html
+    assert opened(data_link(scene.image)).convert("RGB").tobytes() == scene.image.tobytes()
+
+
+@pytest.fixture
+def visit(actions, scene):
+    picture = actions.read_picture(scene.image)
+    return actions.explain(picture, ["car", "pig", EVIL], "demo", "clip_surgery")
+
+
+def test_every_view_shows_every_word_as_text(actions, visit):
+    shown = [
+        views.maps_view(visit, "text"),
+        views.points_view(visit, None),
+        views.tags_view(visit.explanation),
+        views.segments_view(visit, "none"),
+        views.masks_view(visit, actions.masks(visit)),
+    ]
+    for html in shown:
+        assert "<script" not in html
+        assert "car" in html
+        assert "&lt;script&gt;" in html
+    sentence = actions.sentence(visit.picture, f"a pig {EVIL}", "demo", "clip_surgery")
+    assert "<script" not in views.words_view(visit.picture, sentence)
+
+
+def test_marks_and_shares(visit):
+    html = views.points_view(visit, None)
+    assert html.count('class="cs-box"') <= 3  # the best of each word
+    assert 'class="cs-on"' in html
+    assert 'class="cs-off"' in html
+    gone = views.points_view(visit, 1.0)
+    assert gone.count("not there") == 3
+    shares = re.findall(r"<span>([\d.]+)%</span>", views.segments_view(visit, "none"))
+    assert sum(map(float, shares)) == pytest.approx(100, abs=0.3)
+    kept = re.findall(r"<span>([\d.]+)%</span>", views.segments_view(visit, "threshold"))
+    assert sum(map(float, kept)) < 100
+
+
+def test_a_method_without_dense_similarity_is_told(actions, scene):
+    picture = actions.read_picture(scene.image)
+    visit = actions.explain(picture, ["car"], "demo", "grad_cam")
+    assert "choose clip_surgery" in views.segments_view(visit, "none")
+
+
+def test_attention_marks_the_point(explainer, scene):
+    picture = read_image(scene.image)
+    html = views.attention_view(picture, attention(explainer, picture, (100, 50)))
+    assert html.count('cx="100.0" cy="50.0"') == 3
+
+
+def test_examples_are_scenes_with_a_word_that_is_not_there():
+    shown = examples()
+    html = examples_view(shown)
+    for number, example in enumerate(shown):
+        assert f'data-example="{number}"' in html
+        assert example.caption
+        assert example.words[-1] not in example.words[:-1]
