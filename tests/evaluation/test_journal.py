@@ -161,6 +161,15 @@ def test_the_journal_of_another_evaluation_is_refused(explainer, tmp_path, chang
     assert stamps(tmp_path) == before
 
 
+def test_the_journal_of_another_version_is_refused(explainer, tmp_path):
+    run(explainer, tmp_path)
+    header = json.loads((tmp_path / HEADER).read_text())
+    header["identity"]["version"] = "0.0.1"
+    (tmp_path / HEADER).write_text(json.dumps(header))
+    with pytest.raises(InputError, match=r"version was 0\.0\.1, is"):
+        run(explainer, tmp_path)
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "other"}', '{"part_size": "x"}'])
 def test_a_header_that_is_none_is_named(tmp_path, content):
     (tmp_path / HEADER).write_text(content)

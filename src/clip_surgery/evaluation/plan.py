@@ -18,6 +18,7 @@ from clip_surgery.evaluation.datasets.class_names import ClassNames
 from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.measured import Measured
 from clip_surgery.evaluation.metrics.metric import Metric
+from clip_surgery.evaluation.origin import installed_versions
 from clip_surgery.evaluation.protocol import Protocol
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.method import Method
@@ -120,6 +121,7 @@ class Plan:
             "templates": digest(explainer.templates),
             "framing": repr(explainer.framing),
             "vocabulary": digest(explainer.vocabulary or ()),
+            "version": installed_versions().get("clip-surgery", "unknown"),
         }
 
     def _build_metrics(self) -> list[Metric]:

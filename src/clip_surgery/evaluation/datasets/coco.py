@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from clip_surgery.errors import InputError
+from clip_surgery.evaluation.datasets.annotated_files import AnnotatedFiles
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.coco_annotations import (
     AnnotatedPicture,
@@ -18,19 +18,12 @@ from clip_surgery.evaluation.datasets.coco_annotations import (
     read_content,
     read_pictures,
 )
-from clip_surgery.evaluation.datasets.coco_shapes import check_pycocotools, paint
-from clip_surgery.evaluation.datasets.dataset import Sample
-from clip_surgery.evaluation.datasets.layout import Layout
-from clip_surgery.evaluation.datasets.mask_files import check_files, position
-from clip_surgery.evaluation.datasets.voc import check_choice
-from clip_surgery.inputs.images import read_image
+from clip_surgery.evaluation.datasets.coco_shapes import check_pycocotools
+from clip_surgery.evaluation.datasets.layout import Layout, check_choice, first_folder
 
 
-class CocoObjects:
+class CocoObjects(AnnotatedFiles):
     """The objects of COCO: 5,000 pictures in the split "val" of 2017, 48 of them without any.
-
-    A name is present where an object or a crowd of it is annotated, also if nothing of it can be
-    seen below smaller objects.
 
     Args:
         root: the folder with annotations/ and val2017/ (or images/val2017/) in it.
@@ -45,8 +38,6 @@ class CocoObjects:
         MissingExtraError: without pycocotools.
     """
 
-    name = "coco"
-
     def __init__(
         self,
         root: str | Path,
@@ -57,35 +48,16 @@ class CocoObjects:
         annotations: str | None = None,
     ) -> None:
         check_pycocotools()
-        self.classes = read_class_names("coco80")
-        self.place = find_coco(root, split, year, images=images, annotations=annotations)
-        self.pictures = read_coco(self.place, self.names)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The 80 classes."""
-        return self.classes.names
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> Sample:
-        picture = self.pictures[position(index, len(self))]
-        path = self.place.images / picture.file_name
-        image = read_image(path).image
-        if (image.height, image.width) != picture.size_hw:
-            raise InputError(
-                f"{path}: expected {' x '.join(map(str, picture.size_hw))} px (height x width) as "
-                f"in {self.place.annotations.name}, but got {image.height} x {image.width}."
-            )
-        return Sample(
-            image=image,
-            mask=paint(picture.instances(), picture.size_hw, str(self.place.annotations)),
-            present=frozenset(self.names[index] for index in picture.present),
+        place = find_coco(root, split, year, images=images, annotations=annotations)
+        classes = read_class_names("coco80")
+        super().__init__(
+            name="coco",
+            classes=classes,
+            images=place.images,
+            annotations=place.annotations,
+            pictures=place.read(classes.names),
+            settings={"annotations": place.annotations.name},
         )
-
-    def __repr__(self) -> str:
-        return f"CocoObjects(annotations={self.place.annotations.name!r}, pictures={len(self)})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +66,16 @@ class CocoPlace:
 
     images: Path
     annotations: Path
+
+    def read(self, names: tuple[str, ...], *, shapes: bool = True) -> tuple[AnnotatedPicture, ...]:
+        """What the JSON says of its pictures, with or without the shapes of objects.
+
+        Raises:
+            InputError: when the JSON is not one with COCO's categories, these names.
+        """
+        content = read_content(self.annotations)
+        classes = classes_by_name(content["categories"], names, self.annotations)
+        return read_pictures(content, classes, self.annotations, shapes=shapes)
 
 
 def find_coco(
@@ -113,8 +95,7 @@ def find_coco(
     check_choice("split", split, ("val", "train"))
     check_choice("year", str(year), ("2014", "2017"))
     part, base = f"{split}{year}", Path(root)
-    if images is None:
-        images = f"images/{part}" if (base / "images" / part).is_dir() else part
+    images = images or first_folder(base, f"images/{part}", part)
     annotations = annotations or f"annotations/instances_{part}.json"
     Layout(
         dataset=f"COCO {year}",
@@ -122,21 +103,3 @@ def find_coco(
         paths=(images, annotations),
     ).check(base)
     return CocoPlace(images=base / images, annotations=base / annotations)
-
-
-def read_coco(
-    place: CocoPlace, names: tuple[str, ...], *, shapes: bool = True
-) -> tuple[AnnotatedPicture, ...]:
-    """The pictures of an instances JSON, all of which are there.
-
-    Raises:
-        InputError: when the JSON is not COCO's, or pictures are missing.
-    """
-    content = read_content(place.annotations)
-    classes = classes_by_name(content["categories"], names, place.annotations)
-    pictures = read_pictures(content, classes, place.annotations, shapes=shapes)
-    check_files(
-        [place.images / picture.file_name for picture in pictures],
-        f"{place.images}: half unpacked, pictures",
-    )
-    return pictures

@@ -123,6 +123,10 @@ def classes_by_name(categories: Iterable[Any], names: Sequence[str], path: Path)
 
     Raises:
         InputError: for a category that is none of the names.
+
+    Example:
+        >>> classes_by_name([{"id": 18, "name": "dog"}], ("cat", "dog"), Path("instances.json"))
+        {18: 1}
     """
     places = {name: index for index, name in enumerate(names)}
     try:

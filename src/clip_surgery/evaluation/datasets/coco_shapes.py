@@ -40,6 +40,15 @@ def paint(instances: Iterable[Instance], size_hw: tuple[int, int], of: str) -> N
 
     Raises:
         InputError: when a shape is damaged; names the annotation of file `of`.
+
+    Example:
+        >>> runs = [{"size": [1, 3], "counts": counts} for counts in ([1, 1, 1], [0, 3])]
+        >>> fork, table = (
+        ...     Instance(number=number, index=number, crowd=False, shape=shape)
+        ...     for number, shape in enumerate(runs)
+        ... )
+        >>> paint([fork, table], (1, 3), "instances.json")
+        array([[1, 0, 1]])
     """
     # shapes come column by column, and turning eight bytes a pixel around would take longest
     mask = np.full(size_hw, NO_OBJECT, dtype=np.int16, order="F")
@@ -66,6 +75,10 @@ def draw(shape: Any, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
 
     Raises:
         InputError: when the shape is neither, or is not of this size.
+
+    Example:
+        >>> draw({"size": [1, 3], "counts": [1, 2]}, (1, 3)).tolist()
+        [[False, True, True]]
     """
     if isinstance(shape, list):
         return _fill([points for points in map(_polygon, shape) if len(points) >= _LEAST], size_hw)

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from clip_surgery.errors import InputError
+from clip_surgery.evaluation.datasets.annotated_files import AnnotatedFiles
 from clip_surgery.evaluation.datasets.class_names import read_class_names
-from clip_surgery.evaluation.datasets.coco import find_coco, read_coco
-from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Sample
-from clip_surgery.evaluation.datasets.mask_files import position
+from clip_surgery.evaluation.datasets.coco import find_coco
+from clip_surgery.evaluation.datasets.dataset import Sample
 from clip_surgery.inputs.images import read_image
 
 
-class CocoTags:
+class CocoTags(AnnotatedFiles):
     """The names of COCO's objects that are in each picture.
 
     Args:
@@ -35,8 +33,6 @@ class CocoTags:
         UnknownNameError: for another split.
     """
 
-    name = "coco_tags"
-
     def __init__(
         self,
         root: str | Path,
@@ -47,33 +43,29 @@ class CocoTags:
         annotations: str | None = None,
         without_objects: bool = True,
     ) -> None:
-        self.classes = read_class_names("coco80")
-        self.without_objects = without_objects
-        self.place = find_coco(root, split, year, images=images, annotations=annotations)
-        pictures = read_coco(self.place, self.names, shapes=False)
-        self.pictures = tuple(own for own in pictures if own.present or without_objects)
-        if not self.pictures:
-            raise InputError(f"{self.place.annotations}: expected objects, but there is none.")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The 80 classes."""
-        return self.classes.names
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> Sample:
-        picture = self.pictures[position(index, len(self))]
-        image = read_image(self.place.images / picture.file_name).image
-        return Sample(
-            image=image,
-            mask=np.full((image.height, image.width), NOT_JUDGED, dtype=np.int64),
-            present=frozenset(self.names[index] for index in picture.present),
+        place = find_coco(root, split, year, images=images, annotations=annotations)
+        classes = read_class_names("coco80")
+        pictures = place.read(classes.names, shapes=False)
+        pictures = tuple(own for own in pictures if own.present or without_objects)
+        if not pictures:
+            raise InputError(f"{place.annotations}: expected objects, but there is none.")
+        super().__init__(
+            name="coco_tags",
+            classes=classes,
+            images=place.images,
+            annotations=place.annotations,
+            pictures=pictures,
+            settings={
+                "annotations": place.annotations.name,
+                "without_objects": without_objects,
+            },
         )
 
-    def __repr__(self) -> str:
-        return (
-            f"CocoTags(annotations={self.place.annotations.name!r}, "
-            f"without_objects={self.without_objects}, pictures={len(self)})"
-        )
+    def read(self, place: int) -> Sample:
+        """A picture and the names that are in it.
+
+        Raises:
+            InputError: when the picture cannot be read.
+        """
+        image = read_image(self.image_path(place)).image
+        return Sample.without_mask(image, present=self.present(place))

@@ -3,7 +3,7 @@
     ROOT/images/*.jpg   ROOT/masks/*.png (the stems of the pictures)   ROOT/names.txt
     ROOT/images/*.jpg   ROOT/instances.json
 
-Masks are as `outputs.masks.palette_image` and Pascal VOC write them: 0 is no object, i is line i of
+Masks are as `palette_image` and Pascal VOC write them: 0 is no object, i is line i of
 names.txt (counted from 1), 255 is not judged. names.txt is read as the package's own lists are:
 comments after #, aliases after a colon, background words after ~.
 """

@@ -11,20 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from clip_surgery.errors import InputError
+from clip_surgery.evaluation.datasets.annotated_files import AnnotatedFiles
 from clip_surgery.evaluation.datasets.class_names import ClassNames
 from clip_surgery.evaluation.datasets.coco_annotations import read_content, read_pictures
-from clip_surgery.evaluation.datasets.coco_shapes import check_pycocotools, paint
-from clip_surgery.evaluation.datasets.dataset import Sample
+from clip_surgery.evaluation.datasets.coco_shapes import check_pycocotools
 from clip_surgery.evaluation.datasets.layout import Layout
-from clip_surgery.evaluation.datasets.mask_files import check_files, listed, masked_sample, position
-from clip_surgery.evaluation.datasets.orientation import upright_mask
-from clip_surgery.inputs.images import read_image
 
 
-class FolderOfInstances:
+class FolderOfInstances(AnnotatedFiles):
     """The pictures that a JSON lists, below `images`, with its categories in the order of ids.
-
-    A category is present where a shape of it is listed, also if others hide all of it.
 
     Args:
         root: the folder.
@@ -35,52 +30,29 @@ class FolderOfInstances:
         MissingExtraError: when pycocotools is not installed.
     """
 
-    name = "folder"
-
     def __init__(self, root: str | Path, *, annotations: str = "instances.json") -> None:
         check_pycocotools()
-        base = Path(root)
+        base, path = Path(root), Path(root) / annotations
         Layout(
             dataset="a folder of pictures",
             source="images/NAME.jpg and COCO's JSON of instances",
             paths=("images", annotations),
         ).check(base)
-        self.images, self.annotations = base / "images", base / annotations
-        content = read_content(self.annotations)
-        named = _named_categories(content["categories"], self.annotations)
-        self.classes = ClassNames(
-            names=tuple(named.values()),
-            aliases=tuple((name,) for name in named.values()),
-            source=f"categories of {annotations}",
-        )
+        content = read_content(path)
+        named = _named_categories(content["categories"], path)
         indices = {number: index for index, number in enumerate(named)}
-        self.pictures = read_pictures(content, indices, self.annotations)
-        check_files(
-            [self.images / picture.file_name for picture in self.pictures],
-            f"{self.images}: pictures of {annotations}",
+        super().__init__(
+            name="folder",
+            classes=ClassNames(
+                names=tuple(named.values()),
+                aliases=tuple((name,) for name in named.values()),
+                source=f"categories of {annotations}",
+            ),
+            images=base / "images",
+            annotations=path,
+            pictures=read_pictures(content, indices, path),
+            settings={"annotations": annotations, "classes": len(named)},
         )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The categories."""
-        return self.classes.names
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> Sample:
-        picture = self.pictures[position(index, len(self))]
-        path = self.images / picture.file_name
-        image = read_image(path).image
-        painted = paint(picture.instances(), picture.size_hw, str(self.annotations))
-        mask = upright_mask(painted, path)
-        sample = masked_sample(image, mask, self.names, path)
-        listed = {self.names[index] for index in picture.present}
-        return Sample(image=image, mask=mask, present=sample.present | listed)
-
-    def __repr__(self) -> str:
-        pictures = listed([picture.file_name for picture in self.pictures])
-        return f"FolderOfInstances(names=<{len(self.names)}>, pictures={pictures})"
 
 
 def _named_categories(categories: Iterable[Any], path: Path) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""Listings: which pictures a data set has, in what order, and whether all of their files are there."""
+"""Listings: which pictures a data set has, in what order, and whether all files are there."""
 
 from __future__ import annotations
 

@@ -106,6 +106,11 @@ def masked_sample(
 
     Raises:
         InputError: when the mask of file `path` is not of the picture's size.
+
+    Example:
+        >>> picture, mask = Image.new("RGB", (2, 1)), np.array([[-1, 1]])
+        >>> masked_sample(picture, mask, ("cat", "dog"), Path("a.png")).present
+        frozenset({'dog'})
     """
     check_size(mask, image, str(path))
     seen = np.zeros(len(names) + 2, dtype=np.bool_)

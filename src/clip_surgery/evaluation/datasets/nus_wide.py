@@ -52,9 +52,7 @@ class NusWide(PictureFiles):
             paths=(images, listing, *labels),
         ).check(base)
         files = [line.replace("\\", "/") for line in read_lines(base / listing)]
-        super().__init__(
-            name="nus_wide", classes=classes, listing=files, settings={"split": split}
-        )
+        super().__init__(name="nus_wide", classes=classes, listing=files, settings={"split": split})
         self._labels = np.packbits(  # one bit a concept: a megabyte for all pictures
             np.stack([_read_flags(base / path, len(files)) for path in labels], axis=1), axis=1
         )

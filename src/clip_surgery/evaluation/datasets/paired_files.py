@@ -46,9 +46,7 @@ class PairedFiles(MaskFiles):
         found = _stems(masks, stems, endings[1])
         if not found:
             raise InputError(f"{masks}: expected masks of {of}, but there is none.")
-        super().__init__(
-            name=name, classes=classes, stems=found, values=values, settings=settings
-        )
+        super().__init__(name=name, classes=classes, stems=found, values=values, settings=settings)
         self.check_files(of)
         check_files(
             [self.mask_path(stem) for stem in _stems(images, stems, endings[0])],

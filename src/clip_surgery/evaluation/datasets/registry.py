@@ -39,7 +39,12 @@ class Entry:
         return loader
 
     def setting_names(self) -> tuple[str, ...]:
-        """The settings a caller may give."""
+        """The settings a caller may give.
+
+        Example:
+            >>> DATASETS["voc20"].setting_names()
+            ('split',)
+        """
         parameters = inspect.signature(self.build).parameters
         return tuple(name for name in parameters if name != "root" and name not in self.fixed)
 
@@ -58,7 +63,9 @@ DATASETS: dict[str, Entry] = {
         fixed={"classes": 21},
         about="Pascal VOC 2012 masks, 20 classes and background",
     ),
-    "voc07": Entry(loader="voc:VocTags", about="Pascal VOC 2007, which of 20 classes are there"),
+    "voc07": Entry(
+        loader="voc_tags:VocTags", about="Pascal VOC 2007, which of 20 classes are there"
+    ),
     "context59": Entry(
         loader="pascal_context:PascalContext",
         fixed={"classes": 59},
