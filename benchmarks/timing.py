@@ -6,7 +6,7 @@ import gc
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 
@@ -36,6 +36,34 @@ def compare(
         second.append(b)
         ratios.append(b / a)
     return statistics.median(first), statistics.median(second), statistics.median(ratios)
+
+
+def take_turns(
+    calls: Mapping[str, Callable[[], object]], *, repeats: int = 15, budget: float = float("inf")
+) -> dict[str, list[float]]:
+    """Seconds of each call, one list a name, round after round in turning order.
+
+    Every call runs once before, to warm up; rounds end early when `budget` seconds are over, but
+    not before three.
+    """
+    names = list(calls)
+    for name in names:
+        calls[name]()
+    gc.collect()
+    found: dict[str, list[float]] = {name: [] for name in names}
+    end = time.perf_counter() + budget
+    for repeat in range(repeats):
+        if repeat >= 3 and time.perf_counter() > end:
+            break
+        first = repeat % len(names)
+        for name in names[first:] + names[:first]:
+            found[name].append(seconds(calls[name]))
+    return found
+
+
+def median_ratio(candidate: list[float], baseline: list[float]) -> float:
+    """The median of candidate / baseline over rounds."""
+    return statistics.median(a / b for a, b in zip(candidate, baseline, strict=True))
 
 
 def machine() -> str:

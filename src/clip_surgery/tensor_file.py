@@ -48,7 +48,7 @@ def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Tensor], dic
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise InputError(f"Expected an explanation file, but {path}: {error}.") from error
+        raise InputError(f"Expected a file of format {kind!r}, but {path}: {error}.") from error
     if metadata.get("format") != kind:
         raise InputError(
             f"Expected a file of format {kind!r}, but {path} is {metadata.get('format')!r}."
@@ -57,6 +57,6 @@ def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Tensor], dic
         facts = json.loads(metadata["facts"])
     except (KeyError, ValueError) as error:
         raise InputError(
-            f"Expected an explanation file, but {path} is damaged: {error!r}."
+            f"Expected a file of format {kind!r}, but {path} is damaged: {error!r}."
         ) from error
     return tensors, facts

@@ -56,7 +56,7 @@ def embed_pixels(
     tokens = patches.flatten(2).transpose(1, 2)
     if prefix is None:
         prefix = tokens.new_zeros(0, tokens.shape[-1])
-    before = prefix.to(tokens.dtype).expand(len(tokens), -1, -1)
+    before = prefix.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
     if positions is None:
         return torch.cat([before, tokens], dim=1)
     resized = interpolate_positions(

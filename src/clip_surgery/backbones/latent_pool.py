@@ -39,7 +39,7 @@ class LatentPool:
 
     def pool(self, tokens: Tensor) -> Tensor:
         """Tokens (B, N, E) to what the queries make of them (B, L, D)."""
-        queries = self.queries().to(tokens.dtype).expand(len(tokens), -1, -1)
+        queries = self.queries().to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         query, key, value = (
             by_head(part, self.heads).transpose(1, 2)
             for part in (queries, self.key(tokens), self.value(tokens))

@@ -21,6 +21,9 @@ from clip_surgery.grid import PatchGrid
 
 PositionMode = Literal["bilinear", "bicubic"]
 
+# torch tells export from compilation since 2.7
+_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+
 
 def interpolate_positions(
     positions: Tensor,
@@ -52,7 +55,8 @@ def interpolate_positions(
             f"Expected position embeddings ({prefix_tokens} + {native.rows} x {native.columns}, "
             f"E), but got shape {tuple(positions.shape)}."
         )
-    if grid == native:
+    # a graph that is exported serves every grid; on the native one interpolation changes nothing
+    if not _exporting() and grid == native:
         return positions
     prefix, patches = positions[:prefix_tokens], positions[prefix_tokens:]
     resized = F.interpolate(

@@ -7,6 +7,7 @@ B pictures, P patches, C texts, R reference words, D joint width.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -61,7 +62,7 @@ def feature_surgery(
     """
     if weighting not in get_args(Weighting):
         raise UnknownNameError.among("weighting", weighting, get_args(Weighting))
-    if not torch.isfinite(torch.tensor(temperature)):
+    if not math.isfinite(temperature):
         raise InputError(f"Expected a finite temperature, but got {temperature}.")
     _check_pair(similarity, class_similarity)
     shared, shared_class = reference or (similarity, class_similarity)
