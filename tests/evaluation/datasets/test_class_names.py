@@ -1,5 +1,6 @@
 """Class names: the lists that come with the package, and the text they are written in."""
 
+from hashlib import sha256
 from importlib.resources import files
 
 import pytest
@@ -74,6 +75,30 @@ def test_imagenet_s():
     assert known["n02510455"] == "giant panda"
     assert known["n04507155"] == "umbrella"
     assert known["n12998815"] == "agaric"
+
+
+def test_imagenet_s_against_the_words_of_wordnet():
+    timm = pytest.importorskip("timm.data")
+    words_of = timm.ImageNetInfo().label_name_to_description
+    classes = read_class_names("imagenet_s50")
+    for number, name, aliases in zip(WORDNET_NUMBERS, classes.names, classes.aliases, strict=True):
+        words = {word.strip().lower() for word in words_of(number).split(",")}
+        assert words & {name, *aliases}, (number, name, words)
+
+
+def test_orders_that_are_alphabetical():
+    stuff, concepts = read_class_names("coco_stuff171").names[80:], read_class_names("nus_wide81")
+    assert list(stuff) == sorted(stuff)
+    assert list(concepts.names) == sorted(concepts.names)
+
+
+@pytest.mark.parametrize(
+    ("name", "digits"), [("ade150", "ffd47f2fcbad6c48"), ("coco80", "d7654b2610157284")]
+)
+def test_orders_that_are_arbitrary(name, digits):
+    """Held by hand against objectInfo150.txt, and labels.txt of COCO-Stuff less its gaps."""
+    names = "\n".join(read_class_names(name).names)
+    assert sha256(names.encode()).hexdigest().startswith(digits)
 
 
 def test_an_unknown_list():

@@ -28,4 +28,5 @@ def test_missing_files_are_counted_and_named(tmp_path):
 
 def test_the_record_of_files_changes_with_any_of_them():
     assert len({listed(stems) for stems in (["a", "b"], ["b", "a"], ["ab"], ["a", "c"])}) == 4
+    assert listed(["ab", "c"]) != listed(["a", "bc"])
     assert listed(["\udcff"]).startswith("1 (")  # a name that is no UTF-8
