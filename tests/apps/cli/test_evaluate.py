@@ -258,24 +258,27 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(c
         "    write(self, number, content)\n"
         "    if number == 1:\n"
         "        print('ready', flush=True)\n"
-        "        time.sleep(60)\n"
+        "        time.sleep(600)\n"
         "Journal.write = slow\n"
         "from clip_surgery.apps.cli.main import run\n"
         "run(sys.argv[1:])\n"
     )
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert process.stdout.readline() == "ready\n"
-    refused = cli(*arguments)
+    ) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            refused = cli(*arguments)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=240)
+        finally:
+            process.kill()
     assert refused.code == 2
     assert "running already" in refused.err
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "similarity" in out
     assert "interrupted after 32 pictures" in err
