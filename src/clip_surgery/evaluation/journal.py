@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from clip_surgery.errors import InputError
 FORMAT = "clip-surgery journal 1"
 HEADER = "journal.json"
 _PARTIAL = ".partial"
+_OWN = re.compile(r"\d{5,}\.part|(\d{5,}\.part|journal\.json)\.\d+\.partial")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,37 @@ class Journal:
             return None
         except OSError as error:
             raise InputError(f"{self.path(number)}: cannot be read ({error.strerror}).") from error
+
+
+def remove_journal(folder: Path) -> None:
+    """Remove a journal, and its folder if nothing else is in it; what is no journal stays.
+
+    The header goes last: what is left when this is stopped is a journal that can be gone on with.
+
+    Raises:
+        InputError: when it cannot be removed.
+    """
+    header = folder / HEADER
+    try:
+        if header.is_file() and not _is_of_another_program(header.read_bytes()):
+            for path in folder.iterdir():
+                if _OWN.fullmatch(path.name):
+                    path.unlink()
+            header.unlink()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be removed ({error.strerror}).") from error
+
+
+def _is_of_another_program(header: bytes) -> bool:
+    """Whether this is a good JSON file, but no journal's header; a damaged one may be ours."""
+    try:
+        entry = json.loads(header)
+    except ValueError:
+        return False
+    kind = entry.get("format") if isinstance(entry, dict) else None
+    return not (isinstance(kind, str) and kind.startswith("clip-surgery journal"))
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -115,7 +115,8 @@ def save_reports(reports: Sequence[Report], path: str | Path) -> None:
     partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
         try:
-            partial.write_text(text + "\n", encoding="utf-8")
+            # Names of files may hold what is no text; as \\udcff it is JSON and comes back.
+            partial.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)

@@ -174,6 +174,12 @@ def _measure(
             found = part_kept(measuring, kept, number)
             if found is not None:
                 total.merge(found)
+            elif complete:
+                raise InputError(
+                    f"{kept.path(number)}: expected what was measured, but it has gone or is "
+                    "damaged. Does another program use this folder? The same call again measures "
+                    "what is missing."
+                )
     return total, complete
 
 

@@ -177,7 +177,6 @@ def evaluate(
     from clip_surgery.apps.cli.report_tables import show_beside, show_reports
     from clip_surgery.evaluation.datasets.subset import Subset
     from clip_surgery.evaluation.protocols import default_protocol, protocol_named
-    from clip_surgery.evaluation.report import save_reports
     from clip_surgery.methods.registry import parse_methods
 
     own = default_protocol(dataset) if protocol is None else protocol_named(protocol)
@@ -192,17 +191,14 @@ def evaluate(
         model = replace(model, model=PAPER_MODEL)
     if out is not None:
         prepare_file(out)
-    reports, interrupted = Measurement.begin(
-        pictures,
+    reports, interrupted = Measurement(
+        dataset=pictures,
         root=root,
         protocol=chosen,
         methods=methods,
         recipe=model.following(chosen),
         running=running,
-    ).run()
-    if reports and out is not None:
-        save_reports(reports, out)
-        console.notice(f"reports are in {out}")
+    ).run(out)
     if reports:
         show_reports(reports, markdown=markdown, protocol=chosen.name)
     if reports and against is Against.PAPER:

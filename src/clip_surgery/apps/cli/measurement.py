@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from clip_surgery.apps.cli import console
@@ -18,9 +19,10 @@ from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from clip_surgery.evaluation.datasets.subset import Subset
+from clip_surgery.evaluation.journal import remove_journal
 from clip_surgery.evaluation.origin import installed_versions, source_commit
 from clip_surgery.evaluation.protocols import Protocol
-from clip_surgery.evaluation.report import Report
+from clip_surgery.evaluation.report import Report, save_reports
 from clip_surgery.evaluation.run import EvaluationInterrupted, evaluate
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.method import Method
@@ -39,91 +41,103 @@ class Measurement:
 
     Attributes:
         dataset: the pictures with their truth.
+        root: the folder they are in.
         protocol: how they are measured.
         methods: row name to method.
         recipe: how the model is loaded, here and in worker processes.
-        workers: processes that share the work, 0 for this one alone.
-        journal: the folder of the parts done; None where nothing can be kept.
-        remove: whether the journal goes when the run is complete.
+        running: processes and journal: the one asked for, which stays, or one in the cache.
     """
 
     dataset: Dataset
+    root: Path | None
     protocol: Protocol
     methods: Mapping[str, Method]
     recipe: partial[Explainer]
-    workers: int
-    journal: Path | None
-    remove: bool
+    running: RunOptions
 
-    @classmethod
-    def begin(
-        cls,
-        dataset: Dataset,
-        *,
-        root: Path | None,
-        protocol: Protocol,
-        methods: Mapping[str, Method],
-        recipe: partial[Explainer],
-        running: RunOptions,
-    ) -> Measurement:
-        """A run with its journal: the one asked for, which stays, or one in the cache.
-
-        Raises:
-            InputError: when an earlier journal is to be removed and cannot be.
-        """
-        journal = running.journal
-        if journal is None:
-            journal = _cached_journal(dataset, root, protocol, methods, recipe)
-        if journal is not None and not running.resume:
-            remove_journal(journal)
-        return cls(
-            dataset=dataset,
-            protocol=protocol,
-            methods=methods,
-            recipe=recipe,
-            workers=running.workers,
-            journal=journal,
-            remove=running.journal is None,
-        )
-
-    def run(self) -> tuple[list[Report], bool]:
+    def run(self, out: Path | None) -> tuple[list[Report], bool]:
         """The reports, and whether the run was interrupted and they are of a part.
 
+        They are written to `out` before the journal is removed: what cannot be written is not
+        lost.
+
         Raises:
-            InputError: when a picture, text or journal cannot be used, or the same run is going on.
+            InputError: when a picture, text, journal or `out` cannot be used, or the same run is
+                going on.
         """
         with console.status(f"loading {self.recipe.args[0]}"):
             explainer = self.recipe()
-        with _alone(self.journal):
-            if self._has_parts():
-                console.notice(f"going on where a run stopped ({self.journal}); see --fresh.")
+        journal = self.running.journal or self._cached_journal()
+        with _alone(journal):
+            if journal is not None and not self.running.resume:
+                remove_journal(journal)
+            if _has_parts(journal):
+                console.notice(f"going on where a run stopped ({journal}); see --fresh.")
             try:
-                reports = self._evaluate(explainer)
+                reports, interrupted = self._evaluate(explainer, journal), False
             except EvaluationInterrupted as stop:
-                return stop.reports, True
+                reports, interrupted = stop.reports, True
             except InputError:
-                if self._has_parts():
-                    console.notice(f"what was done is in {self.journal}; --fresh begins anew.")
+                self._leave(journal)
                 raise
-            if self.journal is not None and self.remove:
-                remove_journal(self.journal)
-        return reports, False
+            if reports and out is not None:
+                try:
+                    save_reports(reports, out)
+                except InputError:
+                    self._leave(journal)
+                    raise
+                console.notice(f"reports are in {out}")
+            if journal is not None and self.running.journal is None and not interrupted:
+                remove_journal(journal)
+        return reports, interrupted
 
-    def _evaluate(self, explainer: Explainer) -> list[Report]:
+    def _evaluate(self, explainer: Explainer, journal: Path | None) -> list[Report]:
         with console.progress("evaluating", total=len(self.dataset)) as advance:
             return evaluate(
                 explainer,
                 self.dataset,
                 self.methods,
                 protocol=self.protocol,
-                journal=self.journal,
-                workers=self.workers,
+                journal=journal,
+                workers=self.running.workers,
                 load=self.recipe,
                 on_progress=advance,
             )
 
-    def _has_parts(self) -> bool:
-        return self.journal is not None and any(self.journal.glob("*.part"))
+    def _leave(self, journal: Path | None) -> None:
+        """Say where the parts done are; none are no reason to leave a folder in the cache."""
+        if _has_parts(journal):
+            console.notice(f"what was done is in {journal}; --fresh begins anew.")
+        elif journal is not None and self.running.journal is None:
+            remove_journal(journal)
+
+    def _cached_journal(self) -> Path | None:
+        """Where the cache keeps this run's journal: the same for the same run, and for no other.
+
+        None, and a notice, where the cache cannot be written: such a run cannot go on after a
+        stop.
+        """
+        identity = (
+            repr(self.dataset),
+            None if self.root is None else str(self.root.resolve()),
+            repr(self.protocol),
+            {row: repr(method) for row, method in self.methods.items()},
+            repr((self.recipe.args, sorted(self.recipe.keywords.items()))),
+            sorted(installed_versions().items()),
+            source_commit(),
+        )
+        digest = sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        journal = TextCache().directory.parent / "evaluations" / digest
+        try:
+            journal.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            console.notice(f"{journal}: cannot be written ({error.strerror}); nothing is kept.")
+            return None
+        return journal
+
+
+def _has_parts(journal: Path | None) -> bool:
+    return journal is not None and any(journal.glob("*.part"))
 
 
 @contextmanager
@@ -153,36 +167,6 @@ def _alone(journal: Path | None) -> Iterator[None]:
         os.close(handle)
 
 
-def _cached_journal(
-    dataset: Dataset,
-    root: Path | None,
-    protocol: Protocol,
-    methods: Mapping[str, Method],
-    recipe: partial[Explainer],
-) -> Path | None:
-    """Where the cache keeps a run's journal: the same for the same run, and for no other.
-
-    None, and a notice, where the cache cannot be written: such a run cannot go on after a stop.
-    """
-    identity = (
-        repr(dataset),
-        None if root is None else str(root.resolve()),
-        repr(protocol),
-        {row: repr(method) for row, method in methods.items()},
-        repr((recipe.args, sorted(recipe.keywords.items()))),
-        sorted(installed_versions().items()),
-        source_commit(),
-    )
-    digest = sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    journal = TextCache().directory.parent / "evaluations" / digest
-    try:
-        journal.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        console.notice(f"{journal}: cannot be written ({error.strerror}); nothing is kept.")
-        return None
-    return journal
-
-
 def open_pictures(
     dataset: str, root: Path | None, *, split: str | None, seed: int | None, count: int | None
 ) -> Dataset:
@@ -201,33 +185,17 @@ def open_pictures(
     return whole if count is None or count >= len(whole) else Subset(whole, count)
 
 
-def remove_journal(folder: Path) -> None:
-    """Remove a journal's files, and the folder if nothing else is in it.
-
-    Raises:
-        InputError: when they cannot be removed.
-    """
-    if not folder.is_dir():
-        return
-    try:
-        for pattern in ("journal.json", "*.part", "*.partial"):
-            for path in folder.glob(pattern):
-                path.unlink()
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be removed ({error.strerror}).") from error
-
-
 def prepare_file(path: Path) -> None:
-    """Make the folder of a file that is to be written after long work.
+    """Make the folder of a file that is to be written after long work, and see that it can be.
 
     Raises:
-        InputError: when it cannot be made, or a folder is in the file's place.
+        InputError: when it cannot, or a folder is in the file's place.
     """
     if path.is_dir():
         raise InputError(f"{path}: expected the name of a file, but this is a folder.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=path.parent):
+            pass
     except OSError as error:
         raise InputError(f"{path}: cannot be written here ({error.strerror}).") from error
