@@ -1,4 +1,4 @@
-"""`python -m clip_surgery`: the command line, for an interpreter whose scripts are not on the path."""
+"""`python -m clip_surgery`: the command line, where scripts are not on the path."""
 
 from clip_surgery.apps.cli.main import run
 

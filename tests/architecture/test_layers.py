@@ -40,6 +40,7 @@ HEAVY = {
     "matplotlib": ("outputs/",),
     "gradio": ("apps/page/",),
     "ray": ("apps/batch/",),
+    "pyarrow": ("apps/batch/",),
     "onnx": ("export/",),
     "onnxruntime": ("export/",),
     "pycocotools": ("evaluation/datasets/",),

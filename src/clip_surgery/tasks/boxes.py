@@ -94,22 +94,29 @@ def _boxes(heatmap: NDArray[np.float32], rule: BoxRule) -> list[Box]:
     labels = connected_regions(heatmap >= rule.threshold)
     areas = np.bincount(labels.ravel())
     sums = np.bincount(labels.ravel(), weights=heatmap.ravel())
-    cut = []
-    for number in range(1, len(areas)):
-        if areas[number] < rule.smallest * heatmap.size:
-            continue
-        rows, columns = np.nonzero(labels == number)
-        cut.append(
-            Box(
-                xyxy=(
-                    int(columns.min()),
-                    int(rows.min()),
-                    int(columns.max()) + 1,
-                    int(rows.max()) + 1,
-                ),
-                score=float(min(1.0, sums[number] / areas[number])),
-                area=int(areas[number]),
-            )
+    if len(areas) == 1:
+        return []
+    rows, columns = np.nonzero(labels)
+    order = np.argsort(labels[rows, columns], kind="stable")  # one region after another
+    rows, columns = rows[order], columns[order]
+    begins = np.concatenate(([0], np.cumsum(areas[1:-1])))
+    corners = np.stack(
+        [
+            np.minimum.reduceat(columns, begins),
+            np.minimum.reduceat(rows, begins),
+            np.maximum.reduceat(columns, begins) + 1,
+            np.maximum.reduceat(rows, begins) + 1,
+        ],
+        axis=1,
+    ).tolist()
+    cut = [
+        Box(
+            xyxy=(left, top, right, bottom),
+            score=float(min(1.0, sums[number] / areas[number])),
+            area=int(areas[number]),
         )
+        for number, (left, top, right, bottom) in enumerate(corners, start=1)
+        if areas[number] >= rule.smallest * heatmap.size
+    ]
     cut.sort(key=lambda box: (-box.score, -box.area, box.xyxy))
     return cut[: rule.count]
