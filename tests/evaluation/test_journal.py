@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.journal import HEADER, Journal, write_whole
+from clip_surgery.evaluation.journal import HEADER, Journal, remove_journal, write_whole
 from clip_surgery.evaluation.measured import Measured
 from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc
 from clip_surgery.evaluation.metrics.registry import METRICS
@@ -164,9 +164,9 @@ def test_the_journal_of_another_evaluation_is_refused(explainer, tmp_path, chang
 def test_the_journal_of_another_version_is_refused(explainer, tmp_path):
     run(explainer, tmp_path)
     header = json.loads((tmp_path / HEADER).read_text())
-    header["identity"]["version"] = "0.0.1"
+    header["identity"]["versions"] = "torch 1.0"
     (tmp_path / HEADER).write_text(json.dumps(header))
-    with pytest.raises(InputError, match=r"version was 0\.0\.1, is"):
+    with pytest.raises(InputError, match=r"versions was torch 1\.0, is python 3"):
         run(explainer, tmp_path)
 
 
@@ -189,6 +189,67 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     with pytest.raises(InputError, match=r"holds thesis\.tex"):
         Journal.open(tmp_path, {}, part_size=2)
     assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_a_removed_journal_is_gone_with_its_folder(tmp_path):
+    folder = tmp_path / "journal"
+    Journal.open(folder, {}, part_size=2).write(100_000, b"measured")
+    (folder / "00001.part.77.partial").write_bytes(b"half")
+    remove_journal(folder)
+    assert not folder.exists()
+    remove_journal(folder)
+
+
+def test_removing_stops_at_what_is_not_the_journals(tmp_path):
+    Journal.open(tmp_path, {}, part_size=2).write(0, b"measured")
+    for name in ("film.mkv.part", "notes.partial", "thesis.tex"):
+        (tmp_path / name).write_text("mine")
+    remove_journal(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["film.mkv.part", "notes.partial", "thesis.tex"]
+
+
+@pytest.mark.parametrize("header", [None, "[]", '{"format": "diary 1"}'])
+def test_a_folder_of_another_program_is_not_removed(tmp_path, header):
+    (tmp_path / "00000.part").write_text("mine")
+    if header is not None:
+        (tmp_path / HEADER).write_text(header)
+    before = sorted(os.listdir(tmp_path))
+    remove_journal(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_removal_that_is_stopped_leaves_a_journal(tmp_path, monkeypatch):
+    """The header goes last: without it the parts would be nobody's, and in the way."""
+    Journal.open(tmp_path, {}, part_size=2).write(0, b"measured")
+    unlink = Path.unlink
+
+    def stopped(path, *arguments, **settings):
+        if path.name == HEADER:
+            raise KeyboardInterrupt
+        unlink(path, *arguments, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            remove_journal(tmp_path)
+    assert os.listdir(tmp_path) == [HEADER]
+    Journal.open(tmp_path, {}, part_size=2)
+
+
+def test_a_part_that_vanishes_while_others_are_measured_is_missed(explainer, tmp_path, monkeypatch):
+    """A report of what is left would look like one of the whole."""
+    write = Journal.write
+
+    def losing(journal, number, content):
+        write(journal, number, content)
+        if number == 3:
+            journal.path(1).unlink()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "write", losing)
+        with pytest.raises(InputError, match=r"00001\.part: expected what was measured"):
+            run(explainer, tmp_path)
+    assert run(explainer, tmp_path)[0].pictures == 10
 
 
 def test_where_nothing_can_be_written_is_said(tmp_path):

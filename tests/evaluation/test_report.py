@@ -35,6 +35,14 @@ def test_everything_comes_back(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
+def test_names_that_are_no_text_come_back(tmp_path):
+    """A file may be named by any bytes; Python writes those that are no text as \udcff."""
+    given = report(failures=("H\xf6hle \udcff.jpg: bad",))
+    save_reports([given], tmp_path / "r.json")
+    assert load_reports(tmp_path / "r.json") == [given]
+    assert "H\xf6hle" in (tmp_path / "r.json").read_text(encoding="utf-8")
+
+
 def test_a_file_of_the_first_version_is_read(tmp_path):
     """What is not in it stays unknown: this machine is not where it was measured."""
     entry = {
@@ -127,6 +135,9 @@ def test_what_is_partial_is_said():
         "and 2 more",
     ]
     assert warnings_of([lost[0], report("b")])[0].endswith("pictures: a")
+    assert warnings_of([report(failures=("0.jpg: bad.",))]) == [
+        "1 picture left out: 0.jpg: bad: gem"
+    ]
 
 
 def test_the_machine_is_described_without_its_name():

@@ -13,13 +13,14 @@ import warnings
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
 
 import platformdirs
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
+
+from clip_surgery.whole_file import writing_whole
 
 DIRECTORY_VARIABLE = "CLIP_SURGERY_CACHE"
 _FORMAT = 1
@@ -122,15 +123,10 @@ class Shelf:
             return
         content = safetensors.torch.save({_KEY: feature.detach().float().cpu().contiguous()})
         path = self.path(text)
-        # A name of its own for each writer: two that write the same text both succeed.
-        partial = path.with_name(f".{path.stem}.{uuid4().hex}.partial")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                partial.write_bytes(content)
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
+            with writing_whole(path) as file:
+                file.write(content)
         except OSError as error:
             self.cache.give_up(error)
 

@@ -8,7 +8,6 @@ each part is there as a whole or not at all, and the next run goes on with the o
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Self
 
 from clip_surgery.errors import InputError
+from clip_surgery.whole_file import PARTIAL, writing_whole
 
 FORMAT = "clip-surgery journal 1"
 HEADER = "journal.json"
-_PARTIAL = ".partial"
 _OWN = re.compile(r"\d{5,}\.part|(\d{5,}\.part|journal\.json)\.\d+\.partial")
 
 
@@ -56,7 +55,7 @@ class Journal:
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            others = [p.name for p in folder.iterdir() if not p.name.endswith(_PARTIAL)]
+            others = [p.name for p in folder.iterdir() if not p.name.endswith(PARTIAL)]
         except OSError as error:
             raise InputError(f"{folder}: no journal can be kept here ({error}).") from error
         if HEADER in others:
@@ -132,30 +131,11 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         InputError: when it cannot be written.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
     try:
-        try:
-            with open(partial, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        with writing_whole(path, durable=True) as file:
+            file.write(content)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """The rename itself reaches the disk too, where folders can be opened (not on Windows)."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _check_header(path: Path, identity: Mapping[str, str]) -> int:

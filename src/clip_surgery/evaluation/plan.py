@@ -121,7 +121,7 @@ class Plan:
             "templates": digest(explainer.templates),
             "framing": repr(explainer.framing),
             "vocabulary": digest(explainer.vocabulary or ()),
-            "version": installed_versions().get("clip-surgery", "unknown"),
+            "versions": ", ".join(map(" ".join, installed_versions().items())),
         }
 
     def _build_metrics(self) -> list[Metric]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.origin import describe_machine, installed_versions, source_commit
+from clip_surgery.whole_file import writing_whole
 
 FORMAT = "clip-surgery report 2"
 _FIRST_FORMAT = "clip-surgery report 1"  # had no failures, complete, commit and machine
@@ -112,14 +111,10 @@ def save_reports(reports: Sequence[Report], path: str | Path) -> None:
     """
     path = Path(path)
     text = json.dumps([report.to_json() for report in reports], indent=1, ensure_ascii=False)
-    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
-        try:
-            # Names of files may hold what is no text; as \\udcff it is JSON and comes back.
-            partial.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with writing_whole(path) as file:
+            # Names of files may hold what is no text; as \udcff it is JSON and comes back.
+            file.write((text + "\n").encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
 
@@ -190,8 +185,8 @@ def warnings_of(reports: Sequence[Report]) -> list[str]:
             lines.setdefault(told, []).append(report.row)
         if report.failures:
             more = len(report.failures) - SHOWN_FAILURES
-            told = f"{len(report.failures)} pictures left out: "
-            told += "; ".join(report.failures[:SHOWN_FAILURES])
+            told = f"{len(report.failures)} picture{'s' * (len(report.failures) > 1)} left out: "
+            told += "; ".join(line.removesuffix(".") for line in report.failures[:SHOWN_FAILURES])
             told += f"; and {more} more" if more > 0 else ""
             lines.setdefault(told, []).append(report.row)
     return [

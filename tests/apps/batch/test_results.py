@@ -131,7 +131,7 @@ def test_a_folder_that_cannot_be(tmp_path, folder):
 
 
 def test_what_killed_processes_left_goes(tmp_path, folder):
-    for name in (".part-00001.parquet.7.tmp", ".part-00001.attempt.tmp"):
+    for name in (".part-00001.parquet.7.partial", ".part-00001.attempt.partial"):
         (tmp_path / name).touch()
     with Results(tmp_path, job_of(folder)):
         assert os.listdir(tmp_path) == [LOCK]

@@ -6,7 +6,6 @@ from clip_surgery.apps.batch.rows import failed, schema
 from clip_surgery.apps.batch.shards import (
     Done,
     read_shard,
-    remove_hidden,
     shard_path,
     write_shard,
 )
@@ -92,11 +91,3 @@ def test_rows_are_written_as_they_come(tmp_path):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"part-00007.parquet: cannot be written"):
         write(tmp_path / "none")
-
-
-def test_what_was_left_behind_goes(tmp_path):
-    write(tmp_path)
-    (tmp_path / ".part-00007.parquet.99.tmp").touch()
-    (tmp_path / "mine.tmp").touch()
-    remove_hidden(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"part-00007.parquet", "mine.tmp"}

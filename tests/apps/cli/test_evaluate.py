@@ -99,7 +99,7 @@ def test_a_corrupt_picture_is_counted_and_named(cli, home, own):
     (own / "images" / "3.png").write_bytes(b"no picture")
     done = cli("evaluate", "folder", "--root", own, *FAST, "--method", "gem", "-o", "r.json")
     assert done.code == 1
-    assert "1 pictures left out" in done.err
+    assert "1 picture left out" in done.err
     assert "3.png" in done.err
     [report] = load_reports(home / "r.json")
     assert report.pictures == 5
@@ -247,38 +247,46 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(cli, home, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="locks and signals of POSIX")
-def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(cli, home, journals):
+def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
+    cli, home, journals, monkeypatch
+):
     """A real Ctrl-C in the middle; while it runs, a second run of the same is refused."""
     arguments = ["evaluate", "scenes", "--count", "48", *FAST, "--method", "similarity"]
     code = (
         "import sys, time\n"
+        "from clip_surgery.apps.cli import measurement\n"
+        "measurement.source_commit = lambda: None\n"
         "from clip_surgery.evaluation.journal import Journal\n"
         "write = Journal.write\n"
         "def slow(self, number, content):\n"
         "    write(self, number, content)\n"
         "    if number == 1:\n"
         "        print('ready', flush=True)\n"
-        "        time.sleep(600)\n"
+        "        time.sleep(60)\n"
         "Journal.write = slow\n"
         "from clip_surgery.apps.cli.main import run\n"
         "run(sys.argv[1:])\n"
     )
-    with subprocess.Popen(
+    # A commit to this repository in the middle would make it two different runs.
+    monkeypatch.setattr(measurement, "source_commit", lambda: None)
+    process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as process:
-        try:
-            assert process.stdout.readline() == "ready\n"
-            refused = cli(*arguments)
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=240)
-        finally:
-            process.kill()
-    assert refused.code == 2
-    assert "running already" in refused.err
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        for how in ((), ("--fresh",)):
+            refused = cli(*arguments, *how)
+            assert refused.code == 2
+            assert "running already" in refused.err
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 130, err
     assert "similarity" in out
     assert "interrupted after 32 pictures" in err
@@ -286,6 +294,40 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(c
     assert len(journals()) == 1
     assert cli(*arguments, "--out", "r.json").code == 0
     assert load_reports(home / "r.json")[0].pictures == 48
+
+
+def test_a_report_that_cannot_be_written_loses_nothing(cli, home, journals, monkeypatch):
+    arguments = ("evaluate", "scenes", "--count", 20, *FAST, "--method", "similarity")
+
+    def full(reports, path):
+        raise InputError(f"{path}: cannot be written (No space left on device).")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(measurement, "save_reports", full)
+        done = cli(*arguments, "--out", "r.json")
+    assert done.code == 2
+    assert "No space left" in done.err
+    assert f"what was done is in {journals()[0]}" in done.err
+    seen = stop_after(0, monkeypatch)
+    assert cli(*arguments, "--out", "r.json").code == 0
+    assert seen == []
+    assert load_reports(home / "r.json")[0].pictures == 20
+    assert journals() == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="a folder that takes no files")
+def test_where_no_report_can_be_written_is_said_at_once(cli, monkeypatch):
+    monkeypatch.setattr(measurement, "evaluate", lambda *_, **__: pytest.fail("too late"))
+    done = cli("evaluate", "scenes", "--count", 1, *FAST, "--out", "/proc/r.json")
+    assert done.code == 2
+    assert "/proc/r.json: cannot be written here" in done.err
+
+
+def test_what_cannot_begin_leaves_no_journal(cli, journals):
+    arguments = ("evaluate", "scenes", "--count", 1)
+    assert cli(*arguments, "--model", "demos").code == 2
+    assert cli(*arguments, "--protocol", "sliding_window_background").code == 2
+    assert journals() == []
 
 
 def test_workers_are_told_how_to_load_the_model(cli, monkeypatch):

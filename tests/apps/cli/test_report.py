@@ -34,6 +34,15 @@ def test_one_report(cli, files):
     assert "- framing: Rule(size=96)" in markdown
 
 
+def test_names_that_are_no_text_are_printed(cli, files):
+    """Where the terminal takes UTF-8 alone, as most do."""
+    odd = Report(row="gem", values={}, pictures=1, settings={}, failures=("\udcff.jpg: bad",))
+    save_reports([odd], files / "odd.json")
+    done = cli("report", "odd.json", "--markdown")
+    assert done.code == 0
+    assert "1 picture left out: \\udcff.jpg: bad" in done.out
+
+
 def test_two_reports(cli, files):
     done = cli("report", "a.json", "b.json")
     assert done.code == 0

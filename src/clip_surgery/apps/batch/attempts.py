@@ -50,7 +50,7 @@ class Attempt:
             >>> first.one_by_one, second.one_by_one, third.one_by_one
             (False, False, True)
         """
-        path = folder / f".part-{shard:05}.attempt.tmp"
+        path = folder / f".part-{shard:05}.attempt.partial"
         now = cls(path=path)
         if path.exists():
             now = now._after_death()

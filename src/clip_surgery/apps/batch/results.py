@@ -17,11 +17,11 @@ from clip_surgery.apps.batch.job import Facts, Job
 from clip_surgery.apps.batch.shards import (
     Done,
     read_shard,
-    remove_hidden,
     shard_path,
-    sync_folder,
 )
 from clip_surgery.errors import InputError
+from clip_surgery.file_lock import take_lock
+from clip_surgery.whole_file import remove_partial, writing_whole
 
 FORMAT = "clip-surgery batch 1"
 MANIFEST, LOCK = "_manifest.json", "_lock"  # Parquet readers pass over names with a "_"
@@ -51,10 +51,10 @@ class Results:
                 f"{self.folder}: cannot be the folder for results ({error.strerror})."
             ) from error
         try:
-            if not _hold(self._lock):
+            if not take_lock(self._lock):
                 raise InputError(f"{self.folder}: another run is writing there.")
             self._compare(self._facts)
-            remove_hidden(self.folder)
+            remove_partial(self.folder)
         except BaseException:
             self._release()
             raise
@@ -67,7 +67,7 @@ class Results:
         trace: TracebackType | None,
     ) -> None:
         """Tidy up, and let go of the folder."""
-        remove_hidden(self.folder)
+        remove_partial(self.folder)
         self._release()
 
     def settle(self, facts: Facts) -> str:
@@ -81,16 +81,11 @@ class Results:
         text = json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True)
         path = self.folder / MANIFEST
         if not path.exists():
-            hidden = path.with_name(f"{MANIFEST}.tmp")
             try:
-                with hidden.open("w", encoding="utf-8") as file:
-                    file.write(text + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                hidden.replace(path)
+                with writing_whole(path, durable=True) as file:
+                    file.write((text + "\n").encode())
             except OSError as error:
                 raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
-            sync_folder(self.folder)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def done(self, key: str) -> list[Done]:
@@ -130,21 +125,6 @@ class Results:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def _hold(number: int) -> bool:
-    """Lock a file until it is closed or this process ends; true where files cannot be locked."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return True
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # some network file systems have no locks
-        return True
-    return True
 
 
 def _shown(*values: object) -> list[str]:

@@ -6,15 +6,14 @@ so that a file that was cut off or changed later is found out, and made again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clip_surgery.apps.batch.rows import Row, table
 from clip_surgery.apps.batch.sources import require_arrow
 from clip_surgery.errors import InputError
+from clip_surgery.whole_file import writing_whole
 
 _KEY = b"clip_surgery.job"
 _BYTES_AT_A_TIME = 2**25  # of rows that wait to be written
@@ -48,32 +47,27 @@ def write_shard(folder: Path, shard: int, rows: Iterable[Row], *, of: Any, key: 
     """
     pa = require_arrow()
     path = shard_path(folder, shard)
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     of = of.with_metadata({_KEY: key.encode()})
     count = errors = size = 0
     waiting: list[Any] = []
     try:
-        with hidden.open("wb") as file:
-            with pa.parquet.ParquetWriter(
+        with (
+            writing_whole(path, durable=True) as file,
+            pa.parquet.ParquetWriter(
                 file, of, compression="zstd", write_page_checksum=True
-            ) as writer:
-                for row in rows:
-                    count, errors = count + 1, errors + (row.get("error") is not None)
-                    waiting.append(table([row], of))
-                    size += waiting[-1].nbytes
-                    if size >= _BYTES_AT_A_TIME:
-                        writer.write_table(pa.concat_tables(waiting))
-                        waiting, size = [], 0
-                if waiting:
+            ) as writer,
+        ):
+            for row in rows:
+                count, errors = count + 1, errors + (row.get("error") is not None)
+                waiting.append(table([row], of))
+                size += waiting[-1].nbytes
+                if size >= _BYTES_AT_A_TIME:
                     writer.write_table(pa.concat_tables(waiting))
-            file.flush()
-            os.fsync(file.fileno())
-        hidden.replace(path)
-        sync_folder(folder)
+                    waiting, size = [], 0
+            if waiting:
+                writer.write_table(pa.concat_tables(waiting))
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}).") from error
-    finally:
-        hidden.unlink(missing_ok=True)
     return Done(shard, count, errors)
 
 
@@ -98,19 +92,3 @@ def read_shard(folder: Path, shard: int, *, rows: int, key: str) -> Done | None:
     except (OSError, KeyError, pa.ArrowException):
         return None
     return Done(shard, rows, errors) if count == rows else None
-
-
-def remove_hidden(folder: Path) -> None:
-    """Remove what processes that were killed have left behind."""
-    for path in folder.glob(".part-*.tmp"):
-        path.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring new names in a folder to the disk, on systems where a folder can be opened."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

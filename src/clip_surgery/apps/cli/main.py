@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it, so that help is instant.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -81,6 +82,9 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     warnings.showwarning = _notice_of_warning
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # Names of files may hold what is no text, and terminals may not know every letter.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not console.messages().is_terminal:  # bars of other libraries would fill a log
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     code = _run(given, debug=debug)

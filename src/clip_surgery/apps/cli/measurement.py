@@ -25,12 +25,8 @@ from clip_surgery.evaluation.protocols import Protocol
 from clip_surgery.evaluation.report import Report, save_reports
 from clip_surgery.evaluation.run import EvaluationInterrupted, evaluate
 from clip_surgery.explainer import Explainer
+from clip_surgery.file_lock import take_lock
 from clip_surgery.methods.method import Method
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 HELD_OUT_SEED = 2_000_003  # scenes that the demo model never saw
 
@@ -147,7 +143,7 @@ def _alone(journal: Path | None) -> Iterator[None]:
     Raises:
         InputError: when another process has it.
     """
-    if journal is None or fcntl is None:
+    if journal is None:
         yield
         return
     try:
@@ -156,12 +152,8 @@ def _alone(journal: Path | None) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{journal}: no journal can be kept here ({error.strerror}).") from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{journal}: this evaluation is running already.") from error
-        except OSError:  # a file system without locks
-            pass
+        if not take_lock(handle):
+            raise InputError(f"{journal}: this evaluation is running already.")
         yield
     finally:
         os.close(handle)

@@ -1,0 +1,62 @@
+"""Whole files: there as a whole or not at all, whenever the writer is killed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+PARTIAL = ".partial"
+"""How the names of files end that are not finished."""
+
+
+@contextmanager
+def writing_whole(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """Write a file that takes its place when the block ends, and leaves nothing if it raises.
+
+    Until then it has a hidden name of its own beside `path`, so several writers of one file do no
+    harm. `durable` brings it to the disk first, its name too: then it also outlives a power cut.
+
+    Raises:
+        OSError: when it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with writing_whole(Path(folder, "note.txt")) as file:
+        ...         _ = file.write(b"all of it")
+        ...     Path(folder, "note.txt").read_text()
+        'all of it'
+    """
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:12]}{PARTIAL}")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    if durable:
+        _sync_folder(path.parent)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder."""
+    for path in folder.glob(f".*{PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring new names in a folder to the disk, on systems where a folder can be opened."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
