@@ -13,6 +13,7 @@ import argparse
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import rmtree
 
 from findings_page import write_page
 
@@ -24,6 +25,7 @@ from clip_surgery.evaluation.run import evaluate
 from clip_surgery.methods.registry import METHODS, parse_methods
 
 DOCS = Path(__file__).parent
+JOURNALS = DOCS.parent / "runs/findings"
 HELD_OUT_SEED = 2_000_003
 DEPTHS = (1, 2, 3, 4, 5, 6, 7, 8)
 TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -92,6 +94,7 @@ def main() -> None:
         record = {"machine": describe_machine(), "studies": measured}
         text = json.dumps(record, indent=1, ensure_ascii=False)
         (DOCS / "findings.json").write_text(text + "\n", encoding="utf-8")
+        rmtree(JOURNALS)  # the next time everything is measured again, by the code of then
     write_page(json.loads((DOCS / "findings.json").read_text(encoding="utf-8")), DOCS)
 
 
@@ -107,7 +110,7 @@ def measure(study: Study, count: int) -> dict[str, object]:
     protocol = PROTOCOLS["scenes"].changed(size=study.size, templates=study.templates)
     protocol = replace(protocol, metrics=(*protocol.metrics, *study.metrics))
     scenes = SceneDataset(seed=HELD_OUT_SEED, count=max(2, round(study.share * count)))
-    journal = DOCS.parent / "runs/findings" / f"{study.name} {len(scenes)}"
+    journal = JOURNALS / f"{study.name} {len(scenes)}"
     print(f"{study.name}: {len(scenes)} scenes", flush=True)
     reports = evaluate(
         load("demo", batch_size=16),

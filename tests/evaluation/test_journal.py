@@ -194,7 +194,11 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 def test_a_removed_journal_is_gone_with_its_folder(tmp_path):
     folder = tmp_path / "journal"
     Journal.open(folder, {}, part_size=2).write(100_000, b"measured")
-    (folder / "00001.part.77.partial").write_bytes(b"half")
+    killed = "import os, pathlib, sys; from clip_surgery.evaluation import journal\n"
+    killed += "os.replace = lambda *_: os.kill(os.getpid(), 9)\n"
+    killed += "journal.write_whole(pathlib.Path(sys.argv[1], '00001.part'), b'half')"
+    subprocess.run([sys.executable, "-c", killed, str(folder)], check=False)
+    assert len(os.listdir(folder)) == 3
     remove_journal(folder)
     assert not folder.exists()
     remove_journal(folder)

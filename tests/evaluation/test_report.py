@@ -113,7 +113,9 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
-@pytest.mark.parametrize("values", [{"AP": float("nan")}, {"AP": float("inf")}, {"AP": "1"}])
+@pytest.mark.parametrize(
+    "values", [{"AP": float("nan")}, {"AP": float("inf")}, {"AP": "1"}, {"AP": 10**400}]
+)
 def test_a_report_holds_finite_numbers(values):
     with pytest.raises(InputError, match="values"):
         report(values=values)

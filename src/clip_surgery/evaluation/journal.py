@@ -19,7 +19,9 @@ from clip_surgery.whole_file import PARTIAL, writing_whole
 
 FORMAT = "clip-surgery journal 1"
 HEADER = "journal.json"
-_OWN = re.compile(r"\d{5,}\.part|(\d{5,}\.part|journal\.json)\.\d+\.partial")
+_OWN = re.compile(
+    rf"\d{{5,}}\.part|\.(\d{{5,}}\.part|journal\.json)\.[0-9a-f]+{re.escape(PARTIAL)}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +96,13 @@ class Journal:
             raise InputError(f"{self.path(number)}: cannot be read ({error.strerror}).") from error
 
 
-def remove_journal(folder: Path) -> None:
-    """Remove a journal, and its folder if nothing else is in it; what is no journal stays.
+def clear_journal(folder: Path) -> None:
+    """Remove the files of a journal; the folder stays, and what is no journal.
 
     The header goes last: what is left when this is stopped is a journal that can be gone on with.
 
     Raises:
-        InputError: when it cannot be removed.
+        InputError: when one cannot be removed.
     """
     header = folder / HEADER
     try:
@@ -109,6 +111,18 @@ def remove_journal(folder: Path) -> None:
                 if _OWN.fullmatch(path.name):
                     path.unlink()
             header.unlink()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be emptied ({error.strerror}).") from error
+
+
+def remove_journal(folder: Path) -> None:
+    """Remove a journal, and its folder if nothing else is in it; what is no journal stays.
+
+    Raises:
+        InputError: when it cannot be removed.
+    """
+    clear_journal(folder)
+    try:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     except OSError as error:

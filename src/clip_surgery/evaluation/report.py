@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -53,7 +53,7 @@ class Report:
             name
             for name, right in (
                 ("row", isinstance(self.row, str)),
-                ("values", numbers and all(map(math.isfinite, self.values.values()))),
+                ("values", numbers and all(map(_is_finite, self.values.values()))),
                 ("pictures", isinstance(self.pictures, int) and self.pictures >= 0),
                 ("settings", _is_mapping_to(self.settings, str)),
                 ("failures", all(isinstance(line, str) for line in self.failures)),
@@ -94,6 +94,10 @@ class Report:
         if odd or not isinstance(given["failures"], list):
             raise InputError(f"Expected fields {', '.join(known)}, but not so {odd or 'failures'}.")
         return cls(**{**given, "failures": tuple(given["failures"])})
+
+
+def _is_finite(value: float) -> bool:
+    return abs(value) <= sys.float_info.max  # asks whole numbers beyond every float too
 
 
 def _is_mapping_to(value: object, kind: type | tuple[type, ...]) -> bool:

@@ -177,7 +177,7 @@ def stop_after(parts, monkeypatch):
 
 def test_interrupted_and_gone_on_with(cli, home, journals, monkeypatch):
     """What is partial is shown and kept, and the same command does only what is missing."""
-    arguments = ("evaluate", "scenes", "--count", 40, *FAST, "--method", "similarity")
+    arguments = ("evaluate", "scenes", "--count", 34, *FAST, "--method", "similarity")
     whole = cli(*arguments, "--out", "whole.json")
     assert whole.code == 0
     with monkeypatch.context() as patched:
@@ -251,7 +251,7 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
     cli, home, journals, monkeypatch
 ):
     """A real Ctrl-C in the middle; while it runs, a second run of the same is refused."""
-    arguments = ["evaluate", "scenes", "--count", "48", *FAST, "--method", "similarity"]
+    arguments = ["evaluate", "scenes", "--count", "18", *FAST, "--method", "similarity"]
     code = (
         "import sys, time\n"
         "from clip_surgery.apps.cli import measurement\n"
@@ -260,7 +260,7 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
         "write = Journal.write\n"
         "def slow(self, number, content):\n"
         "    write(self, number, content)\n"
-        "    if number == 1:\n"
+        "    if number == 0:\n"
         "        print('ready', flush=True)\n"
         "        time.sleep(60)\n"
         "Journal.write = slow\n"
@@ -270,7 +270,7 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
     # A commit to this repository in the middle would make it two different runs.
     monkeypatch.setattr(measurement, "source_commit", lambda: None)
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", code, *arguments, "--fresh"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -289,11 +289,11 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
         process.communicate()
     assert process.returncode == 130, err
     assert "similarity" in out
-    assert "interrupted after 32 pictures" in err
+    assert "interrupted after 16 pictures" in err
     assert "Traceback" not in err
     assert len(journals()) == 1
     assert cli(*arguments, "--out", "r.json").code == 0
-    assert load_reports(home / "r.json")[0].pictures == 48
+    assert load_reports(home / "r.json")[0].pictures == 18
 
 
 def test_a_report_that_cannot_be_written_loses_nothing(cli, home, journals, monkeypatch):

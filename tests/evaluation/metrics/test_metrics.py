@@ -41,6 +41,7 @@ def test_a_perfect_map_scores_everything():
     assert measure(ScoreContrast, case) == {"mSC": 100.0, "opposite": 0.0}
     iou = measure(ExplainabilityIoU, case)
     assert iou["mIoU best"] == iou["mIoU oracle"] == iou["mIoU 0.5"] == 100.0
+    assert iou["threshold"] == 0.01  # the lowest that cuts zeros off
     assert measure(PixelRanking, case) == {"AP": 100.0, "AUC": 100.0}
     assert measure(Pointing, case) == {"pointing": 100.0}
 
@@ -84,6 +85,20 @@ def test_iou_at_thresholds_naive():
         cut = values * STEPS >= step
         naive = (cut & inside).sum() / (cut | inside).sum()
         assert fast[step] == pytest.approx(float(naive), abs=1e-6)
+
+
+def test_explainability_iou_naive():
+    """The threshold that is reported gives what is reported, by the definition."""
+    cases = [random_case(seed) for seed in range(6)]
+    found = measure(ExplainabilityIoU, *cases)
+    by_class = {}
+    for case in cases:
+        for row, index in enumerate(case.present):
+            hot, inside = case.scaled_judged[row] >= found["threshold"], case.insides[row]
+            iou = 100 * int((hot & inside).sum()) / int((hot | inside).sum())
+            by_class.setdefault(index, []).append(iou)
+    means = [sum(own) / len(own) for own in by_class.values()]
+    assert found["mIoU best"] == pytest.approx(sum(means) / len(means))
 
 
 def test_explainability_iou_rules_are_ordered():

@@ -19,7 +19,7 @@ from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from clip_surgery.evaluation.datasets.subset import Subset
-from clip_surgery.evaluation.journal import remove_journal
+from clip_surgery.evaluation.journal import clear_journal, remove_journal
 from clip_surgery.evaluation.origin import installed_versions, source_commit
 from clip_surgery.evaluation.protocols import Protocol
 from clip_surgery.evaluation.report import Report, save_reports
@@ -66,7 +66,7 @@ class Measurement:
         journal = self.running.journal or self._cached_journal()
         with _alone(journal):
             if journal is not None and not self.running.resume:
-                remove_journal(journal)
+                clear_journal(journal)  # the folder stays: it is what is locked
             if _has_parts(journal):
                 console.notice(f"going on where a run stopped ({journal}); see --fresh.")
             try:
