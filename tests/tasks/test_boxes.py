@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from clip_surgery.errors import InputError
 from clip_surgery.framing import Framing, Size
 from clip_surgery.tasks.boxes import BoxRule, boxes
+from clip_surgery.tasks.heatmaps import heatmaps
 from tests.explanations import explained, random_scores
 
 SAME = Framing.squash(Size(20, 30), frame=Size(20, 30))
@@ -26,6 +27,55 @@ def test_boxes_of_two_blobs():
     assert (first.area, second.area) == (35, 48)
     assert first.score == pytest.approx((27 * 0.9 + 8) / 35)
     assert second.score == pytest.approx(0.8)
+
+
+def test_regions_touch_by_corners_and_around():
+    """A ring with a gap holds together by its corners; what lies within it is another region."""
+    scores = torch.tensor(
+        [
+            [0, 1, 1, 1, 0],
+            [1, 0, 0, 0, 1],
+            [1, 0, 1, 0, 0],
+            [1, 0, 0, 0, 1],
+            [0, 1, 1, 1, 0],
+        ]
+    )
+    framing = Framing.squash(Size(5, 5), frame=Size(5, 5))
+    found = boxes(explained(scores[None].float(), framing=framing), "text 0")[0]
+    assert [(box.xyxy, box.area) for box in found] == [((0, 0, 5, 5), 11), ((2, 2, 3, 3), 1)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    density=st.floats(0.1, 0.9),
+    seed=st.integers(0, 999),
+)
+def test_boxes_naive(shape, density, seed):
+    """A fill from each pixel finds the same regions."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.rand(shape, generator=generator)
+    scores = scores.where(torch.rand(shape, generator=generator) < density, torch.zeros(()))
+    explanation = explained(scores[None], framing=Framing.squash(Size(*shape), frame=Size(*shape)))
+    heat = heatmaps(explanation)[0][0]
+    left = {(y, x) for y, x in (heat >= 0.5).nonzero().tolist()}
+    expected = []
+    while left:
+        region, front = set(), {left.pop()}
+        while front:
+            y, x = front.pop()
+            region.add((y, x))
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left, front = left - near, front | near
+        rows, columns = zip(*region, strict=True)
+        corners = (min(columns), min(rows), max(columns) + 1, max(rows) + 1)
+        score = sum(float(heat[y, x]) for y, x in region) / len(region)
+        expected.append((corners, len(region), pytest.approx(score, abs=1e-6)))
+    found = boxes(explanation, "text 0", rule=BoxRule(smallest=0))[0]
+    assert sorted((box.xyxy, box.area, box.score) for box in found) == sorted(
+        expected, key=lambda one: one[:2]
+    )
+    assert [box.score for box in found] == sorted((box.score for box in found), reverse=True)
 
 
 def test_rule():

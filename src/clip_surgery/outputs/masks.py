@@ -87,13 +87,11 @@ def encode_rle(mask: Tensor | NDArray[np.bool_]) -> Rle:
         raise InputError(f"Expected a mask (H, W) of bool, but got {array.shape} {array.dtype}.")
     values = array.ravel(order="F")
     changes = np.flatnonzero(values[1:] != values[:-1]) + 1
-    runs = np.diff(np.concatenate([[0], changes, [len(values)]])).tolist()
+    runs = np.diff(np.concatenate([[0], changes, [len(values)]]))
     if len(values) and values[0]:
-        runs = [0, *runs]  # the first length is that of 0s
-    text = "".join(
-        _digits(run - runs[place - 2] if place > 2 else run) for place, run in enumerate(runs)
-    )
-    return {"size": list(array.shape), "counts": text}
+        runs = np.concatenate([[0], runs])  # the first length is that of 0s
+    runs[3:] -= runs[1:-2].copy()
+    return {"size": list(array.shape), "counts": _digits(runs)}
 
 
 def decode_rle(rle: Rle) -> NDArray[np.bool_]:
@@ -121,15 +119,18 @@ def decode_rle(rle: Rle) -> NDArray[np.bool_]:
     return values.reshape((height, width), order="F")
 
 
-def _digits(value: int) -> str:
-    """A whole number in digits of five bits, lowest first; bit 5 says that more follow."""
-    letters = []
-    while True:
-        digit, value = value & 31, value >> 5
-        done = value == (-1 if digit & 16 else 0)
-        letters.append(chr(48 + (digit if done else digit | 32)))
-        if done:
-            return "".join(letters)
+def _digits(values: NDArray[np.int64]) -> str:
+    """Whole numbers in digits of five bits, lowest first; bit 5 says that more follow."""
+    letters: list[NDArray[np.int64]] = []
+    written: list[NDArray[np.bool_]] = []
+    more = np.ones(len(values), bool)
+    while more.any():
+        written.append(more)
+        digits, values = values & 31, values >> 5
+        more = more & (values != np.where(digits & 16, -1, 0))
+        letters.append(48 + (digits | 32 * more))
+    kept = np.stack(letters, axis=1)[np.stack(written, axis=1)]
+    return kept.astype(np.uint8).tobytes().decode("ascii")
 
 
 def _as_array(values: Tensor | NDArray[np.generic]) -> NDArray[np.generic]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.tasks.presence import texts_present
-from clip_surgery.tasks.regions import connected_regions
+
+_TOUCHING = np.ones((3, 3))  # pixels that touch by a side or a corner are of one region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,31 +93,18 @@ def boxes(
 
 
 def _boxes(heatmap: NDArray[np.float32], rule: BoxRule) -> list[Box]:
-    labels = connected_regions(heatmap >= rule.threshold)
-    areas = np.bincount(labels.ravel())
-    sums = np.bincount(labels.ravel(), weights=heatmap.ravel())
-    if len(areas) == 1:
-        return []
-    rows, columns = np.nonzero(labels)
-    order = np.argsort(labels[rows, columns], kind="stable")  # one region after another
-    rows, columns = rows[order], columns[order]
-    begins = np.concatenate(([0], np.cumsum(areas[1:-1])))
-    corners = np.stack(
-        [
-            np.minimum.reduceat(columns, begins),
-            np.minimum.reduceat(rows, begins),
-            np.maximum.reduceat(columns, begins) + 1,
-            np.maximum.reduceat(rows, begins) + 1,
-        ],
-        axis=1,
-    ).tolist()
+    mask = heatmap >= rule.threshold
+    labels, _ = ndimage.label(mask, structure=_TOUCHING)
+    regions = labels[mask]
+    areas = np.bincount(regions)
+    sums = np.bincount(regions, weights=heatmap[mask])
     cut = [
         Box(
-            xyxy=(left, top, right, bottom),
+            xyxy=(columns.start, rows.start, columns.stop, rows.stop),
             score=float(min(1.0, sums[number] / areas[number])),
             area=int(areas[number]),
         )
-        for number, (left, top, right, bottom) in enumerate(corners, start=1)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1)
         if areas[number] >= rule.smallest * heatmap.size
     ]
     cut.sort(key=lambda box: (-box.score, -box.area, box.xyxy))

@@ -4,8 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
-from clip_surgery.errors import InputError, MissingExtraError, UnknownNameError
+from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.datasets.listing import listed
@@ -86,7 +87,6 @@ LABELS = sorted([*NAMES, *OTHERS])
 
 @pytest.fixture
 def original(tmp_path):
-    io = pytest.importorskip("scipy.io")
     base = make_context(tmp_path, {stem: striped() for stem in MASKS})
     for path in (base / "SegmentationClassContext").iterdir():
         path.unlink()
@@ -96,7 +96,7 @@ def original(tmp_path):
     (base / "trainval").mkdir()
     for stem in MASKS:
         labels = striped(*own, 459, 3000).astype(np.uint16)
-        io.savemat(base / "trainval" / f"{stem}.mat", {"LabelMap": labels})
+        savemat(base / "trainval" / f"{stem}.mat", {"LabelMap": labels})
     return tmp_path
 
 
@@ -116,9 +116,8 @@ def test_original_labels(original):
 
 @pytest.mark.parametrize("content", [{"Labels": np.ones((6, 8))}, {"LabelMap": np.ones((6, 8, 2))}])
 def test_a_mat_file_without_labels(original, content):
-    io = pytest.importorskip("scipy.io")
     path = original / "VOCdevkit/VOC2010/trainval/2008_000002.mat"
-    io.savemat(path, content)
+    savemat(path, content)
     dataset = PascalContext(original)
     with pytest.raises(InputError, match=r"2008_000002\.mat: .*LabelMap"):
         dataset[0]
@@ -135,9 +134,3 @@ def test_labels_that_lack_classes(original, text, message):
     write_text(original / "VOCdevkit/VOC2010/labels.txt", text)
     with pytest.raises(InputError, match=rf"labels\.txt.*{message}"):
         PascalContext(original)
-
-
-def test_without_scipy_the_way_to_get_it_is_told(original, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "scipy.io", None)
-    with pytest.raises(MissingExtraError, match="pip install scipy"):
-        PascalContext(original)[0]

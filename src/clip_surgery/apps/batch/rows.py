@@ -166,10 +166,11 @@ def _boxes(explanation: Explanation, text: str, asking: Asking) -> list[Row]:
 
 def _segments(explanation: Explanation) -> list[Row | None]:
     [classes] = segment(explanation)
-    seen = set(np.unique(classes.cpu().numpy()).tolist())
+    numbers = classes.cpu().numpy()
+    pixels = np.bincount(numbers.ravel() + 1, minlength=len(explanation.texts) + 1)[1:]
     return [
-        dict(encode_rle(classes == number)) if number in seen else None
-        for number in range(len(explanation.texts))
+        dict(encode_rle(numbers == number)) if count else None
+        for number, count in enumerate(pixels.tolist())
     ]
 
 

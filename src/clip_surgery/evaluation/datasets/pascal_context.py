@@ -3,7 +3,7 @@
 Mottaghi et al., CVPR 2014. Two forms of it are read:
 - mmsegmentation's: SegmentationClassContext/*.png, which its converter makes with the detail API
   (0 background, then the 59 classes in alphabetical order, which is that of names/context59.txt);
-- the original: trainval/*.mat with numbers of labels.txt (459 and more), needs scipy. Classes are
+- the original: trainval/*.mat with numbers of labels.txt (459 and more). Classes are
   found by their names in it; all others are background. Its 59_labels.txt is in another order and
   calls three classes otherwise (diningtable, bedcloth, clothes), and is not read.
 
@@ -17,8 +17,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.io import loadmat
 
-from clip_surgery.errors import InputError, MissingExtraError
+from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.layout import Layout, check_choice
 from clip_surgery.evaluation.datasets.listing import read_lines
@@ -45,7 +46,6 @@ class PascalContext(MaskFiles):
     Raises:
         InputError: when the folder is missing or half unpacked, or a setting is wrong.
         UnknownNameError: for another split.
-        MissingExtraError: when masks are .mat files and scipy is not installed.
     """
 
     def __init__(
@@ -96,7 +96,6 @@ class PascalContext(MaskFiles):
 
         Raises:
             InputError: when the file is missing or damaged.
-            MissingExtraError: for a .mat file without scipy.
         """
         if self._classes_of is None:
             return super().read_values(path)
@@ -125,12 +124,6 @@ def _classes_of_labels(path: Path, names: tuple[str, ...]) -> NDArray[np.int64]:
 
 def _read_label_map(path: Path) -> NDArray[np.int64]:
     """The variable LabelMap (H, W) of a .mat file."""
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise MissingExtraError(
-            f"{path}: scipy reads it and is not installed: pip install scipy"
-        ) from None
     try:
         labels = np.asarray(loadmat(path)["LabelMap"])
     except FileNotFoundError:
