@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from clip_surgery.backbones.loading import wrap_backbone
 from tests.towers import same_weights, tiny_hugging_face, tiny_open_clip
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test asks the network
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell, and
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # every process made here inherits it
 
 
 @pytest.fixture(autouse=True)
