@@ -116,7 +116,15 @@ The model was trained at 96 px; position embeddings are resized.
 {table(all_methods(studies), [*SHOWN, PEAK, "ms per image"])}
 
 Milliseconds a picture with 64 words on two cores. `gscorecam` on {studies["methods, slow"]["pictures"]} scenes, the rest on
-{studies["methods"]["pictures"]}.
+{studies["methods"]["pictures"]}. Every method with its published settings, which were found on published models: GEM shows what that
+can mean.
+
+## Temperature of GEM
+
+GEM first moves queries, keys and values towards their own clusters, at a temperature that follows the norms of the tokens. In this
+narrow tower they are small, and at the published temperature (sharpness 1) all points move to one place.
+
+{table(by_setting(studies["gem"]["values"]), [*SHOWN, PEAK], first="sharpness")}
 """
 
 

@@ -29,6 +29,7 @@ JOURNALS = DOCS.parent / "runs/findings"
 HELD_OUT_SEED = 2_000_003
 DEPTHS = (1, 2, 3, 4, 5, 6, 7, 8)
 TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+SHARPNESSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 SIZES = (64, 96, 128, 160, 192, 256)
 TEMPLATES = ("photo", "small", "clip_surgery")
 TWO = "similarity, clip_surgery"
@@ -83,6 +84,7 @@ STUDIES = (
     *(Study(name=f"templates {name}", methods=TWO, templates=name) for name in TEMPLATES),
     *(Study(name=f"size {size}", methods=TWO, size=size) for size in SIZES),
     Study(name="methods", methods=", ".join(name for name in METHODS if name != "gscorecam")),
+    Study(name="gem", methods=", ".join(f"gem(sharpness={value})" for value in SHARPNESSES)),
     Study(name="methods, slow", methods="gscorecam", share=0.2),
 )
 

@@ -17,9 +17,9 @@ from tests.methods.naive import (
 )
 
 
-def received(iterations):
+def received(iterations, sharpness=1.0):
     def of_one_head(head, normed):
-        temperature = normed.norm(dim=-1).mean() / head["v"].shape[-1] ** 0.5
+        temperature = sharpness * normed.norm(dim=-1).mean() / head["v"].shape[-1] ** 0.5
         outs = []
         for part in "qkv":
             points = F.normalize(head[part], dim=-1)
@@ -50,6 +50,16 @@ def test_gem_is_its_equations(iterations, depth):
             assert_same_map(found.patches[row], expected)
 
 
+def test_sharpness_multiplies_the_temperature():
+    model, [picture, _], texts = double_model(), pictures(), labels()
+    with torch.no_grad():
+        found = Gem(sharpness=4)(double_backbone(model), picture[None], texts)
+        expected = similarity(
+            model, picture, texts, received(1, 4), depth=6, residual=True, feed_forward=False
+        )
+    assert_same_map(found.patches[0], expected)
+
+
 def test_the_temperature_is_of_each_picture():
     """A bright picture beside a faint one must not change it."""
     model, texts = double_model(), labels()
@@ -60,7 +70,15 @@ def test_the_temperature_is_of_each_picture():
     torch.testing.assert_close(together.patches[:1], alone.patches)
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"depth": 0}, "0"), ({"iterations": -1}, "-1")])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": 0}, "got 0"),
+        ({"iterations": -1}, "-1"),
+        ({"sharpness": 0}, "sharpness .* got 0"),
+        ({"sharpness": float("nan")}, "got nan"),
+    ],
+)
 def test_bad_settings_are_refused_by_value(settings, message):
     with pytest.raises(InputError, match=message):
         Gem(**settings)

@@ -7,6 +7,7 @@ at 448 px and texts through one template, "a photo of a {}": both are the caller
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -25,6 +26,11 @@ class Gem(DenseMethod):
     Attributes:
         depth: how many of the last blocks have the second path; more than there are means all.
         iterations: how often q, k and v are moved towards their own clusters first.
+        sharpness: times the published temperature, which follows the norms of the tokens: where
+            they are small all points move to one place, and a larger one is needed.
+
+    Raises:
+        InputError: for depth below 1, iterations below 0 or a sharpness that is not above 0.
     """
 
     name = "gem"
@@ -32,6 +38,7 @@ class Gem(DenseMethod):
 
     depth: int = 6
     iterations: int = 1
+    sharpness: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,6 +46,8 @@ class Gem(DenseMethod):
             raise InputError(f"Expected depth to be 1 block or more, but got {self.depth}.")
         if self.iterations < 0:
             raise InputError(f"Expected iterations to be 0 or more, but got {self.iterations}.")
+        if not 0 < self.sharpness < math.inf:
+            raise InputError(f"Expected sharpness to be above 0, but got {self.sharpness}.")
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
         """The two-path walk with residual, without feed-forward."""
@@ -46,6 +55,6 @@ class Gem(DenseMethod):
             tower,
             pixels,
             depth=self.depth,
-            rule=grounding(self.iterations),
+            rule=grounding(self.iterations, self.sharpness),
             repair_outliers=self.repair_outliers,
         )

@@ -109,16 +109,18 @@ def summed(*rules: AttentionRule) -> AttentionRule:
     return rule
 
 
-def grounding(iterations: int) -> AttentionRule:
+def grounding(iterations: int, sharpness: float = 1.0) -> AttentionRule:
     """GEM's attention: q, k and v each cluster by themselves, then gather the values.
 
     For P in (q, k, v): P <- unit(P); `iterations` times P <- unit(softmax(t P P^T) P); then
     softmax(t P P^T) v; the mean of the three. The temperature t is the model's scale times the
-    mean norm of the normed tokens, one number a picture.
+    mean norm of the normed tokens, one number a picture, times `sharpness`.
     """
 
     def rule(heads: Heads) -> Tensor:
-        temperature = heads.scale * heads.normed.float().norm(dim=-1).mean(dim=-1)  # (B,)
+        temperature = (
+            sharpness * heads.scale * heads.normed.float().norm(dim=-1).mean(dim=-1)
+        )  # (B,)
         temperature = temperature.to(heads.value.dtype).view(-1, 1, 1, 1)
         received = torch.zeros_like(identity(heads))
         for part in (heads.query, heads.key, heads.value):
