@@ -125,7 +125,7 @@ def _block(rows: Sequence[_Row]) -> Image.Image:
 
 def _upright_label(text: str, length: int) -> Image.Image:
     """A row's title, read from bottom to top, `length` pixels long."""
-    letters = font(TITLE_SIZE, bold=True)
+    letters = font(TITLE_SIZE, text, bold=True)
     lines = fit(text, letters, width=length, lines=2)
     step = round(TITLE_SIZE * 1.25)
     label = sheet(length, 2 * step)  # room for two lines, so that all rows begin alike

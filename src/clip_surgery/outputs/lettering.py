@@ -1,7 +1,8 @@
-"""Lettering: a font that is always there, and words fitted to a width."""
+"""Lettering: a font that has the letters of a text, and words fitted to a width."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,15 +13,69 @@ FAINT_INK = (112, 118, 128)
 PAPER = (255, 255, 255)
 
 
+def font(size: int, *texts: str, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """A font of `size` pixels in which these texts can be read.
+
+    DejaVu Sans, which travels with matplotlib and knows most alphabets; for texts with letters
+    beyond it (Chinese, Japanese, Korean) a font of this machine that has them, if there is one.
+    """
+    # what is not printed (a break, a joiner) needs no letter
+    letters = {ord(letter) for text in texts for letter in text if letter.isprintable()}
+    return _open(_file_with(frozenset(letters), bold), size)
+
+
 @lru_cache(maxsize=32)
-def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans of `size` pixels: it travels with matplotlib and knows most alphabets."""
+def _open(path: str, size: int) -> ImageFont.FreeTypeFont:
+    # Basic layout does not depend on whether a shaping library is installed on this machine.
+    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def _travelling(bold: bool) -> str:
     from matplotlib import get_data_path
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    path = Path(get_data_path()) / "fonts" / "ttf" / name
-    # Basic layout does not depend on whether a shaping library is installed on this machine.
-    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+    return str(Path(get_data_path()) / "fonts" / "ttf" / name)
+
+
+@lru_cache(maxsize=256)
+def _file_with(letters: frozenset[int], bold: bool) -> str:
+    """The font file that has most of the letters, the travelling one unless another has more."""
+    best = _travelling(bold)
+    most = len(letters & _letters_of(best))
+    if most == len(letters):
+        return best
+    from matplotlib.font_manager import findSystemFonts  # its fontManager may be of last month
+
+    for path in sorted(findSystemFonts(), key=_plainness(bold)):
+        count = len(letters & _letters_of(path))
+        if count > most:
+            best, most = path, count
+        if most == len(letters):
+            break
+    return best
+
+
+def _plainness(bold: bool) -> Callable[[str], tuple[bool, bool, bool, str]]:
+    """Sorts font files: the asked weight first, upright, without serifs, then by name."""
+
+    def key(path: str) -> tuple[bool, bool, bool, str]:
+        name = Path(path).name.lower()
+        slanted = "italic" in name or "oblique" in name
+        return (slanted, ("bold" in name) != bold, "serif" in name or "mono" in name, path)
+
+    return key
+
+
+@lru_cache(maxsize=256)
+def _letters_of(path: str) -> frozenset[int]:
+    """The code points a font file has; none when it cannot be drawn with at any size."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        _open(path, 12)  # coloured emoji are pictures of one size
+        return frozenset(FT2Font(path).get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
 
 
 def fit(text: str, letters: ImageFont.FreeTypeFont, *, width: float, lines: int) -> list[str]:

@@ -81,7 +81,7 @@ def _legend(
     order = counts.argsort()[::-1]
     rows = [(int(found[i]), float(counts[i]) / classes.size) for i in order]
     listed, left_out = rows[:LISTED], len(rows[LISTED:])
-    letters = font(SIZE)
+    letters = font(SIZE, *(names[number] for number, _ in listed if number >= 0))
     legend = sheet(LEGEND, LINE * (len(listed) + bool(left_out)) + 4)
     draw = ImageDraw.Draw(legend)
     for index, (number, share) in enumerate(listed):

@@ -45,7 +45,7 @@ def tags_figure(
 
 
 def _bars(tags: Sequence[Tag], *, left_out: int) -> Image.Image:
-    letters = font(SIZE)
+    letters = font(SIZE, *(tag.text for tag in tags))
     numbers = round(letters.getlength("-0.0000"))
     drawn = sheet(NAMES + GAP + BARS + GAP + numbers, LINE * max(1, len(tags) + bool(left_out)))
     draw = ImageDraw.Draw(drawn)

@@ -119,7 +119,8 @@ def beside(tiles: Sequence[Tile]) -> Image.Image:
     """One row of tiles of one size: titles and notes above, pictures aligned below them."""
     size = Size(tiles[0].image.height, tiles[0].image.width)
     width = max(size.width, min(NARROWEST, 10 * size.height))
-    title_font, note_font = font(TITLE_SIZE, bold=True), font(NOTE_SIZE)
+    title_font = font(TITLE_SIZE, *(tile.title for tile in tiles), bold=True)
+    note_font = font(NOTE_SIZE, *(tile.note for tile in tiles))
     titles = [fit(tile.title, title_font, width=width, lines=2) for tile in tiles]
     notes = [fit(tile.note, note_font, width=width, lines=1) for tile in tiles]
     title_lines, note_lines = max(map(len, titles)), max(map(len, notes))
@@ -159,7 +160,7 @@ def on_paper(
     colour_map: str | None = None,
 ) -> Image.Image:
     """Margins, the heading above, and below what the colours mean, then the notes."""
-    letters = font(NOTE_SIZE)
+    letters = font(NOTE_SIZE, heading, *notes)
     step = round(NOTE_SIZE * 1.4)
     above = fit(heading, letters, width=body.width, lines=2)
     under = [line for note in notes for line in fit(note, letters, width=body.width, lines=3)]

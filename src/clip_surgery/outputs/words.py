@@ -73,7 +73,8 @@ def sentence_image(
     """
     levels = word_levels(explanation)
     table = colour_table(colour_map)
-    letters, small = font(SIZE, bold=True), font(SIZE * 2 // 3)
+    letters = font(SIZE, *explanation.words, bold=True)
+    small = font(SIZE * 2 // 3, *explanation.words)
     lines: list[list[tuple[int, int]]] = [[]]  # (place, left edge)
     left = MARGIN
     for place, (text, kind) in enumerate(zip(explanation.words, explanation.kinds, strict=True)):
