@@ -122,7 +122,7 @@ can mean.
 ## Temperature of GEM
 
 GEM first moves queries, keys and values towards their own clusters, at a temperature that follows the norms of the tokens. In this
-narrow tower they are small, and at the published temperature (sharpness 1) all points move to one place.
+narrow tower they are small, and at the published temperature (sharpness 1) all points move to nearly one place.
 
 {table(by_setting(studies["gem"]["values"]), [*SHOWN, PEAK], first="sharpness")}
 """
