@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,17 @@ def remove_partial(folder: Path) -> None:
     """Remove what writers that were killed have left in a folder."""
     for path in folder.glob(f".*{PARTIAL}"):
         path.unlink(missing_ok=True)
+
+
+def name_when_whole(name: str) -> str | None:
+    """The name that an unfinished file of `writing_whole` was to get; None for other names.
+
+    Example:
+        >>> name_when_whole(".note.txt.0123456789ab.partial"), name_when_whole("note.txt")
+        ('note.txt', None)
+    """
+    match = re.fullmatch(rf"\.(.+)\.[0-9a-f]{{12}}{re.escape(PARTIAL)}", name)
+    return match and match[1]
 
 
 def _sync_folder(folder: Path) -> None:

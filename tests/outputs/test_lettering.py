@@ -68,10 +68,14 @@ def installed(monkeypatch):
 
     def install(*paths):
         monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: list(paths))
+        forget()
+
+    def forget():
+        lettering._installed.cache_clear()
         lettering._file_with.cache_clear()
 
     yield install
-    lettering._file_with.cache_clear()
+    forget()
 
 
 def test_the_font_with_most_of_all_letters(installed, tmp_path):

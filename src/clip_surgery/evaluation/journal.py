@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Self
 
 from clip_surgery.errors import InputError
-from clip_surgery.whole_file import PARTIAL, writing_whole
+from clip_surgery.whole_file import PARTIAL, name_when_whole, writing_whole
 
 FORMAT = "clip-surgery journal 1"
 HEADER = "journal.json"
-_OWN = re.compile(
-    rf"\d{{5,}}\.part|\.(\d{{5,}}\.part|journal\.json)\.[0-9a-f]+{re.escape(PARTIAL)}"
-)
+_PART = re.compile(r"\d{5,}\.part")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +106,8 @@ def clear_journal(folder: Path) -> None:
     try:
         if header.is_file() and not _is_of_another_program(header.read_bytes()):
             for path in folder.iterdir():
-                if _OWN.fullmatch(path.name):
+                unfinished = name_when_whole(path.name)
+                if unfinished == HEADER or _PART.fullmatch(unfinished or path.name):
                     path.unlink()
             header.unlink()
     except OSError as error:

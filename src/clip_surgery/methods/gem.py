@@ -27,7 +27,7 @@ class Gem(DenseMethod):
         depth: how many of the last blocks have the second path; more than there are means all.
         iterations: how often q, k and v are moved towards their own clusters first.
         sharpness: times the published temperature, which follows the norms of the tokens: where
-            they are small all points move to one place, and a larger one is needed.
+            they are small all points move to nearly one place, and a larger one is needed.
 
     Raises:
         InputError: for depth below 1, iterations below 0 or a sharpness that is not above 0.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import ImageFont
 
 INK = (28, 30, 34)
@@ -41,13 +42,11 @@ def _travelling(bold: bool) -> str:
 def _file_with(letters: frozenset[int], bold: bool) -> str:
     """The font file that has most of the letters, the travelling one unless another has more."""
     best = _travelling(bold)
-    most = len(letters & _letters_of(best))
+    most = _count(letters, best)
     if most == len(letters):
         return best
-    from matplotlib.font_manager import findSystemFonts  # its fontManager may be of last month
-
-    for path in sorted(findSystemFonts(), key=_plainness(bold)):
-        count = len(letters & _letters_of(path))
+    for path in _installed(bold):
+        count = _count(letters, path)
         if count > most:
             best, most = path, count
         if most == len(letters):
@@ -55,27 +54,33 @@ def _file_with(letters: frozenset[int], bold: bool) -> str:
     return best
 
 
-def _plainness(bold: bool) -> Callable[[str], tuple[bool, bool, bool, str]]:
-    """Sorts font files: the asked weight first, upright, without serifs, then by name."""
+@lru_cache(maxsize=2)
+def _installed(bold: bool) -> list[str]:
+    """The font files of this machine: upright ones, of this weight, without serifs first."""
+    from matplotlib.font_manager import findSystemFonts  # its fontManager may be of last month
 
-    def key(path: str) -> tuple[bool, bool, bool, str]:
+    def order(path: str) -> tuple[bool, bool, bool, str]:
         name = Path(path).name.lower()
         slanted = "italic" in name or "oblique" in name
         return (slanted, ("bold" in name) != bold, "serif" in name or "mono" in name, path)
 
-    return key
+    return sorted(findSystemFonts(), key=order)
 
 
-@lru_cache(maxsize=256)
-def _letters_of(path: str) -> frozenset[int]:
+def _count(letters: frozenset[int], path: str) -> int:
+    return int(np.isin(list(letters), _letters_of(path)).sum())
+
+
+@cache  # a few bytes a letter: all fonts of a machine are some MB, and reading them takes seconds
+def _letters_of(path: str) -> NDArray[np.int64]:
     """The code points a font file has; none when it cannot be drawn with at any size."""
     from matplotlib.ft2font import FT2Font
 
     try:
         _open(path, 12)  # coloured emoji are pictures of one size
-        return frozenset(FT2Font(path).get_charmap())
+        return np.array(list(FT2Font(path).get_charmap()), np.int64)
     except (OSError, RuntimeError):
-        return frozenset()
+        return np.zeros(0, np.int64)
 
 
 def fit(text: str, letters: ImageFont.FreeTypeFont, *, width: float, lines: int) -> list[str]:

@@ -90,7 +90,7 @@ def encode_rle(mask: Tensor | NDArray[np.bool_]) -> Rle:
     runs = np.diff(np.concatenate([[0], changes, [len(values)]]))
     if len(values) and values[0]:
         runs = np.concatenate([[0], runs])  # the first length is that of 0s
-    runs[3:] -= runs[1:-2].copy()
+    runs[3:] -= runs[1:-2]  # numpy reads all before it writes
     return {"size": list(array.shape), "counts": _digits(runs)}
 
 

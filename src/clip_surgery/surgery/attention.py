@@ -118,9 +118,8 @@ def grounding(iterations: int, sharpness: float = 1.0) -> AttentionRule:
     """
 
     def rule(heads: Heads) -> Tensor:
-        temperature = (
-            sharpness * heads.scale * heads.normed.float().norm(dim=-1).mean(dim=-1)
-        )  # (B,)
+        norm = heads.normed.float().norm(dim=-1).mean(dim=-1)  # (B,)
+        temperature = sharpness * heads.scale * norm
         temperature = temperature.to(heads.value.dtype).view(-1, 1, 1, 1)
         received = torch.zeros_like(identity(heads))
         for part in (heads.query, heads.key, heads.value):

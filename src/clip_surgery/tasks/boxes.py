@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
@@ -93,6 +92,8 @@ def boxes(
 
 
 def _boxes(heatmap: NDArray[np.float32], rule: BoxRule) -> list[Box]:
+    from scipy import ndimage  # a third of a second, and most who import Box look for none
+
     mask = heatmap >= rule.threshold
     labels, _ = ndimage.label(mask, structure=_TOUCHING)
     regions = labels[mask]

@@ -3,8 +3,8 @@
 Mottaghi et al., CVPR 2014. Two forms of it are read:
 - mmsegmentation's: SegmentationClassContext/*.png, which its converter makes with the detail API
   (0 background, then the 59 classes in alphabetical order, which is that of names/context59.txt);
-- the original: trainval/*.mat with numbers of labels.txt (459 and more). Classes are
-  found by their names in it; all others are background. Its 59_labels.txt is in another order and
+- the original: trainval/*.mat with numbers of labels.txt (459 and more). Classes are found
+  by their names in it; all others are background. Its 59_labels.txt is in another order and
   calls three classes otherwise (diningtable, bedcloth, clothes), and is not read.
 
 Background: with 59 classes all other pixels are no object, with 60 they are a class; see `voc.py`.
