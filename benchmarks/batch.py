@@ -19,7 +19,7 @@ import pyarrow.parquet
 from timing import machine
 
 from clip_surgery.apps.batch.job import Job
-from clip_surgery.apps.batch.local import LocalEngine, available_cores
+from clip_surgery.apps.batch.local_engine import LocalEngine, available_cores
 from clip_surgery.apps.batch.ray_engine import RayEngine
 from clip_surgery.apps.batch.run import Engine, Summary, run
 from clip_surgery.apps.batch.sources import open_source

@@ -26,15 +26,15 @@ import torch
 from PIL import Image, ImageFilter
 from timing import machine
 
-from clip_surgery.evaluation import run
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NO_OBJECT, NOT_JUDGED, Dataset, Sample
 from clip_surgery.evaluation.datasets.scenes import TRAINING_NOUNS, SceneDataset
-from clip_surgery.evaluation.measured import Measured
-from clip_surgery.evaluation.measuring import Measuring
+from clip_surgery.evaluation.execution import run
+from clip_surgery.evaluation.execution.evaluator import Measuring
+from clip_surgery.evaluation.execution.partial_result import Measured
 from clip_surgery.evaluation.metrics.registry import METRICS
-from clip_surgery.evaluation.protocol import Protocol
-from clip_surgery.evaluation.protocols import protocol_named
+from clip_surgery.evaluation.protocols.protocol import Protocol
+from clip_surgery.evaluation.protocols.registry import protocol_named
 from clip_surgery.explainer import Explainer
 from clip_surgery.loading import wrap
 from clip_surgery.methods.registry import parse_methods

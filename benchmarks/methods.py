@@ -27,9 +27,9 @@ from timing import compare, machine
 
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.methods.method import Method
 from clip_surgery.methods.registry import parse_methods
+from clip_surgery.text.features import TextFeatures
 
 PLAIN = "encode_image"
 SLOW = {"gscorecam": 2}  # repeats: it runs the tower hundreds of times a picture

@@ -11,8 +11,8 @@ import platform
 
 import torch
 
-from clip_surgery.evaluation.case import Case
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.foreground_attention import ForegroundAttention
 from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
 from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc

@@ -18,9 +18,9 @@ from timing import machine, seconds
 from torch.nn import functional as F
 
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.backbones.text_bank import encode_texts
-from clip_surgery.backbones.text_cache import TextCache
-from clip_surgery.inputs.templates import fill, resolve_templates
+from clip_surgery.text.bank import encode_texts
+from clip_surgery.text.cache import TextCache
+from clip_surgery.text.templates import fill, resolve_templates
 
 NAMES = (
     "aeroplane, bag, bed, bedclothes, bench, bicycle, bird, boat, book, bottle, building, bus, "

@@ -19,9 +19,9 @@ from findings_page import write_page
 
 from clip_surgery import load
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
-from clip_surgery.evaluation.origin import describe_machine
-from clip_surgery.evaluation.protocols import PROTOCOLS
-from clip_surgery.evaluation.run import evaluate
+from clip_surgery.evaluation.execution.run import evaluate
+from clip_surgery.evaluation.protocols.registry import PROTOCOLS
+from clip_surgery.evaluation.reporting.provenance import describe_machine
 from clip_surgery.methods.registry import METHODS, parse_methods
 
 DOCS = Path(__file__).parent

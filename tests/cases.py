@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from clip_surgery.evaluation.case import Case, texts_to_explain
 from clip_surgery.evaluation.datasets.dataset import Sample
+from clip_surgery.evaluation.metrics.case import Case, texts_to_explain
 from clip_surgery.explainer import Explainer
 from clip_surgery.framing import Framing, Size
 from tests.explanations import explained, random_scores

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.backbones.text_bank import encode_texts
 from clip_surgery.errors import UnsupportedModelError
 from clip_surgery.methods.registry import METHODS, method_named
+from clip_surgery.text.bank import encode_texts
 from tests.zoo import TOWERS
 
 METHODS_PAGE = Path(__file__).parents[1] / "docs" / "methods.md"

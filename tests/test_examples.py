@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clip_surgery.apps.cli.demo import read_scene
+from clip_surgery.apps.cli.commands.demo import read_scene
 from clip_surgery.export import export_bundle
 from clip_surgery.loading import load
 

@@ -10,7 +10,7 @@ import pyarrow.parquet
 
 import clip_surgery as cs
 from clip_surgery.apps.batch.job import Asking, Job
-from clip_surgery.apps.batch.local import LocalEngine
+from clip_surgery.apps.batch.local_engine import LocalEngine
 from clip_surgery.apps.batch.rows import maps_of
 from clip_surgery.apps.batch.run import run
 from clip_surgery.apps.batch.sources import open_source

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 import clip_surgery as cs
-from clip_surgery.backbones.segmenters.segmenter import Candidates, Prompt
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.inputs.images import Picture
+from clip_surgery.segmenters.segmenter import Candidates, Prompt
 
 
 def same_colour(picture: Picture, prompts: Sequence[Prompt]) -> list[Candidates]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
-from clip_surgery.evaluation.protocols import default_protocol
-from clip_surgery.evaluation.report import markdown_table
-from clip_surgery.evaluation.run import evaluate
+from clip_surgery.evaluation.execution.run import evaluate
+from clip_surgery.evaluation.protocols.registry import default_protocol
+from clip_surgery.evaluation.reporting.report import markdown_table
 from clip_surgery.methods.registry import parse_methods
 
 # The folder: images/NAME.png, masks/NAME.png (0 no object, i the i-th name) and names.txt.

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clip_surgery.backbones.segmenters.sam import SamSegmenter
     from clip_surgery.errors import (
         ClipSurgeryError,
         InputError,
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
     )
     from clip_surgery.explainer import Explainer
     from clip_surgery.explanation import Explanation
+    from clip_surgery.figures.overlay import overlay
+    from clip_surgery.figures.words import words_figure
     from clip_surgery.framing import Framing, FramingRule, Size
     from clip_surgery.grid import PatchGrid
     from clip_surgery.loading import load, wrap
-    from clip_surgery.outputs.masks import decode_rle, encode_rle, palette_image
-    from clip_surgery.outputs.overlay import overlay
-    from clip_surgery.outputs.words import words_figure
+    from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image
+    from clip_surgery.segmenters.sam import SamSegmenter
     from clip_surgery.tasks.boxes import Box, BoxRule, boxes
     from clip_surgery.tasks.heatmaps import heatmaps
     from clip_surgery.tasks.inspection import AttentionMap, Redundancy, attention, redundancy
@@ -57,7 +57,7 @@ _MODULES = {
     "PresenceRule": "tasks.presence",
     "Redundancy": "tasks.inspection",
     "ReferencePoints": "tasks.point_rules",
-    "SamSegmenter": "backbones.segmenters.sam",
+    "SamSegmenter": "segmenters.sam",
     "Size": "framing",
     "Tag": "tasks.tags",
     "UnknownNameError": "errors",
@@ -67,14 +67,14 @@ _MODULES = {
     "WordExplanation": "word_explanation",
     "attention": "tasks.inspection",
     "boxes": "tasks.boxes",
-    "decode_rle": "outputs.masks",
-    "encode_rle": "outputs.masks",
+    "decode_rle": "records.mask_files",
+    "encode_rle": "records.mask_files",
     "explain_windows": "windows",
     "heatmaps": "tasks.heatmaps",
     "load": "loading",
     "masks": "tasks.masks",
-    "overlay": "outputs.overlay",
-    "palette_image": "outputs.masks",
+    "overlay": "figures.overlay",
+    "palette_image": "records.mask_files",
     "points": "tasks.points",
     "presence": "tasks.presence",
     "redundancy": "tasks.inspection",
@@ -82,7 +82,7 @@ _MODULES = {
     "split_names": "tasks.segmentation",
     "tags": "tasks.tags",
     "words": "tasks.words",
-    "words_figure": "outputs.words",
+    "words_figure": "figures.words",
     "wrap": "loading",
 }
 

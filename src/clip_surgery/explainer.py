@@ -14,9 +14,6 @@ import torch
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.text_bank import encode_texts
-from clip_surgery.backbones.text_cache import TextCache
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, FramingRule, Size
@@ -25,7 +22,10 @@ from clip_surgery.inputs.texts import check_texts
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.method import Evidence, Method
 from clip_surgery.methods.registry import as_method
-from clip_surgery.surgery.standing import standing
+from clip_surgery.surgery.reference_log_ratios import standing
+from clip_surgery.text.bank import encode_texts
+from clip_surgery.text.cache import TextCache
+from clip_surgery.text.features import TextFeatures
 
 
 @dataclass(frozen=True, kw_only=True)

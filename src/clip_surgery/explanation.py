@@ -16,7 +16,7 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.framing import Framing, Size
-from clip_surgery.tensor_file import read_tensors, write_tensors
+from clip_surgery.storage.tensor_file import read_tensors, write_tensors
 
 FORMAT = "clip-surgery explanation 1"
 

@@ -10,13 +10,13 @@ from torch import nn
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.loading import load_backbone, wrap_backbone
 from clip_surgery.backbones.positions import PositionMode
-from clip_surgery.backbones.text_cache import TextCache
 from clip_surgery.explainer import Explainer
 from clip_surgery.framing import FramingRule
-from clip_surgery.inputs.templates import resolve_templates
 from clip_surgery.inputs.vocabulary import resolve_vocabulary
 from clip_surgery.methods.method import Method
 from clip_surgery.methods.registry import as_method
+from clip_surgery.text.cache import TextCache
+from clip_surgery.text.templates import resolve_templates
 
 
 def load(

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import InputError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
@@ -22,6 +21,7 @@ from clip_surgery.framing import Framing, Size
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import ImageSource, read_image, to_pixels
 from clip_surgery.methods.method import Evidence
+from clip_surgery.text.features import TextFeatures
 
 MOST_PATCHES = 2**20
 """Largest grid of a whole picture, in patches; a longer picture is scaled down."""

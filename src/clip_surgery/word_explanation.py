@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
-from clip_surgery.tensor_file import read_tensors, write_tensors
+from clip_surgery.storage.tensor_file import read_tensors, write_tensors
 
 FORMAT = "clip-surgery words 1"
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from clip_surgery.backbones.demo import FOLDER, is_demo_folder, load_demo
+from clip_surgery.backbones.demo.loading import FOLDER, is_demo_folder, load_demo
 from clip_surgery.backbones.loading import load_backbone
 from clip_surgery.errors import WeightsError
 from tests.backbones.plain_walk import encode_ids, encode_pixels

@@ -5,10 +5,10 @@ import torch
 from torch.nn import functional as F
 
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.backbones.text_bank import encode_texts
-from clip_surgery.backbones.text_prefixes import encode_prompts
 from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.surgery.walk import walk, walk_two_paths
+from clip_surgery.text.bank import encode_texts
+from clip_surgery.text.prefixes import encode_prompts
 from tests.backbones.plain_walk import encode_ids, encode_pixels
 from tests.towers import assert_same_state, state_of, token_ids
 from tests.zoo import TOWERS, image_features, text_features

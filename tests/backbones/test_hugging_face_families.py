@@ -5,11 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from clip_surgery.backbones.loading import load_backbone, wrap_backbone
-from clip_surgery.backbones.text_bank import encode_texts
-from clip_surgery.backbones.text_cache import TextCache
 from clip_surgery.errors import UnsupportedModelError
 from clip_surgery.methods.registry import method_named
 from clip_surgery.surgery.walk import walk, walk_two_paths
+from clip_surgery.text.bank import encode_texts
+from clip_surgery.text.cache import TextCache
 from tests.same_siglip import same_siglip
 from tests.towers import tiny_hugging_face, token_ids
 from tests.zoo import image_features, text_features, tiny_transformers

@@ -505,7 +505,7 @@ def test_libraries_are_loaded_when_named_and_no_other(hugging_face_folder):
     code = (
         "import sys;"
         "from clip_surgery.backbones.loading import load_backbone;"
-        "import clip_surgery.backbones.demo;"
+        "import clip_surgery.backbones.demo.loading;"
         "heavy = {'open_clip', 'transformers', 'timm', 'huggingface_hub', 'torchvision'};"
         "print(sorted(heavy & set(sys.modules)));"
         f"load_backbone({str(hugging_face_folder)!r});"

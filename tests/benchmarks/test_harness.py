@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clip_surgery.evaluation.protocols import protocol_named
+from clip_surgery.evaluation.protocols.registry import protocol_named
 from tests.evaluation.squares import load_tiny
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.backbones.text_bank import encode_texts
 from clip_surgery.errors import InputError, UnknownNameError, UnsupportedModelError
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.registry import METHODS, as_method, method_named, setting_names
+from clip_surgery.text.bank import encode_texts
 from tests.towers import tiny_open_clip
 from tests.zoo import TOWERS
 

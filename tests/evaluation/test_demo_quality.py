@@ -7,7 +7,7 @@ import pytest
 
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
-from clip_surgery.evaluation.run import evaluate
+from clip_surgery.evaluation.execution.run import evaluate
 from clip_surgery.methods.registry import parse_methods
 
 METHODS = "similarity,maskclip,clip_surgery(redundancy=none),clip_surgery"

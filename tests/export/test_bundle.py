@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from clip_surgery.apps.cli.demo import SCENE
+from clip_surgery.apps.cli.commands.demo import SCENE
 from clip_surgery.errors import (
     InputError,
     MissingExtraError,
@@ -25,13 +25,13 @@ from clip_surgery.explainer import Explainer
 from clip_surgery.export import bundle, export_bundle, load_texts, onnx_file
 from clip_surgery.export.onnx_file import open_onnx
 from clip_surgery.export.torch_file import open_torch
-from clip_surgery.export.tower import ImageTower
+from clip_surgery.export.traced_tower import ImageTower
 from clip_surgery.loading import load, wrap
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.gem import Gem
 from clip_surgery.methods.grad_cam import GradCam
+from clip_surgery.storage.tensor_file import write_tensors
 from clip_surgery.tasks.heatmaps import heatmaps
-from clip_surgery.tensor_file import write_tensors
 from tests.towers import assert_same_state, state_of
 from tests.zoo import TOWERS
 

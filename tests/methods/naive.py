@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.backbones.text_features import TextFeatures
+from clip_surgery.text.features import TextFeatures
 from tests.towers import tiny_open_clip
 
 PATCH = 8

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import UnsupportedModelError
 from clip_surgery.methods.gradient import GradientMethod
 from clip_surgery.methods.registry import METHODS, method_named
+from clip_surgery.text.features import TextFeatures
 from tests.methods.naive import double_backbone, double_model, labels, pictures
 from tests.towers import tiny_open_clip
 

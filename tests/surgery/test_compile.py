@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.registry import METHODS
 from clip_surgery.surgery.walk import walk, walk_two_paths
+from clip_surgery.text.features import TextFeatures
 from tests.zoo import TOWERS
 
 DENSE = {name: cls for name, cls in METHODS.items() if issubclass(cls, DenseMethod)}

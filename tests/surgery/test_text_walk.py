@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from clip_surgery.backbones.text_prefixes import encode_prompts
 from clip_surgery.errors import InputError
 from clip_surgery.surgery.text_walk import text_relevance, walk_text
+from clip_surgery.text.prefixes import encode_prompts
 from tests.towers import assert_same_state, state_of
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from clip_surgery.backbones.segmenters.segmenter import Candidates
 from clip_surgery.errors import InputError
+from clip_surgery.segmenters.segmenter import Candidates
 from clip_surgery.tasks.masks import masks
 from clip_surgery.tasks.points import points
 from tests.explanations import explained, random_scores

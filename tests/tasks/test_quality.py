@@ -6,8 +6,8 @@ The numbers themselves are in benchmarks/RESULTS.md. The seed is not the held-ou
 import pytest
 
 import clip_surgery as cs
-from clip_surgery.evaluation.case import Case
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.foreground_attention import ForegroundAttention
 from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
 from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc

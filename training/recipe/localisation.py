@@ -13,7 +13,7 @@ from open_clip.model import CLIP
 from torch import Tensor
 from torch.nn import functional as F
 
-from clip_surgery.backbones.open_clip import read_open_clip
+from clip_surgery.backbones.open_clip.model import read_open_clip
 from clip_surgery.evaluation.datasets.dataset import Sample
 from clip_surgery.surgery.walk import Features, walk, walk_two_paths
 from recipe.config import Config

@@ -118,13 +118,13 @@ def wrap_backbone(
     if image_size is not None and image_size < 1:
         raise InputError(f"Expected image_size of at least 1 px, but got {image_size}.")
     if "open_clip" in libraries:
-        from clip_surgery.backbones.open_clip import read_open_clip
+        from clip_surgery.backbones.open_clip.model import read_open_clip
 
         return read_open_clip(
             model, name=label, tokenizer=tokenizer, image_size=image_size, positions=positions
         )
     if "transformers" in libraries:
-        from clip_surgery.backbones.hugging_face import read_hugging_face
+        from clip_surgery.backbones.hugging_face.model import read_hugging_face
 
         return read_hugging_face(
             model, name=label, tokenizer=tokenizer, image_size=image_size, positions=positions
@@ -170,7 +170,7 @@ def parse_name(name: str) -> Source:
 def list_backbones() -> Iterator[BackboneRow]:
     """List what can be loaded by name: the demo, open_clip's weights, and the other forms."""
     yield BackboneRow("demo", "embedded", "offline; knows the nouns of its scenes only")
-    from clip_surgery.backbones.open_clip_catalogue import list_architectures
+    from clip_surgery.backbones.open_clip.catalogue import list_architectures
 
     for architecture, tag in list_architectures():
         yield BackboneRow(f"open_clip:{architecture}/{tag}", "open_clip", "fetched once")
@@ -192,12 +192,12 @@ def _load(
     if source.scheme == "folder":
         return _load_folder(Path(source.rest), device=device, dtype=dtype, positions=positions)
     if source.scheme == "demo":
-        from clip_surgery.backbones.demo import load_demo
+        from clip_surgery.backbones.demo.loading import load_demo
 
         return load_demo(device=device, dtype=dtype, positions=positions)
     if source.scheme == "hugging_face":
         return _load_hugging_face(source.rest, device=device, dtype=dtype, positions=positions)
-    from clip_surgery.backbones import open_clip_loading
+    from clip_surgery.backbones.open_clip import loading as open_clip_loading
 
     if source.scheme == "hf-hub":
         return open_clip_loading.load_hub(
@@ -215,14 +215,14 @@ def _load_folder(
     if not folder.is_dir():
         raise WeightsError(f"Expected a folder with a model, but there is none at {folder}.")
     if (folder / "open_clip_config.json").is_file():
-        from clip_surgery.backbones import open_clip_loading
+        from clip_surgery.backbones.open_clip import loading as open_clip_loading
 
         return open_clip_loading.load_folder(
             folder, device=device, dtype=dtype, positions=positions
         )
     if not (folder / "config.json").is_file():
         raise not_usable(folder, "neither open_clip_config.json nor config.json is in it")
-    from clip_surgery.backbones.demo import is_demo_folder, load_demo
+    from clip_surgery.backbones.demo.loading import is_demo_folder, load_demo
 
     if is_demo_folder(folder):
         return load_demo(folder, device=device, dtype=dtype, positions=positions, name=str(folder))
@@ -234,6 +234,6 @@ def _load_hugging_face(
 ) -> Backbone:
     if importlib.util.find_spec("transformers") is None:
         raise MissingExtraError.of("transformers", "transformers")
-    from clip_surgery.backbones.hugging_face_loading import load_hugging_face
+    from clip_surgery.backbones.hugging_face.loading import load_hugging_face
 
     return load_hugging_face(source, device=device, dtype=dtype, positions=positions)

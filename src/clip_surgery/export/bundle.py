@@ -19,7 +19,6 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import (
     ClipSurgeryError,
     InputError,
@@ -30,7 +29,8 @@ from clip_surgery.explainer import Explainer
 from clip_surgery.export.onnx_file import INPUTS, OUTPUTS, open_onnx, require_onnx, write_onnx
 from clip_surgery.export.text_file import save_texts, shared_rows, weighting_of
 from clip_surgery.export.torch_file import open_torch, write_torch
-from clip_surgery.export.tower import LEAST_PATCHES, ImageTower, dense, trace_tower
+from clip_surgery.export.traced_tower import LEAST_PATCHES, ImageTower, dense, trace_tower
+from clip_surgery.text.features import TextFeatures
 
 ExportFormat = Literal["onnx", "torch"]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from clip_surgery.errors import MissingExtraError, UnsupportedModelError
-from clip_surgery.export.tower import RunTower, reasons
+from clip_surgery.export.traced_tower import RunTower, reasons
 
 INPUTS, OUTPUTS = ("pixels",), ("patches", "image")
 LARGEST_FILE = 1_500_000_000

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import InputError
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.dense import DenseMethod
-from clip_surgery.tensor_file import read_tensors, write_tensors
+from clip_surgery.storage.tensor_file import read_tensors, write_tensors
+from clip_surgery.text.features import TextFeatures
 
 FORMAT = "clip-surgery texts 1"
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from clip_surgery.export.tower import RunTower, reasons
+from clip_surgery.export.traced_tower import RunTower, reasons
 
 
 def write_torch(program: ExportedProgram, path: Path) -> None:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.framing import Size
-from clip_surgery.inputs.colours import to_rgb
+from clip_surgery.inputs.colour_modes import to_rgb
 
 MAX_PIXELS = 178_956_970
 """Largest picture that is read, in pixels; a small file can unpack to far more than memory."""

@@ -13,14 +13,14 @@ from typing import ClassVar, Literal, get_args
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.backbones.tower import Tower
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.methods.method import Evidence
 from clip_surgery.methods.requirements import REPAIR_NEEDS, Part, require
 from clip_surgery.surgery.features import Weighting, cosine, feature_surgery
-from clip_surgery.surgery.standing import standing
+from clip_surgery.surgery.reference_log_ratios import standing
 from clip_surgery.surgery.walk import Features
+from clip_surgery.text.features import TextFeatures
 
 Redundancy = Literal["none", "labels", "empty text", "vocabulary"]
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.methods.method import Evidence
 from clip_surgery.methods.requirements import Part, require, unsupported
+from clip_surgery.text.features import TextFeatures
 
 
 @dataclass(frozen=True, kw_only=True)

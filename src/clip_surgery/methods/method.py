@@ -8,9 +8,9 @@ from typing import ClassVar, Protocol, runtime_checkable
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import InputError
 from clip_surgery.grid import PatchGrid
+from clip_surgery.text.features import TextFeatures
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

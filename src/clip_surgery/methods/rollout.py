@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.backbones.tower import Tower
 from clip_surgery.grid import PatchGrid
 from clip_surgery.methods.method import Evidence
@@ -21,6 +20,7 @@ from clip_surgery.methods.requirements import Part, require
 from clip_surgery.surgery.features import cosine
 from clip_surgery.surgery.trace import step_through
 from clip_surgery.surgery.walk import checked_grid, project_heads
+from clip_surgery.text.features import TextFeatures
 
 
 @dataclass(frozen=True, kw_only=True)

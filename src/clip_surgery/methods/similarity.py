@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.backbones.tower import Tower
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.method import Evidence
 from clip_surgery.surgery.walk import Features, walk_two_paths
+from clip_surgery.text.features import TextFeatures
 
 
 @dataclass(frozen=True, kw_only=True)

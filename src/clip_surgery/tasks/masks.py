@@ -13,10 +13,10 @@ from typing import Literal, get_args
 import numpy as np
 from torch import Tensor
 
-from clip_surgery.backbones.segmenters.segmenter import Prompt, Segmenter
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import ImageSource, Picture, read_image
+from clip_surgery.segmenters.segmenter import Prompt, Segmenter
 from clip_surgery.tasks.boxes import Box, BoxRule, boxes
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.tasks.point_rules import PointRule

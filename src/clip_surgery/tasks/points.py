@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
-from clip_surgery.tasks.cells import cell_centres, cells_in_picture
 from clip_surgery.tasks.heatmaps import finite_scores
+from clip_surgery.tasks.patch_centres import cell_centres, cells_in_picture
 from clip_surgery.tasks.point_rules import PeakPoints, PointRule, ReferencePoints
 from clip_surgery.tasks.presence import texts_present
 

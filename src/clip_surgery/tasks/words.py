@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.text_features import TextFeatures
-from clip_surgery.backbones.word_tokens import SentenceTokens, tokenize_words
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.surgery.text_walk import text_relevance, walk_text
 from clip_surgery.surgery.walk import walk
+from clip_surgery.text.features import TextFeatures
+from clip_surgery.text.word_tokens import SentenceTokens, tokenize_words
 from clip_surgery.word_explanation import WordExplanation, WordKind
 
 WordEvidence = Literal["similarity", "gradient"]

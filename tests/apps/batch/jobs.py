@@ -16,9 +16,9 @@ from PIL import Image
 from clip_surgery.apps.batch.job import Job
 from clip_surgery.apps.batch.sources import open_source
 from clip_surgery.apps.batch.worker import Worker
-from clip_surgery.backbones.segmenters.segmenter import Candidates
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.loading import load
+from clip_surgery.segmenters.segmenter import Candidates
 
 TEXTS = ("dog", "car", "a boat")
 loaded = cache(partial(load, "demo", templates="name", cache=False, vocabulary="common"))

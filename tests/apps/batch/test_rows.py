@@ -7,7 +7,7 @@ from clip_surgery.apps.batch.rows import failed, maps_of, row, schema, table
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.inputs.images import Picture
-from clip_surgery.outputs.masks import decode_rle
+from clip_surgery.records.mask_files import decode_rle
 from clip_surgery.tasks.boxes import BoxRule, boxes
 from clip_surgery.tasks.masks import masks
 from clip_surgery.tasks.point_rules import PeakPoints

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 
-from clip_surgery.apps.cli.demo import SCENE
+from clip_surgery.apps.cli.commands.demo import SCENE
 from clip_surgery.apps.cli.main import run
 
 

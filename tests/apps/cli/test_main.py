@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from clip_surgery.apps.cli import console, main
+from clip_surgery.apps.cli import main
+from clip_surgery.apps.cli.shared import console
 
 HEAVY = ("torch", "numpy", "PIL", "matplotlib", "open_clip", "transformers", "safetensors")
 
@@ -84,7 +85,7 @@ def test_unexpected_errors_are_one_line_too(cli, scene, monkeypatch):
     def broken(*_, **__):
         raise KeyError("what\nnow")
 
-    monkeypatch.setattr("clip_surgery.apps.cli.arguments.sort_arguments", broken)
+    monkeypatch.setattr("clip_surgery.apps.cli.shared.arguments.sort_arguments", broken)
     done = cli("explain", "scene.png", "fox")
     assert done.code == 3
     assert done.err == "error: unexpected KeyError: 'what\\nnow' (--debug shows where)\n"
@@ -107,7 +108,7 @@ def test_interrupted_in_process(cli, scene, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clip_surgery.apps.cli.arguments.sort_arguments", stop)
+    monkeypatch.setattr("clip_surgery.apps.cli.shared.arguments.sort_arguments", stop)
     done = cli("explain", "scene.png", "fox")
     assert done.code == 130
     assert "interrupted" in done.err

@@ -15,10 +15,10 @@ import torch
 
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.limits import Limits
-from clip_surgery.apps.page.offers import Offers
+from clip_surgery.apps.page.model_choices import Offers
 from clip_surgery.apps.page.serving import serving
-from clip_surgery.backbones.segmenters.segmenter import Candidates
 from clip_surgery.loading import load
+from clip_surgery.segmenters.segmenter import Candidates
 
 
 class LeftHalf:

@@ -11,7 +11,7 @@ from PIL import Image
 from clip_surgery.apps.page.actions import Actions, still_there
 from clip_surgery.apps.page.answers import clicks, drawing, everything, likely_tags, maps, record
 from clip_surgery.apps.page.limits import Limits
-from clip_surgery.apps.page.offers import Offer, Offers
+from clip_surgery.apps.page.model_choices import Offer, Offers
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.tasks.heatmaps import heatmaps
@@ -160,7 +160,7 @@ def test_masks(actions, visit, offers):
 
 
 def test_a_real_segmenter_fits(offers, visit):
-    from clip_surgery.backbones.segmenters.sam import SamSegmenter
+    from clip_surgery.segmenters.sam import SamSegmenter
     from tests.backbones.segmenters.test_sam import tiny_sam
 
     actions = Actions(offers=offers, segmenter=SamSegmenter.wrap(tiny_sam()))

@@ -9,7 +9,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from clip_surgery.outputs.masks import decode_rle
+from clip_surgery.records.mask_files import decode_rle
 
 WORDS = ["car", "pig", "dog"]
 # gradio_client leaves its sockets to the garbage collector

@@ -11,9 +11,9 @@ from PIL import Image
 
 from clip_surgery.apps.page import views
 from clip_surgery.apps.page.examples import examples, examples_view
-from clip_surgery.apps.page.sheets import Card, data_link, heat_layer, sheet
+from clip_surgery.apps.page.html_cards import Card, data_link, heat_layer, sheet
+from clip_surgery.figures.overlay import overlay
 from clip_surgery.inputs.images import read_image
-from clip_surgery.outputs.overlay import overlay
 from clip_surgery.tasks.inspection import attention
 
 EVIL = '"><script>alert(1)</script>'

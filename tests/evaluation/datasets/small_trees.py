@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from clip_surgery.evaluation.datasets.imagenet_s import WORDNET_NUMBERS
-from clip_surgery.outputs.masks import voc_palette
+from clip_surgery.records.mask_files import voc_palette
 
 PICTURES = ("2007_000033", "2007_000042", "2008_000001")
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import clip_surgery as cs
-from clip_surgery.evaluation.case import Case
 from clip_surgery.evaluation.datasets.registry import open_dataset
+from clip_surgery.evaluation.execution.run import evaluate
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.pointing import Pointing
 from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.metrics.tags_map import TagsMap
-from clip_surgery.evaluation.run import evaluate
 from clip_surgery.methods.registry import parse_methods
 from tests.evaluation.datasets.small_trees import make_voc2007, make_voc2012
 from tests.towers import tiny_open_clip

@@ -9,8 +9,8 @@ from PIL import Image
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.dataset import Dataset
+from clip_surgery.evaluation.datasets.files.listing import listed
 from clip_surgery.evaluation.datasets.imagenet_s import WORDNET_NUMBERS, ImageNetS
-from clip_surgery.evaluation.datasets.listing import listed
 from tests.evaluation.datasets.small_trees import make_imagenet_s, striped, write_rgb_mask
 
 

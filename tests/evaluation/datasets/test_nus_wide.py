@@ -8,7 +8,7 @@ import pytest
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Dataset
-from clip_surgery.evaluation.datasets.listing import listed
+from clip_surgery.evaluation.datasets.files.listing import listed
 from clip_surgery.evaluation.datasets.nus_wide import NusWide
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from tests.evaluation.datasets.small_trees import write_picture, write_text

@@ -8,7 +8,7 @@ import pytest
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.registry import DATASETS
 from clip_surgery.evaluation.datasets.scenes import TRAINING_NOUNS
-from clip_surgery.evaluation.protocols import default_protocol
+from clip_surgery.evaluation.protocols.registry import default_protocol
 
 TEXT = (Path(__file__).parents[3] / "docs/datasets.md").read_text(encoding="utf-8")
 LISTS = {"coco": "coco80", "coco_tags": "coco80", "voc07": "voc20", "coco_stuff": "coco_stuff171"}

@@ -7,7 +7,7 @@ from PIL import ImageFilter
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.deletion_insertion import (
     DeletionInsertion,
     on_frame,

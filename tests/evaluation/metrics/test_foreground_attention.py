@@ -8,7 +8,7 @@ import torch
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.foreground_attention import (
     ForegroundAttention,
     foreground_share,

@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 
 from clip_surgery.apps.batch.sources import Source
 from clip_surgery.backbones.fingerprint import fingerprint
-from clip_surgery.backbones.segmenters.segmenter import Segmenter
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
 from clip_surgery.inputs.texts import check_texts
+from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks.boxes import BoxRule
 from clip_surgery.tasks.masks import Clue
 from clip_surgery.tasks.point_rules import PeakPoints, PointRule

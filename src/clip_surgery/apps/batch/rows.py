@@ -15,11 +15,11 @@ from torch import Tensor
 
 from clip_surgery.apps.batch.job import Asking
 from clip_surgery.apps.batch.sources import require_arrow
-from clip_surgery.backbones.segmenters.segmenter import Segmenter
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import Picture
-from clip_surgery.outputs.masks import encode_rle
+from clip_surgery.records.mask_files import encode_rle
+from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks.boxes import boxes
 from clip_surgery.tasks.masks import Mask, masks
 from clip_surgery.tasks.points import points

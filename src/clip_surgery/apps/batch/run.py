@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from clip_surgery.apps.batch.job import Facts, Job
-from clip_surgery.apps.batch.results import Results
+from clip_surgery.apps.batch.parquet_tables import TableSource
+from clip_surgery.apps.batch.result_folder import Results
 from clip_surgery.apps.batch.shards import Done, shard_path
-from clip_surgery.apps.batch.tables import TableSource
 from clip_surgery.apps.batch.worker import Order
 from clip_surgery.errors import InputError
 

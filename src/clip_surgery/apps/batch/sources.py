@@ -116,7 +116,7 @@ def open_source(
     for one, found in zip(given, tables, strict=True):
         if not found:
             raise InputError(f"{os.fspath(one)}: expected Parquet only, or none, but got both.")
-    from clip_surgery.apps.batch.tables import TableSource
+    from clip_surgery.apps.batch.parquet_tables import TableSource
 
     paths = tuple(dict.fromkeys(path for found in tables for path in found))
     return TableSource.open(paths, column=column, key=key)

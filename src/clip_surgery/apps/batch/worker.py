@@ -19,12 +19,12 @@ from clip_surgery.apps.batch.decoding import Read, read_ahead, windows
 from clip_surgery.apps.batch.job import Facts, Job, facts_of
 from clip_surgery.apps.batch.rows import Row, failed, row, schema
 from clip_surgery.apps.batch.shards import Done, write_shard
-from clip_surgery.backbones.segmenters.segmenter import Segmenter
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import ClipSurgeryError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import Picture
+from clip_surgery.segmenters.segmenter import Segmenter
+from clip_surgery.text.features import TextFeatures
 
 _BATCHES_A_WINDOW = 4  # so that pictures of one frame find each other
 _KILLED = "the process that reads it dies each time (a broken file, or lack of memory)."

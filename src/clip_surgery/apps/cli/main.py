@@ -14,23 +14,23 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from clip_surgery.apps.cli import console
-from clip_surgery.apps.cli.batch import batch
-from clip_surgery.apps.cli.compare import compare
-from clip_surgery.apps.cli.demo import demo
-from clip_surgery.apps.cli.evaluate import evaluate
-from clip_surgery.apps.cli.explain import explain
-from clip_surgery.apps.cli.export import export
-from clip_surgery.apps.cli.inspect import inspect
-from clip_surgery.apps.cli.masks import masks
-from clip_surgery.apps.cli.methods import methods
-from clip_surgery.apps.cli.models import models
-from clip_surgery.apps.cli.page import page
-from clip_surgery.apps.cli.points import points
-from clip_surgery.apps.cli.report import report
-from clip_surgery.apps.cli.segment import segment
-from clip_surgery.apps.cli.tag import tag
-from clip_surgery.apps.cli.words import words
+from clip_surgery.apps.cli.commands.batch import batch
+from clip_surgery.apps.cli.commands.compare import compare
+from clip_surgery.apps.cli.commands.demo import demo
+from clip_surgery.apps.cli.commands.evaluate import evaluate
+from clip_surgery.apps.cli.commands.explain import explain
+from clip_surgery.apps.cli.commands.export import export
+from clip_surgery.apps.cli.commands.inspect import inspect
+from clip_surgery.apps.cli.commands.masks import masks
+from clip_surgery.apps.cli.commands.methods import methods
+from clip_surgery.apps.cli.commands.models import models
+from clip_surgery.apps.cli.commands.page import page
+from clip_surgery.apps.cli.commands.points import points
+from clip_surgery.apps.cli.commands.report import report
+from clip_surgery.apps.cli.commands.segment import segment
+from clip_surgery.apps.cli.commands.tag import tag
+from clip_surgery.apps.cli.commands.words import words
+from clip_surgery.apps.cli.shared import console
 from clip_surgery.errors import ClipSurgeryError
 
 SOME_FAILED, USAGE, UNEXPECTED, INTERRUPTED = 1, 2, 3, 130

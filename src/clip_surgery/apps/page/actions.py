@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from clip_surgery.apps.page.limits import Limits
-from clip_surgery.apps.page.offers import Offers
-from clip_surgery.apps.page.visits import Visit, shrunk
-from clip_surgery.backbones.segmenters.segmenter import Segmenter
+from clip_surgery.apps.page.model_choices import Offers
+from clip_surgery.apps.page.sessions import Visit, shrunk
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import ImageSource, Picture, read_image
 from clip_surgery.inputs.texts import check_texts
+from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks import inspection
 from clip_surgery.tasks.masks import Mask, masks
 from clip_surgery.tasks.words import words

@@ -7,12 +7,12 @@ from typing import Any
 from PIL.Image import Image
 from torch import Tensor
 
-from clip_surgery.apps.page.visits import Visit, at_size, shrunk
+from clip_surgery.apps.page.sessions import Visit, at_size, shrunk
 from clip_surgery.explanation import Explanation
-from clip_surgery.outputs.answers import tags_record
-from clip_surgery.outputs.figure import figure
-from clip_surgery.outputs.places import points_record
-from clip_surgery.outputs.records import DIGITS, records
+from clip_surgery.figures.maps import figure
+from clip_surgery.records.explanations import DIGITS, records
+from clip_surgery.records.regions import points_record
+from clip_surgery.records.texts import tags_record
 from clip_surgery.tasks.boxes import Box, boxes
 from clip_surgery.tasks.heatmaps import Contrast, heatmaps
 from clip_surgery.tasks.points import Points, points

@@ -18,10 +18,10 @@ import gradio as gr
 from clip_surgery.apps.page import answers
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.requests import read_number, read_upload, told
-from clip_surgery.apps.page.visits import Visit
-from clip_surgery.outputs.answers import picture_record, words_record
-from clip_surgery.outputs.places import masks_record, segmentation_record
-from clip_surgery.outputs.records import DIGITS
+from clip_surgery.apps.page.sessions import Visit
+from clip_surgery.records.explanations import DIGITS
+from clip_surgery.records.regions import masks_record, segmentation_record
+from clip_surgery.records.texts import picture_record, words_record
 
 METHOD = "clip_surgery"
 

@@ -15,9 +15,9 @@ from clip_surgery.apps.page import views
 from clip_surgery.apps.page.actions import Actions, still_there
 from clip_surgery.apps.page.answers import drawing, everything
 from clip_surgery.apps.page.examples import Example
+from clip_surgery.apps.page.html_cards import file_link
 from clip_surgery.apps.page.requests import read_number, read_upload, warn
-from clip_surgery.apps.page.sheets import file_link
-from clip_surgery.apps.page.visits import shrunk
+from clip_surgery.apps.page.sessions import shrunk
 from clip_surgery.errors import InputError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clip_surgery.apps.page.sheets import data_link
+from clip_surgery.apps.page.html_cards import data_link
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.inputs.images import Picture
 

@@ -9,10 +9,10 @@ import gradio as gr
 
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.api import METHOD
-from clip_surgery.apps.page.offers import Offer
+from clip_surgery.apps.page.html_cards import hint
+from clip_surgery.apps.page.model_choices import Offer
 from clip_surgery.apps.page.scripts import CLICK_POINT, PRESS_EXAMPLE, WIDEN
-from clip_surgery.apps.page.sheets import hint
-from clip_surgery.outputs.overlay import OPACITY
+from clip_surgery.figures.overlay import OPACITY
 
 CONTRASTS = [("each word alone", "text"), ("all words alike", "image"), ("by presence", "presence")]
 BACKGROUNDS = [("only where a word is strong", "threshold"), ("every pixel", "none")]

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from clip_surgery.apps.page.answers import clicks, likely_tags, maps, segmentation
-from clip_surgery.apps.page.sheets import (
+from clip_surgery.apps.page.html_cards import (
     LAYER_SIDE,
     Card,
     box,
@@ -21,12 +21,12 @@ from clip_surgery.apps.page.sheets import (
     hint,
     sheet,
 )
-from clip_surgery.apps.page.visits import Visit, at_size, shrunk
+from clip_surgery.apps.page.sessions import Visit, at_size, shrunk
 from clip_surgery.explanation import Explanation
+from clip_surgery.figures.overlay import COLOUR_MAP, colour_table
+from clip_surgery.figures.words import word_levels
 from clip_surgery.inputs.images import Picture
-from clip_surgery.outputs.masks import palette_image
-from clip_surgery.outputs.overlay import COLOUR_MAP, colour_table
-from clip_surgery.outputs.words import word_levels
+from clip_surgery.records.mask_files import palette_image
 from clip_surgery.tasks.heatmaps import Contrast, heatmaps
 from clip_surgery.tasks.inspection import AttentionMap
 from clip_surgery.tasks.masks import Mask

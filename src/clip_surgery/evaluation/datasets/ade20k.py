@@ -10,8 +10,8 @@ from pathlib import Path
 
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED
-from clip_surgery.evaluation.datasets.layout import Layout, check_choice, first_folder
-from clip_surgery.evaluation.datasets.paired_files import PairedFiles
+from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_choice, first_folder
+from clip_surgery.evaluation.datasets.files.paired_files import PairedFiles
 
 _FOLDERS = {"val": "validation", "train": "training"}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED
-from clip_surgery.evaluation.datasets.layout import Layout, check_choice
-from clip_surgery.evaluation.datasets.paired_files import PairedFiles
+from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_choice
+from clip_surgery.evaluation.datasets.files.paired_files import PairedFiles
 
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The label id of each class, in the order of the names (the train ids 0 to 18)."""

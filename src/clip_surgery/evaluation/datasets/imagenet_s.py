@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NO_OBJECT, NOT_JUDGED
-from clip_surgery.evaluation.datasets.layout import Layout, check_choice, first_folder
-from clip_surgery.evaluation.datasets.mask_files import read_pixels
-from clip_surgery.evaluation.datasets.paired_files import PairedFiles
+from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_choice, first_folder
+from clip_surgery.evaluation.datasets.files.mask_files import read_pixels
+from clip_surgery.evaluation.datasets.files.paired_files import PairedFiles
 
 _IGNORED = 1000
 _SOURCE = (

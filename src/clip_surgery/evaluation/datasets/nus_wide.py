@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import Sample
-from clip_surgery.evaluation.datasets.layout import Layout, check_choice
-from clip_surgery.evaluation.datasets.listing import read_lines
-from clip_surgery.evaluation.datasets.picture_files import PictureFiles
+from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_choice
+from clip_surgery.evaluation.datasets.files.image_files import PictureFiles
+from clip_surgery.evaluation.datasets.files.listing import read_lines
 from clip_surgery.inputs.images import read_image
 
 _PARTS = {"test": "Test", "train": "Train"}

@@ -54,36 +54,36 @@ DATASETS: dict[str, Entry] = {
         loader="scenes:SceneDataset", needs_root=False, about="generated scenes, nothing to fetch"
     ),
     "voc20": Entry(
-        loader="voc:VocSegmentation",
+        loader="pascal.voc:VocSegmentation",
         fixed={"classes": 20},
         about="Pascal VOC 2012 masks, 20 classes",
     ),
     "voc21": Entry(
-        loader="voc:VocSegmentation",
+        loader="pascal.voc:VocSegmentation",
         fixed={"classes": 21},
         about="Pascal VOC 2012 masks, 20 classes and background",
     ),
     "voc07": Entry(
-        loader="voc_tags:VocTags", about="Pascal VOC 2007, which of 20 classes are there"
+        loader="pascal.voc_tags:VocTags", about="Pascal VOC 2007, which of 20 classes are there"
     ),
     "context59": Entry(
-        loader="pascal_context:PascalContext",
+        loader="pascal.context:PascalContext",
         fixed={"classes": 59},
         about="Pascal Context masks, 59 classes",
     ),
     "context60": Entry(
-        loader="pascal_context:PascalContext",
+        loader="pascal.context:PascalContext",
         fixed={"classes": 60},
         about="Pascal Context masks, 59 classes and background",
     ),
     "imagenet_s50": Entry(loader="imagenet_s:ImageNetS", about="ImageNet-S masks, 50 classes"),
-    "coco": Entry(loader="coco:CocoObjects", about="COCO 2017 masks of 80 objects"),
-    "coco_stuff": Entry(loader="coco_stuff:CocoStuff", about="COCO-Stuff masks, 171 classes"),
-    "coco_tags": Entry(loader="coco_tags:CocoTags", about="COCO, which of 80 objects are there"),
+    "coco": Entry(loader="coco.objects:CocoObjects", about="COCO 2017 masks of 80 objects"),
+    "coco_stuff": Entry(loader="coco.stuff:CocoStuff", about="COCO-Stuff masks, 171 classes"),
+    "coco_tags": Entry(loader="coco.tags:CocoTags", about="COCO, which of 80 objects are there"),
     "nus_wide": Entry(loader="nus_wide:NusWide", about="NUS-WIDE, which of 81 concepts are there"),
     "cityscapes": Entry(loader="cityscapes:Cityscapes", about="Cityscapes masks, 19 classes"),
     "ade20k": Entry(loader="ade20k:Ade20k", about="ADE20K masks, 150 classes"),
-    "folder": Entry(loader="folder:open_folder", about="your own pictures with masks"),
+    "folder": Entry(loader="own.folder:open_folder", about="your own pictures with masks"),
 }
 
 

@@ -26,9 +26,8 @@ import torch
 from PIL import ImageFilter
 from torch import Tensor
 
-from clip_surgery.backbones.text_features import TextFeatures
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.evaluation.case import Case, highest_rows
+from clip_surgery.evaluation.metrics.case import Case, highest_rows
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean
 from clip_surgery.explainer import Explainer
@@ -37,7 +36,8 @@ from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import Picture, read_image
 from clip_surgery.surgery.features import cosine
 from clip_surgery.surgery.walk import walk
-from clip_surgery.tasks.cells import cell_centres, cells_in_picture
+from clip_surgery.tasks.patch_centres import cell_centres, cells_in_picture
+from clip_surgery.text.features import TextFeatures
 
 PerturbationScore = Literal["probability", "cosine"]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clip_surgery.errors import InputError, UnsupportedModelError
-from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean
 from clip_surgery.framing import Framing

@@ -8,7 +8,7 @@ from typing import Protocol, Self, runtime_checkable
 from torch import Tensor
 
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.sums import Sums
 
 

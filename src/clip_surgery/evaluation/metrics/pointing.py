@@ -7,7 +7,7 @@ counts, so a flat map scores what a blind guess would.
 
 from __future__ import annotations
 
-from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean, Counts
 from clip_surgery.tasks.point_rules import PointRule

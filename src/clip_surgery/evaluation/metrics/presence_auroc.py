@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.score_counts import ScoreCounts, area_from_counts
 from clip_surgery.tasks.presence import presence

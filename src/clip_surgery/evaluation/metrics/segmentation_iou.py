@@ -18,7 +18,7 @@ from typing import Literal, get_args
 import torch
 
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.evaluation.case import Case
+from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import Counts
 from clip_surgery.tasks.segmentation import Background, segment

@@ -1,0 +1,190 @@
+"""`clip-surgery batch`: many pictures to Parquet, over processes or a Ray cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.option_groups import with_options
+from clip_surgery.apps.cli.shared.options import (
+    ExplainerOptions,
+    MethodOptions,
+    MinPresence,
+    OutFolder,
+)
+from clip_surgery.apps.cli.shared.point_options import PointOptions
+from clip_surgery.errors import InputError
+
+if TYPE_CHECKING:
+    from clip_surgery.apps.batch.job import Asking, Job
+    from clip_surgery.apps.batch.run import Engine, Summary
+    from clip_surgery.segmenters.sam import SamSegmenter
+
+RUNNING = "Running"
+CORES_A_WORKER = 4  # where there is no GPU: more cores than this speed one model up little
+
+
+class EngineName(StrEnum):
+    """Who starts workers."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Where the work is done."""
+
+    engine: Annotated[
+        EngineName,
+        typer.Option(help="Processes of this machine, or Ray.", rich_help_panel=RUNNING),
+    ] = EngineName.LOCAL
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="A running Ray cluster, as ray://HOST:10001 or auto.", rich_help_panel=RUNNING
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, rich_help_panel=RUNNING, show_default=False,
+            help="How many models work side by side; one a GPU or four cores if not given.",
+        ),
+    ] = None  # fmt: skip
+    shard_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, rich_help_panel=RUNNING, show_default=False,
+            help="Pictures in a file of results; by their number if not given.",
+        ),
+    ] = None  # fmt: skip
+
+    def build(self, device: str) -> Engine:
+        """The engine, for a model on this device.
+
+        Raises:
+            InputError: for an address without Ray.
+        """
+        import torch
+
+        from clip_surgery.apps.batch.local_engine import LocalEngine, available_cores
+
+        gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+        workers = self.workers or gpus or max(1, available_cores() // CORES_A_WORKER)
+        if self.engine is EngineName.LOCAL:
+            if self.address is not None:
+                raise InputError("--address is for --engine ray.")
+            return LocalEngine(workers=workers, gpus=gpus)
+        from clip_surgery.apps.batch.ray_engine import RayEngine
+
+        with_gpus = device == "auto" or device.startswith("cuda")
+        return RayEngine(workers=workers, address=self.address, with_gpus=with_gpus)
+
+
+@with_options
+def batch(
+    source: Annotated[
+        list[str],
+        typer.Argument(help="Folders, files or quoted patterns of pictures, or Parquet of them."),
+    ],
+    by: MethodOptions,
+    model: ExplainerOptions,
+    how: PointOptions,
+    where: EngineOptions,
+    labels: Annotated[
+        Path | None, typer.Option(help="A file of texts, one a line.", metavar="FILE")
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text.")] = None,
+    out: OutFolder = Path("out"),
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="What to find, between commas: scores, presence, points, boxes, masks, maps; "
+            "all if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    segmenter: Annotated[
+        str | None,
+        typer.Option(help="A SAM or SAM 2 model: its name on the hub, or a local folder."),
+    ] = None,
+    min_presence: MinPresence = None,
+    column: Annotated[
+        str | None, typer.Option(help="Of Parquet: the column of paths or of bytes.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Of Parquet: the column that names the pictures.")
+    ] = None,
+) -> None:
+    """Explain many pictures into Parquet, one row each; called again, it goes on.
+
+    clip-surgery batch photos/ --labels labels.txt --out rows/ --workers 2
+    """
+    from clip_surgery.apps.batch.job import Job
+    from clip_surgery.apps.batch.run import run
+    from clip_surgery.apps.batch.sources import open_source
+    from clip_surgery.inputs.texts import check_texts, read_labels
+
+    texts = check_texts([*(text or ()), *(read_labels(labels) if labels else ())])
+    asking = _asking(tasks, how, min_presence)
+    vocabulary = "common" if "presence" in asking.tasks or min_presence is not None else None
+    if segmenter is not None and "masks" not in asking.tasks:
+        raise InputError("--segmenter cuts out masks, which are not among --tasks.")
+    job = Job(
+        source=open_source(source, column=column, key=key),
+        texts=texts,
+        load=model.recipe(method=by.build(), vocabulary=vocabulary),
+        asking=asking,
+        segmenter=_segmenter(segmenter, model.device),
+        shard_size=where.shard_size,
+    )
+    engine = where.build(model.device)
+    with console.progress("explaining", total=len(job.source)) as advance:
+        summary = run(job, out, engine, on_progress=advance)
+    _finish(summary, out, job)
+
+
+def _asking(tasks: str | None, how: PointOptions, min_presence: float | None) -> Asking:
+    from clip_surgery.apps.batch.job import TASKS, Asking
+
+    given = tuple(name.strip() for name in tasks.split(",")) if tasks is not None else TASKS
+    return Asking(
+        tasks=tuple(dict.fromkeys(given)),  # type: ignore[arg-type]  # checked there
+        points=how.build(),
+        min_presence=min_presence,
+    )
+
+
+def _segmenter(name: str | None, device: str) -> partial[SamSegmenter] | None:
+    if name is None:
+        return None
+    from clip_surgery.segmenters.sam import SamSegmenter
+
+    return partial(SamSegmenter.load, name, device=device)
+
+
+def _finish(summary: Summary, out: Path, job: Job) -> None:
+    """One line of what there is now.
+
+    Raises:
+        typer.Exit: with 1 when some rows are errors.
+    """
+    errors = f", {summary.errors:,} of them errors" if summary.errors else ""
+    rate = f", {summary.rate:.1f} rows/s" if summary.made else " (nothing was left to do)"
+    before = summary.rows - summary.made
+    kept = f", {before:,} of them from before" if before and summary.made else ""
+    console.results().print(
+        f"{summary.rows:,} rows{errors}{kept} in {summary.shards:,} files of {out}{rate}",
+        soft_wrap=True,
+        markup=False,
+    )
+    if summary.errors:
+        console.notice("the column error says of each what is wrong with it.")
+        raise typer.Exit(1)

@@ -1,0 +1,86 @@
+"""Report tables: the numbers of reports for the eye or as Markdown, and what belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from clip_surgery.apps.cli.shared import console
+
+if TYPE_CHECKING:
+    from clip_surgery.evaluation.protocols.registry import Protocol
+    from clip_surgery.evaluation.reporting.report import Report
+
+
+def show_reports(reports: Sequence[Report], *, markdown: bool, protocol: str | None = None) -> None:
+    """The table of reports, and below it what is partial or was left out."""
+    from clip_surgery.evaluation.reporting.report import (
+        format_cell,
+        markdown_table,
+        number_names,
+        warnings_of,
+    )
+
+    warnings = warnings_of(reports)
+    if markdown:
+        typer.echo(markdown_table(reports))
+        for line in warnings:
+            typer.echo(f"\n{line}")
+        return
+    columns = number_names(reports)
+    settings = reports[0].settings
+    told = [settings[name] for name in ("dataset", "backbone") if name in settings]
+    told += [] if protocol is None else [f"protocol {protocol}"]
+    show_table(
+        ("method", *columns),
+        [(report.row, *(format_cell(report, name) for name in columns)) for report in reports],
+        title=", ".join(told),
+    )
+    for line in warnings:
+        console.notice(line)
+
+
+def show_beside(
+    reports: Sequence[Report],
+    *,
+    dataset: str,
+    protocol: Protocol,
+    differs: Sequence[str],
+    markdown: bool,
+) -> None:
+    """Ours beside published numbers, and what their confidence means."""
+    from clip_surgery.evaluation.reporting.published_comparison import (
+        COLUMNS,
+        against_markdown,
+        against_paper,
+        footnotes,
+    )
+
+    found = against_paper(reports, dataset=dataset, protocol=protocol, differs=differs)
+    if markdown:
+        typer.echo(f"\n{against_markdown(found)}")
+    else:
+        show_table(COLUMNS, [one.cells() for one in found], title="beside published numbers")
+    for line in footnotes(found, protocol=protocol):
+        typer.echo(f"\n{line}" if markdown else line)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+    """A table on stdout: names to the left, numbers to the right."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    screen = console.results()
+    if title:
+        screen.print(title, style="italic", markup=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        words = index == 0 or column == "source"
+        table.add_column(
+            column, justify="left" if words else "right", no_wrap=index == 0, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*map(escape, row))
+    screen.print(table)

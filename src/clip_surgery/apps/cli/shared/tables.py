@@ -1,0 +1,56 @@
+"""Tables: what was found, for the eye; the files have all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from clip_surgery.apps.cli.shared import console
+
+if TYPE_CHECKING:
+    from clip_surgery.apps.cli.shared.output_files import Outputs
+
+SHOWN_ROWS = 40
+
+
+class Number(NamedTuple):
+    """A column of numbers."""
+
+    title: str
+
+
+Column = str | Number
+"""A column's title, or a column of numbers."""
+
+
+def show_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Show the first rows as a table, and how many more there are."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        if isinstance(column, Number):
+            table.add_column(column.title, justify="right")
+        else:
+            table.add_column(column, overflow="fold")
+    for row in rows[:SHOWN_ROWS]:
+        table.add_row(*map(escape, row))
+    screen = console.results()
+    screen.print(table)
+    if len(rows) > SHOWN_ROWS:
+        screen.print(f"and {len(rows) - SHOWN_ROWS} more (--format json has them all)")
+
+
+def show_files(outputs: Outputs, *, skipped: int) -> None:
+    """Say where the files are, and how many pictures have none."""
+    screen = console.results()
+    if len(outputs.written) == 1:
+        screen.print(f"wrote {outputs.written[0]}", soft_wrap=True, markup=False)
+    else:
+        told = f"wrote {len(outputs.written)} files to {outputs.folder}/"
+        screen.print(told, soft_wrap=True, markup=False)
+    if skipped:
+        screen.print(f"skipped {skipped} (see above)")

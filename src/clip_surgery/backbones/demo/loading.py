@@ -1,0 +1,86 @@
+"""The embedded demo checkpoint: a small CLIP trained on generated scenes, for offline use.
+
+The folder holds `model.safetensors` and `config.json` with open_clip's `model_cfg` and
+`preprocess_cfg`, the `nouns` the model knows, and the `sha256` of the weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.hub import not_usable
+from clip_surgery.backbones.positions import PositionMode
+
+FOLDER = Path(__file__).parent
+_WEIGHTS = "model.safetensors"
+_CONFIG = "config.json"
+
+
+def load_demo(
+    folder: Path = FOLDER,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    positions: PositionMode = "bilinear",
+    name: str = "demo",
+) -> Backbone:
+    """Load the embedded model, or another folder in its format, through the open_clip adapter.
+
+    Raises:
+        WeightsError: when a file is missing, damaged, or not the one the configuration names.
+    """
+    config = _read_config(folder / _CONFIG)
+    weights = _read_weights(folder / _WEIGHTS, config["sha256"])
+    from open_clip import CLIP, set_model_preprocess_cfg
+
+    from clip_surgery.backbones.open_clip.model import read_open_clip
+
+    try:
+        model = CLIP(**config["model_cfg"])
+        model.load_state_dict(weights)
+        set_model_preprocess_cfg(model, config["preprocess_cfg"])
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise not_usable(folder, error) from error
+    backbone = read_open_clip(model.to(device, dtype).eval(), name=name, positions=positions)
+    return dataclasses.replace(backbone, nouns=tuple(config["nouns"]))
+
+
+def is_demo_folder(folder: Path) -> bool:
+    """Whether the folder holds a model in the demo's format."""
+    try:
+        return "model_cfg" in json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        return {key: config[key] for key in ("model_cfg", "preprocess_cfg", "nouns", "sha256")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise not_usable(file, error) from error
+
+
+def _read_weights(file: Path, expected: str) -> dict[str, torch.Tensor]:
+    """Read the tensors, after making sure that the file is the one that was exported."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise not_usable(file, error) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise not_usable(file, f"expected SHA-256 {expected}, but got {found}")
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise not_usable(file, error) from error

@@ -1,0 +1,102 @@
+"""transformers names and folders to a Backbone, through transformers' own from_pretrained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModel, AutoTokenizer, PretrainedConfig
+from transformers.image_processing_base import ImageProcessingMixin
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, require_hub
+from clip_surgery.backbones.hugging_face.model import Channels, read_hugging_face
+from clip_surgery.backbones.positions import PositionMode
+from clip_surgery.backbones.tokenizers import knows_words
+from clip_surgery.errors import ClipSurgeryError, UnsupportedModelError
+
+
+def load_hugging_face(
+    source: str, *, device: torch.device, dtype: torch.dtype, positions: PositionMode
+) -> Backbone:
+    """Load a CLIP model of transformers by its hub name or from a local folder.
+
+    What the hub's cache holds is taken from there; the hub is asked only for what is missing.
+
+    Raises:
+        WeightsError: when something cannot be fetched, is missing or damaged.
+        UnsupportedModelError: for another kind of model.
+    """
+    name = f"hugging_face:{source}"
+    folder = Path(source) if Path(source).is_dir() else None
+    try:
+        model, tokenizer, mean, std = _load(source, local_files_only=True)
+    except ClipSurgeryError:
+        raise
+    except Exception as error:  # transformers raises OSError, ValueError and others
+        if folder is not None:
+            raise not_usable(folder, error) from error
+        require_hub(name)
+        try:
+            model, tokenizer, mean, std = _load(source, local_files_only=False)
+        except ClipSurgeryError:
+            raise
+        except Exception as error:
+            raise could_not_fetch(name, one_line(error)) from error
+    return read_hugging_face(
+        model.to(device, dtype).eval(),
+        name=name,
+        tokenizer=tokenizer,
+        image_mean=mean,
+        image_std=std,
+        positions=positions,
+    )
+
+
+MODEL_TYPES = ("clip", "metaclip_2", "altclip", "chinese_clip", "siglip", "siglip2")
+"""What `model_type` in config.json may be."""
+
+_Loaded = tuple[Any, Any, Channels | None, Channels | None]
+
+
+def _load(source: str, *, local_files_only: bool) -> _Loaded:
+    settings, _ = PretrainedConfig.get_config_dict(source, local_files_only=local_files_only)
+    if settings.get("model_type") not in MODEL_TYPES:
+        raise UnsupportedModelError(
+            f"{source}: expected a transformers model of type {', '.join(MODEL_TYPES)}, "
+            f"but got {settings.get('model_type')!r}."
+        )
+    model, report = AutoModel.from_pretrained(
+        source, local_files_only=local_files_only, output_loading_info=True
+    )
+    if report["missing_keys"]:  # transformers would go on with random weights there
+        raise not_usable(source, f"weights missing for {sorted(report['missing_keys'])[0]}")
+    tokenizer = _tokenizer(
+        source, vocabulary=model.config.text_config.vocab_size, local_files_only=local_files_only
+    )
+    return model, tokenizer, *_mean_and_std(source, local_files_only=local_files_only)
+
+
+def _tokenizer(source: str, *, vocabulary: int, local_files_only: bool) -> Any:
+    """Load the model's tokenizer; None (CLIP's own) when its files are not there."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only)
+    except (OSError, ValueError):
+        return None
+    return tokenizer if knows_words(tokenizer, vocabulary) else None
+
+
+def _mean_and_std(
+    source: str, *, local_files_only: bool
+) -> tuple[Channels | None, Channels | None]:
+    """Read the pixels' mean and deviation; None when the model does not say."""
+    try:
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(
+            source, local_files_only=local_files_only
+        )
+    except (OSError, ValueError):
+        return None, None
+    settings = settings.get("image_processor", settings)
+    mean, std = settings.get("image_mean"), settings.get("image_std")
+    return tuple(mean) if mean else None, tuple(std) if std else None

@@ -1,0 +1,114 @@
+"""transformers' SigLIP and SigLIP 2: no class token, a learnt query pools, texts seen both ways.
+
+SigLIP 2 in transformers packs pictures of several shapes with padding (NaFlex). One picture needs
+no packing: its patches in order, positions resized as NaFlex does (bilinear, smoothed), and no
+mask are the same forward.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from clip_surgery.backbones.hugging_face.clip import read_block_text, read_layer
+from clip_surgery.backbones.latent_pool import LatentPool, torch_part
+from clip_surgery.backbones.patch_embedding import embed_pixels
+from clip_surgery.backbones.positions import PositionMode
+from clip_surgery.backbones.tower import TextTower, Tower
+from clip_surgery.errors import UnsupportedModelError
+
+
+def read_siglip_tower(model: Any, mode: PositionMode) -> Tower:
+    """Read the image tower of a `SiglipModel` or `Siglip2Model`.
+
+    Raises:
+        UnsupportedModelError: when it has no pooling head.
+    """
+    vision = model.vision_model
+    embeddings = vision.embeddings
+    if not getattr(vision, "use_head", True):
+        raise UnsupportedModelError("The image tower has no pooling head (vision_use_head=False).")
+    patch_size, native = int(embeddings.patch_size), native_size(model)
+    packed = not hasattr(embeddings, "image_size")
+
+    def to_patches(pixels: Tensor) -> Tensor:
+        layer = embeddings.patch_embedding
+        if not packed:
+            maps: Tensor = layer(pixels)
+            return maps
+        # a matrix over flattened patches (row, column, channel) is this convolution
+        weight = layer.weight.view(-1, patch_size, patch_size, 3).permute(0, 3, 1, 2)
+        return conv2d(pixels, weight, layer.bias, stride=patch_size)
+
+    def embed(pixels: Tensor) -> Tensor:
+        return embed_pixels(
+            pixels,
+            to_patches=to_patches,
+            patch_size=patch_size,
+            dtype=embeddings.patch_embedding.weight.dtype,
+            prefix=None,
+            positions=embeddings.position_embedding.weight,
+            native=(native, native),
+            mode=mode,
+            antialias=True if packed else None,
+        )
+
+    head = _read_head(vision.head)
+
+    def project(tokens: Tensor) -> Tensor:
+        return head.each(vision.post_layernorm(tokens))
+
+    def pool(tokens: Tensor) -> Tensor:
+        return head.pool(vision.post_layernorm(tokens))[:, 0]
+
+    return Tower(
+        embed=embed,
+        blocks=tuple(read_layer(layer) for layer in vision.encoder.layers),
+        project=project,
+        pool=pool,
+        pool_reads="all",
+        prefix_tokens=0,
+        patch_size=patch_size,
+        width=int(embeddings.position_embedding.embedding_dim),
+    )
+
+
+def native_size(model: Any) -> int:
+    """The native side in pixels; NaFlex's positions are those of a square."""
+    embeddings = model.vision_model.embeddings
+    if hasattr(embeddings, "image_size"):
+        return int(embeddings.image_size)
+    return int(embeddings.position_embedding_size * embeddings.patch_size)
+
+
+def _read_head(head: Any) -> LatentPool:
+    attention = head.attention
+    query = torch_part(attention, "q")
+
+    def finish(received: Tensor) -> Tensor:
+        mixed: Tensor = attention.out_proj(received)
+        fed: Tensor = head.mlp(head.layernorm(mixed))
+        return mixed + fed
+
+    return LatentPool(
+        heads=int(attention.num_heads),
+        queries=lambda: query(head.probe[0]),
+        key=torch_part(attention, "k"),
+        value=torch_part(attention, "v"),
+        finish=finish,
+    )
+
+
+def read_siglip_text(model: Any, tokenizer: Any) -> TextTower:
+    """Read the text tower: all tokens see all, padding included, and the last one is the text."""
+    text = model.text_model
+    return read_block_text(
+        text,
+        tokenizer,
+        head=text.head,
+        end_positions=lambda ids: torch.full_like(ids[:, 0], ids.shape[1] - 1),
+        causal=False,
+    )

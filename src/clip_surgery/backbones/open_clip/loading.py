@@ -1,0 +1,230 @@
+"""open_clip names, folders and files to a Backbone, through open_clip's own loaders.
+
+Where a tag was trained with QuickGELU the model gets it (open_clip itself only warns that the
+plain architecture has not). Pickles are read with weights_only. Nothing is asked of the network
+when the files are in the hub's cache.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip import create_model, get_model_config
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+from open_clip.pretrained import download_pretrained, download_pretrained_from_hf
+from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer, SimpleTokenizer
+from torch import nn
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.hub import (
+    cached_file,
+    could_not_fetch,
+    not_usable,
+    one_line,
+    require_hub,
+)
+from clip_surgery.backbones.open_clip.catalogue import (
+    agreed_pixels,
+    check_config,
+    split_name,
+    tag_config,
+)
+from clip_surgery.backbones.open_clip.model import read_open_clip
+from clip_surgery.backbones.open_clip.tokenizer import BPE_WORDS
+from clip_surgery.backbones.positions import PositionMode
+from clip_surgery.backbones.tokenizers import knows_words
+from clip_surgery.errors import ClipSurgeryError, InputError, MissingExtraError
+
+CONFIG_NAME = "open_clip_config.json"
+_PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "pure_bf16", torch.float16: "pure_fp16"}
+
+
+def load_architecture(
+    rest: str,
+    *,
+    checkpoint: Path | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    positions: PositionMode,
+) -> Backbone:
+    """Load `ARCH/TAG`, or `ARCH` with a checkpoint file.
+
+    Raises:
+        UnknownNameError: for an unknown architecture or tag, listing the near ones.
+        InputError: when both a tag and a checkpoint are given, or neither.
+        UnsupportedModelError: before anything is fetched, when the tower cannot be read.
+        WeightsError: when the weights cannot be fetched or read.
+    """
+    architecture, tag = split_name(rest)
+    config = get_model_config(architecture)
+    check_config(config, architecture)
+    entry: dict[str, Any]
+    if checkpoint is not None:
+        if tag is not None:
+            raise InputError(
+                f"Expected open_clip:{architecture} with a checkpoint, but got the tag {tag!r} too."
+            )
+        weights, entry = checkpoint, agreed_pixels(architecture)
+    else:
+        entry = tag_config(architecture, tag)
+        weights = _fetch_tag(entry, f"open_clip:{architecture}/{tag}")
+    tokenizer = _make_tokenizer(config["text_cfg"], None)
+    model = _create(architecture, weights=weights, device=device, dtype=dtype, tag=entry)
+    name = f"open_clip:{architecture}" + (f"/{tag}" if tag else f" {weights.name}")
+    return read_open_clip(model, name=name, tokenizer=tokenizer, positions=positions)
+
+
+def load_hub(
+    repository: str, *, device: torch.device, dtype: torch.dtype, positions: PositionMode
+) -> Backbone:
+    """Load a model of the Hugging Face hub in open_clip's format.
+
+    Raises:
+        WeightsError: when it cannot be fetched or read.
+        UnsupportedModelError: when its tower cannot be read.
+    """
+    name = f"hf-hub:{repository}"
+    try:
+        config = cached_file(repository, CONFIG_NAME)
+        weights = cached_file(repository, HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME)
+        if config is None or weights is None:
+            require_hub(name)
+            config = Path(download_pretrained_from_hf(repository, filename=CONFIG_NAME))
+            check_config(_read_config(config), name)
+            download_pretrained_from_hf(repository)
+    except ClipSurgeryError:
+        raise
+    except Exception as error:  # the hub's errors differ between its versions
+        raise could_not_fetch(name, one_line(error)) from error
+    return load_folder(
+        config.parent, name=name, in_hub=True, device=device, dtype=dtype, positions=positions
+    )
+
+
+def load_folder(
+    folder: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    positions: PositionMode,
+    name: str | None = None,
+    in_hub: bool = False,
+) -> Backbone:
+    """Load a local folder that holds open_clip_config.json and the weights.
+
+    `in_hub` says that the folder is the hub's cache, where the tokenizer lies elsewhere.
+
+    Raises:
+        WeightsError: when a file is missing or damaged.
+        UnsupportedModelError: when the tower cannot be read.
+    """
+    config = _read_config(folder / CONFIG_NAME)
+    check_config(config, str(folder))
+    weights = _weights_in(folder)
+    tokenizer = _make_tokenizer(config["text_cfg"], None if in_hub else folder)
+    model = _create(f"local-dir:{folder}", weights=weights, device=device, dtype=dtype)
+    name = name or f"open_clip:{folder}"
+    return read_open_clip(model, name=name, tokenizer=tokenizer, positions=positions)
+
+
+def _fetch_tag(config: dict[str, Any], name: str) -> Path:
+    """Find the weights of a tag in the hub's cache, or have open_clip fetch them."""
+    repository, _, file = config.get("hf_hub", "").rpartition("/")
+    safe = f"{file.rpartition('.')[0]}.safetensors" if file else HF_SAFE_WEIGHTS_NAME
+    try:
+        if repository:
+            found = cached_file(repository, safe, file or HF_WEIGHTS_NAME)
+            if found is not None:
+                return found
+            require_hub(f"{name} ({repository})")
+        return Path(download_pretrained(config))
+    except ClipSurgeryError:
+        raise
+    except Exception as error:  # urllib's, the hub's and open_clip's own, by version
+        raise could_not_fetch(name, one_line(error)) from error
+
+
+def _create(
+    model_name: str,
+    *,
+    weights: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    tag: dict[str, Any] | None = None,
+) -> nn.Module:
+    """Make the model with its weights, in eval mode; `tag` is open_clip's entry for them."""
+    tag = tag or {}
+    try:
+        model: nn.Module = create_model(
+            model_name,
+            pretrained=None if model_name.startswith("local-dir:") else str(weights),
+            precision=_PRECISIONS[dtype],
+            device=device,
+            force_quick_gelu=bool(tag.get("quick_gelu")),
+            force_preprocess_cfg={key: tag[key] for key in ("mean", "std") if key in tag},
+            require_pretrained=True,
+        )
+    except Exception as error:  # unpickling, safetensors and shape errors share no base
+        raise not_usable(weights, error) from error
+    return model.eval()
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    """Read the model part of open_clip_config.json."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        model_config: dict[str, Any] = config["model_cfg"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise not_usable(file, error) from error
+    for part in ("embed_dim", "vision_cfg", "text_cfg"):
+        if part not in model_config:
+            raise not_usable(file, f"model_cfg has no {part}")
+    return model_config
+
+
+def _weights_in(folder: Path) -> Path:
+    """Find the weights in a folder, for messages; the folder itself where there are several."""
+    files = [file for kind in ("safetensors", "bin", "pth") for file in folder.glob(f"*.{kind}")]
+    if not files:
+        raise not_usable(folder, "no .safetensors, .bin or .pth file is in it")
+    return files[0] if len(files) == 1 else folder
+
+
+def _make_tokenizer(text_config: dict[str, Any], folder: Path | None) -> Any:
+    """Make the tokenizer of a text configuration: CLIP's own, or one of transformers.
+
+    A local folder brings its tokenizer's files; otherwise they come from the hub by name.
+    """
+    context_length = int(text_config.get("context_length", DEFAULT_CONTEXT_LENGTH))
+    name = text_config.get("hf_tokenizer_name")
+    settings = text_config.get("tokenizer_kwargs") or {}
+    if not name:
+        return SimpleTokenizer(context_length=context_length, **settings)
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtraError.of("transformers", "transformers")
+    make = functools.partial(
+        HFTokenizer,
+        str(folder or name),
+        context_length=context_length,
+        tokenizer_mode=text_config.get("tokenizer_mode"),
+        **settings,
+    )
+    try:
+        tokenizer = make(local_files_only=True)
+        if knows_words(tokenizer.tokenizer, text_config.get("vocab_size", BPE_WORDS)):
+            return tokenizer
+        reason = "its files are missing"
+    except Exception as error:  # transformers raises OSError, ValueError and others
+        reason = one_line(error)
+    if folder is not None:
+        raise not_usable(folder, f"no tokenizer: {reason}")
+    require_hub(f"the tokenizer {name}")
+    try:
+        return make()
+    except Exception as error:
+        raise could_not_fetch(f"the tokenizer {name}", one_line(error)) from error

@@ -1,0 +1,134 @@
+"""open_clip's vision transformer, pooled by class token, by mean, or by CoCa's learnt queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from clip_surgery.backbones.latent_pool import LatentPool, torch_part
+from clip_surgery.backbones.open_clip.blocks import read_block
+from clip_surgery.backbones.patch_embedding import embed_pixels
+from clip_surgery.backbones.positions import PositionMode
+from clip_surgery.backbones.tower import TokenMap, Tower
+from clip_surgery.errors import UnsupportedModelError
+
+
+def read_vision_transformer(visual: Any, mode: PositionMode) -> Tower:
+    """Read an open_clip `VisionTransformer`.
+
+    Raises:
+        UnsupportedModelError: naming the part that cannot be read.
+    """
+    _check(visual)
+
+    def embed(pixels: Tensor) -> Tensor:
+        tokens = embed_pixels(
+            pixels,
+            to_patches=visual.conv1,
+            patch_size=int(visual.conv1.kernel_size[0]),
+            dtype=visual.conv1.weight.dtype,
+            prefix=visual.class_embedding[None],
+            positions=visual.positional_embedding,
+            native=tuple(visual.image_size),
+            mode=mode,
+        )
+        normed: Tensor = visual.ln_pre(tokens)
+        return normed
+
+    head = _read_head(visual)
+    return Tower(
+        embed=embed,
+        blocks=tuple(read_block(block) for block in visual.transformer.resblocks),
+        project=head.project,
+        pool=head.pool,
+        pool_reads=head.pool_reads,
+        prefix_tokens=1,
+        patch_size=int(visual.conv1.kernel_size[0]),
+        width=int(visual.class_embedding.shape[0]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Head:
+    """The way from the last block's tokens to the joint space."""
+
+    project: TokenMap
+    pool: TokenMap
+    pool_reads: Literal["prefix", "all"]
+
+
+def _read_head(visual: Any) -> _Head:
+    if visual.attn_pool is not None:
+        return _read_attentional_head(visual)
+
+    def to_joint(tokens: Tensor) -> Tensor:
+        return tokens if visual.proj is None else tokens @ visual.proj
+
+    def project(tokens: Tensor) -> Tensor:
+        return to_joint(visual.ln_post(tokens))
+
+    def pool_class(tokens: Tensor) -> Tensor:
+        return project(tokens[:, 0])
+
+    def pool_average(tokens: Tensor) -> Tensor:
+        if visual.final_ln_after_pool:
+            return project(tokens[:, 1:].mean(dim=1))
+        return to_joint(visual.ln_post(tokens[:, 1:]).mean(dim=1))
+
+    if visual.pool_type == "avg":
+        return _Head(project=project, pool=pool_average, pool_reads="all")
+    return _Head(project=project, pool=pool_class, pool_reads="prefix")
+
+
+def _read_attentional_head(visual: Any) -> _Head:
+    """CoCa: many learnt queries, of which the first (or the mean of the others) is the picture."""
+    attention = visual.attn_pool.attn
+    key, value = torch_part(attention, "k"), torch_part(attention, "v")
+    query = torch_part(attention, "q")
+    average = visual.pool_type == "avg"
+
+    def queries() -> Tensor:
+        normed: Tensor = visual.attn_pool.ln_q(visual.attn_pool.query)
+        return query(normed[1:] if average else normed[:1])
+
+    def finish(received: Tensor) -> Tensor:
+        normed: Tensor = visual.ln_post(attention.out_proj(received))
+        return normed
+
+    latent = LatentPool(
+        heads=int(attention.num_heads), queries=queries, key=key, value=value, finish=finish
+    )
+
+    def to_joint(tokens: Tensor) -> Tensor:
+        return tokens if visual.proj is None else tokens @ visual.proj
+
+    def project(tokens: Tensor) -> Tensor:
+        return to_joint(latent.each(visual.attn_pool.ln_k(tokens)))
+
+    def pool(tokens: Tensor) -> Tensor:
+        return to_joint(latent.pool(visual.attn_pool.ln_k(tokens)).mean(dim=1))
+
+    return _Head(project=project, pool=pool, pool_reads="all")
+
+
+def _check(visual: Any) -> None:
+    """Refuse what the walk could not reproduce.
+
+    Raises:
+        UnsupportedModelError: naming the part.
+    """
+    if getattr(visual, "attn_pool_contrastive", None) is not None:
+        raise UnsupportedModelError(
+            "The image tower's second attentional pooler (attn_pool_contrastive), "
+            "which open_clip has no weights for, is not read."
+        )
+    if visual.pool_type not in {"tok", "avg"}:
+        raise UnsupportedModelError(
+            f"The image tower's pool_type {visual.pool_type!r} is not read."
+        )
+    if len(set(visual.conv1.kernel_size)) > 1:
+        raise UnsupportedModelError(
+            f"The image tower's patches {tuple(visual.conv1.kernel_size)} are not square."
+        )

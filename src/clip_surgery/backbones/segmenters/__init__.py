@@ -1,1 +1,0 @@
-"""Segmenters: models that cut an object out of a picture when they are shown where it is."""

@@ -1,0 +1,1 @@
+"""timm image towers inside open_clip models."""

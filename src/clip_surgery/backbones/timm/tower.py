@@ -1,0 +1,149 @@
+"""timm's transformers as image towers inside open_clip: SigLIP, EVA, PE, ViTamin, MobileCLIP-B, ...
+
+Reads `timm.models.vision_transformer.VisionTransformer` and `timm.models.eva.Eva`, with class token
+and registers or without, learnt or rotary positions, a convolutional stem or none, pooled by class
+token, by mean or by a learnt query. ConvNeXt, Swin, FastViT and relative positions are refused by
+name: they have no stack of pre-norm blocks over one set of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from timm.layers import HybridEmbed, PatchEmbed, RotaryEmbeddingCat
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from clip_surgery.backbones.patch_embedding import embed_pixels
+from clip_surgery.backbones.positions import PositionMode
+from clip_surgery.backbones.rotary import Rotary
+from clip_surgery.backbones.timm.blocks import read_timm_block
+from clip_surgery.backbones.timm.heads import read_timm_head
+from clip_surgery.backbones.tower import Block, TokenMap, Tower
+from clip_surgery.errors import InputError, UnsupportedModelError
+from clip_surgery.grid import PatchGrid
+
+
+def read_timm(visual: Any, mode: PositionMode) -> Tower:
+    """Read an open_clip `TimmModel`: timm's model, and a head that leads to the joint space.
+
+    Raises:
+        UnsupportedModelError: naming the part that cannot be read.
+    """
+    trunk = visual.trunk
+    if not isinstance(trunk, VisionTransformer | Eva):
+        raise UnsupportedModelError(
+            "Expected timm's VisionTransformer or Eva as the image tower, "
+            f"but got timm's {type(trunk).__qualname__}."
+        )
+    to_patches, patch_size, weight = _read_stem(trunk.patch_embed)
+    native = tuple(trunk.patch_embed.img_size)
+    prefix_tokens = int(trunk.num_prefix_tokens)
+
+    def embed(pixels: Tensor) -> Tensor:
+        prefix = [token[0] for token in (trunk.cls_token, trunk.reg_token) if token is not None]
+        positions = trunk.pos_embed
+        tokens = embed_pixels(
+            pixels,
+            to_patches=to_patches,
+            patch_size=patch_size,
+            dtype=weight().dtype,
+            prefix=torch.cat(prefix) if prefix else None,
+            positions=None if positions is None else positions[0],
+            native=native,
+            mode=mode,
+            bare_prefix=bool(trunk.no_embed_class),
+        )
+        normed: Tensor = trunk.norm_pre(tokens)
+        return normed
+
+    blocks_at = _blocks_at(trunk, weight)
+    native_grid = PatchGrid(rows=native[0] // patch_size, columns=native[1] // patch_size)
+    head = read_timm_head(trunk, visual.head)
+    return Tower(
+        embed=embed,
+        blocks=blocks_at(native_grid),
+        project=head.project,
+        pool=head.pool,
+        pool_reads=head.pool_reads,
+        prefix_tokens=prefix_tokens,
+        patch_size=patch_size,
+        width=int(trunk.embed_dim),
+        blocks_at=None if _rope(trunk) is None else blocks_at,
+    )
+
+
+def _read_stem(patch_embed: Any) -> tuple[TokenMap, int, Callable[[], Tensor]]:
+    """Pixels to a map of patches, the patch size, and a weight whose type pixels must have."""
+    if type(patch_embed) not in {PatchEmbed, HybridEmbed}:
+        raise UnsupportedModelError(
+            f"timm's patch embedding {type(patch_embed).__qualname__} is not read."
+        )
+    sides = patch_embed.feat_ratio(as_scalar=False)
+    if len(set(sides)) > 1:
+        raise UnsupportedModelError(f"The image tower's patches {tuple(sides)} are not square.")
+    if isinstance(patch_embed, PatchEmbed):
+        if not isinstance(patch_embed.norm, nn.Identity):
+            raise UnsupportedModelError("timm's norm inside the patch embedding is not read.")
+        return (
+            patch_embed.proj,
+            int(sides[0]),
+            lambda: patch_embed.proj.weight,
+        )
+
+    def through_stem(pixels: Tensor) -> Tensor:
+        if any(module.training and isinstance(module, _BatchNorm) for module in stem.modules()):
+            raise InputError(
+                "Expected the image tower in eval mode, because the batch norms of its stem would "
+                "be changed: call model.eval()."
+            )
+        maps: Tensor = patch_embed.proj(stem(pixels))
+        return maps
+
+    stem = patch_embed.backbone
+    return through_stem, int(sides[0]), lambda: next(stem.parameters())
+
+
+def _blocks_at(
+    trunk: Any, weight: Callable[[], Tensor]
+) -> Callable[[PatchGrid], tuple[Block, ...]]:
+    """The blocks for a grid; the same for all of them without rotary positions."""
+    rotary = _rope(trunk)
+
+    def blocks(grid: PatchGrid) -> tuple[Block, ...]:
+        turn = None
+        if rotary is not None:
+            turn = rotary.turning(
+                grid, prefix_tokens=int(trunk.num_prefix_tokens), device=weight().device
+            )
+        return tuple(read_timm_block(block, turn) for block in trunk.blocks)
+
+    return blocks
+
+
+def _rope(trunk: Any) -> Rotary | None:
+    """Read the rotary positions' settings, or None.
+
+    Raises:
+        UnsupportedModelError: for another kind than axial ones counted in patches.
+    """
+    rope = getattr(trunk, "rope", None)
+    if rope is None:
+        return None
+    if type(rope) is not RotaryEmbeddingCat or rope.in_pixels:
+        raise UnsupportedModelError(
+            f"timm's rotary positions {type(rope).__qualname__} are not read."
+        )
+    reference = rope.ref_feat_shape
+    return Rotary(
+        width=int(rope.dim),
+        temperature=float(rope.temperature),
+        offset=float(getattr(rope, "grid_offset", 0.0)),
+        reference=None if reference is None else (int(reference[0]), int(reference[1])),
+        columns_first=getattr(rope, "grid_indexing", "ij") == "xy",
+        halves=bool(getattr(rope, "rotate_half", False)),
+    )

@@ -1,0 +1,1 @@
+"""COCO: objects, stuff and tags, from the official annotation files."""

@@ -1,0 +1,58 @@
+"""COCO-Stuff: every pixel of COCO 2017's pictures, 80 things and 91 stuff classes.
+
+Caesar et al., CVPR 2018, github.com/nightrome/cocostuff. A pixel of the stuff-thing maps holds the
+class's id in labels.txt less one: 0 to 181, with 11 gaps for COCO's things that were never
+annotated (street sign, hat, ...); 255 is unlabelled and not judged.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clip_surgery.evaluation.datasets.class_names import read_class_names
+from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED
+from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_choice, first_folder
+from clip_surgery.evaluation.datasets.files.paired_files import PairedFiles
+
+_NEVER_ANNOTATED = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91})
+_UNLABELLED = 255
+IDS = tuple(number for number in range(1, 183) if number not in _NEVER_ANNOTATED)
+"""The id of each class in labels.txt, in the order of the names."""
+
+
+class CocoStuff(PairedFiles):
+    """The stuff-thing maps of COCO-Stuff: 5,000 pictures in the split "val".
+
+    Args:
+        root: the folder with val2017/ and stuffthingmaps_trainval2017/val2017/ in it, or
+            images/val2017/ and annotations/val2017/ as the authors' readme unpacks them.
+        split: "val" or "train".
+
+    Raises:
+        InputError: when the folder is missing or half unpacked.
+        UnknownNameError: for another split.
+    """
+
+    def __init__(self, root: str | Path, *, split: str = "val") -> None:
+        check_choice("split", split, ("val", "train"))
+        base, part = Path(root), f"{split}2017"
+        images = first_folder(base, f"images/{part}", part)
+        masks = first_folder(base, f"annotations/{part}", f"stuffthingmaps_trainval2017/{part}")
+        Layout(
+            dataset="COCO-Stuff",
+            source=f"{part}.zip of https://cocodataset.org/#download, and "
+            "stuffthingmaps_trainval2017.zip of https://github.com/nightrome/cocostuff unpacked "
+            "into a folder of that name",
+            paths=(images, masks),
+        ).check(base)
+        super().__init__(
+            name="coco_stuff",
+            classes=read_class_names("coco_stuff171"),
+            values={_UNLABELLED: NOT_JUDGED, **{own - 1: i for i, own in enumerate(IDS)}},
+            images=base / images,
+            masks=base / masks,
+            endings=(".jpg", ".png"),
+            stems="[0-9]*[0-9]",  # not the *_labelTrainIds.png that a converter puts there
+            of=f"COCO-Stuff in {base}",
+            settings={"split": split},
+        )

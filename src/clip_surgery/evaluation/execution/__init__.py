@@ -1,0 +1,1 @@
+"""Running an evaluation: plan, evaluator, worker processes, journal, resuming."""

@@ -1,0 +1,167 @@
+"""Plan: what an evaluation asks of which pictures, cut in parts; everything but the model.
+
+The parts depend on nothing but indices, so that any number of processes, in one run or several,
+do the same parts, and sums taken over them in their order come out the same to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from hashlib import sha256
+
+from clip_surgery.errors import InputError
+from clip_surgery.evaluation.datasets.class_names import ClassNames
+from clip_surgery.evaluation.datasets.dataset import Dataset
+from clip_surgery.evaluation.execution.cost import Cost
+from clip_surgery.evaluation.execution.partial_result import Measured
+from clip_surgery.evaluation.metrics.case import texts_to_explain
+from clip_surgery.evaluation.metrics.metric import Metric
+from clip_surgery.evaluation.protocols.protocol import Protocol
+from clip_surgery.evaluation.reporting.provenance import installed_versions
+from clip_surgery.explainer import Explainer
+from clip_surgery.methods.method import Method
+from clip_surgery.windows import Windows
+
+MetricFactory = Callable[[tuple[str, ...]], Metric]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """A data set, the methods by row name, and what is measured of them; can be pickled.
+
+    Attributes:
+        dataset: the pictures with their truth.
+        methods: row name to method.
+        protocol: says windows, prompts and, without `metrics`, what is measured.
+        metrics: what is measured, each made with the names.
+        part_size: pictures a part.
+
+    Raises:
+        InputError: when there is no method, no picture or nothing to measure, or the protocol
+            wants background words of a data set that has none.
+    """
+
+    dataset: Dataset
+    methods: Mapping[str, Method]
+    protocol: Protocol | None = None
+    metrics: Sequence[MetricFactory] = ()
+    part_size: int
+
+    def __post_init__(self) -> None:
+        if not self.methods or not len(self.dataset):
+            raise InputError(
+                f"Expected at least one method and picture, but got {len(self.methods)} "
+                f"and {len(self.dataset)}."
+            )
+        if self.part_size < 1:
+            raise InputError(f"Expected parts of at least 1 picture, but got {self.part_size}.")
+        if not self.metrics and self.protocol is None:
+            raise InputError("Expected a protocol or metrics, but got neither.")
+        if self._wants_background and not self.background:
+            raise InputError(f"Expected a data set with background words, but got {self.dataset}.")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names that the truth is written in."""
+        return tuple(self.dataset.names)
+
+    @cached_property
+    def prompts(self) -> tuple[tuple[str, ...], ...] | None:
+        """The aliases of each name, None where each stands for itself."""
+        if self.protocol is None or self.protocol.prompts == "names" or self._classes is None:
+            return None
+        return self._classes.aliases
+
+    @cached_property
+    def background(self) -> tuple[str, ...]:
+        """The words for what is none of the names, where they compete with them."""
+        wanted = self._wants_background and self._classes is not None
+        return self._classes.background if wanted and self._classes is not None else ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that every picture is explained for."""
+        prompts = [(name,) for name in self.names] if self.prompts is None else self.prompts
+        return texts_to_explain(prompts, self.background)
+
+    @property
+    def windows(self) -> Windows | None:
+        """How pictures are cut, None where they are seen as a whole."""
+        return None if self.protocol is None else self.protocol.windows
+
+    def parts(self) -> list[range]:
+        """The indices of each part."""
+        count, size = len(self.dataset), self.part_size
+        return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+    def nothing(self, explainer: Explainer) -> Measured:
+        """What was measured before the first picture."""
+        device = explainer.backbone.device
+        return Measured(
+            metrics={row: self._build_metrics() for row in self.methods},
+            costs={row: Cost(device) for row in self.methods},
+        )
+
+    def identity(self, explainer: Explainer, weights: str) -> dict[str, str]:
+        """All that must be equal in two runs so that their parts belong together."""
+        backbone = explainer.backbone
+        return {
+            "dataset": repr(self.dataset),
+            "pictures": str(len(self.dataset)),
+            "names": digest(self.names),
+            "texts": digest(self.texts),
+            "methods": "; ".join(f"{row}: {method!r}" for row, method in self.methods.items()),
+            "protocol": repr(self.protocol),
+            "metrics": ", ".join(map(describe, self.metrics)) or "the protocol's",
+            "backbone": backbone.name,
+            "weights": weights,
+            "device": f"{backbone.device.type}, {backbone.dtype}",
+            "templates": digest(explainer.templates),
+            "framing": repr(explainer.framing),
+            "vocabulary": digest(explainer.vocabulary or ()),
+            "versions": ", ".join(map(" ".join, installed_versions().items())),
+        }
+
+    def _build_metrics(self) -> list[Metric]:
+        if self.metrics:
+            return [metric(self.names) for metric in self.metrics]
+        assert self.protocol is not None  # see __post_init__
+        return self.protocol.build_metrics(self.names)
+
+    @property
+    def _wants_background(self) -> bool:
+        return self.protocol is not None and self.protocol.background == "words"
+
+    @property
+    def _classes(self) -> ClassNames | None:
+        return getattr(self.dataset, "classes", None)
+
+
+def describe(metric: MetricFactory) -> str:
+    """A metric with its settings, by a text that is the same in every run.
+
+    Example:
+        >>> from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
+        >>> describe(partial(PointsAccuracy, mode="peaks"))
+        "PointsAccuracy(mode='peaks')"
+    """
+    if isinstance(metric, partial):
+        settings = [repr(value) for value in metric.args]
+        settings += [f"{name}={value!r}" for name, value in metric.keywords.items()]
+        return f"{describe(metric.func)}({', '.join(settings)})"
+    return str(getattr(metric, "__qualname__", type(metric).__qualname__))
+
+
+def digest(texts: Sequence[str]) -> str:
+    """How many texts, the first of them, and digits that change with any of them.
+
+    Example:
+        >>> digest(["dog", "boat"])
+        "2: 'dog' ... (8b5029dc)"
+    """
+    if not texts:
+        return "none"
+    digits = sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{len(texts)}: {texts[0]!r} ... ({digits})"

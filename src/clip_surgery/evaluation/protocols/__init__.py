@@ -1,0 +1,1 @@
+"""Evaluation protocols as data, and their registry."""

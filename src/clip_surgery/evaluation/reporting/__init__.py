@@ -1,0 +1,1 @@
+"""Reports, comparisons between reports, and published numbers."""

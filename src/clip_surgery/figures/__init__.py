@@ -1,0 +1,1 @@
+"""Images to look at: overlays, maps side by side, annotations, charts."""

@@ -1,0 +1,114 @@
+"""Overlay: a heatmap in colours over the picture it belongs to."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.figures.fonts import INK, PAPER, font
+from clip_surgery.inputs.images import ImageSource, read_image
+
+COLOUR_MAP = "turbo"
+OPACITY = 0.75
+FADE = 0.8  # cold places show the picture: its own colours say what the heat is on
+
+
+def overlay(
+    image: ImageSource,
+    heatmap: Tensor | NDArray[Any],
+    *,
+    colour_map: str = COLOUR_MAP,
+    opacity: float = OPACITY,
+    fade: float = FADE,
+    legend: bool = False,
+) -> Image.Image:
+    """Lay a heatmap (H, W) in [0, 1] over its picture, as an RGB picture of the same size.
+
+    `colour_map` is one of matplotlib's; `opacity` is the share of the colours where the map is
+    1, and falls by the share `fade` to where it is 0: with `fade=0` it is the same everywhere.
+    `legend` adds a strip below, from low to high.
+
+    Raises:
+        InputError: when the heatmap is not of the picture's size or not within [0, 1], or
+            opacity or fade is not.
+        UnknownNameError: for a colour map that matplotlib does not have.
+
+    Example:
+        >>> overlay(Image.new("RGB", (4, 3)), torch.zeros(3, 4), opacity=1, fade=0).getpixel((0, 0))
+        (48, 18, 59)
+    """
+    picture = read_image(image)
+    heat = _checked(heatmap, picture.size, picture.name)
+    for setting, value in (("opacity", opacity), ("fade", fade)):
+        if not 0 <= value <= 1:
+            raise InputError(f"Expected {setting} to be within 0 to 1, but got {value}.")
+    colours = Image.fromarray(colour_table(colour_map)[np.rint(heat * 255).astype(np.uint8)])
+    shares = np.rint(255 * opacity * (1 - fade * (1 - heat))).astype(np.uint8)
+    blended = Image.composite(colours, picture.image, Image.fromarray(shares))
+    return _with_legend(blended, colour_map) if legend else blended
+
+
+@lru_cache(maxsize=16)
+def colour_table(name: str) -> NDArray[np.uint8]:
+    """The 256 colours of a matplotlib colour map from low to high, (256, 3) uint8.
+
+    Raises:
+        UnknownNameError: for a colour map that matplotlib does not have.
+    """
+    from matplotlib import colormaps
+
+    if name not in colormaps:
+        raise UnknownNameError.among("colour map", name, colormaps)
+    table = colormaps[name](np.linspace(0, 1, 256), bytes=True)[:, :3]
+    return np.ascontiguousarray(table, dtype=np.uint8)
+
+
+def colour_bar(width: int, height: int, colour_map: str) -> Image.Image:
+    """A bar of a colour map from low (left) to high (right)."""
+    row = colour_table(colour_map)[np.linspace(0, 255, width).astype(int)]
+    return Image.fromarray(np.repeat(row[None], height, axis=0))
+
+
+def _checked(heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str) -> NDArray[Any]:
+    heat = torch.as_tensor(heatmap).detach().to("cpu", torch.float32)
+    if tuple(heat.shape) != tuple(size):
+        raise InputError(
+            f"{name}: expected a heatmap of the picture's size {tuple(size)} (height, width), "
+            f"but got shape {tuple(heat.shape)}."
+        )
+    low, high = float(heat.min()), float(heat.max())
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # also refuses NaN
+        raise InputError(
+            f"{name}: expected a heatmap within 0 to 1, but got {low:g} to {high:g}; "
+            "raw scores are scaled by contrast='text' or 'image'."
+        )
+    return heat.clamp(0, 1).numpy()
+
+
+def _with_legend(image: Image.Image, colour_map: str) -> Image.Image:
+    """Add a strip with low, bar and high below, its size following the picture's."""
+    size = max(10, min(24, image.width // 24))
+    letters = font(size)
+    ascent, descent = letters.getmetrics()
+    height = 2 * (ascent + descent)
+    gap = size // 2
+    strip = Image.new("RGB", (image.width, height), PAPER)
+    draw = ImageDraw.Draw(strip)
+    left = gap + int(letters.getlength("low")) + gap
+    right = image.width - gap - int(letters.getlength("high")) - gap
+    if right > left:
+        bar = colour_bar(right - left, max(2, height // 3), colour_map)
+        strip.paste(bar, (left, (height - bar.height) // 2))
+    draw.text((gap, height / 2), "low", INK, letters, anchor="lm")
+    draw.text((image.width - gap, height / 2), "high", INK, letters, anchor="rm")
+    both = Image.new("RGB", (image.width, image.height + height), PAPER)
+    both.paste(image, (0, 0))
+    both.paste(strip, (0, image.height))
+    return both

@@ -1,0 +1,67 @@
+"""Tags as a figure: the picture and what was found in it, as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+
+from clip_surgery.errors import InputError
+from clip_surgery.figures.fonts import FAINT_INK, INK, fit, font
+from clip_surgery.figures.layout import GAP, MARGIN, Style, Tile, beside, on_paper, sheet
+from clip_surgery.inputs.images import ImageSource, read_image
+from clip_surgery.tasks.tags import Tag
+
+SIZE = 16
+LINE = 28
+NAMES, BARS = 190, 190  # pixels wide
+BAR = (70, 110, 190)
+
+
+def tags_figure(
+    image: ImageSource,
+    tags: Sequence[Tag],
+    *,
+    heading: str = "",
+    top: int = 15,
+    tile: int = 380,
+) -> Image.Image:
+    """Draw the picture and a bar for each of its first `top` tags, relative to the best.
+
+    A score of 0 or less has no bar.
+
+    Raises:
+        InputError: when top is below 1.
+    """
+    if top < 1:
+        raise InputError(f"Expected top of at least 1 tag, but got {top}.")
+    picture = read_image(image)
+    first = beside([Tile(Style.of(picture, tile=tile).plain(picture), "picture")])
+    bars = _bars(tags[:top], left_out=len(tags[top:]))
+    body = sheet(first.width + MARGIN + bars.width, max(first.height, bars.height))
+    body.paste(first, (0, 0))
+    body.paste(bars, (first.width + MARGIN, 0))
+    return on_paper(body, heading=heading)
+
+
+def _bars(tags: Sequence[Tag], *, left_out: int) -> Image.Image:
+    letters = font(SIZE, *(tag.text for tag in tags))
+    numbers = round(letters.getlength("-0.0000"))
+    drawn = sheet(NAMES + GAP + BARS + GAP + numbers, LINE * max(1, len(tags) + bool(left_out)))
+    draw = ImageDraw.Draw(drawn)
+    if not tags:
+        draw.text((0, LINE / 2), "nothing found", FAINT_INK, letters, "lm")
+    best = max((tag.score for tag in tags), default=0.0)
+    for index, tag in enumerate(tags):
+        middle = LINE * index + LINE / 2
+        for line in fit(tag.text, letters, width=NAMES, lines=1):
+            draw.text((0, middle), line, INK, letters, "lm")
+        length = max(0.0, tag.score / best) * BARS if best > 0 else 0.0
+        if length >= 1:
+            left = NAMES + GAP
+            draw.rectangle((left, middle - 8, left + length, middle + 8), fill=BAR)
+        draw.text((drawn.width, middle), f"{tag.score:.3f}", FAINT_INK, letters, "rm")
+    if left_out:
+        middle = LINE * len(tags) + LINE / 2
+        draw.text((0, middle), f"and {left_out} more", FAINT_INK, letters, "lm")
+    return drawn

@@ -1,1 +1,0 @@
-"""Pictures, files and rows."""

@@ -1,0 +1,1 @@
+"""Results as plain values for JSON, and masks as files that other tools read."""

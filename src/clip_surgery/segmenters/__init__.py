@@ -1,0 +1,1 @@
+"""Promptable segmentation models, such as SAM, behind one protocol."""

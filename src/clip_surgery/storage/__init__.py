@@ -1,0 +1,1 @@
+"""Files that are written whole, locks, and tensors in named formats."""

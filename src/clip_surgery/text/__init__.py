@@ -1,0 +1,1 @@
+"""Labels to text features: prompt templates, the text bank, its cache on disk."""

@@ -1,0 +1,149 @@
+"""Text features on disk: one small file a text, so that a label is computed once per machine.
+
+A feature depends on weights, templates, text and the weights' type, and on nothing else. Weights,
+templates and type name a folder; the text names a safetensors file in it. A file appears by being
+renamed into place, so that readers, other processes and a killed writer never see half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import platformdirs
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from clip_surgery.storage.atomic_file import writing_whole
+
+DIRECTORY_VARIABLE = "CLIP_SURGERY_CACHE"
+_FORMAT = 1
+_KEY = "feature"
+_UNIT_LENGTH_TOLERANCE = 1e-3
+
+
+class TextCache:
+    """A directory of text features.
+
+    Args:
+        directory: where to keep them; None takes the environment variable CLIP_SURGERY_CACHE, or
+            the user's cache directory.
+
+    Example:
+        >>> TextCache("/tmp/texts").directory.as_posix()
+        '/tmp/texts'
+    """
+
+    def __init__(self, directory: str | Path | None = None) -> None:
+        self.directory = Path(directory) if directory is not None else _default_directory()
+        self._writable = True
+
+    def __repr__(self) -> str:
+        return f"TextCache({str(self.directory)!r})"
+
+    def shelf(
+        self, *, fingerprint: str, templates: Sequence[str], dtype: torch.dtype, truncate: bool
+    ) -> Shelf:
+        """Features of these weights and templates; nothing is read or made yet.
+
+        Args:
+            fingerprint: changes when any weight changes.
+            templates: in their order; another order is another shelf.
+            dtype: of the weights.
+            truncate: whether long prompts were cut: their features are not to be found by a caller
+                who wants long prompts refused.
+        """
+        settings = [_FORMAT, fingerprint, list(templates), str(dtype), truncate]
+        return Shelf(self, self.directory / _digest(json.dumps(settings)))
+
+    def give_up(self, error: OSError) -> None:
+        """Warn, the first time only, that nothing can be kept here, and keep nothing more."""
+        if self._writable:
+            self._writable = False
+            warnings.warn(
+                f"{self.directory}: text features cannot be kept here ({error.strerror}); they "
+                f"are computed anew each time. Set {DIRECTORY_VARIABLE} to a directory that can "
+                "be written.",
+                stacklevel=2,
+            )
+
+    @property
+    def writable(self) -> bool:
+        """False once a write has failed."""
+        return self._writable
+
+
+class Shelf:
+    """The features of one set of weights and templates."""
+
+    def __init__(self, cache: TextCache, folder: Path) -> None:
+        self.cache = cache
+        self.folder = folder
+
+    def path(self, text: str) -> Path:
+        """The file of a text, whether or not it is there."""
+        return self.folder / f"{_digest(text)}.safetensors"
+
+    def read(self, text: str, width: int) -> Tensor | None:
+        """The feature (width,) of a text, or None where there is none that can be used.
+
+        A file that is damaged, or is not a unit-length float32 feature of that width, is warned
+        about by name and treated as absent.
+        """
+        path = self.path(text)
+        try:
+            tensors = safetensors.torch.load(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, SafetensorError) as error:
+            damage = str(error)
+        else:
+            feature = tensors.get(_KEY)
+            if feature is not None and _is_feature(feature, width):
+                return feature
+            held = {name: (str(t.dtype), tuple(t.shape)) for name, t in tensors.items()}
+            damage = f"expected {width} float32 numbers of unit length, but it holds {held}"
+        warnings.warn(
+            f"{path}: this text feature is damaged and is computed again: {damage}.", stacklevel=2
+        )
+        return None
+
+    def write(self, text: str, feature: Tensor) -> None:
+        """Keep a feature (D,); a feature that is not finite is not kept.
+
+        Where the directory cannot be written, the cache warns once and keeps nothing more.
+        """
+        if not self.cache.writable or not bool(feature.isfinite().all()):
+            return
+        content = safetensors.torch.save({_KEY: feature.detach().float().cpu().contiguous()})
+        path = self.path(text)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with writing_whole(path) as file:
+                file.write(content)
+        except OSError as error:
+            self.cache.give_up(error)
+
+
+def _default_directory() -> Path:
+    chosen = os.environ.get(DIRECTORY_VARIABLE)
+    base = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("clip-surgery", False))
+    return base / "texts"
+
+
+def _digest(content: str) -> str:
+    return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _is_feature(tensor: Tensor, width: int) -> bool:
+    return (
+        tensor.dtype == torch.float32
+        and tuple(tensor.shape) == (width,)
+        and abs(float(tensor.norm()) - 1) < _UNIT_LENGTH_TOLERANCE  # False when it is NaN
+    )

@@ -1,0 +1,391 @@
+"""`clip-surgery evaluate` as a user runs it: scenes, a folder of pictures, a small VOC."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clip_surgery.apps.cli.commands.evaluate import DATASETS, PROTOCOLS
+from clip_surgery.apps.cli.shared import evaluation_run as measurement
+from clip_surgery.errors import InputError
+from clip_surgery.evaluation.datasets import registry
+from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation.datasets.subset import Subset
+from clip_surgery.evaluation.execution import run as runner
+from clip_surgery.evaluation.protocols.registry import PROTOCOLS as REGISTERED
+from clip_surgery.evaluation.reporting.report import load_reports
+from tests.evaluation.datasets.small_trees import make_voc2012
+
+FAST = ("--templates", "name", "--device", "cpu")
+
+
+@pytest.fixture
+def own(home):
+    """A folder of six scenes with masks of two names."""
+    scenes = SceneDataset(seed=7, count=6, names=("cat", "dog"))
+    for name in ("images", "masks"):
+        (home / "own" / name).mkdir(parents=True)
+    for index, sample in enumerate(scenes):
+        sample.image.save(home / "own" / "images" / f"{index}.png")
+        mask = Image.fromarray((sample.mask + 1).astype(np.uint8))
+        mask.save(home / "own" / "masks" / f"{index}.png")
+    (home / "own" / "names.txt").write_text("cat\ndog: dog, puppy\n~ grass\n")
+    return home / "own"
+
+
+@pytest.fixture
+def journals(home):
+    """Where journals are kept while a run is not complete."""
+    folder = home / ".cache" / "evaluations"
+    return lambda: sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def test_a_table_and_a_report(cli, home, journals):
+    done = cli(
+        *("evaluate", "scenes", "--count", 3, "--templates", "photo", "--markdown"),
+        *("--method", "similarity,clip_surgery(depth=8)", "--out", "new/r.json"),
+    )
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[0].startswith("| method | mSC | opposite | mIoU best |")
+    assert [line.split(" |")[0] for line in lines[2:]] == [
+        "| similarity",
+        "| clip_surgery(depth=8)",
+    ]
+    reports = load_reports(home / "new" / "r.json")
+    assert [report.pictures for report in reports] == [3, 3]
+    assert "seed=2000003" in reports[0].settings["dataset"]
+    assert "name='scenes(templates=photo)'" in reports[0].settings["protocol"]
+    assert reports[0].settings["templates"].startswith("1: ")
+    assert journals() == []
+
+
+def test_a_table_for_the_eye(cli):
+    done = cli("evaluate", "scenes", "--count", 1, *FAST)
+    assert done.code == 0
+    assert "pointing" in done.out
+    assert "protocol scenes(templates=name)" in done.out
+
+
+def test_options_override_the_protocol_and_are_recorded(cli, home, own):
+    arguments = ("evaluate", "folder", "--root", own, "--method", "similarity")
+    assert cli(*arguments, "--protocol", "paper_tags", "--out", "a.json").code == 0
+    assert cli(*arguments, *FAST, "--size", 64, "--framing", "letterbox", "-o", "b.json").code == 0
+    [first], [second] = (load_reports(home / name) for name in ("a.json", "b.json"))
+    assert first.settings["framing"] == "FramingRule(mode='squash', size=224)"
+    assert first.settings["templates"].startswith("85: ")
+    assert "tags mAP surgery" in first.values
+    assert second.settings["framing"] == "FramingRule(mode='letterbox', size=64)"
+    assert "scenes(size=64, framing=letterbox, templates=name)" in second.settings["protocol"]
+
+
+@pytest.mark.parametrize("protocol", ["sliding_window", "sliding_window_background"])
+def test_windows_aliases_and_background_words(cli, own, protocol):
+    done = cli(
+        *("evaluate", "folder", "--root", own, "--protocol", protocol, "--markdown"),
+        *("--method", "clip_surgery", "--count", 2, "--size", 224, "--templates", "name"),
+    )
+    assert done.code == 0, done.err
+    assert "segmentation mIoU" in done.out
+
+
+def test_a_corrupt_picture_is_counted_and_named(cli, home, own):
+    (own / "images" / "3.png").write_bytes(b"no picture")
+    done = cli("evaluate", "folder", "--root", own, *FAST, "--method", "gem", "-o", "r.json")
+    assert done.code == 1
+    assert "1 picture left out" in done.err
+    assert "3.png" in done.err
+    [report] = load_reports(home / "r.json")
+    assert report.pictures == 5
+    assert len(report.failures) == 1
+    assert report.complete
+
+
+def test_none_that_can_be_read(cli, own):
+    for path in (own / "images").iterdir():
+        path.write_bytes(b"no picture")
+    done = cli("evaluate", "folder", "--root", own, *FAST)
+    assert done.code == 2
+    assert "none of 6 pictures can be read" in done.err
+    assert "--fresh begins anew" in done.err
+
+
+def test_numbers_beside_published_ones(cli, home):
+    mask = np.zeros((40, 48), dtype=np.int64)
+    mask[8:24, 8:24] = 8  # a cat
+    make_voc2012(home, {"2007_000033": mask, "2007_000042": mask})
+    done = cli(
+        *("evaluate", "voc20", "--root", home, "--model", "demo", "--protocol", "sliding_window"),
+        *("--method", "gem,rollout", "--size", 96, "--against", "paper", "--markdown", *FAST),
+    )
+    assert done.code == 0, done.err
+    rows = [line for line in done.out.splitlines() if line.startswith("| gem | segmentation mIoU")]
+    assert len(rows) == 1
+    assert "| 79.9 | - | B | not comparable: " in rows[0]
+    assert (
+        "published by protocol sliding_window, not sliding_window(size=96, templates=name)"
+        in rows[0]
+    )
+    assert "published for ViT-B/16, not demo" in rows[0]
+    assert "| rollout | - | - | - | - | - | nothing published" in done.out
+    assert "Confidence B: from another paper" in done.out
+
+
+def test_a_part_of_a_data_set_says_so(cli, home, own, monkeypatch):
+    monkeypatch.setitem(registry.DATASETS, "voc20", registry.DATASETS["folder"])
+    done = cli(
+        *("evaluate", "voc20", "--root", own, "--protocol", "sliding_window", "--count", 2),
+        *("--method", "gem", "--against", "paper", "--out", "r.json", *FAST),
+        *("--model", "demo", "--size", 96, "--markdown"),
+    )
+    assert done.code == 0, done.err
+    assert "only 2 pictures" in done.out
+    assert "Subset(" in load_reports(home / "r.json")[0].settings["dataset"]
+
+
+def test_some_pictures_are_spread_over_the_data_set():
+    whole = SceneDataset(seed=3, count=10)
+    some = Subset(whole, 3)
+    assert some.indices == (0, 3, 6)
+    assert len(some) == 3
+    assert (some.name, some.names, some.classes) == (whole.name, whole.names, None)
+    np.testing.assert_array_equal(some[1].mask, whole[3].mask)
+    assert Subset(whole, 99).indices == tuple(range(10))
+    with pytest.raises(IndexError):
+        some[3]
+
+
+def stop_after(parts, monkeypatch):
+    """Ctrl-C when this many parts are done."""
+    whole, seen = runner.Journal.write, []
+
+    def write(self, number, content):
+        if len(seen) == parts:
+            raise KeyboardInterrupt
+        seen.append(number)
+        whole(self, number, content)
+
+    monkeypatch.setattr(runner.Journal, "write", write)
+    return seen
+
+
+def test_interrupted_and_gone_on_with(cli, home, journals, monkeypatch):
+    """What is partial is shown and kept, and the same command does only what is missing."""
+    arguments = ("evaluate", "scenes", "--count", 34, *FAST, "--method", "similarity")
+    whole = cli(*arguments, "--out", "whole.json")
+    assert whole.code == 0
+    with monkeypatch.context() as patched:
+        stop_after(1, patched)
+        done = cli(*arguments, "--out", "r.json", "--markdown")
+    assert done.code == 130
+    assert "| similarity |" in done.out
+    assert "partial, interrupted after 16 pictures" in done.out
+    assert "the same command goes on" in done.err
+    assert "Traceback" not in done.err
+    [partial] = load_reports(home / "r.json")
+    assert (partial.complete, partial.pictures) == (False, 16)
+    assert len(journals()) == 1
+
+    with monkeypatch.context() as patched:
+        seen = stop_after(99, patched)
+        done = cli(*arguments, "--out", "r.json")
+    assert done.code == 0
+    assert "going on where a run stopped" in done.err
+    assert seen == [1, 2]
+    assert journals() == []
+    [report], [expected] = load_reports(home / "r.json"), load_reports(home / "whole.json")
+    values, wanted = dict(report.values), dict(expected.values)
+    values.pop("ms per image"), wanted.pop("ms per image")
+    assert values == wanted
+
+
+def test_interrupted_before_the_first_part(cli, home, monkeypatch):
+    stop_after(0, monkeypatch)
+    done = cli("evaluate", "scenes", "--count", 2, *FAST, "--out", "r.json")
+    assert done.code == 130
+    assert done.out == ""
+    assert not (home / "r.json").exists()
+
+
+def test_a_journal_of_ones_own_stays_and_serves_again(cli, home, monkeypatch):
+    arguments = ("evaluate", "scenes", *FAST, "--method", "similarity", "--journal", "kept")
+    assert cli(*arguments, "--count", 2).code == 0
+    assert (home / "kept" / "00000.part").is_file()
+    with monkeypatch.context() as patched:
+        seen = stop_after(99, patched)
+        assert cli(*arguments, "--count", 2).code == 0
+        assert seen == []
+        assert cli(*arguments, "--count", 2, "--fresh").code == 0
+        assert seen == [0]
+    done = cli(*arguments, "--count", 3)
+    assert done.code == 2
+    assert "another evaluation" in done.err
+    assert cli(*arguments, "--count", 3, "--fresh").code == 0
+
+
+def test_fresh_touches_nothing_but_a_journal(cli, home):
+    (home / "mine").mkdir()
+    (home / "mine" / "thesis.txt").write_text("x")
+    done = cli("evaluate", "scenes", "--count", 1, *FAST, "--journal", "mine", "--fresh")
+    assert done.code == 2
+    assert "thesis.txt" in done.err
+    assert (home / "mine" / "thesis.txt").read_text() == "x"
+
+
+def test_a_cache_that_cannot_be_written_is_no_obstacle(cli, home, monkeypatch):
+    (home / "file").write_text("")
+    monkeypatch.setenv("CLIP_SURGERY_CACHE", str(home / "file" / "cache"))
+    done = cli("evaluate", "scenes", "--count", 1, *FAST, "--no-cache")
+    assert done.code == 0
+    assert "nothing is kept" in done.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks and signals of POSIX")
+def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
+    cli, home, journals, monkeypatch
+):
+    """A real Ctrl-C in the middle; while it runs, a second run of the same is refused."""
+    arguments = ["evaluate", "scenes", "--count", "18", *FAST, "--method", "similarity"]
+    code = (
+        "import sys, time\n"
+        "from clip_surgery.apps.cli import measurement\n"
+        "measurement.source_commit = lambda: None\n"
+        "from clip_surgery.evaluation.execution.journal import Journal\n"
+        "write = Journal.write\n"
+        "def slow(self, number, content):\n"
+        "    write(self, number, content)\n"
+        "    if number == 0:\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "Journal.write = slow\n"
+        "from clip_surgery.apps.cli.main import run\n"
+        "run(sys.argv[1:])\n"
+    )
+    # A commit to this repository in the middle would make it two different runs.
+    monkeypatch.setattr(measurement, "source_commit", lambda: None)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments, "--fresh"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        for how in ((), ("--fresh",)):
+            refused = cli(*arguments, *how)
+            assert refused.code == 2
+            assert "running already" in refused.err
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, err
+    assert "similarity" in out
+    assert "interrupted after 16 pictures" in err
+    assert "Traceback" not in err
+    assert len(journals()) == 1
+    assert cli(*arguments, "--out", "r.json").code == 0
+    assert load_reports(home / "r.json")[0].pictures == 18
+
+
+def test_a_report_that_cannot_be_written_loses_nothing(cli, home, journals, monkeypatch):
+    arguments = ("evaluate", "scenes", "--count", 20, *FAST, "--method", "similarity")
+
+    def full(reports, path):
+        raise InputError(f"{path}: cannot be written (No space left on device).")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(measurement, "save_reports", full)
+        done = cli(*arguments, "--out", "r.json")
+    assert done.code == 2
+    assert "No space left" in done.err
+    assert f"what was done is in {journals()[0]}" in done.err
+    seen = stop_after(0, monkeypatch)
+    assert cli(*arguments, "--out", "r.json").code == 0
+    assert seen == []
+    assert load_reports(home / "r.json")[0].pictures == 20
+    assert journals() == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="a folder that takes no files")
+def test_where_no_report_can_be_written_is_said_at_once(cli, monkeypatch):
+    monkeypatch.setattr(measurement, "evaluate", lambda *_, **__: pytest.fail("too late"))
+    done = cli("evaluate", "scenes", "--count", 1, *FAST, "--out", "/proc/r.json")
+    assert done.code == 2
+    assert "/proc/r.json: cannot be written here" in done.err
+
+
+def test_what_cannot_begin_leaves_no_journal(cli, journals):
+    arguments = ("evaluate", "scenes", "--count", 1)
+    assert cli(*arguments, "--model", "demos").code == 2
+    assert cli(*arguments, "--protocol", "sliding_window_background").code == 2
+    assert journals() == []
+
+
+def test_workers_are_told_how_to_load_the_model(cli, monkeypatch):
+    """The runner's own tests start processes; here is what they are given."""
+    given = {}
+
+    def evaluate(explainer, *arguments, **settings):
+        given.update(settings, explainer=explainer)
+        raise InputError("enough")
+
+    monkeypatch.setattr(measurement, "evaluate", evaluate)
+    done = cli("evaluate", "scenes", "--count", 2, "--size", 64, *FAST, "--workers", 2)
+    assert done.code == 2
+    assert given["workers"] == 2
+    again = given["protocol"].apply(pickle.loads(pickle.dumps(given["load"]))())
+    for field in ("templates", "framing", "batch_size", "vocabulary", "truncate"):
+        assert getattr(again, field) == getattr(given["explainer"], field)
+    assert again.backbone.name == "demo"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["voc2012x"], "scenes"),
+        (["voc20"], "Expected the folder it is in for data set voc20"),
+        (["voc20", "--root", "missing"], "no such folder"),
+        (["scenes", "--root", "."], "Expected no folder"),
+        (["scenes", "--split", "val"], "setting of data set scenes 'split'"),
+        (["folder", "--root", ".", "--seed", "3"], "'seed'"),
+        (["scenes", "--method", "surgery"], "clip_surgery"),
+        (["scenes", "--method", "clip_surgery(depth=x)"], "int"),
+        (["scenes", "--count", "0"], "count"),
+        (["scenes", "--model", "demos"], "demo"),
+        (["scenes", "--protocol", "paper_tag"], "'paper_tags'"),
+        (["scenes", "--templates", "smal"], "'small'"),
+        (["scenes", "--against", "papers"], "against"),
+        (["scenes", "--out", "."], "this is a folder"),
+        (["scenes", "--protocol", "sliding_window_background", "--count", "1"], "background words"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(cli, arguments, message):
+    done = cli("evaluate", *arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert len([line for line in done.err.splitlines() if line.startswith("error: ")]) == 1
+
+
+def test_the_help_lists_what_there_is(cli):
+    assert set(DATASETS) == set(registry.DATASETS)
+    assert tuple(PROTOCOLS) == tuple(REGISTERED)
+    told = cli("evaluate", "--help").out
+    for name in (*DATASETS, *PROTOCOLS):
+        assert name in told
+
+
+def test_the_report_is_json_that_others_can_read(cli, home):
+    assert cli("evaluate", "scenes", "--count", 1, *FAST, "--out", "r.json").code == 0
+    entries = json.loads((home / "r.json").read_text())
+    assert {entry["format"] for entry in entries} == {"clip-surgery report 2"}
+    assert str(home) not in (home / "r.json").read_text()

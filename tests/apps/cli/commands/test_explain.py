@@ -1,0 +1,233 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from clip_surgery.apps.cli.shared import image_loop as explaining
+from clip_surgery.errors import InputError
+from clip_surgery.explainer import Explainer
+from clip_surgery.explanation import Explanation
+
+PHOTOGRAPHS = Path(__file__).parents[3] / "../shared/data/coco128/images"
+
+
+def files(folder="out"):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_one_picture_two_texts(cli, scene):
+    done = cli("explain", scene, "fox", "tree")
+    assert done.code == 0, done.err
+    assert done.err == ""
+    assert files() == ["scene.png"]
+    assert "wrote out/scene.png" in done.out
+    assert "fox" in done.out
+    with Image.open("out/scene.png") as drawn:
+        assert drawn.width > drawn.height > 200
+
+
+def test_all_formats(cli, scene):
+    done = cli("explain", scene, "fox", "tree", "--format", "json,safetensors", "-f", "png")
+    assert done.code == 0, done.err
+    assert files() == ["scene.json", "scene.png", "scene.safetensors"]
+    record = json.loads(Path("out/scene.json").read_text())
+    assert record["image"] == str(scene)
+    assert [text["text"] for text in record["texts"]] == ["fox", "tree"]
+    explanation = Explanation.load("out/scene.safetensors")
+    assert explanation.texts == ("fox", "tree")
+    assert explanation.images == (str(scene),)
+    assert record["texts"][0]["score"] == pytest.approx(
+        float(explanation.image_scores[0, 0]), abs=1e-5
+    )
+
+
+def test_options_reach_the_explanation(cli, scene):
+    done = cli(
+        *["explain", scene, "fox", "--method", "clip_surgery(redundancy=none)", "--depth", 3],
+        *["--size", 64, "--framing", "letterbox", "--templates", "a {}."],
+        *["--batch-size", 1, "--device", "cpu", "--dtype", "bfloat16", "--no-cache"],
+        *["--contrast", "image", "--opacity", 0.4, "--colour-map", "viridis", "--out", "a/b"],
+        *["--format", "safetensors", "--truncate"],
+    )
+    assert done.code == 0, done.err
+    explanation = Explanation.load("a/b/scene.safetensors")
+    assert "depth=3" in explanation.method
+    assert "redundancy='none'" in explanation.method
+    assert explanation.framings[0].frame == (64, 64)
+    assert not Path(".cache").exists()
+
+
+def test_texts_from_options_and_files(cli, scene, home):
+    (home / "words.txt").write_text("# what to look for\nkey\n\nhouse\n", encoding="utf-8")
+    done = cli("explain", scene, "fox", "--text", "out/in", "--labels", "words.txt", "-f", "json")
+    assert done.code == 0, done.err
+    texts = json.loads(Path("out/scene.json").read_text())["texts"]
+    assert [text["text"] for text in texts] == ["fox", "out/in", "key", "house"]
+
+
+def test_same_names_from_different_folders_are_all_kept(cli, scene, home):
+    image = Image.open(scene)
+    for name in ("a/scene.png", "b/scene.jpg", "b/SCENE.bmp"):
+        (home / name).parent.mkdir(exist_ok=True)
+        image.save(home / name)
+    done = cli("explain", "a", "b", scene, "fox", "-f", "json,png")
+    assert done.code == 0, done.err
+    assert len(files()) == 8
+    assert len({name.lower() for name in files()}) == 8
+    read = {json.loads(path.read_text())["image"] for path in Path("out").glob("*.json")}
+    assert read == {"a/scene.png", "b/scene.jpg", "b/SCENE.bmp", str(scene)}
+
+
+def test_results_never_replace_a_picture_that_was_asked_for(cli, scene, home):
+    before = scene.read_bytes()
+    assert cli("explain", "scene.png", "fox", "--out", ".").code == 0
+    assert scene.read_bytes() == before
+    assert (home / "scene-2.png").is_file()
+
+
+def test_results_of_an_earlier_run_are_replaced(cli, scene):
+    for _ in range(2):
+        assert cli("explain", scene, "fox").code == 0
+    assert files() == ["scene.png"]
+
+
+def test_bad_pictures_are_told_and_skipped(cli, scene, home):
+    (home / "bad.jpg").write_bytes(b"not a picture")
+    (home / "cut.png").write_bytes(scene.read_bytes()[:500])
+    done = cli("explain", "bad.jpg", "cut.png", scene, "missing.jpg", "fox", "tree")
+    assert done.code == 1
+    assert files() == ["scene.png"]
+    lines = done.err.strip().splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("error: ") for line in lines)
+    assert "skipped 3" in done.out
+
+
+def test_nothing_that_can_be_explained(cli, home):
+    (home / "bad.jpg").write_bytes(b"not a picture")
+    done = cli("explain", "bad.jpg", "fox")
+    assert done.code == 2
+    assert done.err == "error: bad.jpg: not a picture in a format that Pillow reads.\n"
+
+
+def test_work_done_is_kept_when_a_later_picture_fails(cli, scene, home, monkeypatch):
+    for index in range(3):
+        Image.open(scene).save(home / f"{index}.png")
+    explain_pictures = Explainer.explain_pictures
+
+    def fail_on_the_last(self, pictures, texts):
+        if any(picture.name == "2.png" for picture in pictures):
+            raise RuntimeError("the machine burns")
+        return explain_pictures(self, pictures, texts)
+
+    monkeypatch.setattr(Explainer, "explain_pictures", fail_on_the_last)
+    done = cli("explain", "0.png", "1.png", "2.png", "fox", "--batch-size", 1)
+    assert done.code == 3
+    assert files() == ["0.png", "1.png"]
+    assert done.err == ("error: unexpected RuntimeError: the machine burns (--debug shows where)\n")
+
+
+def test_one_bad_picture_does_not_cost_its_batch(cli, scene, home, monkeypatch):
+    for index in range(3):
+        Image.open(scene).save(home / f"{index}.png")
+    explain_pictures = Explainer.explain_pictures
+
+    def refuse_one(self, pictures, texts):
+        if any(picture.name == "1.png" for picture in pictures):
+            raise InputError("1.png: refused.")
+        return explain_pictures(self, pictures, texts)
+
+    monkeypatch.setattr(Explainer, "explain_pictures", refuse_one)
+    done = cli("explain", "0.png", "1.png", "2.png", "fox")
+    assert done.code == 1
+    assert done.err == "error: 1.png: refused.\n"
+    assert files() == ["0.png", "2.png"]
+
+
+def test_memory_that_does_not_suffice_is_told_with_a_way_out(cli, scene, home, monkeypatch):
+    def too_large(self, pictures, texts):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(explaining.Explainer, "explain_pictures", too_large)
+    done = cli("explain", scene, "fox")
+    assert done.code == 2
+    assert "out of memory; try a smaller --size" in done.err
+
+
+def test_words_the_demo_model_does_not_know(cli, scene):
+    done = cli("explain", scene, "fox", "two brown dogs", "harpsichord")
+    assert done.code == 0
+    assert done.err.startswith("note: this small model knows ")
+    assert "not harpsichord:" in done.err
+    assert "--model open_clip:ViT-B-16/openai" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_many_rows_are_cut_in_the_table_only(cli, scene, home):
+    (home / "words.txt").write_text("\n".join(f"fox {i}" for i in range(50)))
+    done = cli("explain", scene, "--labels", "words.txt", "--templates", "name", "-f", "json")
+    assert done.code == 0, done.err
+    assert "and 10 more" in done.out
+    assert len(json.loads(Path("out/scene.json").read_text())["texts"]) == 50
+
+
+BAD = {
+    "no picture": (["fox", "tree"], "No picture among the arguments"),
+    "no text": (["scene.png"], "No text to look for"),
+    "missing picture": (["scen.png", "fox"], "scen.png: no such file."),
+    "link": (["https://x.org/a.jpg", "fox"], "download it first"),
+    "twice the same text": (["scene.png", "fox", "fox"], "Expected each text once"),
+    "empty text": (["scene.png", ""], "Expected a text with words"),
+    "missing labels": (["scene.png", "--labels", "no.txt"], "no.txt: expected a file of labels"),
+    "unknown model": (["scene.png", "fox", "--model", "dem"], "Unknown model 'dem'"),
+    "unknown method": (["scene.png", "fox", "--method", "gemm"], "Unknown method 'gemm'"),
+    "unknown format": (["scene.png", "fox", "--format", "gif"], "Unknown format 'gif'"),
+    "empty format": (["scene.png", "fox", "--format", ""], "Unknown format ''"),
+    "depth of similarity": (
+        ["scene.png", "fox", "--method", "similarity", "--depth", "3"],
+        "--depth is no setting of similarity",
+    ),
+    "unknown colours": (["scene.png", "fox", "--colour-map", "x"], "Unknown colour map 'x'"),
+    "opacity": (["scene.png", "fox", "--opacity", "2"], "Invalid value for '--opacity'"),
+    "size": (["scene.png", "fox", "--size", "0"], "Invalid value for '--size'"),
+    "contrast": (["scene.png", "fox", "--contrast", "none"], "Invalid value for '--contrast'"),
+    "device": (["scene.png", "fox", "--device", "abacus"], "abacus"),
+    "templates": (["scene.png", "fox", "--templates", "nice"], "Unknown template set 'nice'"),
+    "out is a file": (["scene.png", "fox", "--out", "scene.png"], "cannot be the folder"),
+    "option without value": (["scene.png", "fox", "--out"], "requires an argument"),
+    "unknown option": (["scene.png", "fox", "--color"], "No such option"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "reason"), BAD.values(), ids=BAD)
+def test_wrong_usage_is_one_line_and_exit_code_two(cli, scene, arguments, reason):
+    done = cli("explain", *arguments)
+    assert done.code == 2, done
+    assert reason in done.err
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    assert not Path("out").exists() or files() == []
+
+
+@pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="no photographs in ../shared/data/coco128")
+def test_photographs(cli):
+    pictures = sorted(PHOTOGRAPHS.iterdir())[:3]
+    done = cli("explain", *pictures, "dog", "car", "tree", "--format", "png,json", "--out", "maps")
+    assert done.code == 0, done.err
+    assert len(files("maps")) == 6
+    assert len(done.out.strip().splitlines()) == 1 + 9 + 1
+
+
+def test_a_large_photograph_is_drawn_small_and_its_record_is_in_its_own_pixels(cli, home):
+    Image.effect_noise((3000, 2000), 50).convert("RGB").save(home / "large.jpg")
+    done = cli("explain", "large.jpg", "dog", "car", "--format", "png,json,safetensors")
+    assert done.code == 0, done.err
+    record = json.loads(Path("out/large.json").read_text())
+    assert record["size"] == {"height": 2000, "width": 3000}
+    assert Explanation.load("out/large.safetensors").framings[0].original == (2000, 3000)
+    with Image.open("out/large.png") as drawn:
+        assert drawn.width < 1600

@@ -1,0 +1,82 @@
+"""`clip-surgery report` as a user runs it."""
+
+import pytest
+
+from clip_surgery.evaluation.reporting.report import Report, save_reports
+
+
+@pytest.fixture
+def files(home):
+    """Two files of reports that differ in a number, a setting and a row."""
+
+    def report(row, value, size):
+        settings = {
+            "dataset": "Scenes(count=3)",
+            "backbone": "demo",
+            "framing": f"Rule(size={size})",
+        }
+        return Report(row=row, values={"AP": value}, pictures=3, settings=settings)
+
+    save_reports([report("gem", 40.0, 96), report("[b]gone", 1.0, 96)], home / "a.json")
+    save_reports([report("gem", 42.5, 224)], home / "b.json")
+    return home
+
+
+def test_one_report(cli, files):
+    done = cli("report", "a.json")
+    assert done.code == 0
+    assert "Scenes(count=3), demo" in done.out
+    assert "40.0" in done.out
+    assert "[b]gone" in done.out
+    assert "framing: Rule(size=96)" in done.out
+    markdown = cli("report", "a.json", "--markdown").out.splitlines()
+    assert markdown[:3] == ["| method | AP |", "|---|---|", "| gem | 40.0 |"]
+    assert "- framing: Rule(size=96)" in markdown
+
+
+def test_names_that_are_no_text_are_printed(cli, files):
+    """Where the terminal takes UTF-8 alone, as most do."""
+    odd = Report(row="gem", values={}, pictures=1, settings={}, failures=("\udcff.jpg: bad",))
+    save_reports([odd], files / "odd.json")
+    done = cli("report", "odd.json", "--markdown")
+    assert done.code == 0
+    assert "1 picture left out: \\udcff.jpg: bad" in done.out
+
+
+def test_two_reports(cli, files):
+    done = cli("report", "a.json", "b.json")
+    assert done.code == 0
+    assert "40.0 -> 42.5 (+2.5)" in done.out
+    assert "1.0 -> -" in done.out
+    assert "framing: size=96 -> size=224" in done.out
+    markdown = cli("report", "a.json", "b.json", "--markdown").out.splitlines()
+    assert markdown[:4] == [
+        "| method | AP |",
+        "|---|---|",
+        "| gem | 40.0 -> 42.5 (+2.5) |",
+        "| [b]gone | 1.0 -> - |",
+    ]
+    assert "- framing: size=96 -> size=224" in markdown
+
+
+def test_the_same_twice(cli, files):
+    done = cli("report", "a.json", "a.json")
+    assert done.code == 0
+    assert "nothing else differs" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.json"], "missing.json"),
+        (["a.json", "bad.json"], "bad.json"),
+        (["a.json", "b.json", "a.json"], "one report or two"),
+        (["."], "Expected a file of reports"),
+    ],
+)
+def test_a_bad_file_is_told_in_one_line(cli, files, arguments, message):
+    (files / "bad.json").write_text('[{"format": "clip-surgery report 2"}]')
+    done = cli("report", *arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1

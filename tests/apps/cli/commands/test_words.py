@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from clip_surgery.apps.cli.commands.demo import read_scene
+from clip_surgery.word_explanation import WordExplanation
+
+
+@pytest.mark.parametrize("evidence", ["similarity", "gradient"])
+def test_the_words_of_a_sentence(cli, scene, evidence):
+    done = cli("words", scene, "a pig and a turtle", "--evidence", evidence, "-f", "json,png")
+    assert done.code == 0, done.err
+    record = json.loads(Path("out/scene.json").read_text())
+    assert record["sentence"] == "a pig and a turtle"
+    assert record["evidence"] == evidence
+    assert [word["kind"] for word in record["words"]] == ["start", *["word"] * 5, "end"]
+    assert sorted(record["ranking"]) == ["a", "a", "and", "pig", "turtle"]
+
+
+def test_what_is_seen_ranks_before_what_is_not(cli, scene):
+    seen, absent = read_scene().objects[0], read_scene().absent
+    cli("words", scene, f"a {seen} and a {absent}")
+    ranking = json.loads(Path("out/scene.json").read_text())["ranking"]
+    assert ranking.index(seen) < ranking.index(absent)
+
+
+def test_maps_are_kept(cli, scene):
+    assert cli("words", scene, "a pig", "--format", "safetensors", "--depth", 3).code == 0
+    found = WordExplanation.load("out/scene.safetensors")
+    assert found.words == ("[start]", "a", "pig", "[end]")
+    assert "depth=3" in found.explanation.method
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "No text to look for"),
+        (["a", "pig"], "Expected one sentence, but got 2 texts: put it in quotes."),
+        (["--text", "  "], "Expected"),
+        (["a pig", "--evidence", "best"], "Invalid value for '--evidence'"),
+        (["a pig", "--top", "0"], "Invalid value for '--top'"),
+        (["a pig", "--colour-map", "x"], "Unknown colour map 'x'"),
+        (["pig " * 100], "token"),
+    ],
+)
+def test_wrong_usage(cli, scene, arguments, reason):
+    done = cli("words", scene, *arguments)
+    assert done.code == 2
+    assert reason in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_too_long_a_sentence_is_cut_when_asked(cli, scene):
+    assert cli("words", scene, "pig " * 100, "--truncate").code == 0

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from clip_surgery.errors import InputError
+from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image, voc_palette
+
+
+def test_palette_is_that_of_voc():
+    known = {
+        0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128),
+        8: (64, 0, 0), 15: (192, 128, 128), 20: (0, 64, 128), 21: (128, 64, 128),
+        255: (224, 224, 192),
+    }  # fmt: skip
+    for index, colour in known.items():
+        assert tuple(voc_palette()[index].tolist()) == colour
+    assert len({tuple(colour) for colour in voc_palette().tolist()}) == 256
+
+
+def test_palette_picture_there_and_back(tmp_path):
+    classes = torch.tensor([[-1, 0, 1], [254, 3, -1]])
+    palette_image(classes).save(tmp_path / "mask.png")
+    with Image.open(tmp_path / "mask.png") as image:
+        assert image.mode == "P"
+        assert np.array_equal(np.asarray(image).astype(int) - 1, classes)
+        assert image.convert("RGB").getpixel((1, 0)) == (128, 0, 0)
+
+
+@pytest.mark.parametrize("bad", [[[255]], [[-2]], [0, 1], [[]]])
+def test_bad_segmentations(bad):
+    with pytest.raises(InputError):
+        palette_image(np.array(bad))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (40, 60), (1, 3000), (300, 1)])
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 0.98, 1.0])
+def test_there_and_back(shape, density):
+    mask = np.random.default_rng(0).random(shape) < density
+    rle = encode_rle(mask)
+    assert rle["size"] == list(shape)
+    assert np.array_equal(decode_rle(rle), mask)
+    assert encode_rle(torch.from_numpy(mask)) == rle
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 5000), max_size=12))
+def test_any_run_lengths(runs):
+    values = np.repeat(np.arange(len(runs)) % 2 == 0, runs)
+    if not len(values):
+        return
+    mask = values.reshape(-1, 1)
+    assert np.array_equal(decode_rle(encode_rle(mask)), mask)
+
+
+def naive_counts(mask):
+    """COCO's compressed lengths, letter by letter as its format is described."""
+    runs, value, length = [], False, 0
+    for column in range(mask.shape[1]):
+        for row in range(mask.shape[0]):
+            if mask[row, column] != value:
+                runs.append(length)
+                value, length = not value, 0
+            length += 1
+    runs.append(length)
+    text = ""
+    for place, run in enumerate(runs):
+        number = run - runs[place - 2] if place > 2 else run
+        more = True
+        while more:
+            low = number & 0x1F
+            number >>= 5
+            more = number != -1 if low & 0x10 else number != 0
+            text += chr((low | 0x20 if more else low) + 48)
+    return text
+
+
+def test_letters_naive():
+    for seed in range(20):
+        mask = np.random.default_rng(seed).random((37, 53)) < (seed + 1) / 22
+        assert encode_rle(mask)["counts"] == naive_counts(mask)
+
+
+def test_equals_pycocotools():
+    coco = pytest.importorskip("pycocotools.mask")
+    for seed in range(20):
+        mask = np.random.default_rng(seed).random((37, 53)) < (seed + 1) / 22
+        theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+        assert encode_rle(mask)["counts"] == theirs["counts"].decode()
+
+
+@pytest.mark.parametrize("bad", [np.zeros((2, 2)), np.zeros(4, bool)])
+def test_bad_masks(bad):
+    with pytest.raises(InputError, match="mask"):
+        encode_rle(bad)
+
+
+@pytest.mark.parametrize("counts", ["3", "5", "", "P"])
+def test_bad_lengths(counts):
+    with pytest.raises(InputError, match="2 x 2"):
+        decode_rle({"size": [2, 2], "counts": counts})

@@ -1,0 +1,86 @@
+"""Files are there as a whole or not at all, and locks go with their process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clip_surgery.storage.atomic_file import remove_partial, writing_whole
+from clip_surgery.storage.file_lock import take_lock
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path, durable):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with writing_whole(path, durable=durable) as file:
+        file.write(b"n")
+        file.flush()
+        assert path.read_text() == "old"
+        assert len(names(tmp_path)) == 2
+        file.write(b"ew")
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_what_raises_leaves_nothing(tmp_path):
+    path = tmp_path / "a.json"
+    with pytest.raises(ZeroDivisionError), writing_whole(path) as file:
+        file.write(b"half" * (1 // 0))
+    assert names(tmp_path) == []
+
+
+def test_two_writers_of_one_file_do_no_harm(tmp_path):
+    path = tmp_path / "a.json"
+    with writing_whole(path) as one, writing_whole(path) as other:
+        one.write(b"one" * 1000)
+        other.write(b"other" * 1000)
+    assert path.read_bytes() == b"one" * 1000  # the last to end
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_what_was_left_behind_goes(tmp_path):
+    kept = ["a.json", "mine.partial", "mine.tmp"]
+    for name in [*kept, ".a.json.0123456789ab.partial"]:
+        (tmp_path / name).touch()
+    remove_partial(tmp_path)
+    assert names(tmp_path) == kept
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError), writing_whole(tmp_path / "none" / "a.json"):
+        pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files are not locked on Windows")
+def test_a_lock_is_of_one_process_and_goes_with_it(tmp_path):
+    path = tmp_path / "lock"
+    code = (
+        "import os, sys\n"
+        "from clip_surgery.storage.file_lock import take_lock\n"
+        "handle = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)\n"
+        "print(take_lock(handle), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    ) as process:
+        assert process.stdout.readline().strip() == "True"
+        handle = os.open(path, os.O_RDWR)
+        try:
+            assert not take_lock(handle)
+            process.kill()
+            process.wait()
+            assert take_lock(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,347 @@
+"""The disk cache: what is found, what is refused, and what is left behind when things go wrong."""
+
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import platformdirs
+import pytest
+import safetensors.torch
+import torch
+from torch.nn import functional as F
+
+from clip_surgery.backbones.loading import wrap_backbone
+from clip_surgery.text.bank import encode_texts
+from clip_surgery.text.cache import TextCache
+from tests.towers import tiny_open_clip
+
+WIDTH = 24
+LABELS = ["cat", "dining table", "a/../b \0 straße"]
+
+
+class Counted:
+    """A tiny backbone that counts the prompts it is given."""
+
+    def __init__(self, seed=0):
+        backbone = wrap_backbone(tiny_open_clip(seed))
+        self.plain = backbone
+        self.prompts = []
+        self.blocks_run = 0
+
+        def tokenize(texts, *, truncate=False):
+            self.prompts += texts
+            return backbone.text_tower.tokenize(texts, truncate=truncate)
+
+        def counted(block):
+            def feed_forward(tokens):
+                self.blocks_run += 1
+                return block.feed_forward(tokens)
+
+            return replace(block, feed_forward=feed_forward)
+
+        blocks = tuple(counted(block) for block in backbone.text_tower.blocks)
+        tower = replace(backbone.text_tower, tokenize=tokenize, blocks=blocks)
+        self.backbone = replace(backbone, text_tower=tower)
+
+    def encode(self, texts, cache, **settings):
+        """Features, and the names of the texts that were computed."""
+        self.prompts.clear()
+        with torch.no_grad():
+            features = encode_texts(self.backbone, texts, templates="name", cache=cache, **settings)
+        return features, [prompt for prompt in self.prompts if not prompt.startswith("A photo")]
+
+
+@pytest.fixture
+def counted():
+    return Counted()
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return TextCache(tmp_path / "texts")
+
+
+def files(cache):
+    return sorted(cache.directory.rglob("*.safetensors"))
+
+
+def everything(cache):
+    return sorted(path for path in cache.directory.rglob("*") if path.is_file())
+
+
+def shelf_of(cache, **changes):
+    settings = {"fingerprint": "f", "templates": ("{}",), "dtype": torch.float32, "truncate": False}
+    return cache.shelf(**{**settings, **changes})
+
+
+def unit(seed=0):
+    return F.normalize(torch.randn(WIDTH, generator=torch.Generator().manual_seed(seed)), dim=0)
+
+
+def test_second_time_the_tower_is_not_called(counted, cache):
+    first, computed = counted.encode(LABELS, cache)
+    assert computed == [*LABELS, ""]
+    counted.blocks_run = 0
+    second, computed = counted.encode(LABELS, cache)
+    assert computed == []
+    assert counted.blocks_run == 0
+    assert torch.equal(second.labels, first.labels)
+    assert torch.equal(second.empty, first.empty)
+    assert len(files(cache)) == len(everything(cache)) == len(LABELS) + 1
+
+
+def test_only_what_is_missing_is_computed(counted, cache):
+    counted.encode(["cat"], cache)
+    mixed, computed = counted.encode(["dog", "cat", "bird"], cache)
+    assert computed == ["dog", "bird"]
+    alone, _ = counted.encode(["dog", "cat", "bird"], None)
+    torch.testing.assert_close(mixed.labels, alone.labels, atol=2e-6, rtol=0)
+
+
+def test_no_cache_leaves_nothing(counted, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIP_SURGERY_CACHE", str(tmp_path))
+    counted.encode(LABELS, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_setting_has_its_own_shelf(cache):
+    changes = [
+        {},
+        {"fingerprint": "g"},
+        {"templates": ("{}", "a {}")},
+        {"templates": ("a {}", "{}")},
+        {"templates": ("{}a {}",)},
+        {"dtype": torch.bfloat16},
+        {"truncate": True},
+    ]
+    folders = {shelf_of(cache, **change).folder for change in changes}
+    assert len(folders) == len(changes)
+    assert shelf_of(cache).folder == shelf_of(TextCache(cache.directory)).folder
+
+
+def test_other_weights_are_other_features(counted, cache):
+    features, _ = counted.encode(LABELS, cache)
+    other, computed = Counted(seed=1).encode(LABELS, cache)
+    assert computed == [*LABELS, ""]
+    assert not torch.allclose(other.labels, features.labels)
+    with torch.no_grad():
+        counted.backbone.model.token_embedding.weight[:] += 0.5
+    _, computed = counted.encode(LABELS, cache)
+    assert computed == [*LABELS, ""]
+
+
+def test_another_tokenizer_is_another_shelf(counted, cache):
+    counted.encode(["cat"], cache)
+    tower = counted.backbone.text_tower
+
+    def shouting(texts, *, truncate=False):
+        return tower.tokenize([f"{text}!" for text in texts], truncate=truncate)
+
+    counted.backbone = replace(counted.backbone, text_tower=replace(tower, tokenize=shouting))
+    _, computed = counted.encode(["cat"], cache)
+    assert "cat!" in computed
+
+
+def test_cut_texts_do_not_hide_that_they_are_too_long(counted, cache):
+    long = "dog " * 90
+    counted.encode([long], cache, truncate=True)
+    with pytest.raises(ValueError, match="77"):
+        counted.encode([long], cache)
+
+
+def test_nothing_is_kept_or_read_while_gradients_are_recorded(counted, cache):
+    recorded = encode_texts(counted.backbone, LABELS, templates="name", cache=cache)
+    assert recorded.labels.requires_grad
+    assert not cache.directory.exists()
+    counted.encode(LABELS, cache)
+    counted.prompts.clear()
+    recorded = encode_texts(counted.backbone, LABELS, templates="name", cache=cache)
+    assert recorded.labels.requires_grad
+    assert counted.prompts == [*LABELS, ""]
+
+
+def test_frozen_weights_are_cached_without_no_grad(counted, cache):
+    counted.backbone.model.requires_grad_(False)
+    encode_texts(counted.backbone, LABELS, templates="name", cache=cache)
+    assert len(files(cache)) == len(LABELS) + 1
+
+
+DAMAGE = {
+    "empty": lambda path: path.write_bytes(b""),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-7]),
+    "header only": lambda path: path.write_bytes(path.read_bytes()[:12]),
+    "garbage": lambda path: path.write_bytes(b"not a feature" * 50),
+    "no feature in it": lambda path: safetensors.torch.save_file({"other": unit()}, path),
+    "wrong shape": lambda path: safetensors.torch.save_file({"feature": unit()[:-1]}, path),
+    "two dimensions": lambda path: safetensors.torch.save_file({"feature": unit()[None]}, path),
+    "wrong type": lambda path: safetensors.torch.save_file({"feature": unit().half()}, path),
+    "wrong length": lambda path: safetensors.torch.save_file({"feature": unit() * 3}, path),
+    "not a number": lambda path: safetensors.torch.save_file(
+        {"feature": torch.full((WIDTH,), torch.nan)}, path
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damaged_entry_is_named_and_computed_again(counted, cache, damage):
+    features, _ = counted.encode(["cat"], cache)
+    whole = {path: path.read_bytes() for path in files(cache)}
+    (path,) = (
+        path
+        for path in files(cache)
+        if torch.equal(safetensors.torch.load_file(path)["feature"], features.labels[0])
+    )
+    damage(path)
+    with pytest.warns(UserWarning, match="damaged") as warned:
+        again, computed = counted.encode(["cat"], cache)
+    assert len(warned) == 1
+    assert str(path) in str(warned[0].message)
+    assert computed == ["cat"]
+    torch.testing.assert_close(again.labels, features.labels, atol=2e-6, rtol=0)
+    assert len(path.read_bytes()) == len(whole[path])
+    assert counted.encode(["cat"], cache)[1] == []
+
+
+def test_unwritable_directory_is_said_once(counted, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    cache = TextCache(blocked / "texts")
+    with pytest.warns(UserWarning, match="cannot be kept") as warned:
+        features, _ = counted.encode(LABELS, cache)
+    assert len(warned) == 1
+    assert str(cache.directory) in str(warned[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again, _ = counted.encode(LABELS, cache)
+    assert torch.equal(again.labels, features.labels)
+
+
+def test_unreadable_entry_is_computed(counted, cache):
+    counted.encode(["cat"], cache)
+    for path in files(cache):
+        path.unlink()
+        path.mkdir()
+    with pytest.warns(UserWarning, match="damaged|cannot be kept") as warned:
+        _, computed = counted.encode(["cat"], cache)
+    assert computed == ["cat", ""]
+    assert ["damaged" in str(w.message) for w in warned] == [True, True, False]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError])
+def test_interrupted_write_leaves_nothing(cache, monkeypatch, failure):
+    def stopped(*_):
+        raise failure
+
+    monkeypatch.setattr(os, "replace", stopped)
+    with pytest.raises(failure):
+        shelf_of(cache).write("cat", unit())
+    assert everything(cache) == []
+
+
+def test_full_disk_keeps_the_old_entry(cache, monkeypatch):
+    shelf = shelf_of(cache)
+    shelf.write("cat", unit())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.warns(UserWarning, match="No space left"):
+        shelf.write("cat", unit(1))
+    assert torch.equal(shelf.read("cat", WIDTH), unit())
+
+
+def run_python(code, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+KILLED = """
+import os, sys, torch
+from clip_surgery.text.cache import TextCache
+shelf = TextCache(sys.argv[1]).shelf(
+    fingerprint="f", templates=("{}",), dtype=torch.float32, truncate=False
+)
+os.replace = lambda *paths: os._exit(9)
+shelf.write("cat", torch.ones(24) / 24 ** 0.5)
+"""
+
+
+def test_killed_writer_leaves_no_entry(cache):
+    process = run_python(KILLED, cache.directory)
+    process.communicate()
+    assert process.returncode == 9
+    assert files(cache) == []
+    shelf = shelf_of(cache)
+    assert shelf.read("cat", WIDTH) is None
+    shelf.write("cat", unit())
+    assert torch.equal(shelf.read("cat", WIDTH), unit())
+
+
+WRITER = """
+import sys, torch, warnings
+warnings.simplefilter("error")
+from clip_surgery.text.cache import TextCache
+shelf = TextCache(sys.argv[1]).shelf(
+    fingerprint="f", templates=("{}",), dtype=torch.float32, truncate=False
+)
+feature = torch.eye(24)[int(sys.argv[2])]
+for _ in range(60):
+    for text in "abc":
+        shelf.write(text, feature)
+        assert shelf.read(text, 24).count_nonzero() == 1
+"""
+
+
+def test_processes_write_the_same_texts(cache):
+    processes = [run_python(WRITER, cache.directory, number) for number in range(2)]
+    for process in processes:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    assert len(everything(cache)) == 3
+
+
+def test_threads_share_a_cache(cache):
+    counted = Counted()
+    expected, _ = counted.encode(LABELS, None)
+    found, failures = [], []
+
+    def work():
+        try:
+            with torch.no_grad():
+                found.append(encode_texts(counted.plain, LABELS, templates="name", cache=cache))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(found) == len(threads)
+    for features in found:
+        torch.testing.assert_close(features.labels, expected.labels, atol=2e-6, rtol=0)
+    assert len(everything(cache)) == len(LABELS) + 1
+
+
+def test_features_that_are_not_finite_are_not_kept(cache):
+    shelf = shelf_of(cache)
+    shelf.write("cat", torch.full((WIDTH,), torch.inf))
+    assert shelf.read("cat", WIDTH) is None
+
+
+def test_directory_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLIP_SURGERY_CACHE", str(tmp_path / "elsewhere"))
+    assert TextCache().directory == tmp_path / "elsewhere" / "texts"
+    assert TextCache(tmp_path).directory == tmp_path
+    monkeypatch.delenv("CLIP_SURGERY_CACHE")
+    assert TextCache().directory.parent == Path(platformdirs.user_cache_dir("clip-surgery", False))
