@@ -1,6 +1,6 @@
-"""How many rows a second, does memory grow with the pictures, and what does a kill cost?
+"""How many rows a second, does memory grow with the images, and what does a kill cost?
 
-Generated pictures of 480 x 360 px as JPEG, the demo model, five texts, all tasks. The rate is that
+Generated images of 480 x 360 px as JPEG, the demo model, five texts, all tasks. The rate is that
 of the second half of a run, when all workers are loaded; the whole time is beside it.
 """
 
@@ -76,7 +76,7 @@ def show_rates(paths: list[str], folder: Path, *, with_ray: bool) -> None:
 
 
 def show_memory(paths: list[str], folder: Path) -> None:
-    print("| pictures | peak MB of the worker | peak MB of the driver |\n|---|---|---|")
+    print("| images | peak MB of the worker | peak MB of the driver |\n|---|---|---|")
     for count in (len(paths) // 10, len(paths)):
         out = folder / f"memory {count}"
         peaks: dict[str, float] = {}

@@ -1,6 +1,6 @@
 """What does an evaluation cost beside the model's forward? Processor time by what it went to.
 
-ViT-B/16 with random weights at 224 px, one method, 20 names; the pictures are the scenes, or
+ViT-B/16 with random weights at 224 px, one method, 20 names; the images are the scenes, or
 JPEG files of 500 x 375 px with PNG masks as in Pascal VOC, made here. One thread for the model,
 and processor time, not the clock: a busy machine then disturbs little, and every second is in one
 row. The share is that of all the rest to the forward's own time; asked is at most 15 %.
@@ -30,8 +30,8 @@ from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import NO_OBJECT, NOT_JUDGED, Dataset, Sample
 from clip_surgery.evaluation.datasets.scenes import TRAINING_NOUNS, SceneDataset
 from clip_surgery.evaluation.execution import run
-from clip_surgery.evaluation.execution.evaluator import Measuring
-from clip_surgery.evaluation.execution.partial_result import Measured
+from clip_surgery.evaluation.execution.evaluator import Evaluator
+from clip_surgery.evaluation.execution.partial_result import PartialResult
 from clip_surgery.evaluation.metrics.registry import METRICS
 from clip_surgery.evaluation.protocols.protocol import Protocol
 from clip_surgery.evaluation.protocols.registry import protocol_named
@@ -52,7 +52,7 @@ def main() -> None:
     explainer = wrap(
         open_clip.create_model(options.arch, pretrained=None).eval(), batch_size=options.batch_size
     )
-    print(f"Machine: {machine()}\n{options.arch}, {options.method}, {options.pictures} pictures.")
+    print(f"Machine: {machine()}\n{options.arch}, {options.method}, {options.pictures} images.")
     with tempfile.TemporaryDirectory() as folder:
         scenes = SceneDataset(seed=1, count=options.pictures, names=TRAINING_NOUNS[:20])
         photographs = Photographs(Path(folder), options.pictures)
@@ -164,11 +164,11 @@ def profile(
         journal = stack.enter_context(tempfile.TemporaryDirectory()) if options.journal else None
         clock.watch(stack, run, "fingerprint", "fingerprint of the weights, once")
         clock.watch(stack, Explainer, "explain_pixels", FORWARD)
-        clock.watch(stack, Explainer, "explain_pictures", "framing, 8 bits to floats")
+        clock.watch(stack, Explainer, "explain_images", "framing, 8 bits to floats")
         clock.watch(stack, Explainer, "encode", "texts from the cache, once")
-        clock.watch(stack, Measuring, "measure", "cases")
-        clock.watch(stack, Measured, "to_bytes", "states to bytes")
-        clock.watch(stack, Measured, "merge", "merging parts")
+        clock.watch(stack, Evaluator, "measure", "cases")
+        clock.watch(stack, PartialResult, "to_bytes", "states to bytes")
+        clock.watch(stack, PartialResult, "merge", "merging parts")
         for name in protocol.metrics:
             clock.watch(stack, METRICS[name], "update", f"metric {name}")
         whole = time.process_time()
@@ -181,7 +181,7 @@ def profile(
 
 def print_table(title: str, spent: dict[str, float], pictures: int) -> None:
     forward = spent[FORWARD]
-    print(f"\n{title}:\n\n| processor time | ms a picture | % of the forward |\n|---|---|---|")
+    print(f"\n{title}:\n\n| processor time | ms an image | % of the forward |\n|---|---|---|")
     for name, seconds in sorted(spent.items(), key=lambda entry: -entry[1]):
         print(f"| {name} | {1000 * seconds / pictures:.2f} | {100 * seconds / forward:.1f} |")
     rest = sum(spent.values()) - forward

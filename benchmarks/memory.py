@@ -1,4 +1,4 @@
-"""How much memory does a large picture take? Peak resident size at 1,024 px, ViT-B/16, batch 1.
+"""How much memory does a large image take? Peak resident size at 1,024 px, ViT-B/16, batch 1.
 
 An attention matrix over 4,097 tokens would be 12 x 4097^2 x 4 bytes = 0.8 GB a block and path.
 """

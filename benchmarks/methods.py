@@ -1,6 +1,6 @@
 """What does every method cost? Time and memory as ratios to plain CLIP's forward.
 
-ViT-B/16 by default, random weights (speed does not depend on them), one picture at a time,
+ViT-B/16 by default, random weights (speed does not depend on them), one image at a time,
 float32. Each method is timed in turn with open_clip's encode_image in one run, so that a noisy
 machine disturbs both alike. Memory is by how much the resident size grows at its peak while one
 call runs, each in a process of its own: allocators do not give back what they had (Linux).
@@ -32,7 +32,7 @@ from clip_surgery.methods.registry import parse_methods
 from clip_surgery.text.features import TextFeatures
 
 PLAIN = "encode_image"
-SLOW = {"gscorecam": 2}  # repeats: it runs the tower hundreds of times a picture
+SLOW = {"gscorecam": 2}  # repeats: it runs the tower hundreds of times an image
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--arch", default="ViT-B-16")
     parser.add_argument("--methods", default="all", help="as the command line writes them")
     parser.add_argument("--without", default="", help="names to leave out")
-    parser.add_argument("--sizes", default="224,448", help="sides of the picture, in pixels")
+    parser.add_argument("--sizes", default="224,448", help="sides of the image, in pixels")
     parser.add_argument("--texts", default="1,50", help="how many texts")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--threads", type=int, default=0, help="torch's own choice if 0")

@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     options = parser.parse_args()
     explainer = load(options.model, vocabulary="common", batch_size=16)
-    first, second = (standings(explainer, seed, options.count) for seed in SEEDS)
+    first, second = (ratios(explainer, seed, options.count) for seed in SEEDS)
     for used, shown in (
         ((True, True), "both"),
         ((True, False), "picture"),
@@ -39,17 +39,17 @@ def main() -> None:
     print(f"PresenceRule(picture={picture:.2f}, patches={patches:.2f}, offset={offset:.2f})")
 
 
-def standings(explainer: Explainer, seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, 3) picture, patches and 1 of every (picture, text), and (n,) whether it is there."""
+def ratios(explainer: Explainer, seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n, 3) image, patches and 1 of every (image, text), and (n,) whether it is there."""
     dataset = SceneDataset(seed=seed, count=count)
     texts = explainer.encode(dataset.names)
     rows, true = [], []
     for start in range(0, count, 20):
         samples = [dataset[index] for index in range(start, min(start + 20, count))]
         pictures = [read_image(sample.image) for sample in samples]
-        explanation = explainer.explain_pictures(pictures, texts)
-        assert explanation.standing is not None
-        rows.append(explanation.standing.transpose(1, 2).reshape(-1, 2))
+        explanation = explainer.explain_images(pictures, texts)
+        assert explanation.reference_log_ratios is not None
+        rows.append(explanation.reference_log_ratios.transpose(1, 2).reshape(-1, 2))
         true += [name in sample.present for sample in samples for name in dataset.names]
     found = torch.cat(rows).double()
     return torch.cat([found, torch.ones(len(found), 1)], dim=1), torch.tensor(true)

@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--seed", type=int, default=2_000_003)
     parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--size", type=int, help="short side that pictures are framed at, in px")
+    parser.add_argument("--size", type=int, help="short side that images are framed at, in px")
     options = parser.parse_args()
     dataset = SceneDataset(seed=options.seed, count=options.count)
     explainer = load(
@@ -70,7 +70,7 @@ def measure(explainer: Explainer, dataset: SceneDataset) -> dict[str, dict[str, 
     for start in range(0, len(dataset), 20):
         samples = [dataset[index] for index in range(start, min(start + 20, len(dataset)))]
         pictures = [read_image(sample.image) for sample in samples]
-        explanation = explainer.explain_pictures(pictures, texts)
+        explanation = explainer.explain_images(pictures, texts)
         likely.append(presence(explanation))
         for one, sample in zip(explanation, samples, strict=True):
             case = Case(explanation=one, sample=sample, names=names, explainer=explainer)

@@ -49,7 +49,7 @@ def page(record: Mapping[str, Any]) -> str:
 
 Written by `python docs/make_findings.py`; every number comes from `docs/findings.json`, measured on {record["machine"]}.
 Held-out scenes (seed 2,000,003) with exact masks, all 64 nouns as labels, 85 templates unless said otherwise; per cent, mean over
-classes of the mean over pictures that hold the class. The model is small and its scenes are drawn: read this as what the surgeries do
+classes of the mean over images that hold the class. The model is small and its scenes are drawn: read this as what the surgeries do
 to one CLIP whose every pixel is known, not as a ranking of papers.
 
 ## Both phenomena
@@ -101,7 +101,7 @@ gives {ablation["similarity(redundancy=labels)"]["mIoU best"]:.1f} against
 
 {table(template_rows(studies), [*SHOWN, PEAK], first="templates, method")}
 
-## Size of the picture
+## Size of the image
 
 ![Numbers by size](pictures/findings-sizes.png)
 
@@ -115,7 +115,7 @@ The model was trained at 96 px; position embeddings are resized.
 
 {table(all_methods(studies), [*SHOWN, PEAK, "ms per image"])}
 
-Milliseconds a picture with 64 words on two cores. `gscorecam` on {studies["methods, slow"]["pictures"]} scenes, the rest on
+Milliseconds an image with 64 words on two cores. `gscorecam` on {studies["methods, slow"]["pictures"]} scenes, the rest on
 {studies["methods"]["pictures"]}. Every method with its published settings, which were found on published models: GEM shows what that
 can mean.
 

@@ -1,4 +1,4 @@
-"""Make the pictures of the documentation with the command line, from the demo scene.
+"""Make the images of the documentation with the command line, from the demo scene.
 
 python docs/make_pictures.py            all of them, into docs/pictures
 """
@@ -14,7 +14,7 @@ from PIL import Image
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDEST = 1600  # pixels; pages show less
-# File in docs/pictures, and the command that writes it; {scene} is the demo's picture.
+# File in docs/pictures, and the command that writes it; {scene} is the demo's image.
 COMMANDS = {
     "methods.png": "compare {scene} dog rocket pizza --methods all",
     "architecture.png": "compare {scene} dog zebra rocket "
@@ -51,7 +51,7 @@ def run(*words: str, folder: Path) -> None:
 
 
 def keep(path: Path, name: str) -> None:
-    """Keep a picture small: no wider than a page, 256 colours."""
+    """Keep an image small: no wider than a page, 256 colours."""
     with Image.open(path) as picture:
         small = picture.convert("RGB")
     small.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)

@@ -25,7 +25,7 @@ def sample_of(
     present: frozenset[str] | None = None,
     seed: int = 0,
 ) -> Sample:
-    """A picture of noise with this truth; what is present is read from the mask if not said."""
+    """An image of noise with this truth; what is present is read from the mask if not said."""
     pixels = np.random.default_rng(seed).integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
     seen = frozenset(names[index] for index in np.unique(mask) if index >= 0)
     return Sample(
@@ -76,7 +76,7 @@ def random_case(seed: int, **parts: Any) -> Case:
     scores = random_scores(len(NAMES), *mask.shape, seed=seed).round(decimals=1)
     given = {
         "image_scores": random_scores(1, len(NAMES), seed=seed),
-        "standing": random_scores(1, 2, len(NAMES), seed=seed + 1),
+        "reference_log_ratios": random_scores(1, 2, len(NAMES), seed=seed + 1),
         **parts,
     }
     return case_of(mask, scores, **given)

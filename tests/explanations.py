@@ -17,9 +17,9 @@ def explained(
     texts: tuple[str, ...] | None = None,
     similarity: bool = False,
     image_scores: Tensor | None = None,
-    standing: Tensor | None = None,
+    reference_log_ratios: Tensor | None = None,
 ) -> Explanation:
-    """One picture for each (C, rows, columns); `similarity` repeats the scores as the dense one."""
+    """One image for each (C, rows, columns); `similarity` repeats the scores as the dense one."""
     texts = texts or tuple(f"text {index}" for index in range(scores[0].shape[0]))
     return Explanation(
         patch_scores=scores,
@@ -30,7 +30,7 @@ def explained(
         images=tuple(f"{index}.jpg" for index in range(len(scores))),
         method="test",
         backbone="test",
-        standing=standing,
+        reference_log_ratios=reference_log_ratios,
     )
 
 

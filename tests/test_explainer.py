@@ -1,4 +1,4 @@
-"""Pictures and texts to an explanation: batches, sizes, names, and the model in memory."""
+"""Images and texts to an explanation: batches, sizes, names, and the model in memory."""
 
 import numpy as np
 import pytest
@@ -100,7 +100,7 @@ def test_batches_hold_one_frame_and_every_picture_once(explainer):
     ("images", "texts", "message"),
     [
         (["missing.jpg"], TEXTS, "missing.jpg"),
-        ([b"no picture"], TEXTS, "image 0"),
+        ([b"no image"], TEXTS, "image 0"),
         ([picture(8, 8)], [], "at least one"),
         ([picture(8, 8)], ["cat", "cat"], "cat"),
         ([picture(8, 8)], ["  "], "number 1"),

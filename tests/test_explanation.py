@@ -15,7 +15,7 @@ def explained(
     texts=("dog", "ein Vögelchen"),
     similarity=True,
     dtype=torch.float32,
-    standing=False,
+    reference_log_ratios=False,
 ):
     scores = tuple(torch.randn(len(texts), *grid).to(dtype) for grid in grids)
     return Explanation(
@@ -29,7 +29,9 @@ def explained(
         images=tuple(f"folder/{index}.jpg" for index in range(len(grids))),
         method="ClipSurgery(depth=6)",
         backbone="demo",
-        standing=torch.randn(len(grids), 2, len(texts)) if standing else None,
+        reference_log_ratios=torch.randn(len(grids), 2, len(texts))
+        if reference_log_ratios
+        else None,
     )
 
 
@@ -41,18 +43,22 @@ def assert_same(one, other):
             assert a.dtype == b.dtype
             assert torch.equal(a, b)
     assert torch.equal(one.image_scores, other.image_scores)
-    assert (one.standing is None) == (other.standing is None)
-    assert one.standing is None or torch.equal(one.standing, other.standing)
+    assert (one.reference_log_ratios is None) == (other.reference_log_ratios is None)
+    assert one.reference_log_ratios is None or torch.equal(
+        one.reference_log_ratios, other.reference_log_ratios
+    )
     for name in ("texts", "framings", "images", "method", "backbone"):
         assert getattr(one, name) == getattr(other, name)
 
 
 @pytest.mark.parametrize("similarity", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("standing", [True, False])
+@pytest.mark.parametrize("reference_log_ratios", [True, False])
 @pytest.mark.parametrize("grids", [[(2, 3)], [(2, 3), (4, 1), (2, 3)], []])
-def test_save_and_load(tmp_path, grids, similarity, dtype, standing):
-    explanation = explained(*grids, similarity=similarity, dtype=dtype, standing=standing)
+def test_save_and_load(tmp_path, grids, similarity, dtype, reference_log_ratios):
+    explanation = explained(
+        *grids, similarity=similarity, dtype=dtype, reference_log_ratios=reference_log_ratios
+    )
     path = tmp_path / "e.safetensors"
     explanation.save(path)
     assert_same(Explanation.load(path), explanation)
@@ -138,7 +144,7 @@ def test_save_where_nothing_can_be_written_names_the_file(tmp_path):
 
 
 def test_indexing_and_iterating():
-    explanation = explained((2, 3), (4, 1), standing=True)
+    explanation = explained((2, 3), (4, 1), reference_log_ratios=True)
     assert len(explanation) == 2
     parts = list(explanation)
     assert [part.images for part in parts] == [("folder/0.jpg",), ("folder/1.jpg",)]
@@ -157,19 +163,19 @@ def test_join_drops_similarity_unless_all_have_it():
 
 
 def test_join_drops_standing_unless_all_have_it():
-    joined = Explanation.join([explained((2, 3), standing=True), explained((2, 3))])
-    assert joined.standing is None
+    joined = Explanation.join([explained((2, 3), reference_log_ratios=True), explained((2, 3))])
+    assert joined.reference_log_ratios is None
 
 
 def test_only_some_texts():
-    explanation = explained((2, 3), (4, 1), standing=True)
+    explanation = explained((2, 3), (4, 1), reference_log_ratios=True)
     found = explanation.only(["ein Vögelchen"])
     assert found.texts == ("ein Vögelchen",)
     for name in ("patch_scores", "similarity"):
         for part, whole in zip(getattr(found, name), getattr(explanation, name), strict=True):
             assert torch.equal(part, whole[1:])
     assert torch.equal(found.image_scores, explanation.image_scores[:, 1:])
-    assert torch.equal(found.standing, explanation.standing[..., 1:])
+    assert torch.equal(found.reference_log_ratios, explanation.reference_log_ratios[..., 1:])
     assert_same(explanation.only(explanation.texts), explanation)
     assert explanation.only(["ein Vögelchen", "dog"]).texts == ("ein Vögelchen", "dog")
     assert explained((2, 3), similarity=False).only("dog").similarity is None
@@ -200,14 +206,17 @@ def test_text_index():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"framings": ()}, "framings for 1 pictures, but got 0"),
-        ({"images": ("a", "b")}, "images for 1 pictures, but got 2"),
-        ({"similarity": ()}, "similarity for 1 pictures, but got 0"),
+        ({"framings": ()}, "framings for 1 images, but got 0"),
+        ({"images": ("a", "b")}, "images for 1 images, but got 2"),
+        ({"similarity": ()}, "similarity for 1 images, but got 0"),
         ({"image_scores": torch.zeros(2, 2)}, r"image_scores of shape \(1, 2\)"),
         ({"image_scores": torch.zeros(1, 3)}, r"image_scores of shape \(1, 2\)"),
         ({"patch_scores": (torch.zeros(3, 2, 3),)}, r"patch_scores of shape \(2, rows, columns\)"),
         ({"patch_scores": (torch.zeros(2, 6),)}, r"but got \(2, 6\)"),
-        ({"standing": torch.zeros(1, 2)}, r"standing of shape \(1, 2, 2\), but got \(1, 2\)"),
+        (
+            {"reference_log_ratios": torch.zeros(1, 2)},
+            r"reference_log_ratios of shape \(1, 2, 2\), but got \(1, 2\)",
+        ),
         ({"similarity": (torch.zeros(1, 2, 3),)}, r"similarity of shape \(2, rows, columns\)"),
     ],
 )

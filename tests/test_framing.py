@@ -83,7 +83,7 @@ def test_a_blob_comes_back_to_where_it_was(mode, height, width, x, y):
     heat /= heat.sum()
     seen_x = (heat.sum(0) * (torch.arange(width) + 0.5)).sum()
     seen_y = (heat.sum(1) * (torch.arange(height) + 0.5)).sum()
-    # Within a third of a patch, measured in pixels of the picture.
+    # Within a third of a patch, measured in pixels of the image.
     patch = 4 * torch.tensor(
         [width / framing.content.width, height / framing.content.height], dtype=torch.float32
     )
@@ -168,7 +168,7 @@ def test_rule_rounds_to_whole_patches_and_defaults_to_the_models_size():
         (lambda: FramingRule(size=0), "size to be at least 1 px, but got 0"),
         (
             lambda: Framing.squash(Size(5, 5), frame=Size(8, 8)).apply(Image.new("RGB", (5, 6))),
-            r"Expected a picture of \(5, 5\) \(height, width\), but got \(6, 5\)",
+            r"Expected an image of \(5, 5\) \(height, width\), but got \(6, 5\)",
         ),
     ],
 )

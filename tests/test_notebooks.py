@@ -22,7 +22,7 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert sum("image/png" in str(cell.outputs) for cell in code) >= 2, "pictures to look at"
+    assert sum("image/png" in str(cell.outputs) for cell in code) >= 2, "images to look at"
     assert any(output.output_type == "stream" for cell in code for output in cell.outputs)
 
 

@@ -42,7 +42,7 @@ def test_one_window_is_the_plain_explanation(explainer):
     for name in ("patch_scores", "similarity"):
         torch.testing.assert_close(getattr(whole, name)[0], getattr(plain, name)[0])
     torch.testing.assert_close(whole.image_scores, plain.image_scores)
-    torch.testing.assert_close(whole.standing, plain.standing)
+    torch.testing.assert_close(whole.reference_log_ratios, plain.reference_log_ratios)
 
 
 def test_windows_side_by_side_are_laid_beside_each_other(explainer):
@@ -91,7 +91,7 @@ def test_a_method_without_similarity_and_encoded_texts(explainer):
     texts = explainer.encode(TEXTS)
     whole = explain_windows(explainer.with_method("reversed"), pixels(40, 40), texts)
     assert whole.similarity is None
-    assert whole.standing is not None
+    assert whole.reference_log_ratios is not None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Batch: many pictures into Parquet, one row each. Called again, it goes on.
+"""Batch: many images into Parquet, one row each. Called again, it goes on.
 
 On the command line: clip-surgery batch pictures/ --labels labels.txt --out rows/ --workers 2
 """
@@ -20,7 +20,7 @@ if __name__ == "__main__":  # worker processes read this file too
     Path("pictures").mkdir()
     for number, scene in enumerate(SceneDataset(seed=11, count=6)):
         scene.image.save(f"pictures/{number}.png")
-    Path("pictures/notes.jpg").write_text("not a picture")
+    Path("pictures/notes.jpg").write_text("not an image")
 
     job = Job(
         source=open_source(["pictures"]),  # or Parquet of paths or bytes

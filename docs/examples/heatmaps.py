@@ -1,9 +1,9 @@
-"""Heatmaps: where a picture shows what a text says."""
+"""Heatmaps: where an image shows what a text says."""
 
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 
-scene = SceneDataset(seed=11, count=1)[0]  # a generated picture; your own path works the same
+scene = SceneDataset(seed=11, count=1)[0]  # a generated image; your own path works the same
 names = sorted(scene.present)
 
 explainer = cs.load("demo")  # or "open_clip:ViT-B-16/openai"

@@ -1,4 +1,4 @@
-"""Inspection: the two findings of the paper in one picture."""
+"""Inspection: the two findings of the paper in one image."""
 
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset

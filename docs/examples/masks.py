@@ -10,11 +10,11 @@ import torch
 
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 from clip_surgery.segmenters.segmenter import Candidates, Prompt
 
 
-def same_colour(picture: Picture, prompts: Sequence[Prompt]) -> list[Candidates]:
+def same_colour(picture: InputImage, prompts: Sequence[Prompt]) -> list[Candidates]:
     """A segmenter of five lines: all pixels whose colour is near that of the first point."""
     pixels = np.asarray(picture.image).astype(int)
     found = []

@@ -1,4 +1,4 @@
-"""A data set of your own: a folder of pictures and palette masks, measured by two methods."""
+"""A data set of your own: a folder of images and palette masks, measured by two methods."""
 
 from pathlib import Path
 

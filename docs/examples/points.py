@@ -3,7 +3,7 @@
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 
-scene = SceneDataset(seed=11, count=1)[0]  # a generated picture; your own path works the same
+scene = SceneDataset(seed=11, count=1)[0]  # a generated image; your own path works the same
 names = sorted(scene.present)
 
 # A vocabulary lets points stay away from objects that are not there.

@@ -1,4 +1,4 @@
-"""Segmentation: a class for every pixel, also of pictures larger than the model's frame."""
+"""Segmentation: a class for every pixel, also of images larger than the model's frame."""
 
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
@@ -18,7 +18,7 @@ texts = [name for own in cs.split_names(classes_of) for name in own]
 [classes] = cs.segment(explainer(scene.image, texts), names=classes_of)
 print(classes.unique().tolist())
 
-# A large picture through overlapping windows of the model's own size.
+# A large image through overlapping windows of the model's own size.
 large = scene.image.resize((400, 250))
 windows = cs.Windows(size=192, stride=48)
 explanation = cs.explain_windows(explainer, large, names, windows=windows)

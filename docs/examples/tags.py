@@ -1,4 +1,4 @@
-"""Tags and presence: which of many words are in a picture."""
+"""Tags and presence: which of many words are in an image."""
 
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
@@ -10,7 +10,7 @@ explanation = explainer([scene.image for scene in scenes], scenes.names)
 for scene, found in zip(scenes, cs.tags(explanation, top=4), strict=True):
     print(sorted(scene.present), [(tag.text, round(tag.score, 2)) for tag in found])
 
-# How likely a word is in the picture at all, in [0, 1], whatever the other words are.
+# How likely a word is in the image at all, in [0, 1], whatever the other words are.
 likely = cs.presence(explanation)
 print(tuple(likely.shape), float(likely.min()), float(likely.max()))
 

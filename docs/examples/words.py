@@ -1,4 +1,4 @@
-"""Words: which words of a sentence a picture shows, and where."""
+"""Words: which words of a sentence an image shows, and where."""
 
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset

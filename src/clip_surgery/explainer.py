@@ -1,4 +1,4 @@
-"""Explainer: pictures and texts to an Explanation, in batches.
+"""Explainer: images and texts to an Explanation, in batches.
 
 It holds a model, a method and the settings between them; it has no state that a call changes,
 so threads may share one.
@@ -17,12 +17,12 @@ from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, FramingRule, Size
-from clip_surgery.inputs.images import ImageSource, Picture, read_image, to_pixels
+from clip_surgery.inputs.images import ImageSource, InputImage, read_image, to_pixels
 from clip_surgery.inputs.texts import check_texts
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.method import Evidence, Method
 from clip_surgery.methods.registry import as_method
-from clip_surgery.surgery.reference_log_ratios import standing
+from clip_surgery.surgery.reference_log_ratios import reference_log_ratios
 from clip_surgery.text.bank import encode_texts
 from clip_surgery.text.cache import TextCache
 from clip_surgery.text.features import TextFeatures
@@ -30,14 +30,14 @@ from clip_surgery.text.features import TextFeatures
 
 @dataclass(frozen=True, kw_only=True)
 class Explainer:
-    """A model and a method, ready to explain pictures.
+    """A model and a method, ready to explain images.
 
     Attributes:
         backbone: the model.
         method: how it is explained.
         templates: prompt templates, each with one "{}".
-        framing: how pictures are laid into the model's frame.
-        batch_size: pictures of one frame that run together.
+        framing: how images are laid into the model's frame.
+        batch_size: images of one frame that run together.
         cache: where text features are kept on disk, None for nowhere.
         truncate: cut texts over the context length instead of refusing them.
         vocabulary: reference words, for presence and for `redundancy="vocabulary"`.
@@ -93,33 +93,33 @@ class Explainer:
             )
 
     def __call__(
-        self, images: Sequence[ImageSource | Picture] | ImageSource, texts: Sequence[str]
+        self, images: Sequence[ImageSource | InputImage] | ImageSource, texts: Sequence[str]
     ) -> Explanation:
-        """Explain pictures for texts: evidence per patch, and one score a picture and text.
+        """Explain images for texts: evidence per patch, and one score an image and text.
 
         Args:
-            images: paths, bytes, PIL pictures or numpy arrays (H, W, 3) uint8; sizes may differ.
+            images: paths, bytes, PIL images or numpy arrays (H, W, 3) uint8; sizes may differ.
             texts: the labels, C of them, without templates.
 
         Raises:
-            InputError: when a picture or text cannot be used; the message names it.
+            InputError: when an image or text cannot be used; the message names it.
             UnsupportedModelError: when the model lacks a part that the method needs.
         """
-        listed: Sequence[ImageSource | Picture]
+        listed: Sequence[ImageSource | InputImage]
         if isinstance(images, Sequence) and not isinstance(images, str | bytes):
             listed = images
         else:
             listed = [images]
         pictures = [
             read_image(
-                image, name=None if isinstance(image, str | Path | Picture) else f"image {index}"
+                image, name=None if isinstance(image, str | Path | InputImage) else f"image {index}"
             )
             for index, image in enumerate(listed)
         ]
-        return self.explain_pictures(pictures, self.encode(texts))
+        return self.explain_images(pictures, self.encode(texts))
 
-    def explain_pictures(self, pictures: Sequence[Picture], texts: TextFeatures) -> Explanation:
-        """Explain pictures that are read already, for texts that are encoded already."""
+    def explain_images(self, pictures: Sequence[InputImage], texts: TextFeatures) -> Explanation:
+        """Explain images that are read already, for texts that are encoded already."""
         framings = tuple(self.frame(picture) for picture in pictures)
         found: dict[int, tuple[Evidence, int]] = {}
         for indices in batches_of_one_frame(framings, self.batch_size):
@@ -128,7 +128,7 @@ class Explainer:
             found.update((index, (evidence, row)) for row, index in enumerate(indices))
         rows = [found[index] for index in range(len(pictures))]
         similarity = [e.grid.to_map(e.similarity[r]) for e, r in rows if e.similarity is not None]
-        standings = [e.standing[r] for e, r in rows if e.standing is not None]
+        ratios = [e.reference_log_ratios[r] for e, r in rows if e.reference_log_ratios is not None]
         return Explanation(
             patch_scores=tuple(e.grid.to_map(e.patches[r]) for e, r in rows),
             similarity=tuple(similarity) if similarity else None,
@@ -140,7 +140,7 @@ class Explainer:
             images=tuple(picture.name for picture in pictures),
             method=repr(self.method),
             backbone=self.backbone.name,
-            standing=torch.stack(standings) if standings else None,
+            reference_log_ratios=torch.stack(ratios) if ratios else None,
         )
 
     def explain_pixels(self, pixels: Tensor, texts: TextFeatures) -> Evidence:
@@ -152,33 +152,33 @@ class Explainer:
         normalised = self.backbone.normalise(pixels)
         with torch.set_grad_enabled(self.method.needs_gradient):
             evidence = self.method(self.backbone, normalised, texts)
-        stands = evidence.standing
+        stands = evidence.reference_log_ratios
         if stands is None and texts.reference is not None:  # a method without dense features
             with torch.no_grad():
                 features = ClipSurgery().features(self.backbone.tower, normalised)
-                stands = standing(features, texts, scale=self.backbone.logit_scale)
+                stands = reference_log_ratios(features, texts, scale=self.backbone.logit_scale)
         return Evidence(
             patches=_to_host(evidence.patches),
             similarity=None if evidence.similarity is None else _to_host(evidence.similarity),
             image=_to_host(evidence.image),
             grid=evidence.grid,
-            standing=None if stands is None else _to_host(stands),
+            reference_log_ratios=None if stands is None else _to_host(stands),
         )
 
-    def frame(self, picture: Picture) -> Framing:
-        """How this picture is laid into the model's frame."""
+    def frame(self, picture: InputImage) -> Framing:
+        """How this image is laid into the model's frame."""
         return self.framing.framing(
             Size(*picture.size),
             native_size=self.backbone.image_size,
             patch_size=self.backbone.tower.patch_size,
         )
 
-    def pixels(self, picture: Picture) -> Tensor:
-        """One picture as the model's tower takes it: framed and normalised, (1, 3, H, W)."""
+    def pixels(self, picture: InputImage) -> Tensor:
+        """One image as the model's tower takes it: framed and normalised, (1, 3, H, W)."""
         return self.backbone.normalise(self._framed(picture, self.frame(picture))[None])
 
-    def _framed(self, picture: Picture, framing: Framing) -> Tensor:
-        """The picture in its frame (3, H, W) in [0, 1]."""
+    def _framed(self, picture: InputImage, framing: Framing) -> Tensor:
+        """The image in its frame (3, H, W) in [0, 1]."""
         return to_pixels(framing.apply(picture.image, margin=self._margin))
 
     @property
@@ -189,7 +189,7 @@ class Explainer:
 
 
 def batches_of_one_frame(framings: Sequence[Framing], batch_size: int) -> Iterator[list[int]]:
-    """Indices of pictures that can run together: of one frame, at most `batch_size`."""
+    """Indices of images that can run together: of one frame, at most `batch_size`."""
     by_frame: dict[Size, list[int]] = {}
     for index, framing in enumerate(framings):
         by_frame.setdefault(framing.frame, []).append(index)

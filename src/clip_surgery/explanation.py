@@ -1,7 +1,7 @@
-"""Explanation: what the model showed for pictures and texts, as numbers to keep.
+"""Explanation: what the model showed for images and texts, as numbers to keep.
 
 Raw evidence at patch resolution, never scaled to [0, 1]: so methods can be compared, thresholds
-mean something, and a file or a network moves (C, rows, columns) instead of pictures.
+mean something, and a file or a network moves (C, rows, columns) instead of images.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ FORMAT = "clip-surgery explanation 1"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explanation:
-    """Evidence for C texts in B pictures; pictures may have grids of different shape.
+    """Evidence for C texts in B images; images may have grids of different shape.
 
     Attributes:
-        patch_scores: per picture (C, rows, columns), raw, higher is more evidence.
-        similarity: per picture (C, rows, columns), the dense path's cosine before feature
+        patch_scores: per image (C, rows, columns), raw, higher is more evidence.
+        similarity: per image (C, rows, columns), the dense path's cosine before feature
             surgery (segmentation reads this one), or None where a method has none.
-        image_scores: (B, C), cosine of picture and text.
-        standing: (B, 2, C), how far each text stands out from reference words, in the whole
-            picture and in its best patches (see `surgery.standing`); presence reads it. None
-            where the explainer had no vocabulary.
+        image_scores: (B, C), cosine of image and text.
+        reference_log_ratios: (B, 2, C), log ratio of each text to the reference words, for the
+            whole image and for its best patches (see `surgery.reference_log_ratios`). Presence
+            is computed from them. None if the explainer had no vocabulary.
         texts: the C texts.
-        framings: per picture, the way from map to picture.
-        images: per picture, its name (a path, or "image 0").
+        framings: per image, the way from map to image.
+        images: per image, its name (a path, or "image 0").
         method: the method with its settings, as text.
         backbone: name of the model.
 
@@ -51,7 +51,7 @@ class Explanation:
     images: tuple[str, ...]
     method: str
     backbone: str
-    standing: Tensor | None = None
+    reference_log_ratios: Tensor | None = None
 
     def __post_init__(self) -> None:
         count = len(self.patch_scores)
@@ -60,16 +60,20 @@ class Explanation:
             lengths["similarity"] = len(self.similarity)
         for name, length in lengths.items():
             if length != count:
-                raise InputError(f"Expected {name} for {count} pictures, but got {length}.")
+                raise InputError(f"Expected {name} for {count} images, but got {length}.")
         if tuple(self.image_scores.shape) != (count, len(self.texts)):
             raise InputError(
                 f"Expected image_scores of shape ({count}, {len(self.texts)}), "
                 f"but got {tuple(self.image_scores.shape)}."
             )
         expected = (count, 2, len(self.texts))
-        if self.standing is not None and tuple(self.standing.shape) != expected:
+        if (
+            self.reference_log_ratios is not None
+            and tuple(self.reference_log_ratios.shape) != expected
+        ):
             raise InputError(
-                f"Expected standing of shape {expected}, but got {tuple(self.standing.shape)}."
+                f"Expected reference_log_ratios of shape {expected}, "
+                f"but got {tuple(self.reference_log_ratios.shape)}."
             )
         for name in ("patch_scores", "similarity"):
             for scores in getattr(self, name) or ():
@@ -80,13 +84,13 @@ class Explanation:
                     )
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self.patch_scores)
 
     def __getitem__(self, index: int) -> Explanation:
-        """The explanation of one picture alone."""
+        """The explanation of one image alone."""
         if not -len(self) <= index < len(self):
-            raise IndexError(f"Expected a picture index below {len(self)}, but got {index}.")
+            raise IndexError(f"Expected an image index below {len(self)}, but got {index}.")
         index %= len(self)
         return replace(
             self,
@@ -95,11 +99,13 @@ class Explanation:
             image_scores=self.image_scores[index : index + 1],
             framings=(self.framings[index],),
             images=(self.images[index],),
-            standing=None if self.standing is None else self.standing[index : index + 1],
+            reference_log_ratios=None
+            if self.reference_log_ratios is None
+            else self.reference_log_ratios[index : index + 1],
         )
 
     def __iter__(self) -> Iterator[Explanation]:
-        """One explanation per picture."""
+        """One explanation per image."""
         return (self[index] for index in range(len(self)))
 
     def text_index(self, text: str) -> int:
@@ -140,7 +146,9 @@ class Explanation:
             else tuple(scores[rows] for scores in self.similarity),
             image_scores=self.image_scores[:, rows],
             texts=tuple(self.texts[row] for row in rows),
-            standing=None if self.standing is None else self.standing[..., rows],
+            reference_log_ratios=None
+            if self.reference_log_ratios is None
+            else self.reference_log_ratios[..., rows],
         )
 
     def save(self, path: str | Path) -> None:
@@ -170,8 +178,8 @@ class Explanation:
     def to_parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors by name, and the rest as plain values: what a file holds."""
         tensors = {"image_scores": self.image_scores}
-        if self.standing is not None:
-            tensors["standing"] = self.standing
+        if self.reference_log_ratios is not None:
+            tensors["reference_log_ratios"] = self.reference_log_ratios
         for name in ("patch_scores", "similarity"):
             for index, scores in enumerate(getattr(self, name) or ()):
                 tensors[f"{name}.{index}"] = scores
@@ -202,12 +210,12 @@ class Explanation:
             images=tuple(facts["images"]),
             method=facts["method"],
             backbone=facts["backbone"],
-            standing=tensors.get("standing"),
+            reference_log_ratios=tensors.get("reference_log_ratios"),
         )
 
     @classmethod
     def join(cls, parts: list[Explanation]) -> Explanation:
-        """Put explanations of different pictures by the same texts, method and model together.
+        """Put explanations of different images by the same texts, method and model together.
 
         Raises:
             InputError: when there is none, or when texts, method or model differ.
@@ -222,7 +230,9 @@ class Explanation:
                 first.backbone,
             ):
                 raise InputError("Expected the same texts, method and backbone in all parts.")
-        standings = [part.standing for part in parts if part.standing is not None]
+        ratios = [
+            part.reference_log_ratios for part in parts if part.reference_log_ratios is not None
+        ]
         similarity = None
         if all(part.similarity is not None for part in parts):
             similarity = tuple(s for part in parts for s in part.similarity or ())
@@ -233,5 +243,5 @@ class Explanation:
             image_scores=torch.cat([part.image_scores for part in parts]),
             framings=tuple(f for part in parts for f in part.framings),
             images=tuple(name for part in parts for name in part.images),
-            standing=torch.cat(standings) if len(standings) == len(parts) else None,
+            reference_log_ratios=torch.cat(ratios) if len(ratios) == len(parts) else None,
         )

@@ -1,7 +1,7 @@
-"""Framing: from the original picture to the model's frame, and the way back.
+"""Framing: from the original image to the model's frame, and the way back.
 
 One object owns the resize and its inverse, so that a map or a point can never come back through
-other numbers than the picture went in. Sizes are (height, width) in pixels, points are (x, y).
+other numbers than the image went in. Sizes are (height, width) in pixels, points are (x, y).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Framing:
-    """How one picture was laid into the frame that the model sees.
+    """How one image was laid into the frame that the model sees.
 
     The original is resized to `content`, which lies centred in `frame`; squash and keep-ratio
     fill the frame (`content == frame`), letterbox leaves margins.
@@ -79,7 +79,7 @@ class Framing:
     ) -> Framing:
         """Scale the short side to `short_side`, each side rounded to whole patches.
 
-        Pictures so long that they would give more than `max_patches` patches are scaled down
+        Images so long that they would give more than `max_patches` patches are scaled down
         as a whole: a 1 x 10,000 px strip must not take the machine's memory.
         """
         scale = short_side / min(original)
@@ -100,14 +100,14 @@ class Framing:
         )
 
     def apply(self, image: Image.Image, *, margin: tuple[int, int, int] = (0, 0, 0)) -> Image.Image:
-        """Lay an RGB picture of size `original` into the frame (bicubic, antialiased).
+        """Lay an RGB image of size `original` into the frame (bicubic, antialiased).
 
         Raises:
-            InputError: when the picture is not of the size this framing was made for.
+            InputError: when the image is not of the size this framing was made for.
         """
         if (image.height, image.width) != tuple(self.original):
             raise InputError(
-                f"Expected a picture of {tuple(self.original)} (height, width), "
+                f"Expected an image of {tuple(self.original)} (height, width), "
                 f"but got {(image.height, image.width)}."
             )
         content = image.resize((self.content.width, self.content.height), Image.Resampling.BICUBIC)
@@ -167,7 +167,7 @@ class Framing:
 
 @dataclass(frozen=True, kw_only=True)
 class FramingRule:
-    """The setting that decides how each picture is framed.
+    """The setting that decides how each image is framed.
 
     `size` is the short side (keep ratio) or the side of the square frame, in pixels; it is
     rounded to whole patches. None means the model's own size.
@@ -187,7 +187,7 @@ class FramingRule:
             raise InputError(f"Expected size to be at least 1 px, but got {self.size}.")
 
     def framing(self, original: Size, *, native_size: int, patch_size: int) -> Framing:
-        """Frame a picture of `original` pixels for a model of this native and patch size."""
+        """Frame an image of `original` pixels for a model of this native and patch size."""
         side = self.size or native_size
         if self.mode == "keep ratio":
             return Framing.keep_ratio(original, short_side=side, multiple_of=patch_size)

@@ -1,4 +1,4 @@
-"""PatchGrid: how a row of patches lies on the picture, and back."""
+"""PatchGrid: how a row of patches lies on the image, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clip_surgery.errors import InputError
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """Rows and columns of the patches of one picture; patches run row by row.
+    """Rows and columns of the patches of one image; patches run row by row.
 
     Raises:
         InputError: when rows or columns is below 1.

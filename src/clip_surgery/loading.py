@@ -45,8 +45,8 @@ def load(
         positions: how position embeddings are resized, "bilinear" or "bicubic".
         method: a method's name, also with settings as in "clip_surgery(depth=8)", or a method.
         templates: a set's name, one template with "{}", or several.
-        framing: how pictures are laid into the frame, keep-ratio at the model's size if None.
-        batch_size: pictures that run together.
+        framing: how images are laid into the frame, keep-ratio at the model's size if None.
+        batch_size: images that run together.
         cache: keep text features on disk.
         truncate: cut texts over the context length instead of refusing them.
         vocabulary: reference words, for presence and for `redundancy="vocabulary"`; "common"

@@ -1,8 +1,8 @@
-"""Windows: a large picture seen through overlapping crops, as one explanation.
+"""Windows: a large image seen through overlapping crops, as one explanation.
 
-A model sees best at the size it was trained for; a picture of many megapixels squeezed into that
+A model sees best at the size it was trained for; an image of many megapixels squeezed into that
 loses its small objects. Crops of the model's size, some pixels apart, are explained a batch at a
-time and blended on the grid of the whole picture, each weighted less towards its rim, where a
+time and blended on the grid of the whole image, each weighted less towards its rim, where a
 crop has seen less around it. Memory holds one batch and one map per text, however many windows.
 """
 
@@ -24,15 +24,15 @@ from clip_surgery.methods.method import Evidence
 from clip_surgery.text.features import TextFeatures
 
 MOST_PATCHES = 2**20
-"""Largest grid of a whole picture, in patches; a longer picture is scaled down."""
+"""Largest grid of a whole image, in patches; a longer image is scaled down."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """How a picture is cut, in pixels; all are rounded to whole patches.
+    """How an image is cut, in pixels; all are rounded to whole patches.
 
     Attributes:
-        size: the short side that the picture is first brought to, ratio kept; its own if None.
+        size: the short side that the image is first brought to, ratio kept; its own if None.
         crop: side of a window, the model's own size if None.
         stride: from one window to the next, half a window if None.
 
@@ -55,7 +55,7 @@ class Windows:
             )
 
     def framing(self, original: Size, patch_size: int) -> Framing:
-        """How the whole picture is brought to whole patches."""
+        """How the whole image is brought to whole patches."""
         return Framing.keep_ratio(
             original,
             short_side=self.size or min(original),
@@ -77,13 +77,13 @@ def explain_windows(
     *,
     windows: Windows | None = None,
 ) -> Explanation:
-    """Explain one picture through overlapping windows, as an explanation of the whole.
+    """Explain one image through overlapping windows, as an explanation of the whole.
 
-    `image_scores` and `standing` are the highest of all windows: a text is in the picture when it
-    is in one of them. `texts` are labels, or what `Explainer.encode` made of them.
+    `image_scores` and `reference_log_ratios` are the maxima over all windows, because a text is in
+    the image if it is in one of its windows. `texts` are labels, or what `Explainer.encode` made of them.
 
     Raises:
-        InputError: when the picture or a text cannot be used.
+        InputError: when the image or a text cannot be used.
 
     Example:
         >>> from PIL import Image
@@ -120,7 +120,9 @@ def explain_windows(
         images=(picture.name,),
         method=f"{explainer.method!r} in windows of {side * patch} px, {step * patch} px apart",
         backbone=explainer.backbone.name,
-        standing=blend.highest["standing"][None] if "standing" in blend.highest else None,
+        reference_log_ratios=blend.highest["reference_log_ratios"][None]
+        if "reference_log_ratios" in blend.highest
+        else None,
     )
 
 
@@ -137,7 +139,7 @@ def window_starts(length: int, side: int, step: int) -> list[int]:
 
 @dataclass(eq=False)
 class _Blend:
-    """Weighted sums of windows on the grid of the picture, and what is highest in any of them."""
+    """Weighted sums of windows on the grid of the image, and what is highest in any of them."""
 
     grid: PatchGrid
     window: PatchGrid
@@ -159,7 +161,7 @@ class _Blend:
                 total[:, *self._within(top, left)] += maps * self.weight
         for top, left in corners:
             self.weights[self._within(top, left)] += self.weight
-        for name in ("image", "standing"):
+        for name in ("image", "reference_log_ratios"):
             scores = getattr(evidence, name)
             if scores is not None:
                 most = scores.amax(dim=0)

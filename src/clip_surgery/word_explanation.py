@@ -1,4 +1,4 @@
-"""WordExplanation: which words of a sentence a picture shows, and where."""
+"""WordExplanation: which words of a sentence an image shows, and where."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class RankedWord(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WordExplanation:
-    """Evidence for the W words of one sentence in one picture.
+    """Evidence for the W words of one sentence in one image.
 
     Attributes:
         sentence: the whole sentence.
-        explanation: of the one picture; its texts are the words in order, the start and end
+        explanation: of the one image; its texts are the words in order, the start and end
             tokens among them, so that every task and output works on them.
         kinds: per word "word", "start" or "end".
         scores: (W,) what ranks the words, see `evidence`.
@@ -50,7 +50,7 @@ class WordExplanation:
     def __post_init__(self) -> None:
         words = len(self.explanation.texts)
         if len(self.explanation) != 1:
-            raise InputError(f"Expected one picture, but got {len(self.explanation)}.")
+            raise InputError(f"Expected one image, but got {len(self.explanation)}.")
         if len(self.kinds) != words or tuple(self.scores.shape) != (words,):
             raise InputError(
                 f"Expected kinds and scores of {words} words, "

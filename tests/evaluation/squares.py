@@ -19,7 +19,7 @@ from tests.towers import tiny_open_clip
 
 
 class Squares:
-    """Pictures of different shapes with one coloured rectangle each.
+    """Images of different shapes with one coloured rectangle each.
 
     bad: indices that cannot be read. log: a file that is told each index read. deadly: an index
     that kills its process, the first time, or always where `once` is None. stuck: an index that

@@ -18,7 +18,7 @@ def clicks(*xy_label):
 
 
 def test_clicks_are_drawn_where_they_are():
-    # the picture shown is half of the original's size
+    # the image shown is half of the original's size
     drawn = marked(GREY, Size(160, 240), points=clicks((40, 60, 1), (200, 100, 0)))
     assert drawn.getpixel((20, 30)) == pytest.approx(ON, abs=2)
     assert drawn.getpixel((100, 50)) == pytest.approx(OFF, abs=2)

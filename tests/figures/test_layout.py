@@ -34,7 +34,7 @@ def test_what_stands_around_takes_room():
 
 
 def test_bad_galleries():
-    with pytest.raises(InputError, match="at least one picture"):
+    with pytest.raises(InputError, match="at least one image"):
         gallery([])
     with pytest.raises(InputError, match="at least 1 column"):
         gallery([TILE], columns=0)

@@ -15,7 +15,7 @@ def maps(count, height=30, width=40):
 
 
 def tiles_of(image, colour=(90, 140, 60)):
-    """Columns in which the untouched picture is drawn."""
+    """Columns in which the untouched image is drawn."""
     return np.flatnonzero((np.asarray(image) == colour).all(-1).any(0))
 
 
@@ -65,7 +65,7 @@ def test_pictures_of_any_shape(size):
         (lambda: figure(PICTURE, maps(2), ["a"]), "as many titles"),
         (lambda: figure(PICTURE, maps(1), ["a"], notes=[]), "as many notes"),
         (lambda: figure(PICTURE, maps(1)[0], ["a"]), "shape \\(C, H, W\\)"),
-        (lambda: figure(PICTURE, maps(1, 40, 30), ["a"]), r"picture's size \(30, 40\)"),
+        (lambda: figure(PICTURE, maps(1, 40, 30), ["a"]), r"image's size \(30, 40\)"),
         (lambda: figure(PICTURE, maps(1) + 1, ["a"]), "within 0 to 1"),
         (lambda: figure(PICTURE, maps(1), ["a"], tile=0), "tile to be at least 1 px"),
         (lambda: figure(PICTURE, maps(1), ["a"], columns=0), "at least 1 column"),

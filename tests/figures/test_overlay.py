@@ -74,7 +74,7 @@ def test_legend_is_a_strip_below(size):
 @pytest.mark.parametrize(
     ("heatmap", "settings", "reason"),
     [
-        (torch.zeros(8, 6), {}, r"picture's size \(6, 8\) \(height, width\), but got .*\(8, 6\)"),
+        (torch.zeros(8, 6), {}, r"image's size \(6, 8\) \(height, width\), but got .*\(8, 6\)"),
         (torch.zeros(1, 6, 8), {}, r"shape \(1, 6, 8\)"),
         (torch.full((6, 8), 1.5), {}, "within 0 to 1, but got 1.5 to 1.5; raw scores"),
         (torch.full((6, 8), -0.2), {}, "within 0 to 1"),

@@ -45,7 +45,7 @@ def test_resizing_invents_no_class():
 @pytest.mark.parametrize(
     ("classes", "names", "reason"),
     [
-        (halves().T, ["a", "b"], r"picture's size \(30, 40\)"),
+        (halves().T, ["a", "b"], r"image's size \(30, 40\)"),
         (halves(0, 2), ["a", "b"], "a name for class 2"),
     ],
 )

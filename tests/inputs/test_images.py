@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from clip_surgery.errors import InputError
 from clip_surgery.framing import Size
-from clip_surgery.inputs.images import Picture, list_images, read_image, to_pixels
+from clip_surgery.inputs.images import InputImage, list_images, read_image, to_pixels
 
 PHOTOGRAPHS = Path(__file__).parents[2] / "../shared/data/coco128/images"
 
@@ -179,17 +179,17 @@ def test_array_that_is_a_view():
 GOOD = encoded(Image.fromarray(colourful(64, 64)))
 BAD = {
     "empty bytes": (b"", "the file is empty"),
-    "not an image": (b"hello, this is text", "not a picture in a format that Pillow reads"),
+    "not an image": (b"hello, this is text", "not an image in a format that Pillow reads"),
     "truncated png": (GOOD[: len(GOOD) // 2], "damaged or unsupported"),
     "truncated jpeg": (encoded(Image.fromarray(colourful(64, 64)), "JPEG")[:700], "damaged"),
-    "header only": (GOOD[:40], "damaged|not a picture"),
+    "header only": (GOOD[:40], "damaged|not an image"),
     "link": ("http://example.org/cat.jpg", "download it first"),
     "https link": ("HTTPS://example.org/cat.jpg", "download it first"),
     "missing": ("/no/such/cat.jpg", "no such file"),
-    "folder": ("/", "a folder, not a picture"),
+    "folder": ("/", "a folder, not an image"),
     "null byte": ("cat\0.jpg", "cannot be read"),
-    "zero width": (Image.new("RGB", (0, 5)), "expected a picture with an area"),
-    "zero array": (np.zeros((0, 5, 3), np.uint8), "expected a picture with an area"),
+    "zero width": (Image.new("RGB", (0, 5)), "expected an image with an area"),
+    "zero array": (np.zeros((0, 5, 3), np.uint8), "expected an image with an area"),
     "bool array": (np.zeros((4, 4), bool), "expected an array of uint8 .* but got bool"),
     "float array": (np.zeros((4, 4, 3)), "expected an array of uint8 .* but got float64"),
     "channels first": (np.zeros((3, 40, 40), np.uint8), r"but got \(3, 40, 40\)"),
@@ -244,8 +244,8 @@ def test_damaged_bytes_give_a_picture_or_an_input_error(seed):
 
 
 def test_picture_must_be_rgb():
-    with pytest.raises(InputError, match="x: expected an RGB picture, but got L"):
-        Picture(image=Image.new("L", (1, 1)), name="x")
+    with pytest.raises(InputError, match="x: expected an RGB image, but got L"):
+        InputImage(image=Image.new("L", (1, 1)), name="x")
 
 
 def test_to_pixels():
@@ -255,7 +255,7 @@ def test_to_pixels():
     expected = torch.from_numpy(colourful()).permute(2, 0, 1) / 255
     torch.testing.assert_close(pixels, expected)
     torch.testing.assert_close(to_pixels(Image.fromarray(colourful())), expected)
-    with pytest.raises(InputError, match="Expected an RGB picture, but got L"):
+    with pytest.raises(InputError, match="Expected an RGB image, but got L"):
         to_pixels(Image.new("L", (1, 1)))
 
 
@@ -294,8 +294,8 @@ def test_list_images_takes_a_file_with_pattern_signs_in_its_name(album):
     [
         ("missing.png", "missing.png: no such file"),
         ("http://example.org/cat.png", "download it first"),
-        ("*.gif", r"\*\.gif: no picture in this pattern"),
-        ("empty", "empty: no picture in this folder"),
+        ("*.gif", r"\*\.gif: no image in this pattern"),
+        ("empty", "empty: no image in this folder"),
     ],
 )
 def test_list_images_without_a_match(album, path, reason):

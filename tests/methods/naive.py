@@ -1,6 +1,6 @@
 """The tiny open_clip tower written out with plain loops, for naive versions of the methods.
 
-Everything is float64 and for one picture at a time, over the model's own weights; nothing here
+Everything is float64 and for one image at a time, over the model's own weights; nothing here
 knows the library's walks.
 """
 
@@ -43,7 +43,7 @@ def blocks_of(model):
 
 
 def embed(model, picture):
-    """Tokens (N, E) of one picture (3, H, W)."""
+    """Tokens (N, E) of one image (3, H, W)."""
     visual = model.visual
     patches = visual.conv1(picture[None]).flatten(2)[0].T
     tokens = torch.cat([visual.class_embedding[None], patches])

@@ -61,7 +61,7 @@ def test_sharpness_multiplies_the_temperature():
 
 
 def test_the_temperature_is_of_each_picture():
-    """A bright picture beside a faint one must not change it."""
+    """A bright image beside a faint one must not change it."""
     model, texts = double_model(), labels()
     pixels = pictures() * torch.tensor([1.0, 30.0])[:, None, None, None]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Grad-CAM against its formula, one picture, text and patch at a time."""
+"""Grad-CAM against its formula, one image, text and patch at a time."""
 
 import torch
 

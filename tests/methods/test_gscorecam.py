@@ -1,4 +1,4 @@
-"""gScoreCAM against its definition: one picture, text and mask at a time through encode_image."""
+"""gScoreCAM against its definition: one image, text and mask at a time through encode_image."""
 
 import pytest
 import torch

@@ -39,7 +39,7 @@ def _tokens_first(model):
 
 
 def ours(method, texts):
-    """Maps (1, C, rows, columns) of one picture."""
+    """Maps (1, C, rows, columns) of one image."""
     evidence = method(wrap_backbone(tiny_open_clip()), pictures(1).float(), texts)
     return evidence.grid.to_map(evidence.patches)
 
@@ -78,7 +78,7 @@ def test_legrad_is_legrad_torch(depth):
 
 
 class Scores(nn.Module):
-    """Cosines of pictures with fixed texts, as a classifier."""
+    """Cosines of images with fixed texts, as a classifier."""
 
     def __init__(self, model, labels):
         super().__init__()

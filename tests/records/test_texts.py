@@ -1,4 +1,4 @@
-"""Records are plain values that say what was found, in the picture's own pixels."""
+"""Records are plain values that say what was found, in the image's own pixels."""
 
 import json
 

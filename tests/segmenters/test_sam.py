@@ -165,7 +165,7 @@ def test_equals_transformers_own_way(model, size):
     expected = F.interpolate(logits, size, mode="bilinear")[0] > 0
     [found] = segmenter(image, [asked])
     torch.testing.assert_close(found.scores, output.iou_scores[0, 0], atol=2e-3, rtol=2e-2)
-    assert (found.masks == expected).float().mean() > 0.97  # two ways to resize a picture
+    assert (found.masks == expected).float().mean() > 0.97  # two ways to resize an image
 
 
 def test_names_of_the_hub_need_the_network():

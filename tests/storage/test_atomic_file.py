@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clip_surgery.storage.atomic_file import remove_partial, writing_whole
+from clip_surgery.storage.atomic_file import remove_partial, writing_atomically
 from clip_surgery.storage.file_lock import take_lock
 
 
@@ -19,7 +19,7 @@ def names(folder):
 def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path, durable):
     path = tmp_path / "a.json"
     path.write_text("old")
-    with writing_whole(path, durable=durable) as file:
+    with writing_atomically(path, durable=durable) as file:
         file.write(b"n")
         file.flush()
         assert path.read_text() == "old"
@@ -31,14 +31,14 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path, durable):
 
 def test_what_raises_leaves_nothing(tmp_path):
     path = tmp_path / "a.json"
-    with pytest.raises(ZeroDivisionError), writing_whole(path) as file:
+    with pytest.raises(ZeroDivisionError), writing_atomically(path) as file:
         file.write(b"half" * (1 // 0))
     assert names(tmp_path) == []
 
 
 def test_two_writers_of_one_file_do_no_harm(tmp_path):
     path = tmp_path / "a.json"
-    with writing_whole(path) as one, writing_whole(path) as other:
+    with writing_atomically(path) as one, writing_atomically(path) as other:
         one.write(b"one" * 1000)
         other.write(b"other" * 1000)
     assert path.read_bytes() == b"one" * 1000  # the last to end
@@ -54,7 +54,7 @@ def test_what_was_left_behind_goes(tmp_path):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError), writing_whole(tmp_path / "none" / "a.json"):
+    with pytest.raises(FileNotFoundError), writing_atomically(tmp_path / "none" / "a.json"):
         pass
 
 

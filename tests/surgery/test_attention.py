@@ -67,7 +67,7 @@ def test_no_rule_holds_an_attention_matrix(name):
     with torch.no_grad(), Largest() as seen:
         RULES[name](given)
     tokens = given.query.shape[2]
-    bump = tokens * GRID.patches if name == "neighbourhood" else 0  # one for all heads, pictures
+    bump = tokens * GRID.patches if name == "neighbourhood" else 0  # one for all heads, images
     assert seen.elements <= max(given.query.numel(), bump)
     assert seen.elements < 6 * tokens * tokens / 3
 

@@ -86,7 +86,7 @@ def test_feature_surgery(vision, redundancy, weighting):
 
     def explain(pixels, texts):
         evidence = method(vision, vision.normalise(pixels), texts)
-        return evidence.patches, evidence.standing
+        return evidence.patches, evidence.reference_log_ratios
 
     assert_compiles(explain, pixels_for(vision), texts_for(vision))
 

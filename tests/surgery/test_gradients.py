@@ -1,4 +1,4 @@
-"""Gradients of all texts at once against one backward a text and picture."""
+"""Gradients of all texts at once against one backward a text and image."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Finding and filling outlier tokens, at the edges of the picture and of sense."""
+"""Finding and filling outlier tokens, at the edges of the image and of sense."""
 
 import pytest
 import torch

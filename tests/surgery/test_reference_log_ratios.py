@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from clip_surgery.errors import InputError
 from clip_surgery.grid import PatchGrid
-from clip_surgery.surgery.reference_log_ratios import standing
+from clip_surgery.surgery.reference_log_ratios import reference_log_ratios
 from clip_surgery.surgery.walk import Features
 from clip_surgery.text.features import TextFeatures
 
@@ -37,7 +37,7 @@ def naive(feature, texts, text, scale):
 @pytest.mark.parametrize("patches", [1, 20, 100])
 def test_naive(patches):
     features, texts = example(patches=patches)
-    found = standing(features, texts, scale=10.0)
+    found = reference_log_ratios(features, texts, scale=10.0)
     assert found.shape == (2, 2, 3)
     best = max(1, round(0.03 * patches))
     for picture in range(2):
@@ -54,7 +54,9 @@ def test_an_average_word_stands_at_zero():
     same = TextFeatures(
         texts=("word",), labels=texts.empty[None], empty=texts.empty, reference=texts.empty[None]
     )
-    torch.testing.assert_close(standing(features, same, scale=100.0), torch.zeros(2, 2, 1))
+    torch.testing.assert_close(
+        reference_log_ratios(features, same, scale=100.0), torch.zeros(2, 2, 1)
+    )
 
 
 def test_rises_with_similarity():
@@ -64,17 +66,17 @@ def test_rises_with_similarity():
         texts=("a", "b"), labels=torch.stack([texts.labels[0], toward]), empty=texts.empty,
         reference=texts.reference,
     )  # fmt: skip
-    found = standing(features, more, scale=20.0)[0, 0]
+    found = reference_log_ratios(features, more, scale=20.0)[0, 0]
     assert found[1] > found[0]
 
 
 def test_large_scales_do_not_overflow():
     features, texts = example()
-    assert standing(features, texts, scale=1e4).isfinite().all()
+    assert reference_log_ratios(features, texts, scale=1e4).isfinite().all()
 
 
 def test_without_reference_words():
     features, texts = example()
     plain = TextFeatures(texts=texts.texts, labels=texts.labels, empty=texts.empty)
     with pytest.raises(InputError, match="reference words"):
-        standing(features, plain, scale=1.0)
+        reference_log_ratios(features, plain, scale=1.0)

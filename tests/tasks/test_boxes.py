@@ -87,7 +87,9 @@ def test_rule():
 
 
 def test_flat_maps_and_absent_texts_have_no_box():
-    explanation = explained(torch.zeros(1, 4, 4), two_blobs(), standing=torch.full((2, 2, 1), -9.0))
+    explanation = explained(
+        torch.zeros(1, 4, 4), two_blobs(), reference_log_ratios=torch.full((2, 2, 1), -9.0)
+    )
     assert [len(found) for found in boxes(explanation, "text 0")] == [0, 2]
     assert boxes(explanation, "text 0", min_presence=0.5) == [[], []]
 

@@ -38,7 +38,7 @@ IMAGES = [np.zeros((40, 60, 3), np.uint8)] * 2
 def test_best_mask_of_every_text(explanation):
     segmenter = Recorder()
     found = masks(explanation, IMAGES, ["dog", "cow", "cat"], segmenter)
-    assert [len(prompts) for _, prompts in segmenter.calls] == [2, 3]  # one call a picture
+    assert [len(prompts) for _, prompts in segmenter.calls] == [2, 3]  # one call an image
     dog, cow, cat = found[0]
     assert cow is None
     assert (dog.text, cat.text) == ("dog", "cat")
@@ -61,7 +61,7 @@ def test_one_text_and_several_as_one_object(explanation):
 
 def test_clues(explanation):
     segmenter = Recorder()
-    [found] = masks(explanation, IMAGES, "dog", segmenter, clues=["box", "map"])[0]
+    [found] = masks(explanation, IMAGES, "dog", segmenter, prompt_kinds=["box", "map"])[0]
     shown = segmenter.calls[0][1][0]
     assert len(shown.xy) == len(found.points) == 0
     assert shown.box == found.box.xyxy
@@ -71,8 +71,8 @@ def test_clues(explanation):
 
 
 def test_absent_texts_have_no_mask():
-    standing = torch.tensor([[[9.0, -9.0]] * 2])
-    explanation = explained(random_scores(2, 8, 8), standing=standing)
+    reference_log_ratios = torch.tensor([[[9.0, -9.0]] * 2])
+    explanation = explained(random_scores(2, 8, 8), reference_log_ratios=reference_log_ratios)
     [row] = masks(explanation, IMAGES[:1], ["text 0", "text 1"], Recorder(), min_presence=0.5)
     assert [one is None for one in row] == [False, True]
     untouched = Recorder()
@@ -83,14 +83,14 @@ def test_absent_texts_have_no_mask():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"images": IMAGES[:1]}, "2 pictures in a list, but got 1"),
-        ({"images": "street.jpg"}, "2 pictures in a list, but got 1"),
+        ({"images": IMAGES[:1]}, "2 images in a list, but got 1"),
+        ({"images": "street.jpg"}, "2 images in a list, but got 1"),
         ({"images": [np.zeros((40, 61, 3), np.uint8)] * 2}, r"^0\.jpg: expected the explained"),
         ({"texts": []}, "at least one text"),
         ({"texts": [()]}, "at least one text"),
         ({"texts": "bird"}, "Unknown text 'bird'"),
-        ({"clues": []}, "at least one clue"),
-        ({"clues": ["boxes"]}, "Did you mean 'box'"),
+        ({"prompt_kinds": []}, "at least one clue"),
+        ({"prompt_kinds": ["boxes"]}, "Did you mean 'box'"),
     ],
 )
 def test_bad_calls(explanation, change, reason):

@@ -133,8 +133,8 @@ def test_peaks_are_kept_apart():
 
 
 def test_absent_objects_give_no_point():
-    standing = torch.tensor([[[9.0, -9.0], [9.0, -9.0]]])
-    explanation = explained(random_scores(2, 8, 8), standing=standing)
+    reference_log_ratios = torch.tensor([[[9.0, -9.0], [9.0, -9.0]]])
+    explanation = explained(random_scores(2, 8, 8), reference_log_ratios=reference_log_ratios)
     assert len(points(explanation, "text 0", min_presence=0.5)[0]) > 0
     assert len(points(explanation, "text 1", min_presence=0.5)[0]) == 0
     both = points(explanation, ["text 0", "text 1"], min_presence=0.5)[0]
@@ -162,7 +162,7 @@ def test_bad_calls(call, reason):
 
 @pytest.mark.parametrize("min_presence", [-0.1, 1.1, float("nan")])
 def test_min_presence_out_of_range(min_presence):
-    explanation = explained(random_scores(1, 4, 4), standing=torch.zeros(1, 2, 1))
+    explanation = explained(random_scores(1, 4, 4), reference_log_ratios=torch.zeros(1, 2, 1))
     with pytest.raises(InputError, match="min_presence"):
         points(explanation, "text 0", min_presence=min_presence)
 

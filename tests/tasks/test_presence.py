@@ -10,8 +10,8 @@ from tests.towers import tiny_open_clip
 
 
 def example(picture, patches):
-    standing = torch.tensor([[picture, patches]])
-    return explained(random_scores(len(picture), 4, 4), standing=standing)
+    reference_log_ratios = torch.tensor([[picture, patches]])
+    return explained(random_scores(len(picture), 4, 4), reference_log_ratios=reference_log_ratios)
 
 
 def test_formula():
@@ -71,7 +71,7 @@ def test_presence_does_not_depend_on_the_other_texts(explainer):
 def test_every_method_has_it(explainer, method, tmp_path):
     image = torch.randint(0, 256, (40, 56, 3), dtype=torch.uint8).numpy()
     explanation = explainer.with_method(method)([image, image[:32]], ["dog", "cat"])
-    assert explanation.standing.shape == (2, 2, 2)
+    assert explanation.reference_log_ratios.shape == (2, 2, 2)
     explanation.save(tmp_path / "e.safetensors")
     again = cs.Explanation.load(tmp_path / "e.safetensors")
     assert torch.equal(presence(again), presence(explanation))

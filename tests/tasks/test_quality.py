@@ -32,7 +32,7 @@ def values():
     ]
     samples = list(DATASET)
     pictures = [read_image(sample.image) for sample in samples]
-    explanation = explainer.explain_pictures(pictures, texts)
+    explanation = explainer.explain_images(pictures, texts)
     for one, sample in zip(explanation, samples, strict=True):
         case = Case(explanation=one, sample=sample, names=NAMES, explainer=explainer)
         for metric in metrics:

@@ -47,8 +47,8 @@ def test_ranking_threshold_and_top():
 
 
 def test_presence_leaves_absent_texts_out():
-    standing = torch.tensor([[[9.0, -9.0, 9.0]] * 2, [[-9.0, 9.0, -9.0]] * 2])
-    explanation = example(standing=standing)
+    reference_log_ratios = torch.tensor([[[9.0, -9.0, 9.0]] * 2, [[-9.0, 9.0, -9.0]] * 2])
+    explanation = example(reference_log_ratios=reference_log_ratios)
     assert [[tag.text for tag in row] for row in tags(explanation, min_presence=0.5)] == [
         ["dog", "cow"],
         ["cat"],

@@ -68,7 +68,7 @@ class Config:
     betas: tuple[float, float] = (0.9, 0.98)
     label_weight: float = 1.0
     empty_captions: float = 0.01
-    """Share of captions replaced by the empty string, so that it comes to mean "any picture"."""
+    """Share of captions replaced by the empty string, so that it comes to mean "any image"."""
     first_scale: float = 14.3
     """The logit scale at the start; 14.3 is CLIP's 1 / 0.07."""
     seed: int = 7

@@ -148,7 +148,7 @@ def as_batch(
 def random_patches(
     batch: int, patches: int, keep: float, rng: np.random.Generator, device: str
 ) -> Tensor:
-    """Which of the patches are kept, (batch, n) int64, drawn anew for each picture."""
+    """Which of the patches are kept, (batch, n) int64, drawn anew for each image."""
     order = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
     draw = torch.rand(batch, patches, generator=order, device=device)
     return draw.argsort(1)[:, : round(keep * patches)]

@@ -58,7 +58,7 @@ def normalised(sample: Sample) -> Tensor:
 
 
 def enlarged(features: Features, texts: Tensor, size_hw: tuple[int, ...]) -> NDArray[np.float64]:
-    """Cosine maps (C, H, W) of one picture, bilinear, at the picture's size."""
+    """Cosine maps (C, H, W) of one image, bilinear, at the image's size."""
     similarity = F.normalize(features.patches[0], dim=-1) @ texts.T  # (P, C)
     maps = similarity.T.reshape(1, -1, features.grid.rows, features.grid.columns)
     size = (size_hw[0], size_hw[1])

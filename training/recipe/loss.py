@@ -10,7 +10,7 @@ from torch.nn import functional as F
 def caption_loss(logits: Tensor, also_true: Tensor) -> Tensor:
     """Symmetric InfoNCE of logits (B, B), images by captions.
 
-    also_true: (B, B) bool, captions that are true of another picture; they are no negatives.
+    also_true: (B, B) bool, captions that are true of another image; they are no negatives.
     """
     own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
     logits = logits.masked_fill(also_true & ~own, float("-inf"))
@@ -24,7 +24,7 @@ def label_loss(logits: Tensor, present: Tensor) -> Tensor:
     Each present label stands against all absent labels of its image, never against another present
     one, and each image that holds a label against all images that do not.
     """
-    absent = logits.masked_fill(present, -1e4)  # finite: a label may be in every picture
+    absent = logits.masked_fill(present, -1e4)  # finite: a label may be in every image
     rows = torch.logaddexp(logits, absent.logsumexp(1, keepdim=True)) - logits
     columns = torch.logaddexp(logits, absent.logsumexp(0, keepdim=True)) - logits
     held = present.to(logits.dtype)

@@ -13,13 +13,13 @@ from clip_surgery.backbones.tower import TextTower, Tower
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Backbone:
-    """A CLIP model seen as two towers, with what its pictures must look like.
+    """A CLIP model seen as two towers, with what its images must look like.
 
     Attributes:
         name: what it was loaded as, such as "open_clip:ViT-B-16/openai".
         tower: the image tower.
         text_tower: the text tower.
-        image_size: native side of the picture in pixels.
+        image_size: native side of the image in pixels.
         image_mean: per-channel mean of pixels in [0, 1], subtracted.
         image_std: per-channel standard deviation, divided by.
         logit_scale: the factor CLIP multiplies cosines with before its softmax.

@@ -105,7 +105,7 @@ def wrap_backbone(
         model: open_clip's `CLIP`, `CustomTextCLIP` or `CoCa`; or transformers' `CLIPModel`,
             `MetaClip2Model`, `AltCLIPModel`, `ChineseCLIPModel`, `SiglipModel`, `Siglip2Model`.
         tokenizer: the model's own; None for models with CLIP's 49,408 word pieces.
-        image_size: side in pixels to frame pictures for; None means the model's native one.
+        image_size: side in pixels to frame images for; None means the model's native one.
         positions: as for `load_backbone`.
         name: what reports call it.
 

@@ -73,7 +73,7 @@ def embed_pixels(
 
 
 def check_pixels(pixels: Tensor, *, patch_size: int, native: tuple[int, int]) -> None:
-    """Refuse what is no batch of pictures of whole patches, or of the native size.
+    """Refuse what is no batch of images of whole patches, or of the native size.
 
     Raises:
         InputError: saying what was expected.

@@ -2,7 +2,7 @@
 
 A tower is trained with one square grid of patches. For other grids its position embeddings are
 interpolated; the reference code of CLIP Surgery writes the result back into the model, so that
-one large picture changes every later result. Here the parameter is only read.
+one large image changes every later result. Here the parameter is only read.
 
 Nothing is cached, on purpose: interpolating costs 0.02 % of ViT-B/16's forward at 512 px (0.6 ms of
 3 s on one core; bicubic 0.2 %), and a cache that can never be stale would have to compare weights.

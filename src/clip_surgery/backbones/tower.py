@@ -74,7 +74,7 @@ class Tower:
     Attributes:
         embed: pixels (B, 3, H, W) to tokens (B, N, E), position embeddings for any whole number
             of patches included, input norm included.
-        blocks: the blocks in order, for pictures of the native size where that matters.
+        blocks: the blocks in order, for images of the native size where that matters.
         project: tokens (B, n, E) after the last block to the joint space (B, n, D).
         pool: tokens (B, N, E) after the last block to the image feature (B, D), exactly the
             model's own.
@@ -102,7 +102,7 @@ class Tower:
         return bool(self.blocks) and not self.blocks[-1].residual
 
     def at(self, grid: PatchGrid) -> Tower:
-        """The same tower for pictures of one grid; a walk asks for it before it reads blocks."""
+        """The same tower for images of one grid; a walk asks for it before it reads blocks."""
         if self.blocks_at is None:
             return self
         return replace(self, blocks=self.blocks_at(grid), blocks_at=None)

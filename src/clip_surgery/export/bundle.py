@@ -1,6 +1,6 @@
 """Bundle: a folder that holds a model for use without this library.
 
-`tower.onnx` (or `tower.pt2`) is the image tower with its method, `bundle.json` says how pictures
+`tower.onnx` (or `tower.pt2`) is the image tower with its method, `bundle.json` says how images
 are framed for it and, for a fixed vocabulary, how evidence is made of its features and of the
 texts in `bank.safetensors`; docs/examples/onnx_bundle.py is a whole program that runs one. What is
 written is run and held against the model before it takes its place in the folder.

@@ -1,4 +1,4 @@
-"""Marks: clicks, boxes and masks drawn on a picture, so that they can be checked by eye."""
+"""Marks: clicks, boxes and masks drawn on an image, so that they can be checked by eye."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def marked(
     points: Points | None = None,
     boxes: Sequence[Box] = (),
 ) -> Image.Image:
-    """Draw clicks (discs on the object, crosses off it) and boxes on a picture.
+    """Draw clicks (discs on the object, crosses off it) and boxes on an image.
 
-    Points and boxes are in pixels of the `original` picture, of which `image` is a copy of any
+    Points and boxes are in pixels of the `original` image, of which `image` is a copy of any
     size.
 
     Example:

@@ -1,4 +1,4 @@
-"""Comparison: the same texts in the same picture by several methods, as one picture to look at.
+"""Comparison: the same texts in the same image by several methods, as one image to look at.
 
 Each method is a row with its name beside it, each text a column. Many methods go into blocks side
 by side, so that a figure of twelve still fits a screen.
@@ -45,14 +45,14 @@ def comparison(
     colour_map: str = COLOUR_MAP,
     opacity: float = OPACITY,
 ) -> Image.Image:
-    """Draw the picture, and beside it one row of overlays per method, one column per text.
+    """Draw the image, and beside it one row of overlays per method, one column per text.
 
-    `rows` maps a row's title to its heatmaps (C, H, W) in [0, 1] of the picture's size. `notes`
+    `rows` maps a row's title to its heatmaps (C, H, W) in [0, 1] of the image's size. `notes`
     stand below. `tile` is the typical side of an overlay, smaller for many rows if None.
 
     Raises:
         InputError: when there is no row, maps and titles are not equally many, a map is not of
-            the picture's size or not within [0, 1], or tile is below 1.
+            the image's size or not within [0, 1], or tile is below 1.
     """
     picture = read_image(image)
     if not rows:
@@ -81,7 +81,7 @@ def comparison(
     )
     left = 0
     for part in sheets:
-        # few rows: the picture stands in the middle; many: at the top, where reading begins
+        # few rows: the image stands in the middle; many: at the top, where reading begins
         top = (body.height - part.height) // 2 if len(rows) <= LARGE_UP_TO else 0
         body.paste(part, (left, top))
         left += part.width + MARGIN
@@ -92,7 +92,7 @@ _Row = tuple[str, list[Tile]]
 
 
 def _blocks(rows: Sequence[_Row], first: Image.Image) -> list[Image.Image]:
-    """The picture and the rows in as many blocks as make the figure most like a screen."""
+    """The image and the rows in as many blocks as make the figure most like a screen."""
     if len(rows) <= LARGE_UP_TO:
         return [first, _block(rows)]
     layouts = []

@@ -77,7 +77,7 @@ def _letters_of(path: str) -> NDArray[np.int64]:
     from matplotlib.ft2font import FT2Font
 
     try:
-        _open(path, 12)  # coloured emoji are pictures of one size
+        _open(path, 12)  # coloured emoji are images of one size
         return np.array(list(FT2Font(path).get_charmap()), np.int64)
     except (OSError, RuntimeError):
         return np.zeros(0, np.int64)

@@ -1,4 +1,4 @@
-"""Tiles: small pictures with titles, laid in rows on one sheet of paper.
+"""Tiles: small images with titles, laid in rows on one sheet of paper.
 
 What every figure of this library is built of, so that all of them look alike.
 """
@@ -17,19 +17,19 @@ from clip_surgery.errors import InputError
 from clip_surgery.figures.fonts import FAINT_INK, INK, PAPER, fit, font
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY, colour_bar, overlay
 from clip_surgery.framing import Size
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 
 MARGIN = 24
 GAP = 14
 TITLE_SIZE = 17
 NOTE_SIZE = 13
-NARROWEST = 150  # a column keeps room for a title even where the picture is a strip
+NARROWEST = 150  # a column keeps room for a title even where the image is a strip
 MOST_BESIDE = 5
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A small picture with its title, and a small line below that."""
+    """A small image with its title, and a small line below that."""
 
     image: Image.Image
     title: str = ""
@@ -47,13 +47,13 @@ class Style:
     @classmethod
     def of(
         cls,
-        picture: Picture,
+        picture: InputImage,
         *,
         tile: int,
         colour_map: str = COLOUR_MAP,
         opacity: float = OPACITY,
     ) -> Style:
-        """Tiles of about tile x tile pixels in area, with the picture's ratio.
+        """Tiles of about tile x tile pixels in area, with the image's ratio.
 
         Raises:
             InputError: when tile is below 1.
@@ -65,19 +65,19 @@ class Style:
         size = Size(max(1, round(height * scale)), max(1, round(width * scale)))
         return cls(size, colour_map, opacity)
 
-    def plain(self, picture: Picture) -> Image.Image:
-        """The picture at the size of a tile."""
+    def plain(self, picture: InputImage) -> Image.Image:
+        """The image at the size of a tile."""
         return picture.image.resize((self.size.width, self.size.height), Image.Resampling.LANCZOS)
 
-    def mapped(self, picture: Picture, heatmap: Tensor) -> Image.Image:
-        """The picture under a heatmap (H, W) in [0, 1] of its size, at the size of a tile.
+    def mapped(self, picture: InputImage, heatmap: Tensor) -> Image.Image:
+        """The image under a heatmap (H, W) in [0, 1] of its size, at the size of a tile.
 
         Raises:
-            InputError: when the map is not of the picture's size or not within [0, 1].
+            InputError: when the map is not of the image's size or not within [0, 1].
         """
         if tuple(heatmap.shape) != tuple(picture.size):
             raise InputError(
-                f"{picture.name}: expected heatmaps of the picture's size {tuple(picture.size)} "
+                f"{picture.name}: expected heatmaps of the image's size {tuple(picture.size)} "
                 f"(height, width), but got {tuple(heatmap.shape)}."
             )
         resized = F.interpolate(
@@ -106,7 +106,7 @@ def gallery(
         InputError: when there is no tile, or columns is below 1.
     """
     if not tiles:
-        raise InputError("Expected at least one picture to draw, but got none.")
+        raise InputError("Expected at least one image to draw, but got none.")
     if columns is None:  # rows about equally long
         columns = math.ceil(len(tiles) / math.ceil(len(tiles) / MOST_BESIDE))
     if columns < 1:
@@ -116,7 +116,7 @@ def gallery(
 
 
 def beside(tiles: Sequence[Tile]) -> Image.Image:
-    """One row of tiles of one size: titles and notes above, pictures aligned below them."""
+    """One row of tiles of one size: titles and notes above, images aligned below them."""
     size = Size(tiles[0].image.height, tiles[0].image.width)
     width = max(size.width, min(NARROWEST, 10 * size.height))
     title_font = font(TITLE_SIZE, *(tile.title for tile in tiles), bold=True)

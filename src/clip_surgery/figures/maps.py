@@ -1,4 +1,4 @@
-"""Figure: a picture and its maps side by side, with titles, as one picture to look at."""
+"""Figure: an image and its maps side by side, with titles, as one image to look at."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def figure(
     colour_map: str = COLOUR_MAP,
     opacity: float = OPACITY,
 ) -> Image.Image:
-    """Draw the picture, then one overlay per text, on a grid.
+    """Draw the image, then one overlay per text, on a grid.
 
-    `heatmaps` are (C, H, W) in [0, 1] of the picture's size, `titles` and `notes` (a small line
-    under a title) one per map. `tile` is the typical side of a drawn picture in pixels.
+    `heatmaps` are (C, H, W) in [0, 1] of the image's size, `titles` and `notes` (a small line
+    under a title) one per map. `tile` is the typical side of a drawn image in pixels.
 
     Raises:
         InputError: when maps, titles and notes are not equally many, a map is not of the
-            picture's size or not within [0, 1], or columns or tile is below 1.
+            image's size or not within [0, 1], or columns or tile is below 1.
 
     Example:
         >>> import torch

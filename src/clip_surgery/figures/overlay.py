@@ -1,4 +1,4 @@
-"""Overlay: a heatmap in colours over the picture it belongs to."""
+"""Overlay: a heatmap in colours over the image it belongs to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clip_surgery.inputs.images import ImageSource, read_image
 
 COLOUR_MAP = "turbo"
 OPACITY = 0.75
-FADE = 0.8  # cold places show the picture: its own colours say what the heat is on
+FADE = 0.8  # cold places show the image: its own colours say what the heat is on
 
 
 def overlay(
@@ -29,14 +29,14 @@ def overlay(
     fade: float = FADE,
     legend: bool = False,
 ) -> Image.Image:
-    """Lay a heatmap (H, W) in [0, 1] over its picture, as an RGB picture of the same size.
+    """Lay a heatmap (H, W) in [0, 1] over its image, as an RGB image of the same size.
 
     `colour_map` is one of matplotlib's; `opacity` is the share of the colours where the map is
     1, and falls by the share `fade` to where it is 0: with `fade=0` it is the same everywhere.
     `legend` adds a strip below, from low to high.
 
     Raises:
-        InputError: when the heatmap is not of the picture's size or not within [0, 1], or
+        InputError: when the heatmap is not of the image's size or not within [0, 1], or
             opacity or fade is not.
         UnknownNameError: for a colour map that matplotlib does not have.
 
@@ -80,7 +80,7 @@ def _checked(heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str) -
     heat = torch.as_tensor(heatmap).detach().to("cpu", torch.float32)
     if tuple(heat.shape) != tuple(size):
         raise InputError(
-            f"{name}: expected a heatmap of the picture's size {tuple(size)} (height, width), "
+            f"{name}: expected a heatmap of the image's size {tuple(size)} (height, width), "
             f"but got shape {tuple(heat.shape)}."
         )
     low, high = float(heat.min()), float(heat.max())
@@ -93,7 +93,7 @@ def _checked(heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str) -
 
 
 def _with_legend(image: Image.Image, colour_map: str) -> Image.Image:
-    """Add a strip with low, bar and high below, its size following the picture's."""
+    """Add a strip with low, bar and high below, its size following the image's."""
     size = max(10, min(24, image.width // 24))
     letters = font(size)
     ascent, descent = letters.getmetrics()

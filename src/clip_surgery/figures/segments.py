@@ -33,17 +33,17 @@ def segmentation_figure(
     tile: int = 420,
     opacity: float = 0.6,
 ) -> Image.Image:
-    """Draw the picture, its classes in the colours of `palette_image`, and what they mean.
+    """Draw the image, its classes in the colours of `palette_image`, and what they mean.
 
-    `segmentation` is (H, W) of the picture's size, -1 where there is no class.
+    `segmentation` is (H, W) of the image's size, -1 where there is no class.
 
     Raises:
-        InputError: when it is not of the picture's size, or a class has no name.
+        InputError: when it is not of the image's size, or a class has no name.
     """
     picture = read_image(image)
     if tuple(segmentation.shape) != tuple(picture.size):
         raise InputError(
-            f"{picture.name}: expected a segmentation of the picture's size {tuple(picture.size)} "
+            f"{picture.name}: expected a segmentation of the image's size {tuple(picture.size)} "
             f"(height, width), but got {tuple(segmentation.shape)}."
         )
     classes = segmentation.cpu().numpy()

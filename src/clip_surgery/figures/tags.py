@@ -1,4 +1,4 @@
-"""Tags as a figure: the picture and what was found in it, as bars."""
+"""Tags as a figure: the image and what was found in it, as bars."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tags_figure(
     top: int = 15,
     tile: int = 380,
 ) -> Image.Image:
-    """Draw the picture and a bar for each of its first `top` tags, relative to the best.
+    """Draw the image and a bar for each of its first `top` tags, relative to the best.
 
     A score of 0 or less has no bar.
 

@@ -33,7 +33,7 @@ def words_figure(
     `top` is how many words have their map drawn; a word that stands twice is drawn once.
 
     Raises:
-        InputError: when the picture is not the one explained, or top is below 1.
+        InputError: when the image is not the one explained, or top is below 1.
         UnknownNameError: for a colour map that matplotlib does not have.
     """
     if top < 1:

@@ -1,4 +1,4 @@
-"""Colours: a picture of any mode as 8-bit RGB.
+"""Colours: an image of any mode as 8-bit RGB.
 
 Converted before any resize: palette indices and premultiplied alpha cannot be averaged.
 """
@@ -15,7 +15,7 @@ from clip_surgery.errors import InputError
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a picture of any mode to a new 8-bit RGB one, transparent parts on white.
+    """Convert an image of any mode to a new 8-bit RGB one, transparent parts on white.
 
     Grey of 16 bits (modes I;16 and I) is divided by 257; float grey (F) is read as 0..1,
     0..255 or 0..65535, whichever is the smallest range that holds it.
@@ -44,7 +44,7 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high > 65535:
         raise InputError(
             f"expected grey values in 0..65535, but got {low:g} to {high:g}; "
-            "scale the picture to 8 or 16 bits."
+            "scale the image to 8 or 16 bits."
         )
     scale = 1 / 257
     if values.dtype.kind == "f" and high <= 255:

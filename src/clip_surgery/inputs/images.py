@@ -1,7 +1,7 @@
-"""Images: any picture from the caller becomes an upright RGB picture, or an error that says why.
+"""Images: any image from the caller becomes an upright RGB image, or an error that says why.
 
 Everything that changes what is seen happens here, before any resize: orientation, palette,
-transparency, bit depth, colour space. So the model and the overlay see the same picture.
+transparency, bit depth, colour space. So the model and the overlay see the same image.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from clip_surgery.framing import Size
 from clip_surgery.inputs.colour_modes import to_rgb
 
 MAX_PIXELS = 178_956_970
-"""Largest picture that is read, in pixels; a small file can unpack to far more than memory."""
+"""Largest image that is read, in pixels; a small file can unpack to far more than memory."""
 
 IMAGE_SUFFIXES = frozenset(
     {".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
     | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
-"""Endings by which pictures are found in folders."""
+"""Endings by which images are found in folders."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Picture:
-    """An upright RGB picture and what to call it in results and errors.
+class InputImage:
+    """An upright RGB image and what to call it in results and errors.
 
     Raises:
         InputError: when the image is not RGB or has no area.
@@ -49,7 +49,7 @@ class Picture:
 
     def __post_init__(self) -> None:
         if self.image.mode != "RGB":
-            raise InputError(f"{self.name}: expected an RGB picture, but got {self.image.mode}.")
+            raise InputError(f"{self.name}: expected an RGB image, but got {self.image.mode}.")
         _check_area(self.image, self.name)
 
     @property
@@ -58,32 +58,32 @@ class Picture:
         return Size(self.image.height, self.image.width)
 
 
-ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | Picture"
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | InputImage"
 
 
 def read_image(
     source: ImageSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS
-) -> Picture:
-    """Read a picture as upright RGB, from a path, file content, a PIL image or a uint8 array.
+) -> InputImage:
+    """Read an image as upright RGB, from a path, file content, a PIL image or a uint8 array.
 
     EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits,
     of an animation the first frame is taken. Arrays are (H, W), (H, W, 1), (H, W, 3) or
     (H, W, 4) uint8, channels red, green, blue, alpha. `name` is what errors and results call
-    the picture: by default its path, or "image".
+    the image: by default its path, or "image".
 
     Raises:
-        InputError: when the picture is missing, empty, damaged, larger than `max_pixels`,
+        InputError: when the image is missing, empty, damaged, larger than `max_pixels`,
             without area, or of a kind that cannot be read.
 
     Example:
         >>> read_image(Image.new("L", (4, 3)), name="grey").size
         Size(height=3, width=4)
     """
-    if isinstance(source, Picture):
-        return source if name is None else Picture(image=source.image, name=name)
+    if isinstance(source, InputImage):
+        return source if name is None else InputImage(image=source.image, name=name)
     if isinstance(source, np.ndarray):
         name = name or "image"
-        return Picture(image=_from_array(source, name), name=name)
+        return InputImage(image=_from_array(source, name), name=name)
     if isinstance(source, Image.Image):
         name = name or str(getattr(source, "filename", "") or "image")
         return _from_pil(source, name, max_pixels)
@@ -99,13 +99,13 @@ def read_image(
 
 
 def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Find the picture files that paths, folders and glob patterns name, each once, in order.
+    """Find the image files that paths, folders and glob patterns name, each once, in order.
 
-    A folder gives the pictures directly in it (`IMAGE_SUFFIXES`), a pattern those it matches
+    A folder gives the images directly in it (`IMAGE_SUFFIXES`), a pattern those it matches
     (`**` reaches into subfolders), both sorted; a file is taken whatever its ending.
 
     Raises:
-        InputError: when a path does not exist, or a folder or pattern gives no picture.
+        InputError: when a path does not exist, or a folder or pattern gives no image.
     """
     found: dict[Path, None] = {}
     for given in paths:
@@ -113,34 +113,34 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         _check_no_link(text, text)
         path = Path(text)
         if path.is_dir():
-            matches = _pictures_among(path.iterdir())
+            matches = _images_among(path.iterdir())
         elif path.exists():
             matches = [path]
         elif glob.has_magic(text):
-            matches = _pictures_among(map(Path, glob.iglob(text, recursive=True)))
+            matches = _images_among(map(Path, glob.iglob(text, recursive=True)))
         else:
             raise InputError(f"{text}: no such file.")
         if not matches:
             kind = "folder" if path.is_dir() else "pattern"
-            raise InputError(f"{text}: no picture in this {kind}.")
+            raise InputError(f"{text}: no image in this {kind}.")
         found.update(dict.fromkeys(matches))
     return list(found)
 
 
-def to_pixels(picture: Picture | Image.Image) -> Tensor:
-    """Turn an RGB picture into pixels (3, H, W), float32 in [0, 1].
+def to_pixels(picture: InputImage | Image.Image) -> Tensor:
+    """Turn an RGB image into pixels (3, H, W), float32 in [0, 1].
 
     Raises:
-        InputError: when the picture is not RGB.
+        InputError: when the image is not RGB.
     """
-    image = picture.image if isinstance(picture, Picture) else picture
+    image = picture.image if isinstance(picture, InputImage) else picture
     if image.mode != "RGB":
-        raise InputError(f"Expected an RGB picture, but got {image.mode}.")
+        raise InputError(f"Expected an RGB image, but got {image.mode}.")
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).to(torch.float32) / 255
 
 
-def _pictures_among(paths: Iterable[Path]) -> list[Path]:
-    """Keep picture files; names with a leading dot are some system's side files."""
+def _images_among(paths: Iterable[Path]) -> list[Path]:
+    """Keep image files; names with a leading dot are some system's side files."""
     return sorted(
         path
         for path in paths
@@ -155,7 +155,7 @@ def _file_content(source: str | os.PathLike[str], name: str) -> bytes:
     path = Path(source)
     try:
         if path.is_dir():
-            raise InputError(f"{name}: a folder, not a picture.")
+            raise InputError(f"{name}: a folder, not an image.")
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{name}: no such file.") from None
@@ -163,7 +163,7 @@ def _file_content(source: str | os.PathLike[str], name: str) -> bytes:
         raise InputError(f"{name}: cannot be read ({_one_line(error)}).") from error
 
 
-def _from_content(content: bytes, name: str, max_pixels: int) -> Picture:
+def _from_content(content: bytes, name: str, max_pixels: int) -> InputImage:
     if not content:
         raise InputError(f"{name}: the file is empty.")
     with _reasons(name):
@@ -172,7 +172,7 @@ def _from_content(content: bytes, name: str, max_pixels: int) -> Picture:
         return _from_pil(image, name, max_pixels)
 
 
-def _from_pil(image: Image.Image, name: str, max_pixels: int) -> Picture:
+def _from_pil(image: Image.Image, name: str, max_pixels: int) -> InputImage:
     _check_area(image, name)
     if image.width * image.height > max_pixels:
         raise InputError(
@@ -181,7 +181,7 @@ def _from_pil(image: Image.Image, name: str, max_pixels: int) -> Picture:
     with _reasons(name):
         image.load()
         image = to_rgb(_upright(image))
-    return Picture(image=image, name=name)
+    return InputImage(image=image, name=name)
 
 
 def _from_array(array: NDArray[Any], name: str) -> Image.Image:
@@ -198,7 +198,7 @@ def _from_array(array: NDArray[Any], name: str) -> Image.Image:
             f"but got {array.shape}."
         )
     if array.size == 0:
-        raise InputError(f"{name}: expected a picture with an area, but got shape {array.shape}.")
+        raise InputError(f"{name}: expected an image with an area, but got shape {array.shape}.")
     return to_rgb(Image.fromarray(np.ascontiguousarray(array)))
 
 
@@ -207,14 +207,14 @@ def _reasons(name: str) -> Iterator[None]:
     """Turn whatever a decoder raises on a bad file into one line that names the file."""
     try:
         with warnings.catch_warnings():
-            # Pillow warns of odd metadata and of large pictures. The first does not matter to
-            # the picture, the second is decided by our own limit.
+            # Pillow warns of odd metadata and of large images. The first does not matter to
+            # the image, the second is decided by our own limit.
             warnings.simplefilter("ignore")
             yield
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     except UnidentifiedImageError:
-        raise InputError(f"{name}: not a picture in a format that Pillow reads.") from None
+        raise InputError(f"{name}: not an image in a format that Pillow reads.") from None
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: too large to be unpacked safely ({_one_line(error)}).") from None
     except Exception as error:  # decoders raise nearly anything: struct.error, SyntaxError, ...
@@ -230,13 +230,13 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _check_no_link(path: str, name: str) -> None:
     if path.lower().startswith(("http://", "https://")):
-        raise InputError(f"{name}: pictures are read from files; download it first.")
+        raise InputError(f"{name}: images are read from files; download it first.")
 
 
 def _check_area(image: Image.Image, name: str) -> None:
     if image.width < 1 or image.height < 1:
         raise InputError(
-            f"{name}: expected a picture with an area, but got {image.width} x {image.height} px."
+            f"{name}: expected an image with an area, but got {image.width} x {image.height} px."
         )
 
 

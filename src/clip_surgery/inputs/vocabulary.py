@@ -1,6 +1,6 @@
 """Vocabulary: the reference words that a text is compared with.
 
-What a picture scores for a text says little alone; what it scores for ordinary words beside it
+What an image scores for a text says little alone; what it scores for ordinary words beside it
 says more. The list of common nouns is this library's own and travels with it.
 """
 

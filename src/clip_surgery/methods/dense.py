@@ -18,7 +18,7 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.methods.method import Evidence
 from clip_surgery.methods.requirements import REPAIR_NEEDS, Part, require
 from clip_surgery.surgery.features import Weighting, cosine, feature_surgery
-from clip_surgery.surgery.reference_log_ratios import standing
+from clip_surgery.surgery.reference_log_ratios import reference_log_ratios
 from clip_surgery.surgery.walk import Features
 from clip_surgery.text.features import TextFeatures
 
@@ -77,9 +77,9 @@ class DenseMethod(ABC):
             similarity=similarity.transpose(1, 2),
             image=image,
             grid=features.grid,
-            standing=None
+            reference_log_ratios=None
             if texts.reference is None
-            else standing(features, texts, scale=backbone.logit_scale),
+            else reference_log_ratios(features, texts, scale=backbone.logit_scale),
         )
 
     def _without_redundancy(

@@ -1,7 +1,7 @@
 """GEM: queries, keys and values each cluster by themselves, on a second path.
 
 Source: Bousselham, Petersen, Ferrari, Kuehne, "Grounding Everything: Emerging Localization
-Properties in Vision-Language Transformers" (CVPR 2024, arXiv 2312.00878). The paper runs pictures
+Properties in Vision-Language Transformers" (CVPR 2024, arXiv 2312.00878). The paper runs images
 at 448 px and texts through one template, "a photo of a {}": both are the caller's to choose.
 """
 

@@ -1,6 +1,6 @@
 """GradientMethod: methods that differentiate the texts' scores through the image tower.
 
-One forward serves all pictures and texts, and the backward is vectorised over texts. The model's
+One forward serves all images and texts, and the backward is vectorised over texts. The model's
 flags are not touched and no `.grad` is written: the graph begins inside the walk.
 """
 

@@ -1,4 +1,4 @@
-"""gScoreCAM: channels chosen by gradient, weighted by what CLIP says of the picture behind each.
+"""gScoreCAM: channels chosen by gradient, weighted by what CLIP says of the image behind each.
 
 Source: Chen et al., "gScoreCAM: What objects is CLIP looking at?" (ACCV 2022), after Score-CAM
 (arXiv 1910.01279). A mask does not depend on the text: each channel that any text chose is scored
@@ -26,14 +26,14 @@ from clip_surgery.surgery.walk import walk
 
 @dataclass(frozen=True, kw_only=True)
 class GScoreCam(GradientMethod):
-    """Sum of min-maxed channel maps, weighted by softmax of CLIP's logit of the masked picture.
+    """Sum of min-maxed channel maps, weighted by softmax of CLIP's logit of the masked image.
 
     A mask multiplies the normalised pixels: what it hides becomes the mean colour.
 
     Attributes:
         channels: how many channels of the highest mean gradient a text keeps; more than there
             are means all.
-        masks_at_a_time: masked pictures that run through the tower together.
+        masks_at_a_time: masked images that run through the tower together.
     """
 
     name = "gscorecam"
@@ -51,7 +51,7 @@ class GScoreCam(GradientMethod):
                 )
 
     def explain(self, backbone: Backbone, pixels: Tensor, labels: Tensor) -> Evidence:
-        """Choose channels by gradient, then score one picture's masks after another's."""
+        """Choose channels by gradient, then score one image's masks after another's."""
         traced = trace_image(backbone.tower, pixels)
         scores = cosine(traced.image, labels)  # (B, C)
         weights = channel_weights(traced, scores, texts_at_a_time=self.texts_at_a_time)
@@ -77,7 +77,7 @@ class GScoreCam(GradientMethod):
         chosen: Tensor,
         maps: Tensor,
     ) -> Tensor:
-        """Picture (3, H, W), chosen (C, E), maps (E, P): (C, P)."""
+        """Image (3, H, W), chosen (C, E), maps (E, P): (C, P)."""
         used = chosen.any(dim=0)  # (E,)
         chosen, maps = chosen[:, used], maps[used]
         logits = []

@@ -15,7 +15,7 @@ from clip_surgery.text.features import TextFeatures
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """Raw evidence of C texts in the P patches of B pictures of one size.
+    """Raw evidence of C texts in the P patches of B images of one size.
 
     Attributes:
         patches: (B, C, P), higher is more evidence; not scaled.
@@ -24,7 +24,7 @@ class Evidence:
         image: (B, C), cosine of image and text feature.
         grid: how the patches lie.
         standing: (B, 2, C), how far each text stands out from the reference words (see
-            `surgery.standing`), or None where a method does not say.
+            `surgery.reference_log_ratios`), or None where a method does not say.
 
     Raises:
         InputError: when the shapes do not belong together.
@@ -34,7 +34,7 @@ class Evidence:
     similarity: Tensor | None
     image: Tensor
     grid: PatchGrid
-    standing: Tensor | None = None
+    reference_log_ratios: Tensor | None = None
 
     def __post_init__(self) -> None:
         batch, texts = self.image.shape
@@ -45,10 +45,14 @@ class Evidence:
                 raise InputError(
                     f"Expected {name} of shape {expected}, but got {tuple(scores.shape)}."
                 )
-        if self.standing is not None and tuple(self.standing.shape) != (batch, 2, texts):
+        if self.reference_log_ratios is not None and tuple(self.reference_log_ratios.shape) != (
+            batch,
+            2,
+            texts,
+        ):
             raise InputError(
                 f"Expected standing of shape {(batch, 2, texts)}, "
-                f"but got {tuple(self.standing.shape)}."
+                f"but got {tuple(self.reference_log_ratios.shape)}."
             )
 
 

@@ -1,7 +1,7 @@
 """Attention rollout: where the class token's attention leads through all blocks.
 
 Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers" (ACL 2020, arXiv
-2005.00928). It reads no text: all texts get the same map, the baseline of what a picture shows.
+2005.00928). It reads no text: all texts get the same map, the baseline of what an image shows.
 """
 
 from __future__ import annotations

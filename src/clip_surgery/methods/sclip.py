@@ -1,7 +1,7 @@
 """SCLIP: correlative self-attention in the last block, queries with queries, keys with keys.
 
 Source: Wang, Mei, Yuille, "SCLIP: Rethinking Self-Attention for Dense Vision-Language Inference"
-(ECCV 2024, arXiv 2312.01597). The paper runs windows over large pictures, and its code lets the
+(ECCV 2024, arXiv 2312.01597). The paper runs windows over large images, and its code lets the
 class token through the changed block; here the image feature stays CLIP's own.
 """
 

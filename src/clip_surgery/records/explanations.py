@@ -14,7 +14,7 @@ DIGITS = 6  # more would be noise of float32
 
 
 class PeakRecord(TypedDict):
-    """Where a text has most evidence: (x, y) in pixels of the picture, and the raw score there."""
+    """Where a text has most evidence: (x, y) in pixels of the image, and the raw score there."""
 
     x: float
     y: float
@@ -22,7 +22,7 @@ class PeakRecord(TypedDict):
 
 
 class TextRecord(TypedDict):
-    """One text in one picture: cosine of picture and text, and the peak (null for a flat map)."""
+    """One text in one image: cosine of image and text, and the peak (null for a flat map)."""
 
     text: str
     score: float
@@ -30,7 +30,7 @@ class TextRecord(TypedDict):
 
 
 class SizeRecord(TypedDict):
-    """Size of a picture in pixels."""
+    """Size of an image in pixels."""
 
     height: int
     width: int
@@ -44,7 +44,7 @@ class GridRecord(TypedDict):
 
 
 class Record(TypedDict):
-    """One picture, all texts."""
+    """One image, all texts."""
 
     image: str
     size: SizeRecord
@@ -55,7 +55,7 @@ class Record(TypedDict):
 
 
 def records(explanation: Explanation) -> list[Record]:
-    """One record per picture, ready for `json.dumps`.
+    """One record per image, ready for `json.dumps`.
 
     Raises:
         InputError: when a score is not finite.

@@ -1,4 +1,4 @@
-"""Masks as files: a palette picture people can look at, and the run lengths COCO's tools read.
+"""Masks as files: a palette image people can look at, and the run lengths COCO's tools read.
 
 Palette: the colours of PASCAL VOC, whose bits come from the bits of the index, so that any number
 of classes has fixed and well separated colours. Run lengths: COCO's compressed form (lengths of
@@ -29,7 +29,7 @@ class Rle(TypedDict):
 
 
 def palette_image(segmentation: Tensor | NDArray[np.int64]) -> Image.Image:
-    """A segmentation (H, W) with classes 0, 1, ... and -1 for none, as a palette picture.
+    """A segmentation (H, W) with classes 0, 1, ... and -1 for none, as a palette image.
 
     Entry 0 is the background (-1), entry i + 1 class i, as in PASCAL VOC.
 

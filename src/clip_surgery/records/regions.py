@@ -1,6 +1,6 @@
-"""Places: where things are in one picture, as plain values for JSON.
+"""Places: where things are in one image, as plain values for JSON.
 
-Places are in pixels of the picture, x before y; masks are COCO's run lengths, which pycocotools
+Places are in pixels of the image, x before y; masks are COCO's run lengths, which pycocotools
 reads, and boxes beside them COCO's (left, top, width, height).
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from clip_surgery.explanation import Explanation
 from clip_surgery.records.explanations import DIGITS
 from clip_surgery.records.mask_files import Rle, encode_rle
-from clip_surgery.records.texts import PictureRecord, picture_record
+from clip_surgery.records.texts import ImageRecord, image_record
 from clip_surgery.tasks.boxes import Box
 from clip_surgery.tasks.masks import Mask
 from clip_surgery.tasks.points import Points
@@ -39,8 +39,8 @@ class ClicksRecord(TypedDict):
     boxes: list[BoxRecord]
 
 
-class PointsRecord(PictureRecord):
-    """Clicks on the objects of one picture."""
+class PointsRecord(ImageRecord):
+    """Clicks on the objects of one image."""
 
     objects: list[ClicksRecord]
 
@@ -54,14 +54,14 @@ class RegionRecord(TypedDict):
 
 
 class ClassRecord(RegionRecord):
-    """One class of a segmentation; `id` is its value in the palette picture."""
+    """One class of a segmentation; `id` is its value in the palette image."""
 
     id: int
     names: list[str]
 
 
-class SegmentationRecord(PictureRecord):
-    """The classes that were found in one picture."""
+class SegmentationRecord(ImageRecord):
+    """The classes that were found in one image."""
 
     classes: list[ClassRecord]
 
@@ -75,8 +75,8 @@ class MaskRecord(RegionRecord):
     labels: list[int]
 
 
-class MasksRecord(PictureRecord):
-    """The objects of one picture, and the texts that gave no clue where to look."""
+class MasksRecord(ImageRecord):
+    """The objects of one image, and the texts that gave no clue where to look."""
 
     masks: list[MaskRecord]
     absent: list[str]
@@ -88,7 +88,7 @@ def points_record(
 ) -> PointsRecord:
     """Objects as (texts, clicks, boxes by text)."""
     return {
-        **picture_record(explanation),
+        **image_record(explanation),
         "objects": [
             {
                 "texts": list(texts),
@@ -111,7 +111,7 @@ def segmentation_record(
     """The classes that have a pixel of a segmentation (H, W)."""
     array = segmentation.cpu().numpy()
     return {
-        **picture_record(explanation),
+        **image_record(explanation),
         "classes": [
             {"id": number + 1, "names": list(classes[number]), **_region(array == number)}
             for number in np.unique(array).tolist()
@@ -125,7 +125,7 @@ def masks_record(
 ) -> MasksRecord:
     """Masks of the objects that `texts` name, None for those without a clue."""
     return {
-        **picture_record(explanation),
+        **image_record(explanation),
         "masks": [
             {
                 "text": mask.text,

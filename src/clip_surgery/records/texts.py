@@ -1,4 +1,4 @@
-"""Answers: what the tasks found in one picture, as plain values for JSON.
+"""Answers: what the tasks found in one image, as plain values for JSON.
 
 Points, boxes and masks are in `places`.
 """
@@ -17,8 +17,8 @@ from clip_surgery.tasks.tags import Tag
 from clip_surgery.word_explanation import WordExplanation
 
 
-class PictureRecord(TypedDict):
-    """Which picture, and what explained it."""
+class ImageRecord(TypedDict):
+    """Which image, and what explained it."""
 
     image: str
     size: SizeRecord
@@ -27,14 +27,14 @@ class PictureRecord(TypedDict):
 
 
 class TagRecord(TypedDict):
-    """A text found in a picture."""
+    """A text found in an image."""
 
     text: str
     score: float
 
 
-class TagsRecord(PictureRecord):
-    """The texts found in one picture, best first."""
+class TagsRecord(ImageRecord):
+    """The texts found in one image, best first."""
 
     tags: list[TagRecord]
 
@@ -47,7 +47,7 @@ class WordRecord(TypedDict):
     score: float
 
 
-class WordsRecord(PictureRecord):
+class WordsRecord(ImageRecord):
     """The words of a sentence in its order, and the words alone from the best on."""
 
     sentence: str
@@ -64,7 +64,7 @@ class AttentionRecord(TypedDict):
     weights: list[list[float]]
 
 
-class InspectionRecord(PictureRecord):
+class InspectionRecord(ImageRecord):
     """The two findings: attention of a point, and what the empty text explains of each text."""
 
     point: list[float]
@@ -72,8 +72,8 @@ class InspectionRecord(PictureRecord):
     explained_by_empty_text: dict[str, float]
 
 
-def picture_record(explanation: Explanation) -> PictureRecord:
-    """Which picture an explanation of one is of."""
+def image_record(explanation: Explanation) -> ImageRecord:
+    """Which image an explanation of one is of."""
     original = explanation.framings[0].original
     return {
         "image": explanation.images[0],
@@ -84,18 +84,18 @@ def picture_record(explanation: Explanation) -> PictureRecord:
 
 
 def tags_record(explanation: Explanation, tags: Sequence[Tag]) -> TagsRecord:
-    """The tags of one picture."""
+    """The tags of one image."""
     listed: list[TagRecord] = [
         {"text": tag.text, "score": round(tag.score, DIGITS)} for tag in tags
     ]
-    return {**picture_record(explanation), "tags": listed}
+    return {**image_record(explanation), "tags": listed}
 
 
 def words_record(found: WordExplanation) -> WordsRecord:
-    """The words of a sentence in one picture."""
+    """The words of a sentence in one image."""
     parts = zip(found.words, found.kinds, found.scores.tolist(), strict=True)
     return {
-        **picture_record(found.explanation),
+        **image_record(found.explanation),
         "sentence": found.sentence,
         "evidence": found.evidence,
         "words": [
@@ -109,10 +109,10 @@ def words_record(found: WordExplanation) -> WordsRecord:
 def inspection_record(
     redundancy: Redundancy, attention: Sequence[AttentionMap]
 ) -> InspectionRecord:
-    """Attention of one point and redundancy of one picture."""
+    """Attention of one point and redundancy of one image."""
     texts = redundancy.explanation.texts[:-1]  # the last is the empty one
     return {
-        **picture_record(redundancy.explanation),
+        **image_record(redundancy.explanation),
         "point": [round(value, 1) for value in attention[0].point],
         "attention": [
             {

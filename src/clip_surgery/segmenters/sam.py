@@ -1,8 +1,8 @@
 """SAM and SAM 2 through transformers, as a Segmenter.
 
 Sources: Segment Anything (arXiv 2304.02643), SAM 2 (arXiv 2408.00714). What is done here is the
-way into the model's frame and back: SAM lays the picture into the upper left corner of a square,
-SAM 2 stretches it to one. The picture is embedded once, the decoder runs once a prompt.
+way into the model's frame and back: SAM lays the image into the upper left corner of a square,
+SAM 2 stretches it to one. The image is embedded once, the decoder runs once a prompt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from clip_surgery.backbones.devices import resolve_device
 from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, require_hub
 from clip_surgery.errors import ClipSurgeryError, MissingExtraError, UnsupportedModelError
 from clip_surgery.framing import Size
-from clip_surgery.inputs.images import Picture, to_pixels
+from clip_surgery.inputs.images import InputImage, to_pixels
 from clip_surgery.segmenters.segmenter import Candidates, Prompt
 
 # ImageNet's, which both models were trained with
@@ -39,7 +39,7 @@ class SamSegmenter:
 
     Attributes:
         model: the model in eval mode; it is only read.
-        squash: whether the picture is stretched to the square (SAM 2) or laid into it (SAM).
+        squash: whether the image is stretched to the square (SAM 2) or laid into it (SAM).
         side: of the square, in pixels.
         mask_side: of the square in which it takes a rough mask.
 
@@ -105,8 +105,8 @@ class SamSegmenter:
         )
 
     @torch.no_grad()
-    def __call__(self, picture: Picture, prompts: Sequence[Prompt]) -> list[Candidates]:
-        """Candidates for each prompt; the picture is embedded once."""
+    def __call__(self, picture: InputImage, prompts: Sequence[Prompt]) -> list[Candidates]:
+        """Candidates for each prompt; the image is embedded once."""
         if not prompts:
             return []
         model: Any = self.model
@@ -144,7 +144,7 @@ class SamSegmenter:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Place:
-    """How a picture lies in the model's square, from its upper left corner on."""
+    """How an image lies in the model's square, from its upper left corner on."""
 
     original: Size
     content: Size
@@ -160,7 +160,7 @@ class _Place:
 
     @property
     def ratio(self) -> Tensor:
-        """Pixels of the square per pixel of the picture, (x, y)."""
+        """Pixels of the square per pixel of the image, (x, y)."""
         return torch.tensor(
             [
                 self.content.width / self.original.width,
@@ -168,8 +168,8 @@ class _Place:
             ]
         )
 
-    def pixels(self, picture: Picture) -> Tensor:
-        """The picture in the square, normalised: (3, side, side)."""
+    def pixels(self, picture: InputImage) -> Tensor:
+        """The image in the square, normalised: (3, side, side)."""
         resized = picture.image.resize(
             (self.content.width, self.content.height), Image.Resampling.BILINEAR
         )
@@ -177,7 +177,7 @@ class _Place:
         return self._pad((to_pixels(resized) - mean) / std, self.side)
 
     def lay(self, maps: Tensor, size: int) -> Tensor:
-        """Maps (1, 1, H, W) of the picture in a square of `size`."""
+        """Maps (1, 1, H, W) of the image in a square of `size`."""
         scale = size / self.side
         content = [max(1, round(side * scale)) for side in self.content]
         return self._pad(
@@ -185,7 +185,7 @@ class _Place:
         )
 
     def restore(self, logits: Tensor) -> Tensor:
-        """Maps (K, h, w) over the square to the picture: (K, H, W)."""
+        """Maps (K, h, w) over the square to the image: (K, H, W)."""
         maps = logits[None]
         if self.content != (self.side, self.side):
             maps = F.interpolate(maps, size=[self.side] * 2, mode="bilinear", align_corners=False)

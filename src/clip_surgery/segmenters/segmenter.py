@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clip_surgery.errors import InputError
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prompt:
-    """Where an object is, in pixels of the picture; at least one of the three is given.
+    """Where an object is, in pixels of the image; at least one of the three is given.
 
     Attributes:
         xy: points (M, 2), x before y; may be empty.
         labels: (M,) 1 on the object, 0 off it.
         box: left, top, right, bottom, or None.
-        logits: a rough mask (H, W) at the picture's size, above 0 on the object, or None.
+        logits: a rough mask (H, W) at the image's size, above 0 on the object, or None.
 
     Raises:
         InputError: when nothing is given, or points and labels are not equally many.
@@ -48,7 +48,7 @@ class Candidates:
     """What a segmenter proposes for one prompt.
 
     Attributes:
-        masks: (K, H, W) bool at the picture's size.
+        masks: (K, H, W) bool at the image's size.
         scores: (K,) how good the model thinks each one is.
 
     Raises:
@@ -69,9 +69,9 @@ class Candidates:
 class Segmenter(Protocol):
     """Anything that can be called so.
 
-    All prompts of a picture come at once, so that it may be embedded once for all of them.
+    All prompts of an image come at once, so that it may be embedded once for all of them.
     """
 
-    def __call__(self, picture: Picture, prompts: Sequence[Prompt]) -> list[Candidates]:
+    def __call__(self, picture: InputImage, prompts: Sequence[Prompt]) -> list[Candidates]:
         """Candidates for each prompt, in order."""
         ...

@@ -15,7 +15,7 @@ PARTIAL = ".partial"
 
 
 @contextmanager
-def writing_whole(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+def writing_atomically(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
     """Write a file that takes its place when the block ends, and leaves nothing if it raises.
 
     Until then it has a hidden name of its own beside `path`, so several writers of one file do no
@@ -27,7 +27,7 @@ def writing_whole(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with writing_whole(Path(folder, "note.txt")) as file:
+        ...     with writing_atomically(Path(folder, "note.txt")) as file:
         ...         _ = file.write(b"all of it")
         ...     Path(folder, "note.txt").read_text()
         'all of it'
@@ -54,7 +54,7 @@ def remove_partial(folder: Path) -> None:
 
 
 def name_when_whole(name: str) -> str | None:
-    """The name that an unfinished file of `writing_whole` was to get; None for other names.
+    """The name that an unfinished file of `writing_atomically` was to get; None for other names.
 
     Example:
         >>> name_when_whole(".note.txt.0123456789ab.partial"), name_when_whole("note.txt")

@@ -23,7 +23,7 @@ def write_tensors(
     Raises:
         InputError: when the file cannot be written.
     """
-    # Pictures of one batch share memory, which the file format refuses: each gets its own.
+    # Images of one batch share memory, which the file format refuses: each gets its own.
     content = save(
         {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -114,7 +114,7 @@ def grounding(iterations: int, sharpness: float = 1.0) -> AttentionRule:
 
     For P in (q, k, v): P <- unit(P); `iterations` times P <- unit(softmax(t P P^T) P); then
     softmax(t P P^T) v; the mean of the three. The temperature t is the model's scale times the
-    mean norm of the normed tokens, one number a picture, times `sharpness`.
+    mean norm of the normed tokens, one number an image, times `sharpness`.
     """
 
     def rule(heads: Heads) -> Tensor:

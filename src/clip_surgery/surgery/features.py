@@ -2,7 +2,7 @@
 
 Source: CLIP Surgery (arXiv 2304.05653), equations of feature surgery; the closed form on the
 similarity equals the released tensor form [B, P, C, D] and needs no such tensor. Letters:
-B pictures, P patches, C texts, R reference words, D joint width.
+B images, P patches, C texts, R reference words, D joint width.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gradients of every text's score at once, and of every picture's, by one vectorised backward."""
+"""Gradients of every text's score at once, and of every image's, by one vectorised backward."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def gradients_per_text(
 ) -> Iterator[tuple[Tensor, ...]]:
     """d scores[b, c] / d tensor[b] for scores (B, C), a few texts after each other.
 
-    Pictures do not see each other, so the sum over them differentiates each by its own tensors.
+    Images do not see each other, so the sum over them differentiates each by its own tensors.
     No `.grad` of any parameter is written.
 
     Args:

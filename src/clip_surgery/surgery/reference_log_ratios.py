@@ -1,15 +1,15 @@
-"""Standing: how far a text stands out from ordinary words, in a picture and in its best patches.
+"""Standing: how far a text stands out from ordinary words, in an image and in its best patches.
 
-A cosine alone does not say whether a text is in the picture: its level differs from model to
-model and from picture to picture. Compared with reference words and with the empty text it does.
+A cosine alone does not say whether a text is in the image: its level differs from model to
+model and from image to image. Compared with reference words and with the empty text it does.
 With the model's own factor k on cosines, R reference words r and the empty text as one more,
 
-    picture = k c_t - log mean_r exp(k c_r)
+    image = k c_t - log mean_r exp(k c_r)
     patches = mean over the best patches p of  k S_pt - log mean_r exp(k S_pr)
 
 Each is a log ratio: 0 where the text matches as an average word does, and exp of it is how many
 times likelier the text is under the model's own softmax. Both rise with the text's own cosine.
-Letters: B pictures, C texts, D joint width, P patches, R words.
+Letters: B images, C texts, D joint width, P patches, R words.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ BEST_SHARE = 0.03
 """Share of the patches that "the best patches" means, at least one: a small object's size."""
 
 
-def standing(features: Features, texts: TextFeatures, *, scale: float) -> Tensor:
-    """How far each text stands out from `texts.reference`: (B, 2, C), picture then patches.
+def reference_log_ratios(features: Features, texts: TextFeatures, *, scale: float) -> Tensor:
+    """How far each text stands out from `texts.reference`: (B, 2, C), image then patches.
 
     `scale` is k, the factor the model multiplies cosines with.
 

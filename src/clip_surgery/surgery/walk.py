@@ -31,7 +31,7 @@ from clip_surgery.surgery.outliers import check_repairable, fill_outliers, find_
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Features:
-    """What an image tower says of B pictures, in the joint space, not normalised.
+    """What an image tower says of B images, in the joint space, not normalised.
 
     Attributes:
         image: the model's own image feature (B, D).
@@ -235,7 +235,7 @@ def checked_grid(tower: Tower, pixels: Tensor) -> PatchGrid:
         raise InputError(f"Expected pixels (B, 3, H, W), but got {tuple(pixels.shape)}.")
     if pixels.shape[2] % side or pixels.shape[3] % side or not pixels.shape[0]:
         raise InputError(
-            f"Expected at least one picture with sides of whole {side} px patches, "
+            f"Expected at least one image with sides of whole {side} px patches, "
             f"but got {tuple(pixels.shape)}."
         )
     return tower.grid(pixels)

@@ -20,7 +20,7 @@ class Box:
     """A rectangle around one region.
 
     Attributes:
-        xyxy: left, top, right, bottom in pixels of the picture; right and bottom are exclusive.
+        xyxy: left, top, right, bottom in pixels of the image; right and bottom are exclusive.
         score: mean of the min-maxed map over the region, in [0, 1].
         area: pixels of the region itself.
     """
@@ -36,8 +36,8 @@ class BoxRule:
 
     Attributes:
         threshold: how high in its min-maxed map a pixel of a region lies at least.
-        smallest: regions below this share of the picture are left out.
-        count: how many boxes a picture gives at most, None for all.
+        smallest: regions below this share of the image are left out.
+        count: how many boxes an image gives at most, None for all.
 
     Raises:
         InputError: for a threshold outside (0, 1], a share outside [0, 1] or a count below 1.
@@ -65,9 +65,9 @@ def boxes(
     rule: BoxRule | None = None,
     min_presence: float | None = None,
 ) -> list[list[Box]]:
-    """Boxes of one text per picture, best first; none where the map is flat.
+    """Boxes of one text per image, best first; none where the map is flat.
 
-    `min_presence` leaves out pictures where the text is less likely than this.
+    `min_presence` leaves out images where the text is less likely than this.
 
     Raises:
         InputError: when a score is not finite, min_presence is out of range, or it is asked of an

@@ -1,9 +1,9 @@
-"""Heatmaps: raw evidence per patch becomes maps of the picture's own size, made to be looked at.
+"""Heatmaps: raw evidence per patch becomes maps of the image's own size, made to be looked at.
 
 Two orders are known. The reference code scales the patches to [0, 1] and then resizes; the paper
 (arXiv 2304.05653) resizes and then scales. The paper's is the default here: the range is then
-taken inside the picture (a letterbox margin has no say in it), and every map truly reaches 0
-and 1 in the picture, so that one threshold means the same in all of them.
+taken inside the image (a letterbox margin has no say in it), and every map truly reaches 0
+and 1 in the image, so that one threshold means the same in all of them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def heatmaps(
     contrast: Contrast = "text",
     order: Order = "resize then scale",
 ) -> list[Tensor]:
-    """Maps (C, H, W) of each picture at its own size, float32.
+    """Maps (C, H, W) of each image at its own size, float32.
 
     `contrast` decides what is 0 and 1: "text" the lowest and highest of each map (each map on
     its own, an absent object looks as hot as a present one), "image" the lowest and highest over
-    all texts of that picture (maps can be compared), "none" leaves the raw scores, "presence"
-    is "text" times how likely the text is in the picture at all (an absent object stays faint).
+    all texts of that image (maps can be compared), "none" leaves the raw scores, "presence"
+    is "text" times how likely the text is in the image at all (an absent object stays faint).
     A flat map becomes zeros.
 
     Raises:
@@ -67,7 +67,7 @@ def heatmaps(
 
 
 class Peak(NamedTuple):
-    """The patch of most evidence: its centre (x, y) in pixels of the picture, its raw score."""
+    """The patch of most evidence: its centre (x, y) in pixels of the image, its raw score."""
 
     x: float
     y: float
@@ -75,7 +75,7 @@ class Peak(NamedTuple):
 
 
 def peaks(explanation: Explanation) -> list[list[Peak | None]]:
-    """Where each text has most evidence, per picture and text; None where its map is flat.
+    """Where each text has most evidence, per image and text; None where its map is flat.
 
     Raises:
         InputError: when a score is not finite.
@@ -87,7 +87,7 @@ def peaks(explanation: Explanation) -> list[list[Peak | None]]:
 
 
 def finite_scores(explanation: Explanation, index: int) -> Tensor:
-    """The scores (C, rows, columns) of one picture, float32."""
+    """The scores (C, rows, columns) of one image, float32."""
     scores = explanation.patch_scores[index].detach().to(torch.float32)
     for text, values in zip(explanation.texts, scores, strict=True):
         if not values.isfinite().all():
@@ -105,14 +105,14 @@ def _scale(maps: Tensor, contrast: Contrast) -> Tensor:
     dims = (-3, -2, -1) if contrast == "image" else (-2, -1)
     low, high = maps.amin(dims, keepdim=True), maps.amax(dims, keepdim=True)
     span = high - low
-    # Resizing a constant map leaves rounding noise, which must not be stretched to a picture.
+    # Resizing a constant map leaves rounding noise, which must not be stretched to an image.
     flat = span <= 1e-6 * torch.maximum(low.abs(), high.abs())
     scaled = (maps - low) / span.masked_fill(flat, 1.0)
     return scaled.masked_fill(flat, 0.0).clamp(0.0, 1.0)
 
 
 def _peak(scores: Tensor, framing: Framing) -> Peak | None:
-    """The peak of one map (rows, columns), among the patches whose centre lies in the picture."""
+    """The peak of one map (rows, columns), among the patches whose centre lies in the image."""
     rows, columns = scores.shape
     y = (torch.arange(rows) + 0.5) * (framing.frame.height / rows)
     x = (torch.arange(columns) + 0.5) * (framing.frame.width / columns)

@@ -1,4 +1,4 @@
-"""Inspection: the two findings of CLIP Surgery, made visible in any picture.
+"""Inspection: the two findings of CLIP Surgery, made visible in any image.
 
 Source: arXiv 2304.05653. (a) Raw q-k attention links a patch with regions that have nothing to do
 with it, v-v attention with its own kind: `attention` maps what one patch attends to.
@@ -20,7 +20,7 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
-from clip_surgery.inputs.images import ImageSource, Picture, read_image
+from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.surgery.attention import Heads
@@ -36,11 +36,11 @@ class AttentionMap:
 
     Attributes:
         kind: which two of query, key and value were compared.
-        point: the (x, y) in pixels of the picture that chose the patch.
+        point: the (x, y) in pixels of the image that chose the patch.
         patch: its row and column.
         weights: (rows, columns), the share of its attention that each patch gets, mean over
             heads; the sum is below 1 by what prefix tokens get.
-        framing: the way to the picture.
+        framing: the way to the image.
     """
 
     kind: AttentionKind
@@ -50,7 +50,7 @@ class AttentionMap:
     framing: Framing
 
     def heatmap(self) -> Tensor:
-        """The weights at the picture's size, highest 1: (H, W) in [0, 1]."""
+        """The weights at the image's size, highest 1: (H, W) in [0, 1]."""
         maps = self.framing.restore_map(self.weights)
         return maps / maps.max().clamp(min=1e-12)
 
@@ -67,13 +67,13 @@ def attention(
 
     Args:
         explainer: the model with its framing; its method is not used.
-        image: the picture.
-        point: (x, y) in pixels of the picture.
+        image: the image.
+        point: (x, y) in pixels of the image.
         kinds: "q-k" is the model's own attention, "v-v" that of CLIP Surgery.
         block: which block, counted from the front or, below 0, from the end.
 
     Raises:
-        InputError: when the picture cannot be used, the point lies outside it, there is no such
+        InputError: when the image cannot be used, the point lies outside it, there is no such
             block, or no kind is given.
         UnknownNameError: for another kind.
         UnsupportedModelError: when the tower has no blocks.
@@ -151,7 +151,7 @@ def _attention(heads: Heads, kind: AttentionKind) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Redundancy:
-    """What all texts share in one picture.
+    """What all texts share in one image.
 
     Attributes:
         explanation: the dense similarity of the texts and, as the last text, of the empty one.
@@ -164,15 +164,15 @@ class Redundancy:
 
 
 def redundancy(
-    explainer: Explainer, images: Sequence[ImageSource | Picture], texts: Sequence[str]
+    explainer: Explainer, images: Sequence[ImageSource | InputImage], texts: Sequence[str]
 ) -> list[Redundancy]:
-    """How much of the texts' maps the empty text explains, one answer per picture.
+    """How much of the texts' maps the empty text explains, one answer per image.
 
     Maps are those of the explainer's method before feature surgery, or of CLIP Surgery's two
     paths where the method has no dense similarity.
 
     Raises:
-        InputError: when a picture or text cannot be used.
+        InputError: when an image or text cannot be used.
 
     Example:
         >>> from PIL import Image
@@ -192,7 +192,7 @@ def redundancy(
     )
     pictures = [read_image(image) for image in images]
     found = []
-    for part in plain.explain_pictures(pictures, widened):
+    for part in plain.explain_images(pictures, widened):
         maps = part.patch_scores[0].flatten(1)
         found.append(Redundancy(explanation=part, shares=explained_share(maps[:-1], maps[-1])))
     return found

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
-from clip_surgery.inputs.images import ImageSource, Picture, read_image
+from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.segmenters.segmenter import Prompt, Segmenter
 from clip_surgery.tasks.boxes import Box, BoxRule, boxes
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.tasks.point_rules import PointRule
 from clip_surgery.tasks.points import PointMode, Points, points
 
-Clue = Literal["points", "box", "map"]
+PromptKind = Literal["points", "box", "map"]
 _LOGIT = 10.0  # SAM's own mask logits reach about so far on either side of 0
 
 
@@ -32,7 +32,7 @@ class Mask:
 
     Attributes:
         text: which text; several as one object are joined by "+".
-        mask: (H, W) bool at the picture's size.
+        mask: (H, W) bool at the image's size.
         score: the segmenter's own rating.
         points: what it was shown, and that it may be drawn; empty when points were no clue.
         box: the box it was shown, or None.
@@ -51,36 +51,36 @@ def masks(
     texts: str | Sequence[str | Sequence[str]],
     segmenter: Segmenter,
     *,
-    clues: Sequence[Clue] = ("points",),
+    prompt_kinds: Sequence[PromptKind] = ("points",),
     mode: PointMode | PointRule = "peaks",
     box_rule: BoxRule | None = None,
     min_presence: float | None = None,
 ) -> list[list[Mask | None]]:
-    """One mask per picture and text; None where a text gives no clue (absent, or a flat map).
+    """One mask per image and text; None where a text gives no clue (absent, or a flat map).
 
     Args:
-        explanation: made for these texts in these pictures.
-        images: the pictures it was made of, in its order.
+        explanation: made for these texts in these images.
+        images: the images it was made of, in its order.
         texts: one text, or several; an entry that is itself several texts is one object.
-        segmenter: such as `SamSegmenter`; it is called once a picture.
-        clues: what it is shown: "points", the best "box" and the "map" as a rough mask.
+        segmenter: such as `SamSegmenter`; it is called once an image.
+        prompt_kinds: what it is shown: "points", the best "box" and the "map" as a rough mask.
         mode: how points are chosen, as for `points`.
         box_rule: how the box is cut, as for `boxes`.
-        min_presence: texts less likely in the picture than this have no mask.
+        min_presence: texts less likely in the image than this have no mask.
 
     Raises:
-        InputError: when pictures are not those of the explanation, no text or clue is given, or as
+        InputError: when images are not those of the explanation, no text or clue is given, or as
             for `points`.
         UnknownNameError: for a text the explanation was not made for, or an unknown clue.
     """
-    if isinstance(images, str | bytes | Picture) or len(images) != len(explanation):
-        count = 1 if isinstance(images, str | bytes | Picture) else len(images)
-        raise InputError(f"Expected {len(explanation)} pictures in a list, but got {count}.")
-    if not clues:
+    if isinstance(images, str | bytes | InputImage) or len(images) != len(explanation):
+        count = 1 if isinstance(images, str | bytes | InputImage) else len(images)
+        raise InputError(f"Expected {len(explanation)} images in a list, but got {count}.")
+    if not prompt_kinds:
         raise InputError("Expected at least one clue, but got none.")
-    for clue in clues:
-        if clue not in get_args(Clue):
-            raise UnknownNameError.among("clue", clue, get_args(Clue))
+    for prompt_kind in prompt_kinds:
+        if prompt_kind not in get_args(PromptKind):
+            raise UnknownNameError.among("prompt_kind", prompt_kind, get_args(PromptKind))
     objects = [
         (entry,) if isinstance(entry, str) else tuple(entry)
         for entry in ([texts] if isinstance(texts, str) else texts)
@@ -92,10 +92,12 @@ def masks(
         picture = read_image(image, name=part.images[0])
         if picture.size != part.framings[0].original:
             raise InputError(
-                f"{picture.name}: expected the explained picture of "
+                f"{picture.name}: expected the explained image of "
                 f"{tuple(part.framings[0].original)} (height, width), but got {picture.size}."
             )
-        shown = [_Shown.of(part, own, clues, mode, box_rule, min_presence) for own in objects]
+        shown = [
+            _Shown.of(part, own, prompt_kinds, mode, box_rule, min_presence) for own in objects
+        ]
         asked = [one.prompt for one in shown if one.prompt is not None]
         answers = iter(segmenter(picture, asked) if asked else [])
         row: list[Mask | None] = []
@@ -120,7 +122,7 @@ def masks(
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """The clues of one object in one picture; no prompt where there are none."""
+    """The prompt_kinds of one object in one image; no prompt where there are none."""
 
     points: Points
     box: Box | None
@@ -131,7 +133,7 @@ class _Shown:
         cls,
         explanation: Explanation,
         texts: tuple[str, ...],
-        clues: Sequence[Clue],
+        prompt_kinds: Sequence[PromptKind],
         mode: PointMode | PointRule,
         box_rule: BoxRule | None,
         min_presence: float | None,
@@ -139,14 +141,14 @@ class _Shown:
         [clicks] = points(explanation, texts, mode=mode, min_presence=min_presence)
         if not len(clicks.positives):
             return cls(clicks, None, None)
-        if "points" not in clues:
+        if "points" not in prompt_kinds:
             clicks = Points(xy=np.zeros((0, 2), np.float32), labels=np.zeros(0, np.int64))
         box = None
-        if "box" in clues:
+        if "box" in prompt_kinds:
             found = [box for text in texts for box in boxes(explanation, text, rule=box_rule)[0]]
             box = max(found, key=lambda one: one.score, default=None)
         logits = None
-        if "map" in clues:
+        if "map" in prompt_kinds:
             maps = heatmaps(explanation.only(texts))[0]
             logits = _LOGIT * (2 * maps.amax(dim=0) - 1)
         if not len(clicks) and box is None and logits is None:

@@ -1,4 +1,4 @@
-"""Cells: where a grid over the model's frame has its cells, and which of them show the picture."""
+"""Cells: where a grid over the model's frame has its cells, and which of them show the image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from clip_surgery.framing import Framing
 
 
-def cell_centres(framing: Framing, rows: int, columns: int) -> Tensor:
+def patch_centres(framing: Framing, rows: int, columns: int) -> Tensor:
     """Centres of a grid's cells (rows, columns, 2), (x, y) in pixels of the frame."""
     y = (torch.arange(rows) + 0.5) * (framing.frame.height / rows)
     x = (torch.arange(columns) + 0.5) * (framing.frame.width / columns)
@@ -16,9 +16,9 @@ def cell_centres(framing: Framing, rows: int, columns: int) -> Tensor:
     return torch.stack([grid_x, grid_y], dim=-1)
 
 
-def cells_in_picture(framing: Framing, rows: int, columns: int) -> Tensor:
-    """Which cells (rows, columns) have their centre in the picture and not in a margin, bool."""
+def patches_in_image(framing: Framing, rows: int, columns: int) -> Tensor:
+    """Which cells (rows, columns) have their centre in the image and not in a margin, bool."""
     start = torch.tensor([framing.offset.width, framing.offset.height])
     length = torch.tensor([framing.content.width, framing.content.height])
-    centres = cell_centres(framing, rows, columns)
+    centres = patch_centres(framing, rows, columns)
     return ((centres >= start) & (centres < start + length)).all(dim=-1)

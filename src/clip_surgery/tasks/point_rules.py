@@ -2,7 +2,7 @@
 
 "reference" is the rule CLIP Surgery was published with (arXiv 2304.05653): on a map of half the
 resolution, as many of the highest cells as reach 0.8 are positive, as many of the lowest negative.
-"peaks" gives few instead: local maxima kept apart, and low cells spread over the picture.
+"peaks" gives few instead: local maxima kept apart, and low cells spread over the image.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ReferencePoints:
 
 @dataclass(frozen=True, kw_only=True)
 class PeakPoints:
-    """A few local maxima, kept apart, and a few low cells spread over the picture.
+    """A few local maxima, kept apart, and a few low cells spread over the image.
 
     Attributes:
         positives: how many maxima a text gives at most.
@@ -133,7 +133,7 @@ def _spread(place: Tensor, candidates: Tensor, level: Tensor, count: int) -> Ten
 
 
 def _smooth(level: Tensor, inside: Tensor, radius: int) -> Tensor:
-    """Mean over a square of patches that show the picture, min-maxed again."""
+    """Mean over a square of patches that show the image, min-maxed again."""
     if radius == 0:
         return level
     both = torch.stack([level * inside, inside.to(level.dtype)])[:, None]

@@ -20,7 +20,7 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
 from clip_surgery.tasks.heatmaps import finite_scores
-from clip_surgery.tasks.patch_centres import cell_centres, cells_in_picture
+from clip_surgery.tasks.patch_centres import patch_centres, patches_in_image
 from clip_surgery.tasks.point_rules import PeakPoints, PointRule, ReferencePoints
 from clip_surgery.tasks.presence import texts_present
 
@@ -29,10 +29,10 @@ PointMode = Literal["reference", "peaks"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Points:
-    """Clicks on one picture, in the form SamPredictor.predict takes.
+    """Clicks on one image, in the form SamPredictor.predict takes.
 
     Attributes:
-        xy: (M, 2) float32, pixels of the picture, x before y.
+        xy: (M, 2) float32, pixels of the image, x before y.
         labels: (M,) int64, 1 on the object, 0 off it.
 
     Raises:
@@ -75,16 +75,16 @@ def points(
     mode: PointMode | PointRule = "reference",
     min_presence: float | None = None,
 ) -> list[Points]:
-    """Points for one text, or for several texts as one object, per picture.
+    """Points for one text, or for several texts as one object, per image.
 
     With several texts, positives come from each one's map and negatives from the mean of the
-    normalised maps. A picture gets no point where all maps are flat or no text is likely enough.
+    normalised maps. An image gets no point where all maps are flat or no text is likely enough.
 
     Args:
         explanation: made for these texts.
         texts: one text, or several.
         mode: "reference", "peaks", or a `ReferencePoints` or `PeakPoints` with settings.
-        min_presence: texts less likely in the picture than this give no point; None does not ask.
+        min_presence: texts less likely in the image than this give no point; None does not ask.
 
     Raises:
         InputError: when no text is given, a score is not finite, min_presence is out of range, or
@@ -118,19 +118,19 @@ def _rule(mode: PointMode | PointRule) -> PointRule:
 
 
 def _points(maps: list[Tensor], framing: Framing, rule: PointRule) -> Points:
-    """Points of one picture from raw maps (rows, columns)."""
+    """Points of one image from raw maps (rows, columns)."""
     if rule.halving:
         maps = [_halved(scores) for scores in maps]
     levels: list[Tensor] = []
     if maps:
-        inside = cells_in_picture(framing, *maps[0].shape)
+        inside = patches_in_image(framing, *maps[0].shape)
         levels = [level for scores in maps if (level := _level(scores, inside)) is not None]
     if not levels:
         return Points(xy=np.zeros((0, 2), np.float32), labels=np.zeros(0, np.int64))
     mean = _level(torch.stack(levels).mean(dim=0), inside)
     positive = torch.cat([rule.choose(level, inside).positive for level in levels])
     negative = positive[:0] if mean is None else rule.choose(mean, inside).negative
-    centres = cell_centres(framing, *inside.shape).view(-1, 2)
+    centres = patch_centres(framing, *inside.shape).view(-1, 2)
     xy = framing.restore_points(centres[torch.cat([positive, negative])])
     labels = np.concatenate([np.ones(len(positive), np.int64), np.zeros(len(negative), np.int64)])
     return Points(xy=xy.numpy().astype(np.float32), labels=labels)
@@ -143,7 +143,7 @@ def _halved(scores: Tensor) -> Tensor:
 
 
 def _level(scores: Tensor, inside: Tensor) -> Tensor | None:
-    """A map min-maxed over the cells that show the picture; None where it is flat."""
+    """A map min-maxed over the cells that show the image; None where it is flat."""
     seen = scores[inside]
     if not len(seen):
         return None

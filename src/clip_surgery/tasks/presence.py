@@ -1,12 +1,12 @@
-"""Presence: how likely a text is in the picture at all.
+"""Presence: how likely a text is in the image at all.
 
 Min-max makes the map of an absent object as hot as that of a present one; presence is what tells
-them apart. It reads how far the text stands out from reference words, e in the whole picture and
-d in its best patches (`surgery.standing`), both log ratios:
+them apart. It reads how far the text stands out from reference words, e in the whole image and
+d in its best patches (`surgery.reference_log_ratios`), both log ratios:
 
     presence = sigmoid(a e + b d + c)
 
-Whole picture and patches need each other: a small object hardly moves the picture's feature, and
+Whole image and patches need each other: a small object hardly moves the image's feature, and
 a patch alone mistakes a texture for an object. a, b and c were fitted on scenes of the demo model
 (see `PresenceRule`); the value is in [0, 1] and rises with the text's similarity.
 """
@@ -31,7 +31,7 @@ class PresenceRule:
     call likely may need an `offset` of their own.
 
     Attributes:
-        picture: a, weight of the whole picture's log ratio.
+        image: a, weight of the whole image's log ratio.
         patches: b, weight of the best patches' log ratio.
         offset: c; higher makes every text more present.
 
@@ -51,7 +51,7 @@ class PresenceRule:
 
 
 def presence(explanation: Explanation, *, rule: PresenceRule | None = None) -> Tensor:
-    """How likely each text is in each picture: (B, C) in [0, 1].
+    """How likely each text is in each image: (B, C) in [0, 1].
 
     Raises:
         InputError: when the explanation was made without a vocabulary.
@@ -63,20 +63,20 @@ def presence(explanation: Explanation, *, rule: PresenceRule | None = None) -> T
         >>> presence(explainer(Image.new("RGB", (96, 96)), ["dog"])).shape
         torch.Size([1, 1])
     """
-    if explanation.standing is None:
+    if explanation.reference_log_ratios is None:
         raise InputError(
             "Expected an explanation with reference words for presence, but it was made without: "
             "load the explainer with vocabulary='common'."
         )
     rule = rule or PresenceRule()
-    picture, patches = explanation.standing.float().unbind(dim=1)
+    picture, patches = explanation.reference_log_ratios.float().unbind(dim=1)
     return torch.sigmoid(rule.picture * picture + rule.patches * patches + rule.offset)
 
 
 def texts_present(
     explanation: Explanation, min_presence: float | None, *, rule: PresenceRule | None = None
 ) -> Tensor:
-    """Which texts are at least this likely in which picture: (B, C) bool; None asks for nothing.
+    """Which texts are at least this likely in which image: (B, C) bool; None asks for nothing.
 
     Raises:
         InputError: when min_presence is not within 0 to 1, or there is no standing to read.

@@ -32,12 +32,12 @@ def segment(
     threshold: float = 0.6,
     background_words: Sequence[str] = (),
 ) -> list[Tensor]:
-    """The class of every pixel, (H, W) int64 per picture at its own size; -1 where there is none.
+    """The class of every pixel, (H, W) int64 per image at its own size; -1 where there is none.
 
     A class has one name or several ("person,man,woman" or a list): a pixel's score for it is the
     highest of its names', and each name is a text of the explanation (see `split_names`).
 
-    Background is nowhere ("none"), or where the winner's map, min-maxed over the picture, lies
+    Background is nowhere ("none"), or where the winner's map, min-maxed over the image, lies
     below `threshold` ("threshold"), or where one of `background_words`, texts of the explanation
     too, wins ("words").
 
@@ -131,7 +131,7 @@ def _classes(
 def _segment(
     scores: Tensor, framing: Framing, classes: list[tuple[int, int]], lowest: float | None
 ) -> Tensor:
-    """Argmax over the classes' texts of one picture's scores (C, rows, columns)."""
+    """Argmax over the classes' texts of one image's scores (C, rows, columns)."""
     best = torch.full(tuple(framing.original), float("-inf"), device=scores.device)
     found = torch.full(tuple(framing.original), NO_CLASS, device=scores.device)
     level = torch.zeros_like(best)
@@ -150,7 +150,7 @@ def _segment(
 
 
 def _parts(classes: list[tuple[int, int]], framing: Framing) -> Iterator[list[tuple[int, int]]]:
-    """The classes' texts, as many at a time as memory is meant to hold at the picture's size."""
+    """The classes' texts, as many at a time as memory is meant to hold at the image's size."""
     pixels = framing.original.height * framing.original.width
     count = max(1, _VALUES_AT_A_TIME // pixels)
     for start in range(0, len(classes), count):

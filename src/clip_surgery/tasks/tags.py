@@ -1,12 +1,12 @@
-"""Tags: which of the texts are in the picture, several at once, with a score each.
+"""Tags: which of the texts are in the image, several at once, with a score each.
 
 Source: CLIP Surgery (arXiv 2304.05653), multi-label recognition: feature surgery on the class
-feature. With c the similarity of picture and texts and w = softmax(tau c) / mean,
+feature. With c the similarity of image and texts and w = softmax(tau c) / mean,
 
     reference  c' = w c - mean(w c)          paper  c' = c - mean(w c)
 
 which for the class feature is what `feature_surgery` does for a patch. The baseline is CLIP's own
-softmax(100 c), under which texts compete: of two objects in one picture one takes nearly all.
+softmax(100 c), under which texts compete: of two objects in one image one takes nearly all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TagScore = Literal["surgery", "softmax", "presence", "cosine"]
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:
-    """One text found in a picture, with its score; higher is surer."""
+    """One text found in an image, with its score; higher is surer."""
 
     text: str
     score: float
@@ -40,14 +40,14 @@ def tags(
     top: int | None = None,
     min_presence: float | None = None,
 ) -> list[list[Tag]]:
-    """The texts found in each picture, best first.
+    """The texts found in each image, best first.
 
     Args:
         explanation: made for the candidate texts.
         score: what ranks them, see `tag_scores`.
         threshold: texts with a lower score are left out; None leaves none out.
-        top: how many a picture gives at most.
-        min_presence: texts less likely in the picture than this are left out.
+        top: how many an image gives at most.
+        min_presence: texts less likely in the image than this are left out.
 
     Raises:
         InputError: when top is below 1, min_presence is not within 0 to 1, or presence is asked
@@ -85,7 +85,7 @@ def tag_scores(
     temperature: float = 2.0,
     softmax_scale: float = 100.0,
 ) -> Tensor:
-    """A score for every text in every picture, (B, C).
+    """A score for every text in every image, (B, C).
 
     "surgery" compares a text with the others asked for and is 0 for a text alone; "softmax" is
     CLIP's own, sums to 1 over the texts; "presence" compares with the vocabulary; "cosine" with

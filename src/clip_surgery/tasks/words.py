@@ -1,4 +1,4 @@
-"""Words: which words of a sentence a picture shows, and where each of them is.
+"""Words: which words of a sentence an image shows, and where each of them is.
 
 Source: CLIP Surgery (arXiv 2304.05653), multimodal visualisation: every token of the sentence is
 compared with the image feature, and has a map of its own. What differs: tokens are joined to the
@@ -35,7 +35,7 @@ def words(
     evidence: WordEvidence = "similarity",
     depth: int = 1,
 ) -> WordExplanation:
-    """Explain a picture for every word of a sentence; templates are not used.
+    """Explain an image for every word of a sentence; templates are not used.
 
     A word's feature is the mean of its tokens' unit features, and its map is the explainer's
     method for that feature: with feature surgery, what all words of the sentence share is taken
@@ -43,7 +43,7 @@ def words(
     attention on the last `depth` blocks of the text tower gives each word's tokens together.
 
     Raises:
-        InputError: when the picture cannot be used, there is no word, or there are more tokens
+        InputError: when the image cannot be used, there is no word, or there are more tokens
             than the context holds (unless the explainer truncates).
         UnknownNameError: for other evidence.
         UnsupportedModelError: when the text tower does not show its tokens (BERT's, CoCa's).
@@ -68,7 +68,7 @@ def words(
         features = F.normalize(walk_text(backbone.text_tower, ids).float(), dim=-1)  # (n, D)
         empty = _empty(backbone)
     rows = torch.stack([features[begin:end].mean(dim=0) for begin, end in spans])
-    explanation = explainer.explain_pictures(
+    explanation = explainer.explain_images(
         [picture],
         TextFeatures(texts=names, labels=F.normalize(rows, dim=-1), empty=empty),
     )

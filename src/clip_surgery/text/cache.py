@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from clip_surgery.storage.atomic_file import writing_whole
+from clip_surgery.storage.atomic_file import writing_atomically
 
 DIRECTORY_VARIABLE = "CLIP_SURGERY_CACHE"
 _FORMAT = 1
@@ -125,7 +125,7 @@ class Shelf:
         path = self.path(text)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with writing_whole(path) as file:
+            with writing_atomically(path) as file:
                 file.write(content)
         except OSError as error:
             self.cache.give_up(error)

@@ -1,4 +1,4 @@
-"""Jobs for tests: pictures, loaders that other processes can be sent, an engine without them."""
+"""Jobs for tests: images, loaders that other processes can be sent, an engine without them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pictures(folder, *, count=10, bad=True):
         size = [(96, 96), (128, 96), (80, 120)][index % 3]
         scene.image.resize(size).save(folder / f"{index:03}.png")
     if bad:
-        (folder / "003-bad.jpg").write_bytes(b"no picture")
+        (folder / "003-bad.jpg").write_bytes(b"no image")
     return folder
 
 

@@ -49,7 +49,7 @@ def test_reading_can_be_given_up(items):
 
 
 def test_nothing_and_too_little_memory(items, monkeypatch):
-    message = "row 3: expected a picture, but got nothing (null)."
+    message = "row 3: expected an image, but got nothing (null)."
     assert read(Item(0, "row 3", None)).error == message
 
     def full(content, *, name):

@@ -83,8 +83,8 @@ from clip_surgery.apps.batch.run import run
 from tests.apps.batch.jobs import job_of, load_noting
 
 if __name__ == "__main__":
-    pictures, notes, out = map(Path, sys.argv[1:])
-    job = job_of(pictures, load=partial(load_noting, notes), shard_size=1)
+    images, notes, out = map(Path, sys.argv[1:])
+    job = job_of(images, load=partial(load_noting, notes), shard_size=1)
     run(job, out, LocalEngine(workers=1), on_progress=lambda rows: print(rows, flush=True))
 """
 

@@ -6,7 +6,7 @@ from clip_surgery.apps.batch.job import TASKS, Asking
 from clip_surgery.apps.batch.rows import failed, maps_of, row, schema, table
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 from clip_surgery.records.mask_files import decode_rle
 from clip_surgery.tasks.boxes import BoxRule, boxes
 from clip_surgery.tasks.masks import masks
@@ -22,7 +22,7 @@ ASKING = Asking(points=PeakPoints(positives=2), boxes=BoxRule(threshold=0.7))
 @pytest.fixture(scope="module")
 def picture():
     image = SceneDataset(seed=11, count=1)[0].image.resize((120, 90))
-    return Picture(image=image, name="scene.png")
+    return InputImage(image=image, name="scene.png")
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +108,10 @@ def test_only_the_tasks_asked_for(picture, explanation, task):
 
 
 def test_rows_of_pictures_and_of_errors(picture, explanation):
-    good, bad = row(picture, explanation, ASKING, None), failed("x", "not\n a picture")
+    good, bad = row(picture, explanation, ASKING, None), failed("x", "not\n an image")
     rows = read_back([bad, good, bad, good])
     assert rows[1] == rows[3] == read_back([good])[0]
-    assert rows[0] == rows[2] == {**dict.fromkeys(rows[0]), "path": "x", "error": "not a picture"}
+    assert rows[0] == rows[2] == {**dict.fromkeys(rows[0]), "path": "x", "error": "not an image"}
     assert read_back([bad])[0]["maps"] is None
     assert read_back([]) == []
 

@@ -140,7 +140,7 @@ def test_a_folder_of_parquet(folder):
     ("given", "settings", "message"),
     [
         (["none"], {}, "none: no such file"),
-        (["empty"], {}, "no picture in this folder"),
+        (["empty"], {}, "no image in this folder"),
         ([], {}, "but got none"),
         (["0.png"], {"column": "path"}, "column 'path' is for Parquet"),
         (["0.png", "a.parquet"], {}, "0.png: expected Parquet only"),

@@ -14,17 +14,17 @@ from tests.apps.batch.jobs import Here, alike, job_of, loaded, make_segmenter, p
 
 @dataclass(frozen=True, kw_only=True)
 class Failing(Explainer):
-    """An explainer that raises for one picture, or for all that come together."""
+    """An explainer that raises for one image, or for all that come together."""
 
     error: BaseException
     bad: str = "002.png"
     together: bool = False
 
-    def explain_pictures(self, pictures, texts):
+    def explain_images(self, pictures, texts):
         names = [picture.name for picture in pictures]
         if any(name.endswith(self.bad) for name in names) or (self.together and len(names) > 1):
             raise self.error
-        return super().explain_pictures(pictures, texts)
+        return super().explain_images(pictures, texts)
 
 
 def failing(error, **settings):
@@ -50,7 +50,7 @@ def test_one_row_a_picture_in_order(rows, folder):
     assert [row["path"] for row in rows] == sorted(map(str, folder.iterdir()))
     [bad] = [row for row in rows if row["error"]]
     assert bad["path"].endswith("003-bad.jpg")
-    assert bad["error"].endswith("003-bad.jpg: not a picture in a format that Pillow reads.")
+    assert bad["error"].endswith("003-bad.jpg: not an image in a format that Pillow reads.")
     assert set(bad.values()) == {bad["path"], bad["error"], None}
     sizes = {(row["size"]["height"], row["size"]["width"]) for row in rows if row["size"]}
     assert sizes == {(96, 96), (96, 128), (120, 80)}

@@ -1,4 +1,4 @@
-"""What all commands that answer about pictures have in common."""
+"""What all commands that answer about images have in common."""
 
 import json
 from pathlib import Path
@@ -38,20 +38,20 @@ def test_pictures_and_records_of_several_images(cli, scene, home, command):
 
 
 def test_bad_images_are_told_and_skipped(cli, scene, home, command):
-    (home / "bad.jpg").write_bytes(b"not a picture")
+    (home / "bad.jpg").write_bytes(b"not an image")
     done = cli(*command, "bad.jpg", scene, "missing.jpg")
     assert done.code == 1
     assert sorted(path.name for path in Path("out").iterdir()) == ["scene.json", "scene.png"]
     lines = done.err.strip().splitlines()
     assert lines == [
         "error: missing.jpg: no such file.",
-        "error: bad.jpg: not a picture in a format that Pillow reads.",
+        "error: bad.jpg: not an image in a format that Pillow reads.",
     ]
     assert "skipped 2" in done.out
 
 
 def test_no_image_that_can_be_used(cli, home, command):
-    (home / "bad.jpg").write_bytes(b"not a picture")
+    (home / "bad.jpg").write_bytes(b"not an image")
     done = cli(*command, "bad.jpg")
     assert done.code == 2
     assert done.out == ""

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from clip_surgery.apps.page.actions import Actions
-from clip_surgery.apps.page.model_choices import Offers
+from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.loading import load
 from tests.apps.page.server import LeftHalf
@@ -25,7 +25,7 @@ def explainer(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def offers(explainer):
-    return Offers.of([explainer])
+    return ModelChoices.of([explainer])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import torch
 
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.limits import Limits
-from clip_surgery.apps.page.model_choices import Offers
+from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.apps.page.serving import serving
 from clip_surgery.loading import load
 from clip_surgery.segmenters.segmenter import Candidates
@@ -51,7 +51,7 @@ class Counted:
 
 def main():
     actions = Actions(
-        offers=Offers.of([load("demo", vocabulary="common")]),
+        offers=ModelChoices.of([load("demo", vocabulary="common")]),
         segmenter=LeftHalf(),
         limits=Limits(megapixels=1, file_mb=1, words=8, waiting=4),
         one_at_a_time=Counted(Path(sys.argv[1])),

@@ -11,7 +11,7 @@ from PIL import Image
 from clip_surgery.apps.page.actions import Actions, still_there
 from clip_surgery.apps.page.answers import clicks, drawing, everything, likely_tags, maps, record
 from clip_surgery.apps.page.limits import Limits
-from clip_surgery.apps.page.model_choices import Offer, Offers
+from clip_surgery.apps.page.model_choices import ModelChoice, ModelChoices
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.tasks.heatmaps import heatmaps
@@ -98,7 +98,7 @@ def test_every_offered_method_explains(actions, scene):
 
 def test_methods_that_a_tower_cannot_serve_are_left_out_with_the_reason(explainer):
     siglip = wrap_backbone(tiny_transformers("siglip"))
-    offer = Offer.of(replace(explainer, backbone=siglip))
+    offer = ModelChoice.of(replace(explainer, backbone=siglip))
     assert "clip_surgery" in offer.methods
     assert "rollout" not in offer.methods
     assert "class token" in offer.left_out["rollout"]
@@ -108,10 +108,10 @@ def test_methods_that_a_tower_cannot_serve_are_left_out_with_the_reason(explaine
 
 def test_offers_need_models_of_different_names_with_a_vocabulary(explainer):
     with pytest.raises(InputError, match="vocabulary='common'"):
-        Offers.of([replace(explainer, vocabulary=None)])
+        ModelChoices.of([replace(explainer, vocabulary=None)])
     for explainers in ([], [explainer, explainer]):
         with pytest.raises(InputError, match="models of different names"):
-            Offers.of(explainers)
+            ModelChoices.of(explainers)
 
 
 def test_maps_are_drawn_from_what_is_kept(visit):

@@ -105,7 +105,7 @@ def test_facts(make, prefix, reads, side):
 
 @torch.no_grad()
 def test_a_patch_is_projected_as_the_head_does_with_it_alone():
-    """Decision 0007: the pooling head's output for a picture of one token."""
+    """Decision 0007: the pooling head's output for an image of one token."""
     for make in (tiny_timm_siglip, tiny_pe):
         model = make()
         trunk, tokens = model.visual.trunk, torch.randn(2, 5, 32)

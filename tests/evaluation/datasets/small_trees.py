@@ -35,7 +35,7 @@ def striped(*values, size_hw=(6, 8)):
 
 
 def make_voc2012(root, masks):
-    """VOCdevkit/VOC2012 with one picture a mask."""
+    """VOCdevkit/VOC2012 with one image a mask."""
     base = root / "VOCdevkit" / "VOC2012"
     for number, (stem, mask) in enumerate(masks.items()):
         write_picture(base / "JPEGImages" / f"{stem}.jpg", mask.shape, seed=number)
@@ -45,7 +45,7 @@ def make_voc2012(root, masks):
 
 
 def make_voc2007(root, flags, split="test"):
-    """VOCdevkit/VOC2007 with the lists of 20 classes; flags: picture to {class: 1 or 0}."""
+    """VOCdevkit/VOC2007 with the lists of 20 classes; flags: image to {class: 1 or 0}."""
     from clip_surgery.evaluation.datasets.class_names import read_class_names
 
     base = root / "VOCdevkit" / "VOC2007"
@@ -69,7 +69,7 @@ def make_context(root, masks):
 
 
 def make_imagenet_s(root, split="validation"):
-    """ImageNetS50 with a picture a class: the class, beside 0 and not judged."""
+    """ImageNetS50 with an image a class: the class, beside 0 and not judged."""
     base = root / "ImageNetS50"
     for number, own in enumerate(WORDNET_NUMBERS, 1):
         stem = f"ILSVRC2012_val_{number:08d}"

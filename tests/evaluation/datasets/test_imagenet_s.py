@@ -81,7 +81,7 @@ def test_half_unpacked(tree):
     with pytest.raises(InputError, match=r"masks: 1 of 50 are missing \(ILSVRC2012_val_00000005"):
         ImageNetS(tree)
     next((base / "validation" / WORDNET_NUMBERS[8]).iterdir()).unlink()
-    with pytest.raises(InputError, match=r"pictures: 1 of 49 are missing \(.*_00000009"):
+    with pytest.raises(InputError, match=r"images: 1 of 49 are missing \(.*_00000009"):
         ImageNetS(tree)
     shutil.rmtree(base / "validation" / WORDNET_NUMBERS[1])
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""NUS-WIDE: every concept's file, the list of pictures, and parts that do not belong together."""
+"""NUS-WIDE: every concept's file, the list of images, and parts that do not belong together."""
 
 import pickle
 
@@ -81,7 +81,7 @@ def test_what_is_missing_is_listed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0\n1\n", "each of 3 listed pictures, but got 2"),
+        ("0\n1\n", "each of 3 listed images, but got 2"),
         ("0\n1\n0\n0\n", "but got 4"),
         ("", "but got 0"),
         ("0\n-1\n0\n", "expected 0 and 1, but got '-'"),
@@ -102,6 +102,6 @@ def test_a_missing_or_broken_picture_is_told_when_it_is_read(tmp_path):
     dataset = NusWide(tmp_path)
     with pytest.raises(InputError, match=r"0001_2124494179\.jpg: no such file"):
         dataset[0]
-    with pytest.raises(InputError, match=r"0004_1000000000\.jpg: not a picture"):
+    with pytest.raises(InputError, match=r"0004_1000000000\.jpg: not an image"):
         dataset[1]
     assert dataset[2].image.size == (8, 6)

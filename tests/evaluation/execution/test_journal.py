@@ -12,7 +12,7 @@ import pytest
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.execution.journal import HEADER, Journal, remove_journal, write_whole
-from clip_surgery.evaluation.execution.partial_result import Measured
+from clip_surgery.evaluation.execution.partial_result import PartialResult
 from clip_surgery.evaluation.execution.plan import Plan
 from clip_surgery.evaluation.execution.run import evaluate
 from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc
@@ -24,7 +24,7 @@ from tests.evaluation.squares import Squares, load_tiny, numbers, reads
 from tests.towers import tiny_open_clip
 
 METHODS = parse_methods("similarity, clip_surgery(depth=1)")
-# Deletion and insertion run the model dozens of times a picture.
+# Deletion and insertion run the model dozens of times an image.
 QUICK = tuple(metric for name, metric in METRICS.items() if name != "deletion_insertion")
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -138,7 +138,7 @@ def test_the_journal_keeps_its_part_size(explainer, uninterrupted, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"dataset": Squares(9)}, r"dataset was .*; pictures was 10, is 9"),
+        ({"dataset": Squares(9)}, r"dataset was .*; images was 10, is 9"),
         ({"methods": parse_methods("gem")}, "methods was similarity.*, is gem"),
         ({"methods": parse_methods("similarity, clip_surgery(depth=2)")}, "methods was .*depth=1"),
         ({"metrics": (PresenceAuroc,)}, "metrics was .*, is PresenceAuroc"),
@@ -275,7 +275,7 @@ def test_bad_pictures_are_kept_and_looked_at_again(explainer, tmp_path):
     assert sorted(reads(log)) == [1, 5]  # only tried; nothing is measured again
     log.unlink()
     mended = evaluated([1], log)
-    assert sorted(reads(log)) == [1, 4, 5, 5]  # the part of picture 5 is
+    assert sorted(reads(log)) == [1, 4, 5, 5]  # the part of image 5 is
     assert numbers(mended) == numbers(
         evaluate(explainer, Squares(6, bad=[1]), METHODS, part_size=2)
     )
@@ -284,7 +284,7 @@ def test_bad_pictures_are_kept_and_looked_at_again(explainer, tmp_path):
 def test_what_is_measured_comes_back_from_bytes(explainer):
     plan = Plan(dataset=Squares(), methods=METHODS, metrics=tuple(METRICS.values()), part_size=2)
     found = plan.nothing(explainer)
-    found.pictures, found.failures = 3, {7: "picture 7: damaged"}
+    found.pictures, found.failures = 3, {7: "image 7: damaged"}
     found.costs["similarity"].seconds, found.costs["similarity"].peak_bytes = 0.1 + 0.2, 12
     back = plan.nothing(explainer)
     back.load_bytes(found.to_bytes())
@@ -299,7 +299,7 @@ def test_bytes_of_other_metrics_are_refused(explainer):
         .nothing(explainer)
         .to_bytes()
     )
-    other: Measured = Plan(
+    other: PartialResult = Plan(
         dataset=Squares(), methods=METHODS, metrics=(PresenceAuroc,), part_size=2
     ).nothing(explainer)
     with pytest.raises(InputError):

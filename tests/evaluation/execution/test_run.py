@@ -1,4 +1,4 @@
-"""The runner against metrics fed by hand; pictures that are bad; Ctrl-C."""
+"""The runner against metrics fed by hand; images that are bad; Ctrl-C."""
 
 import re
 import signal
@@ -87,8 +87,8 @@ def test_bad_pictures_are_counted_named_and_left_out(explainer):
     for report, method in zip(reports, METHODS.values(), strict=True):
         assert report.pictures == 4
         assert [line.split(": ")[:2] for line in report.failures] == [
-            ["picture 1", "1.jpg"],
-            ["picture 4", "4.jpg"],
+            ["image 1", "1.jpg"],
+            ["image 4", "4.jpg"],
         ]
         pointing = Pointing(Squares.names)
         for index in good:
@@ -114,7 +114,7 @@ class NoDisk(Squares):
 
 @pytest.mark.parametrize(
     ("dataset", "said"),
-    [(WrongMask(), "picture 2: expected mask values below 3"), (NoDisk(), "picture 0: .*0.jpg")],
+    [(WrongMask(), "image 2: expected mask values below 3"), (NoDisk(), "image 0: .*0.jpg")],
 )
 def test_masks_and_disks_fail_like_pictures(explainer, dataset, said):
     [report] = evaluate(explainer, dataset, parse_methods("similarity"))
@@ -124,7 +124,7 @@ def test_masks_and_disks_fail_like_pictures(explainer, dataset, said):
 
 
 def test_a_data_set_without_one_good_picture_is_refused(explainer):
-    with pytest.raises(InputError, match=r"none of 3 pictures .* 0\.jpg: damaged"):
+    with pytest.raises(InputError, match=r"none of 3 images .* 0\.jpg: damaged"):
         evaluate(explainer, Squares(3, bad=range(3)), METHODS)
 
 
@@ -165,7 +165,7 @@ def test_ctrl_c_before_the_first_part_gives_no_report(explainer):
         def __getitem__(self, index):
             raise KeyboardInterrupt
 
-    with pytest.raises(EvaluationInterrupted, match="after 0 pictures") as raised:
+    with pytest.raises(EvaluationInterrupted, match="after 0 images") as raised:
         evaluate(explainer, Pressed(), METHODS)
     assert raised.value.reports == []
 

@@ -10,10 +10,10 @@ import pytest
 
 from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.execution.evaluator import Measuring
+from clip_surgery.evaluation.execution.evaluator import Evaluator
 from clip_surgery.evaluation.execution.journal import Journal
 from clip_surgery.evaluation.execution.plan import Plan
-from clip_surgery.evaluation.execution.prefetch import LoadingAhead
+from clip_surgery.evaluation.execution.prefetch import Prefetcher
 from clip_surgery.evaluation.execution.resuming import part_kept
 from clip_surgery.evaluation.execution.run import (
     EXPLANATION_METRICS,
@@ -75,7 +75,7 @@ def test_a_part_that_ends_every_process_ends_the_run(explainer, tmp_path):
     journal = tmp_path / "journal"
     with pytest.raises(EvaluationInterrupted):
         evaluate(explainer, Squares(4), METHODS, journal=journal, part_size=2, on_progress=press)
-    with pytest.raises(WorkerError, match=r"Pictures 2 to 3 have ended 3 processes.* code -9"):
+    with pytest.raises(WorkerError, match=r"Images 2 to 3 have ended 3 processes.* code -9"):
         together(explainer, Squares(4), journal=journal, load=partial(load_deadly, tmp_path / "x"))
     assert len((tmp_path / "x").read_text()) == ATTEMPTS
     # What was done is kept, and one process that lives ends the work.
@@ -111,7 +111,7 @@ class Failing(Squares):
 def worked(explainer, dataset, folder, numbers, load=load_tiny):
     """What a worker says that is told these parts and then left alone; it runs in this process."""
     plan = Plan(dataset=dataset, methods=METHODS, metrics=EXPLANATION_METRICS, part_size=2)
-    measuring = Measuring(plan=plan, explainer=explainer, texts=explainer.encode(plan.texts))
+    measuring = Evaluator(plan=plan, explainer=explainer, texts=explainer.encode(plan.texts))
     journal = Journal.open(folder, {}, part_size=2)
     weights = fingerprint(explainer.backbone.model)
     task = Task.of(measuring, journal, load=load, weights=weights, workers=1)
@@ -167,7 +167,7 @@ def test_threads_read_ahead_in_order_and_their_errors_come_out():
             raise ZeroDivisionError(index)
         return index * index
 
-    with LoadingAhead(read) as ahead:
+    with Prefetcher(read) as ahead:
         ahead.add(range(3))
         ahead.add(range(3, 6))
         assert len(ahead) == 2
@@ -178,6 +178,6 @@ def test_threads_read_ahead_in_order_and_their_errors_come_out():
 
 def test_reading_ends_with_the_block():
     before = threading.active_count()
-    with LoadingAhead(lambda index: index) as ahead:
+    with Prefetcher(lambda index: index) as ahead:
         ahead.add(range(100))
     assert threading.active_count() == before

@@ -24,7 +24,7 @@ def aliased_case():
         prompts=PROMPTS,
         background=WORDS,
         image_scores=random_scores(1, 9, seed=1),
-        standing=random_scores(1, 2, 9, seed=2),
+        reference_log_ratios=random_scores(1, 2, 9, seed=2),
     )
 
 
@@ -38,7 +38,7 @@ def test_by_name_is_the_highest_of_each_names_texts():
             (whole.patch_scores[0], own.patch_scores[0]),
             (whole.similarity[0], own.similarity[0]),
             (whole.image_scores[0], own.image_scores[0]),
-            (whole.standing[0].T, own.standing[0].T),
+            (whole.reference_log_ratios[0].T, own.reference_log_ratios[0].T),
         ):
             highest = torch.stack([of_all[row] for row in texts]).amax(dim=0)
             assert torch.equal(of_name[index], highest)

@@ -15,7 +15,7 @@ from clip_surgery.evaluation.metrics.deletion_insertion import (
 )
 from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.grid import PatchGrid
-from clip_surgery.inputs.images import Picture, read_image
+from clip_surgery.inputs.images import InputImage, read_image
 from clip_surgery.surgery.walk import walk
 from clip_surgery.windows import Windows, explain_windows
 from tests.cases import NAMES, explained_case, random_case, sample_of
@@ -40,7 +40,7 @@ def naive(explainer, sample, names, index, *, steps, score, blur):
     whole = explainer.pixels(picture)
     radius = blur * patch * picture.size.height / explainer.frame(picture).content.height
     smooth = picture.image.filter(ImageFilter.GaussianBlur(radius))
-    blurred = explainer.pixels(Picture(image=smooth, name="blurred"))
+    blurred = explainer.pixels(InputImage(image=smooth, name="blurred"))
     cells = sorted(
         ((row, column) for row in range(len(evidence)) for column in range(evidence.shape[1])),
         key=lambda cell: -float(evidence[cell]),

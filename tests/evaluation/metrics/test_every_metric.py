@@ -109,7 +109,7 @@ EDGES = {
     "no name is present": (np.full((32, 32), -1), None, NAMES),
     "labels without a mask": (np.full((32, 32), -2), frozenset({"cat", "bus"}), NAMES),
     "nothing is known": (np.full((32, 32), -2), frozenset(), NAMES),
-    "an object fills the picture": (np.zeros((32, 32), int), None, NAMES),
+    "an object fills the image": (np.zeros((32, 32), int), None, NAMES),
     "every name is present": (np.arange(1024).reshape(32, 32) // 256, None, NAMES),
     "one name only": (np.arange(1024).reshape(32, 32) // 512 - 1, None, ("cat",)),
     "one name, without a mask": (np.full((32, 32), -2), frozenset({"cat"}), ("cat",)),

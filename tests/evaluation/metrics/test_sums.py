@@ -39,7 +39,7 @@ def test_order_and_parts_leave_no_trace(pairs, chance):
 def test_many_large_values_do_not_overflow():
     mean = ClassMean(1)
     mean.add(0, 100.0)
-    for _ in range(24):  # 16.8 million pictures
+    for _ in range(24):  # 16.8 million images
         mean.merge(mean)
     assert float(mean.means()[0]) == 100.0
 

@@ -112,7 +112,7 @@ def test_tags_are_torchmetrics_own():
 
 
 def test_tags_leave_out_what_is_unsure():
-    """As VOC does with what is difficult: such a picture is not in the ranking of that name."""
+    """As VOC does with what is difficult: such an image is not in the ranking of that name."""
     decided = []
     for number, case in enumerate(tagged_cases(60)):
         unsure = frozenset(NAMES[number % 3 : number % 3 + 1]) - case.sample.present

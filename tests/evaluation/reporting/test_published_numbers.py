@@ -96,9 +96,9 @@ def test_the_same_thing_is_compared():
         (report(model="demo"), SEGMENTATION, (), "published for ViT-B/16, not demo"),
         (report(), PROTOCOLS["scenes"], (), "by protocol paper_segmentation, not scenes"),
         (report(), SEGMENTATION.changed(size=336), (), "not paper_segmentation(size=336)"),
-        (report(complete=False), SEGMENTATION, (), "interrupted after 9 pictures"),
-        (report(failures=("a.jpg: bad", "b.jpg: bad")), SEGMENTATION, (), "2 pictures left out"),
-        (report(), SEGMENTATION, ("only 9 pictures",), "only 9 pictures"),
+        (report(complete=False), SEGMENTATION, (), "interrupted after 9 images"),
+        (report(failures=("a.jpg: bad", "b.jpg: bad")), SEGMENTATION, (), "2 images left out"),
+        (report(), SEGMENTATION, ("only 9 images",), "only 9 images"),
         (report(values={"AP": 3.0}), SEGMENTATION, (), "no such number"),
     ],
 )

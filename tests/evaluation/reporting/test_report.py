@@ -132,14 +132,11 @@ def test_what_is_partial_is_said():
     few = [f"{number}.jpg: bad" for number in range(7)]
     lost = [report(row, failures=tuple(few), complete=False) for row in ("a", "b")]
     assert warnings_of(lost) == [
-        "partial, interrupted after 9 pictures",
-        "7 pictures left out: 0.jpg: bad; 1.jpg: bad; 2.jpg: bad; 3.jpg: bad; 4.jpg: bad; "
-        "and 2 more",
+        "partial, interrupted after 9 images",
+        "7 images left out: 0.jpg: bad; 1.jpg: bad; 2.jpg: bad; 3.jpg: bad; 4.jpg: bad; and 2 more",
     ]
-    assert warnings_of([lost[0], report("b")])[0].endswith("pictures: a")
-    assert warnings_of([report(failures=("0.jpg: bad.",))]) == [
-        "1 picture left out: 0.jpg: bad: gem"
-    ]
+    assert warnings_of([lost[0], report("b")])[0].endswith("images: a")
+    assert warnings_of([report(failures=("0.jpg: bad.",))]) == ["1 image left out: 0.jpg: bad: gem"]
 
 
 def test_the_machine_is_described_without_its_name():
@@ -209,7 +206,7 @@ def test_every_setting_that_differs_is_listed_once():
     both = ("a", "b")
     assert listed == {
         "pictures": ("9", "8", both),
-        "pictures left out": ("0", "1", both),
+        "images left out": ("0", "1", both),
         "complete": ("yes", "no", both),
         "torch's version": ("2.1", "2.2", both),
         "timm's version": ("-", "1", both),

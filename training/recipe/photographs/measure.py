@@ -22,7 +22,7 @@ from recipe.photographs.store import Photographs
 from recipe.vocabulary import Vocabulary
 
 PIECE = 100
-"""Pictures walked at once."""
+"""Images walked at once."""
 
 
 @torch.no_grad()

@@ -1,1 +1,1 @@
-"""Many pictures: from folders or Parquet to Parquet, over processes or a Ray cluster."""
+"""Many images: from folders or Parquet to Parquet, over processes or a Ray cluster."""

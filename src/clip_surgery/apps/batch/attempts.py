@@ -1,7 +1,7 @@
 """Attempts: how often a shard killed its process, kept in a file while the shard is being made.
 
-A death may be chance (a machine that is taken away) or a picture that crashes its decoder. So a
-shard is tried again as it is, then picture by picture, and a picture that kills twice when it is
+A death may be chance (a machine that is taken away) or an image that crashes its decoder. So a
+shard is tried again as it is, then image by image, and an image that kills twice when it is
 alone becomes an error. The file is there for the next process, whoever starts it.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from clip_surgery.errors import ClipSurgeryError
 
 _MOST_DEATHS = 6  # with nobody to blame
-_MOST_BAD = 8  # pictures of a shard
+_MOST_BAD = 8  # images of a shard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +25,9 @@ class Attempt:
     Attributes:
         path: where it is noted.
         deaths: of earlier attempts, of no known cause.
-        at: the picture that is tried alone now.
-        suspect: a picture that killed once when it was alone.
-        bad: pictures that did so twice, not to be touched again.
+        at: the image that is tried alone now.
+        suspect: an image that killed once when it was alone.
+        bad: images that did so twice, not to be touched again.
     """
 
     path: Path
@@ -63,11 +63,11 @@ class Attempt:
 
     @property
     def one_by_one(self) -> bool:
-        """Whether each picture is to be tried alone, and noted before."""
+        """Whether each image is to be tried alone, and noted before."""
         return self.deaths > 1
 
     def at_picture(self, index: int | None) -> Attempt:
-        """Note which picture is tried now."""
+        """Note which image is tried now."""
         now = replace(self, at=index)
         facts = {name: value for name, value in asdict(now).items() if name != "path"}
         self.path.write_text(json.dumps(facts), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Decoding: pictures read in the background, a bounded number ahead, in windows that fit memory.
+"""Decoding: images read in the background, a bounded number ahead, in windows that fit memory.
 
-Which pictures share a window depends on the source alone, never on speed, so that results do not.
+Which images share a window depends on the source alone, never on speed, so that results do not.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from dataclasses import dataclass
 
 from clip_surgery.apps.batch.sources import Item
 from clip_surgery.errors import InputError
-from clip_surgery.inputs.images import Picture, read_image
+from clip_surgery.inputs.images import InputImage, read_image
 
-MOST_PIXELS = 2**25  # 100 MB of RGB: a window of larger pictures has fewer of them
+MOST_PIXELS = 2**25  # 100 MB of RGB: a window of larger images has fewer of them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """One picture that was read, or why it could not be."""
+    """One image that was read, or why it could not be."""
 
     item: Item
-    picture: Picture | None = None
+    picture: InputImage | None = None
     error: str | None = None
 
 
 def read(item: Item) -> Read:
-    """Read one picture; whatever is wrong with it becomes its error."""
+    """Read one image; whatever is wrong with it becomes its error."""
     try:
         if item.content is None:
-            raise InputError(f"{item.name}: expected a picture, but got nothing (null).")
+            raise InputError(f"{item.name}: expected an image, but got nothing (null).")
         return Read(item=item, picture=read_image(item.content, name=item.name))
     except InputError as error:
         return Read(item=item, error=str(error))
@@ -39,7 +39,7 @@ def read(item: Item) -> Read:
 
 
 def read_ahead(items: Iterable[Item], *, threads: int) -> Iterator[Read]:
-    """Read pictures in order, by threads that are at most two pictures each ahead of who asks.
+    """Read images in order, by threads that are at most two images each ahead of who asks.
 
     With no thread, each is read when it is asked for.
     """
@@ -63,7 +63,7 @@ def read_ahead(items: Iterable[Item], *, threads: int) -> Iterator[Read]:
 def windows(
     pictures: Iterable[Read], *, count: int, pixels: int = MOST_PIXELS
 ) -> Iterator[list[Read]]:
-    """Pictures in runs of at most `count`, and of at most `pixels` unless one alone has more.
+    """Images in runs of at most `count`, and of at most `pixels` unless one alone has more.
 
     Example:
         >>> read_ones = [read(Item(index, "nothing", None)) for index in range(5)]

@@ -16,7 +16,7 @@ from clip_surgery.explainer import Explainer
 from clip_surgery.inputs.texts import check_texts
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks.boxes import BoxRule
-from clip_surgery.tasks.masks import Clue
+from clip_surgery.tasks.masks import PromptKind
 from clip_surgery.tasks.point_rules import PeakPoints, PointRule
 
 Task = Literal["scores", "presence", "points", "boxes", "masks", "maps"]
@@ -28,13 +28,13 @@ Facts = dict[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """What is asked of every picture.
+    """What is asked of every image.
 
     Attributes:
         tasks: which columns there are.
         points: how clicks are chosen.
         boxes: how boxes are cut.
-        clues: what a segmenter is shown.
+        prompt_kinds: what a segmenter is shown.
         min_presence: texts less likely than this have no points, boxes or masks of a segmenter.
 
     Raises:
@@ -45,7 +45,7 @@ class Asking:
     tasks: tuple[Task, ...] = TASKS
     points: PointRule = field(default_factory=PeakPoints)
     boxes: BoxRule = field(default_factory=BoxRule)
-    clues: tuple[Clue, ...] = ("points",)
+    prompt_kinds: tuple[PromptKind, ...] = ("points",)
     min_presence: float | None = None
 
     def __post_init__(self) -> None:
@@ -60,16 +60,16 @@ class Asking:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Pictures, texts, and how to load who explains them.
+    """Images, texts, and how to load who explains them.
 
     Attributes:
-        source: the pictures.
+        source: the images.
         texts: the labels.
         load: makes the Explainer in each process; picklable, as functools.partial(load, "demo").
-        asking: what is asked of each picture.
+        asking: what is asked of each image.
         segmenter: makes the segmenter that cuts objects out, if there is one; picklable.
-        shard_size: pictures in a file of results; None for a size that gives many files to share
-            out without any being large (the same for the same number of pictures).
+        shard_size: images in a file of results; None for a size that gives many files to share
+            out without any being large (the same for the same number of images).
 
     Raises:
         InputError: when the texts cannot be used or a shard would be empty.
@@ -85,11 +85,11 @@ class Job:
     def __post_init__(self) -> None:
         check_texts(self.texts)
         if self.shard_size is not None and self.shard_size < 1:
-            raise InputError(f"Expected at least 1 picture a shard, but got {self.shard_size}.")
+            raise InputError(f"Expected at least 1 image a shard, but got {self.shard_size}.")
 
     @property
     def shard_rows(self) -> int:
-        """Pictures in a shard; the last one may have fewer."""
+        """Images in a shard; the last one may have fewer."""
         if self.shard_size is not None:
             return self.shard_size
         return min(_LARGEST, max(_SMALLEST, -(-len(self.source) // _MOST_SHARDS)))
@@ -100,7 +100,7 @@ class Job:
         return -(-len(self.source) // self.shard_rows)
 
     def cut(self, shard: int) -> range:
-        """The pictures of one shard.
+        """The images of one shard.
 
         Raises:
             IndexError: when there is no such shard.
@@ -120,7 +120,7 @@ class Job:
             "tasks": list(self.asking.tasks),
             "points": repr(self.asking.points),
             "boxes": repr(self.asking.boxes),
-            "clues": list(self.asking.clues),
+            "prompt_kinds": list(self.asking.prompt_kinds),
             "min presence": self.asking.min_presence,
             "shard size": self.shard_rows,
             "segmenter": self.segmenter is not None,

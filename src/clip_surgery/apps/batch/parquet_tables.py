@@ -1,4 +1,4 @@
-"""Tables: Parquet files whose rows are pictures, as paths or as the bytes of picture files.
+"""Tables: Parquet files whose rows are images, as paths or as the bytes of image files.
 
 Rows are read a few at a time. Parquet is not made for reading from the middle, so who reads
 goes on from where it stopped where it can: a process that takes shards in order reads a file once.
@@ -18,19 +18,19 @@ from clip_surgery.apps.batch.sources import Item, require_arrow
 from clip_surgery.errors import InputError
 
 COLUMNS, KEYS = ("path", "image", "bytes"), ("key", "id", "name")
-_ROWS_AT_A_TIME = 16  # of bytes: a picture may take megabytes
+_ROWS_AT_A_TIME = 16  # of bytes: an image may take megabytes
 _FOOTER = 65_536
 
 
 @dataclass
 class TableSource:
-    """Rows of Parquet files, one picture each.
+    """Rows of Parquet files, one image each.
 
     Attributes:
         paths: the files as they were given.
         folder: where relative paths are looked for, of the files and in them.
         ends: after how many rows each file ends.
-        column: where the pictures are: paths, bytes, or a struct of "bytes" and "path".
+        column: where the images are: paths, bytes, or a struct of "bytes" and "path".
         key: the column with their names; None for the paths, or file and row for bytes.
     """
 
@@ -66,7 +66,7 @@ class TableSource:
                 total += file.metadata.num_rows
                 ends.append(total)
         if not total or column is None:
-            raise InputError(f"{', '.join(paths)}: expected rows with pictures, but got none.")
+            raise InputError(f"{', '.join(paths)}: expected rows with images, but got none.")
         return cls(tuple(paths), os.getcwd(), tuple(ends), column, key)
 
     def __len__(self) -> int:
@@ -162,7 +162,7 @@ def _column_of(path: str, names: Sequence[str]) -> str:
             return name
     raise InputError(
         f"{path}: expected a column {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}, but it has "
-        f"{', '.join(names)}; say which one holds pictures (--column)."
+        f"{', '.join(names)}; say which one holds images (--column)."
     )
 
 

@@ -1,6 +1,6 @@
 """Ray engine: shards over a Ray cluster, by an actor pool of Ray Data with a model in each actor.
 
-Only shard numbers and counts travel; an actor reads the pictures and writes the file itself, so
+Only shard numbers and counts travel; an actor reads the images and writes the file itself, so
 the machines must see the same folders. Ray starts an actor that died again, with its shard.
 """
 

@@ -20,7 +20,7 @@ from clip_surgery.apps.batch.shards import (
     shard_path,
 )
 from clip_surgery.errors import InputError
-from clip_surgery.storage.atomic_file import remove_partial, writing_whole
+from clip_surgery.storage.atomic_file import remove_partial, writing_atomically
 from clip_surgery.storage.file_lock import take_lock
 
 FORMAT = "clip-surgery batch 1"
@@ -82,7 +82,7 @@ class Results:
         path = self.folder / MANIFEST
         if not path.exists():
             try:
-                with writing_whole(path, durable=True) as file:
+                with writing_atomically(path, durable=True) as file:
                     file.write((text + "\n").encode())
             except OSError as error:
                 raise InputError(f"{path}: cannot be written ({error.strerror}).") from error

@@ -1,6 +1,6 @@
-"""Rows: what one picture gave, as one row of a Parquet table.
+"""Rows: what one image gave, as one row of a Parquet table.
 
-Lists over texts are in the order of `texts`, so that points[i] are those of texts[i]. A picture
+Lists over texts are in the order of `texts`, so that points[i] are those of texts[i]. An image
 that could not be used has its path and its error, and null in every other column.
 """
 
@@ -17,7 +17,7 @@ from clip_surgery.apps.batch.job import Asking
 from clip_surgery.apps.batch.sources import require_arrow
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 from clip_surgery.records.mask_files import encode_rle
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks.boxes import boxes
@@ -63,9 +63,9 @@ def schema(asking: Asking, *, segmenter: bool) -> Any:
 
 
 def row(
-    picture: Picture, explanation: Explanation, asking: Asking, segmenter: Segmenter | None
+    picture: InputImage, explanation: Explanation, asking: Asking, segmenter: Segmenter | None
 ) -> Row:
-    """The row of one picture.
+    """The row of one image.
 
     `masks` are the pixels where a text wins the segmentation, null where it has none; `cut_outs`
     are a segmenter's masks, null where a text gives no clue; `maps` are raw evidence, (C, rows,
@@ -102,7 +102,7 @@ def row(
 
 
 def failed(name: str, message: str) -> Row:
-    """The row of a picture that could not be used, and why in one line."""
+    """The row of an image that could not be used, and why in one line."""
     return {"path": name, "error": " ".join(message.split())}
 
 
@@ -175,14 +175,14 @@ def _segments(explanation: Explanation) -> list[Row | None]:
 
 
 def _cut_outs(
-    picture: Picture, explanation: Explanation, asking: Asking, segmenter: Segmenter
+    picture: InputImage, explanation: Explanation, asking: Asking, segmenter: Segmenter
 ) -> list[Row | None]:
     [found] = masks(
         explanation,
         [picture],
         explanation.texts,
         segmenter,
-        clues=asking.clues,
+        prompt_kinds=asking.prompt_kinds,
         mode=asking.points,
         box_rule=asking.boxes,
         min_presence=asking.min_presence,

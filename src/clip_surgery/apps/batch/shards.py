@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from clip_surgery.apps.batch.rows import Row, table
 from clip_surgery.apps.batch.sources import require_arrow
 from clip_surgery.errors import InputError
-from clip_surgery.storage.atomic_file import writing_whole
+from clip_surgery.storage.atomic_file import writing_atomically
 
 _KEY = b"clip_surgery.job"
 _BYTES_AT_A_TIME = 2**25  # of rows that wait to be written
@@ -52,7 +52,7 @@ def write_shard(folder: Path, shard: int, rows: Iterable[Row], *, of: Any, key: 
     waiting: list[Any] = []
     try:
         with (
-            writing_whole(path, durable=True) as file,
+            writing_atomically(path, durable=True) as file,
             pa.parquet.ParquetWriter(
                 file, of, compression="zstd", write_page_checksum=True
             ) as writer,

@@ -1,6 +1,6 @@
-"""Sources: the pictures of a job, in an order that never changes, so that it can be cut in shards.
+"""Sources: the images of a job, in an order that never changes, so that it can be cut in shards.
 
-A source is small (names, not pictures), goes to other processes, and says by a digest what it
+A source is small (names, not images), goes to other processes, and says by a digest what it
 lists: results of one listing must not be taken for those of another.
 """
 
@@ -25,7 +25,7 @@ TABLE_SUFFIXES = frozenset({".parquet", ".pq", ".parq"})
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a source: its place, what it is called, and a path, bytes or nothing."""
+    """One image of a source: its place, what it is called, and a path, bytes or nothing."""
 
     index: int
     name: str
@@ -33,7 +33,7 @@ class Item:
 
 
 class Source(Protocol):
-    """Pictures in a fixed order."""
+    """Images in a fixed order."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -44,13 +44,13 @@ class Source(Protocol):
         ...
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
-        """The pictures from `start` up to `stop`, without holding them all in memory."""
+        """The images from `start` up to `stop`, without holding them all in memory."""
         ...
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """Picture files.
+    """Image files.
 
     Attributes:
         paths: as they are called in results.
@@ -66,18 +66,18 @@ class FileSource:
     folder: str
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """How many images there are."""
         return len(self.paths)
 
     def digest(self) -> str:
-        """Names and sizes of all files: a picture that was replaced is noticed."""
+        """Names and sizes of all files: an image that was replaced is noticed."""
         listed = hashlib.sha256()
         for item in self.items(0, len(self)):
             listed.update(f"{item.name}\0{_size_of(str(item.content))}\0".encode(errors="replace"))
         return listed.hexdigest()[:16]
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
-        """The pictures from `start` up to `stop`, each with the path it is read from."""
+        """The images from `start` up to `stop`, each with the path it is read from."""
         for index in range(start, min(stop, len(self))):
             yield Item(index, self.paths[index], os.path.join(self.folder, self.paths[index]))
 
@@ -85,14 +85,14 @@ class FileSource:
 def open_source(
     given: Sequence[str | os.PathLike[str]], *, column: str | None = None, key: str | None = None
 ) -> Source:
-    """Find the pictures that paths, folders, glob patterns or Parquet files name.
+    """Find the images that paths, folders, glob patterns or Parquet files name.
 
-    Parquet holds paths or the bytes of picture files in `column` (if None, the first there is of
-    "path", "image", "bytes"); `key` is the column that names the pictures. Files are listed as
+    Parquet holds paths or the bytes of image files in `column` (if None, the first there is of
+    "path", "image", "bytes"); `key` is the column that names the images. Files are listed as
     `list_images` does.
 
     Raises:
-        InputError: when there is no picture, a path or column does not exist, or pictures and
+        InputError: when there is no image, a path or column does not exist, or images and
             Parquet are mixed.
         MissingExtraError: for Parquet without pyarrow.
 
@@ -111,7 +111,7 @@ def open_source(
                 raise InputError(f"{option} {value!r} is for Parquet, but the source is files.")
         paths = tuple(os.fspath(path) for path in list_images(given))
         if not paths:
-            raise InputError("Expected a folder, pattern or Parquet of pictures, but got none.")
+            raise InputError("Expected a folder, pattern or Parquet of images, but got none.")
         return FileSource(paths, folder=os.getcwd())
     for one, found in zip(given, tables, strict=True):
         if not found:

@@ -1,4 +1,4 @@
-"""Worker: a model that turns shards of pictures into files of rows, in whatever process it is.
+"""Worker: a model that turns shards of images into files of rows, in whatever process it is.
 
 The engines differ in who starts workers and hands out shards; what a worker does with a shard is
 here alone, so rows cannot depend on the engine.
@@ -22,11 +22,11 @@ from clip_surgery.apps.batch.shards import Done, write_shard
 from clip_surgery.errors import ClipSurgeryError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.text.features import TextFeatures
 
-_BATCHES_A_WINDOW = 4  # so that pictures of one frame find each other
+_BATCHES_A_WINDOW = 4  # so that images of one frame find each other
 _KILLED = "the process that reads it dies each time (a broken file, or lack of memory)."
 
 
@@ -54,7 +54,7 @@ class Worker:
         explainer: the model.
         features: of the job's texts.
         segmenter: if there is one.
-        threads: how many decode pictures in the background.
+        threads: how many decode images in the background.
     """
 
     job: Job
@@ -65,7 +65,7 @@ class Worker:
 
     @classmethod
     def start(cls, job: Job, *, cores: int, threads: int = 2) -> Worker:
-        """Load the model, and see by an empty picture that all tasks can be done with it.
+        """Load the model, and see by an empty image that all tasks can be done with it.
 
         Raises:
             ClipSurgeryError: when the model cannot be loaded, or a task not be done.
@@ -81,7 +81,7 @@ class Worker:
             threads=threads,
         )
         side = explainer.backbone.tower.patch_size * 2
-        empty = Picture(image=Image.new("RGB", (side, side), "grey"), name="an empty picture")
+        empty = InputImage(image=Image.new("RGB", (side, side), "grey"), name="an empty image")
         row(empty, worker._explain([empty])[0], job.asking, worker.segmenter)
         return worker
 
@@ -101,7 +101,7 @@ class Worker:
         Raises:
             InputError: when the file cannot be written, or a table of the source is damaged.
             ClipSurgeryError: when earlier attempts killed their process too often.
-            UnsupportedModelError: when the model lacks a part that no picture could do without.
+            UnsupportedModelError: when the model lacks a part that no image could do without.
         """
         attempt = Attempt.begin(order.folder, order.shard)
         rows = self._rows(order.shard, attempt)
@@ -140,13 +140,13 @@ class Worker:
             except Exception as error:
                 yield failed(one.item.name, _reason(error, one.item.name))
 
-    def _found(self, pictures: Sequence[Picture]) -> list[Explanation | str]:
-        """What was found in each picture, or why nothing was."""
+    def _found(self, pictures: Sequence[InputImage]) -> list[Explanation | str]:
+        """What was found in each image, or why nothing was."""
         if not pictures:
             return []
         try:
             return list(self._explain(pictures))
-        except UnsupportedModelError:  # no picture would fare better
+        except UnsupportedModelError:  # no image would fare better
             raise
         except Exception as error:
             if len(pictures) == 1:
@@ -154,12 +154,12 @@ class Worker:
         # one of them is bad, or all together are too large
         return [one for picture in pictures for one in self._found([picture])]
 
-    def _explain(self, pictures: Sequence[Picture]) -> Explanation:
-        return self.explainer.explain_pictures(pictures, self.features)
+    def _explain(self, pictures: Sequence[InputImage]) -> Explanation:
+        return self.explainer.explain_images(pictures, self.features)
 
 
 def _reason(error: Exception, name: str) -> str:
-    """Why one picture of many failed; a bad picture must not stop the others."""
+    """Why one image of many failed; a bad image must not stop the others."""
     if isinstance(error, ClipSurgeryError):
         return str(error)
     text = str(error).lower()

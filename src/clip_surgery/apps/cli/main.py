@@ -75,7 +75,7 @@ def options(
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: the entry point of `clip-surgery`.
 
-    Exit codes: 0 all went well, 1 some pictures were skipped, 2 the request cannot be met,
+    Exit codes: 0 all went well, 1 some images were skipped, 2 the request cannot be met,
     3 an unexpected error, 130 interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)

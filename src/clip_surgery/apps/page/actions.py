@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from clip_surgery.apps.page.limits import Limits
-from clip_surgery.apps.page.model_choices import Offers
-from clip_surgery.apps.page.sessions import Visit, shrunk
+from clip_surgery.apps.page.model_choices import ModelChoices
+from clip_surgery.apps.page.sessions import Session, shrunk
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
-from clip_surgery.inputs.images import ImageSource, Picture, read_image
+from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.inputs.texts import check_texts
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks import inspection
@@ -38,12 +38,12 @@ class Actions:
         one_at_a_time: held while a model runs.
     """
 
-    offers: Offers
+    offers: ModelChoices
     limits: Limits = field(default_factory=Limits)
     segmenter: Segmenter | None = None
     one_at_a_time: AbstractContextManager[object] = field(default_factory=threading.Lock)
 
-    def read_picture(self, source: ImageSource | None, name: str = "picture") -> Picture:
+    def read_picture(self, source: ImageSource | None, name: str = "picture") -> InputImage:
         """The picture of a visitor at a size of the limits, under the name that it had there.
 
         Raises:
@@ -81,13 +81,13 @@ class Actions:
 
     def explain(
         self,
-        picture: Picture,
+        picture: InputImage,
         words: Iterable[str] | str | None,
         model: str,
         method: str,
         *,
         keep_side: int | None = SHOWN_SIDE,
-    ) -> Visit:
+    ) -> Session:
         """Ask the model where the words are; what is kept is at most `keep_side` pixels long.
 
         Raises:
@@ -98,12 +98,12 @@ class Actions:
         explainer = offer.with_method(method)
         texts = self.read_words(words)
         with self.one_at_a_time:
-            explanation = explainer.explain_pictures([picture], explainer.encode(texts))
+            explanation = explainer.explain_images([picture], explainer.encode(texts))
         kept = picture if keep_side is None else shrunk(picture, keep_side)
-        return Visit(model=offer.name, picture=kept, explanation=explanation)
+        return Session(model=offer.name, picture=kept, explanation=explanation)
 
     def attention(
-        self, picture: Picture, point: tuple[float, float], model: str
+        self, picture: InputImage, point: tuple[float, float], model: str
     ) -> list[inspection.AttentionMap]:
         """What the patch at (x, y) in pixels looks at: the model's own way, and CLIP Surgery's.
 
@@ -115,7 +115,9 @@ class Actions:
         with self.one_at_a_time:
             return inspection.attention(explainer, picture, point)
 
-    def sentence(self, picture: Picture, sentence: str, model: str, method: str) -> WordExplanation:
+    def sentence(
+        self, picture: InputImage, sentence: str, model: str, method: str
+    ) -> WordExplanation:
         """Which words of a sentence the picture shows, and where.
 
         Raises:
@@ -129,14 +131,14 @@ class Actions:
         with self.one_at_a_time:
             return words(explainer, picture, sentence.strip())
 
-    def find_tags(self, picture: Picture, model: str) -> Explanation:
+    def find_tags(self, picture: InputImage, model: str) -> Explanation:
         """The picture asked for every word that the page suggests for this model."""
         offer = self.offers[model]
         explainer = offer.explainer.with_method("similarity")
         with self.one_at_a_time:
-            return explainer.explain_pictures([picture], explainer.encode(offer.words))
+            return explainer.explain_images([picture], explainer.encode(offer.words))
 
-    def masks(self, visit: Visit) -> list[Mask | None]:
+    def masks(self, visit: Session) -> list[Mask | None]:
         """The object of each word cut out of the kept picture; None where there is no clue.
 
         Raises:
@@ -156,12 +158,12 @@ class Actions:
             )
 
 
-def still_there(visit: Visit | None) -> Visit:
+def still_there(visit: Session | None) -> Session:
     """The visit, if it is still kept.
 
     Raises:
         InputError: when it is not.
     """
-    if not isinstance(visit, Visit):
+    if not isinstance(visit, Session):
         raise InputError(GONE)
     return visit

@@ -7,7 +7,7 @@ from typing import Any
 from PIL.Image import Image
 from torch import Tensor
 
-from clip_surgery.apps.page.sessions import Visit, at_size, shrunk
+from clip_surgery.apps.page.sessions import Session, at_size, shrunk
 from clip_surgery.explanation import Explanation
 from clip_surgery.figures.maps import figure
 from clip_surgery.records.explanations import DIGITS, records
@@ -24,7 +24,7 @@ DRAWN_SIDE = 640
 """Longer side of the pictures in a saved figure, in pixels."""
 
 
-def maps(visit: Visit, contrast: Contrast, *, side: int) -> Tensor:
+def maps(visit: Session, contrast: Contrast, *, side: int) -> Tensor:
     """The maps (C, H, W) in [0, 1], their longer side at most `side` pixels."""
     small = shrunk(visit.picture, side).size
     return heatmaps(at_size(visit.explanation, small), contrast=contrast)[0]
@@ -43,7 +43,7 @@ def clicks(
     }
 
 
-def segmentation(visit: Visit, background: Background = "none") -> Tensor:
+def segmentation(visit: Session, background: Background = "none") -> Tensor:
     """The class of every pixel of the kept picture (H, W), an index of the words or -1 for none.
 
     Raises:
@@ -82,7 +82,7 @@ def points_answer(explanation: Explanation, min_presence: float | None = None) -
     )
 
 
-def everything(visit: Visit) -> dict[str, Any]:
+def everything(visit: Session) -> dict[str, Any]:
     """All that the page says of the picture, ready for JSON."""
     explanation = visit.explanation
     return {
@@ -92,7 +92,7 @@ def everything(visit: Visit) -> dict[str, Any]:
     }
 
 
-def drawing(visit: Visit, *, contrast: Contrast = "text", opacity: float = 0.75) -> Image:
+def drawing(visit: Session, *, contrast: Contrast = "text", opacity: float = 0.75) -> Image:
     """The maps as one figure."""
     picture = shrunk(visit.picture, DRAWN_SIDE)
     explanation = at_size(visit.explanation, picture.size)

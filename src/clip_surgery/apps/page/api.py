@@ -18,10 +18,10 @@ import gradio as gr
 from clip_surgery.apps.page import answers
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.requests import read_number, read_upload, told
-from clip_surgery.apps.page.sessions import Visit
+from clip_surgery.apps.page.sessions import Session
 from clip_surgery.records.explanations import DIGITS
 from clip_surgery.records.regions import masks_record, segmentation_record
-from clip_surgery.records.texts import picture_record, words_record
+from clip_surgery.records.texts import image_record, words_record
 
 METHOD = "clip_surgery"
 
@@ -46,7 +46,7 @@ class Api:
         explanation = self._visit(picture, words, model, method).explanation
         scores = explanation.patch_scores[0].double().numpy().round(DIGITS).tolist()
         listed = dict(zip(explanation.texts, scores, strict=True))
-        return {**picture_record(explanation), "maps": listed}
+        return {**image_record(explanation), "maps": listed}
 
     def figure(
         self,
@@ -81,7 +81,7 @@ class Api:
             {"text": tag.text, "score": round(tag.score, DIGITS), "presence": round(share, DIGITS)}
             for tag, share in answers.likely_tags(explanation, top=most)
         ]
-        return {**picture_record(explanation), "tags": rows}
+        return {**image_record(explanation), "tags": rows}
 
     def words(self, picture: Any, sentence: str, model: str, method: str) -> Any:
         """The words of a sentence with their scores, and the words alone from the best on."""
@@ -116,7 +116,7 @@ class Api:
         explanation = visit.explanation
         return masks_record(explanation, self.actions.masks(visit), explanation.texts)
 
-    def _visit(self, picture: Any, words: Any, model: str, method: str) -> Visit:
+    def _visit(self, picture: Any, words: Any, model: str, method: str) -> Session:
         read = read_upload(self.actions, picture)
         return self.actions.explain(read, words, model, method, keep_side=None)
 

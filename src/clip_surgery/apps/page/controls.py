@@ -80,7 +80,7 @@ class Controls:
             views.maps_view(visit, contrast),
             views.points_view(visit, _least(least)),
             views.tags_view(visit.explanation),
-            views.picture_view(visit.picture),
+            views.image_view(visit.picture),
             views.segments_view(visit, background),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clip_surgery.apps.page.html_cards import data_link
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 
 SEED = 31
 SCENES = ((10, "dog"), (2, "clock"), (12, "guitar"), (4, "boat"), (19, "sheep"), (6, "cow"))
@@ -19,7 +19,7 @@ SIDE = 480
 class Example:
     """A picture to begin with."""
 
-    picture: Picture
+    picture: InputImage
     words: tuple[str, ...]
     caption: str
 
@@ -37,7 +37,7 @@ def examples() -> list[Example]:
         scene = scenes[index]
         made.append(
             Example(
-                picture=Picture(image=scene.image, name=f"example {number}.png"),
+                picture=InputImage(image=scene.image, name=f"example {number}.png"),
                 words=(*sorted(scene.present), absent),
                 caption=scene.caption or "",
             )

@@ -19,12 +19,12 @@ from PIL import Image
 from torch import Tensor
 
 from clip_surgery.figures.overlay import COLOUR_MAP, FADE, colour_table
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 
 LAYER_SIDE = 320
 """Longer side of a layer, in pixels: maps are smooth, the browser stretches them."""
 # several sheets show one picture; what is kept here goes when the picture goes
-_LINKS: WeakKeyDictionary[Picture, str] = WeakKeyDictionary()
+_LINKS: WeakKeyDictionary[InputImage, str] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Card:
     faint: bool = False
 
 
-def sheet(picture: Picture, cards: Iterable[Card], *, kind: str = "") -> str:
+def sheet(picture: InputImage, cards: Iterable[Card], *, kind: str = "") -> str:
     """Cards beside each other, all on the same picture."""
     size = picture.size
     drawn = "".join(_card(card, size.width, size.height) for card in cards)
@@ -57,7 +57,7 @@ def sheet(picture: Picture, cards: Iterable[Card], *, kind: str = "") -> str:
     )
 
 
-def _picture_link(picture: Picture) -> str:
+def _picture_link(picture: InputImage) -> str:
     if picture not in _LINKS:
         _LINKS[picture] = data_link(picture.image, quality=88)
     return _LINKS[picture]

@@ -10,7 +10,7 @@ import gradio as gr
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.api import METHOD
 from clip_surgery.apps.page.html_cards import hint
-from clip_surgery.apps.page.model_choices import Offer
+from clip_surgery.apps.page.model_choices import ModelChoice
 from clip_surgery.apps.page.scripts import CLICK_POINT, PRESS_EXAMPLE, WIDEN
 from clip_surgery.figures.overlay import OPACITY
 
@@ -60,7 +60,7 @@ def asked(actions: Actions, examples: str, remark: str) -> Asked:
     """Picture, words, button, and how it is done."""
     first = actions.offers.first
     picture = gr.Image(
-        label="Picture",
+        label="InputImage",
         type="filepath",
         format="png",
         sources=["upload", "clipboard", "webcam"],
@@ -151,7 +151,7 @@ def answers(actions: Actions) -> Answers:
     )  # fmt: skip
 
 
-def start_method(offer: Offer) -> str:
+def start_method(offer: ModelChoice) -> str:
     """The method that is chosen at the start."""
     return METHOD if METHOD in offer.methods else offer.methods[0]
 

@@ -12,7 +12,7 @@ from clip_surgery.methods.requirements import require
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Offer:
+class ModelChoice:
     """One model.
 
     Attributes:
@@ -26,7 +26,7 @@ class Offer:
     left_out: Mapping[str, str]
 
     @classmethod
-    def of(cls, explainer: Explainer) -> Offer:
+    def of(cls, explainer: Explainer) -> ModelChoice:
         """What this model can do, asked of the model itself.
 
         Raises:
@@ -68,19 +68,19 @@ class Offer:
 
 
 @dataclass(frozen=True, eq=False)
-class Offers:
+class ModelChoices:
     """The models of a page by name, the first one chosen at the start.
 
     Raises:
         InputError: when there is none, or a name twice.
     """
 
-    by_name: Mapping[str, Offer]
+    by_name: Mapping[str, ModelChoice]
 
     @classmethod
-    def of(cls, explainers: Iterable[Explainer]) -> Offers:
+    def of(cls, explainers: Iterable[Explainer]) -> ModelChoices:
         """Offer these models."""
-        offers = [Offer.of(explainer) for explainer in explainers]
+        offers = [ModelChoice.of(explainer) for explainer in explainers]
         by_name = {offer.name: offer for offer in offers}
         if not offers or len(by_name) < len(offers):
             names = [offer.name for offer in offers]
@@ -93,11 +93,11 @@ class Offers:
         return tuple(self.by_name)
 
     @property
-    def first(self) -> Offer:
+    def first(self) -> ModelChoice:
         """The model chosen at the start."""
         return self.by_name[self.names[0]]
 
-    def __getitem__(self, name: str) -> Offer:
+    def __getitem__(self, name: str) -> ModelChoice:
         """The model of this name.
 
         Raises:

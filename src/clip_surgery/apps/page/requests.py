@@ -17,7 +17,7 @@ import gradio as gr
 
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.errors import ClipSurgeryError, InputError
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def _one_line(text: str) -> str:
     return html.escape(" ".join(text.split()), quote=False)
 
 
-def read_upload(actions: Actions, sent: Any) -> Picture:
+def read_upload(actions: Actions, sent: Any) -> InputImage:
     """The picture of a file that Gradio took in (and found to be one of its uploads).
 
     Raises:

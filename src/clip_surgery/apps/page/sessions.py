@@ -8,11 +8,11 @@ from PIL import Image
 
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Visit:
+class Session:
     """A picture and what the model said of it; maps are drawn again from this, not computed again.
 
     Attributes:
@@ -22,7 +22,7 @@ class Visit:
     """
 
     model: str
-    picture: Picture
+    picture: InputImage
     explanation: Explanation
 
     @property
@@ -48,7 +48,7 @@ def within(size: Size, side: int) -> Size:
     return Size(*(max(1, round(length * scale)) for length in size))
 
 
-def shrunk(picture: Picture, side: int) -> Picture:
+def shrunk(picture: InputImage, side: int) -> InputImage:
     """The picture itself, or a smaller copy whose longer side is `side`."""
     size = within(picture.size, side)
     if size == picture.size:
@@ -56,4 +56,4 @@ def shrunk(picture: Picture, side: int) -> Picture:
     small = picture.image.resize(
         (size.width, size.height), Image.Resampling.LANCZOS, reducing_gap=3.0
     )
-    return Picture(image=small, name=picture.name)
+    return InputImage(image=small, name=picture.name)

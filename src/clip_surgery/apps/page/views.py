@@ -21,11 +21,11 @@ from clip_surgery.apps.page.html_cards import (
     hint,
     sheet,
 )
-from clip_surgery.apps.page.sessions import Visit, at_size, shrunk
+from clip_surgery.apps.page.sessions import Session, at_size, shrunk
 from clip_surgery.explanation import Explanation
 from clip_surgery.figures.overlay import COLOUR_MAP, colour_table
 from clip_surgery.figures.words import word_levels
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 from clip_surgery.records.mask_files import palette_image
 from clip_surgery.tasks.heatmaps import Contrast, heatmaps
 from clip_surgery.tasks.inspection import AttentionMap
@@ -40,7 +40,7 @@ DRAWN_SIDE = 768
 """Longer side of a picture under attention, in pixels."""
 
 
-def maps_view(visit: Visit, contrast: Contrast) -> str:
+def maps_view(visit: Session, contrast: Contrast) -> str:
     """A card a word: where it is, and how likely it is there at all."""
     drawn = maps(visit, contrast, side=LAYER_SIDE)
     shares = presence(visit.explanation)[0].tolist()
@@ -56,7 +56,7 @@ def maps_view(visit: Visit, contrast: Contrast) -> str:
     return sheet(visit.picture, cards, kind="cs-zoom")
 
 
-def points_view(visit: Visit, min_presence: float | None) -> str:
+def points_view(visit: Session, min_presence: float | None) -> str:
     """A card a word: clicks on it and off it, and its best box."""
     unit = max(visit.picture.size) / 60
     cards = []
@@ -87,7 +87,7 @@ def tags_view(explanation: Explanation, *, top: int = TAGS) -> str:
     )
 
 
-def words_view(picture: Picture, found: WordExplanation, *, top: int = 6) -> str:
+def words_view(picture: InputImage, found: WordExplanation, *, top: int = 6) -> str:
     """The sentence in coloured words, and the maps of the best of them."""
     table, levels = colour_table(COLOUR_MAP), word_levels(found)
     chips = []
@@ -110,12 +110,12 @@ def words_view(picture: Picture, found: WordExplanation, *, top: int = 6) -> str
     return sentence + sheet(shrunk(picture, 1024), cards, kind="cs-zoom")
 
 
-def picture_view(picture: Picture) -> str:
+def image_view(picture: InputImage) -> str:
     """The picture alone, to be clicked."""
     return sheet(picture, [Card(title="Click anywhere in the picture")], kind="cs-click")
 
 
-def attention_view(picture: Picture, found: Sequence[AttentionMap]) -> str:
+def attention_view(picture: InputImage, found: Sequence[AttentionMap]) -> str:
     """The clicked point, and what it looks at in each way."""
     x, y = found[0].point
     mark = disc(x, y, max(picture.size) / 60)
@@ -128,7 +128,7 @@ def attention_view(picture: Picture, found: Sequence[AttentionMap]) -> str:
     return sheet(picture, cards, kind="cs-click")
 
 
-def segments_view(visit: Visit, background: Background) -> str:
+def segments_view(visit: Session, background: Background) -> str:
     """Every pixel in the colour of the word it matches best, and the share of each word."""
     if visit.explanation.similarity is None:
         return hint("This method says nothing of single pixels; choose clip_surgery, for example.")
@@ -148,7 +148,7 @@ def segments_view(visit: Visit, background: Background) -> str:
     return f'<div class="cs-segments">{drawn}<ul class="cs-legend">{names}</ul></div>'
 
 
-def masks_view(visit: Visit, found: Sequence[Mask | None]) -> str:
+def masks_view(visit: Session, found: Sequence[Mask | None]) -> str:
     """A card a word: the object cut out, with the clicks that the segmenter was shown."""
     unit = max(visit.picture.size) / 60
     cards = []

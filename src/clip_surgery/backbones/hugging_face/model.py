@@ -67,7 +67,7 @@ def read_hugging_face(
     """See a CLIP model of transformers as a Backbone; the model is only read.
 
     `tokenizer` is the model's own; None means CLIP's word pieces. `image_size` overrides the
-    native side in pixels that pictures are framed for, mean and deviation those of its family.
+    native side in pixels that images are framed for, mean and deviation those of its family.
 
     Raises:
         UnsupportedModelError: for another class of model.

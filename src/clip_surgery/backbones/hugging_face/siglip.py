@@ -1,6 +1,6 @@
 """transformers' SigLIP and SigLIP 2: no class token, a learnt query pools, texts seen both ways.
 
-SigLIP 2 in transformers packs pictures of several shapes with padding (NaFlex). One picture needs
+SigLIP 2 in transformers packs images of several shapes with padding (NaFlex). One image needs
 no packing: its patches in order, positions resized as NaFlex does (bilinear, smoothed), and no
 mask are the same forward.
 """

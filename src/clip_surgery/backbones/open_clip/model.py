@@ -40,7 +40,7 @@ def read_open_clip(
     """See an open_clip `CLIP`, `CustomTextCLIP` or `CoCa` as a Backbone; the model is only read.
 
     `tokenizer` is what open_clip.get_tokenizer gives; None means CLIP's own word pieces.
-    `image_size` overrides the native side in pixels that pictures are framed for.
+    `image_size` overrides the native side in pixels that images are framed for.
 
     Raises:
         UnsupportedModelError: naming the part that cannot be read.
@@ -89,7 +89,7 @@ def _read_tower(visual: Any, mode: PositionMode) -> Tower:
 
 
 def _preprocessing(visual: Any) -> dict[str, Any]:
-    """What pictures must look like: open_clip's record, else timm's own, else OpenAI's."""
+    """What images must look like: open_clip's record, else timm's own, else OpenAI's."""
     own = getattr(getattr(visual, "trunk", None), "default_cfg", {})
     return {"mean": own.get("mean"), "std": own.get("std")} | {
         key: value

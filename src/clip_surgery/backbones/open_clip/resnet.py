@@ -26,7 +26,7 @@ STRIDE = 32
 
 
 def read_resnet(visual: Any, mode: PositionMode) -> Tower:
-    """Read an open_clip `ModifiedResNet`; pictures of any whole multiple of 32 px."""
+    """Read an open_clip `ModifiedResNet`; images of any whole multiple of 32 px."""
     pool = visual.attnpool
 
     def embed(pixels: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def _read_head(visual: Any) -> _Head:
 
 
 def _read_attentional_head(visual: Any) -> _Head:
-    """CoCa: many learnt queries, of which the first (or the mean of the others) is the picture."""
+    """CoCa: many learnt queries, of which the first (or the mean of the others) is the image."""
     attention = visual.attn_pool.attn
     key, value = torch_part(attention, "k"), torch_part(attention, "v")
     query = torch_part(attention, "q")

@@ -17,7 +17,7 @@ _FOLDERS = {"val": "validation", "train": "training"}
 
 
 class Ade20k(PairedFiles):
-    """The masks of ADE20K: 2,000 pictures in the split "val".
+    """The masks of ADE20K: 2,000 images in the split "val".
 
     Args:
         root: the folder ADEChallengeData2016, or the one it is in.

@@ -20,7 +20,7 @@ LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 3
 
 
 class Cityscapes(PairedFiles):
-    """The fine masks of Cityscapes: 500 pictures of 2048 x 1024 px in the split "val".
+    """The fine masks of Cityscapes: 500 images of 2048 x 1024 px in the split "val".
 
     Args:
         root: the folder with leftImg8bit/ and gtFine/ in it.

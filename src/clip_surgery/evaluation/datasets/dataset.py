@@ -21,12 +21,12 @@ NOT_JUDGED = -2
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
-    """One picture with its ground truth.
+    """One image with its ground truth.
 
     image: PIL, RGB. mask: (H, W) int64, each pixel's index into the data set's names, -1 where
-    there is none of them, -2 where it is not judged. present: the names that are in the picture.
+    there is none of them, -2 where it is not judged. present: the names that are in the image.
     caption: one sentence about it, None where the data set has none. unsure: names of which the
-    truth says neither that they are in the picture nor that they are not; as -2 for pixels, no
+    truth says neither that they are in the image nor that they are not; as -2 for pixels, no
     metric may count them.
 
     Raises:
@@ -76,7 +76,7 @@ class Sample:
         present: frozenset[str],
         unsure: frozenset[str] = frozenset(),
     ) -> Self:
-        """A picture of which only labels are known: no pixel is judged.
+        """An image of which only labels are known: no pixel is judged.
 
         Raises:
             InputError: when the image is not RGB, or a name is both present and unsure.

@@ -1,6 +1,6 @@
 """ImageNet-S 50: masks of 50 ImageNet classes.
 
-Gao et al., TPAMI 2022 (arXiv 2106.03149), github.com/LUSSeg/ImageNet-S. A mask is an RGB picture
+Gao et al., TPAMI 2022 (arXiv 2106.03149), github.com/LUSSeg/ImageNet-S. A mask is an RGB image
 whose class is red + 256 * green: 0 for what is none of the classes, 1 to 50 for the classes in the
 order of their WordNet numbers, 1000 where it is not judged.
 """
@@ -39,11 +39,11 @@ WORDNET_NUMBERS: tuple[str, ...] = (
 
 
 class ImageNetS(PairedFiles):
-    """The masks of ImageNet-S 50: 752 pictures in the split "validation".
+    """The masks of ImageNet-S 50: 752 images in the split "validation".
 
     Args:
         root: the folder ImageNetS50, or the one it is in.
-        split: "validation" or "train-semi" (500 pictures); the test set's masks are not public.
+        split: "validation" or "train-semi" (500 images); the test set's masks are not public.
 
     Raises:
         InputError: when the folder is missing, half unpacked or of other classes.

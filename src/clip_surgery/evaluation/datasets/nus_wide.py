@@ -1,9 +1,9 @@
-r"""NUS-WIDE for tags: which of 81 concepts are in a picture of Flickr; no masks.
+r"""NUS-WIDE for tags: which of 81 concepts are in an image of Flickr; no masks.
 
 Chua et al., CIVR 2009; github.com/NExTplusplus/NUS-WIDE. ImageList/TestImagelist.txt has a line
-such as `actor\0001_2124494179.jpg` for each of 107,859 pictures, and each file of
-Groundtruth/TrainTestLabels a line of 0 or 1 for each of these. Pictures without any concept are in
-the official list, and are judged. Pictures were taken off Flickr over the years and copies differ:
+such as `actor\0001_2124494179.jpg` for each of 107,859 images, and each file of
+Groundtruth/TrainTestLabels a line of 0 or 1 for each of these. Images without any concept are in
+the official list, and are judged. Images were taken off Flickr over the years and copies differ:
 one that a copy lacks is an error when it is read, not before.
 """
 
@@ -18,20 +18,20 @@ from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import Sample
 from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_choice
-from clip_surgery.evaluation.datasets.files.image_files import PictureFiles
+from clip_surgery.evaluation.datasets.files.image_files import ImageFiles
 from clip_surgery.evaluation.datasets.files.listing import read_lines
 from clip_surgery.inputs.images import read_image
 
 _PARTS = {"test": "Test", "train": "Train"}
 
 
-class NusWide(PictureFiles):
-    """The concepts of NUS-WIDE: 107,859 pictures in the split "test".
+class NusWide(ImageFiles):
+    """The concepts of NUS-WIDE: 107,859 images in the split "test".
 
     Args:
-        root: the folder with Groundtruth/, ImageList/ and the pictures in Flickr/.
+        root: the folder with Groundtruth/, ImageList/ and the images in Flickr/.
         split: "test" or "train"; there is no other one.
-        images: the folder of pictures below root.
+        images: the folder of images below root.
 
     Raises:
         InputError: when something is missing, or lists and labels differ in length.
@@ -48,20 +48,20 @@ class NusWide(PictureFiles):
         Layout(
             dataset="NUS-WIDE",
             source="Groundtruth and ImageList of https://github.com/NExTplusplus/NUS-WIDE; its "
-            "authors give the pictures on request",
+            "authors give the images on request",
             paths=(images, listing, *labels),
         ).check(base)
         files = [line.replace("\\", "/") for line in read_lines(base / listing)]
         super().__init__(name="nus_wide", classes=classes, listing=files, settings={"split": split})
-        self._labels = np.packbits(  # one bit a concept: a megabyte for all pictures
+        self._labels = np.packbits(  # one bit a concept: a megabyte for all images
             np.stack([_read_flags(base / path, len(files)) for path in labels], axis=1), axis=1
         )
 
     def read(self, place: int) -> Sample:
-        """A picture and its concepts.
+        """An image and its concepts.
 
         Raises:
-            InputError: when the picture is missing or damaged.
+            InputError: when the image is missing or damaged.
         """
         seen = np.flatnonzero(np.unpackbits(self._labels[place])).tolist()
         return Sample.without_mask(
@@ -71,7 +71,7 @@ class NusWide(PictureFiles):
 
 
 def _read_flags(path: Path, count: int) -> NDArray[np.bool_]:
-    """The flags 0 and 1 of a file, of `count` pictures; read as bytes, they are millions."""
+    """The flags 0 and 1 of a file, of `count` images; read as bytes, they are millions."""
     try:
         content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError as error:
@@ -82,7 +82,7 @@ def _read_flags(path: Path, count: int) -> NDArray[np.bool_]:
         raise InputError(f"{path}: expected 0 and 1, but got {chr(strange[0])!r}.")
     if len(flags) != count:
         raise InputError(
-            f"{path}: expected a flag for each of {count} listed pictures, but got {len(flags)}."
+            f"{path}: expected a flag for each of {count} listed images, but got {len(flags)}."
         )
     seen: NDArray[np.bool_] = flags == ord("1")
     return seen

@@ -83,7 +83,7 @@ DATASETS: dict[str, Entry] = {
     "nus_wide": Entry(loader="nus_wide:NusWide", about="NUS-WIDE, which of 81 concepts are there"),
     "cityscapes": Entry(loader="cityscapes:Cityscapes", about="Cityscapes masks, 19 classes"),
     "ade20k": Entry(loader="ade20k:Ade20k", about="ADE20K masks, 150 classes"),
-    "folder": Entry(loader="own.folder:open_folder", about="your own pictures with masks"),
+    "folder": Entry(loader="own.folder:open_folder", about="your own images with masks"),
 }
 
 

@@ -1,6 +1,6 @@
-"""Subset: some pictures of a data set, evenly spaced over it.
+"""Subset: some images of a data set, evenly spaced over it.
 
-Lists of data sets are often sorted, by class or by where pictures are from; the first hundred of
+Lists of data sets are often sorted, by class or by where images are from; the first hundred of
 such a list are no sample of it, every n-th are.
 """
 
@@ -14,7 +14,7 @@ from clip_surgery.evaluation.datasets.dataset import Dataset, Sample
 
 
 class Subset:
-    """`count` pictures of a data set, evenly spaced; all of it where it has no more.
+    """`count` images of a data set, evenly spaced; all of it where it has no more.
 
     Raises:
         InputError: when count is below 1.
@@ -27,7 +27,7 @@ class Subset:
 
     def __init__(self, dataset: Dataset, count: int) -> None:
         if count < 1:
-            raise InputError(f"Expected a count of at least 1 picture, but got {count}.")
+            raise InputError(f"Expected a count of at least 1 image, but got {count}.")
         self.dataset = dataset
         whole = len(dataset)
         count = min(count, whole)

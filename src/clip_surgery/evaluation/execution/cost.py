@@ -12,7 +12,7 @@ class Cost:
     """Sums the seconds inside `with cost:` and keeps the highest GPU memory seen there.
 
     Seconds of several parts add up, whichever process or run measured them: with several
-    processes on one machine they are what a process takes for a picture beside the others.
+    processes on one machine they are what a process takes for an image beside the others.
 
     On a CPU there is no memory: an allocator keeps what an earlier method took, so the size of
     the process says nothing of one method. `benchmarks/methods.py` measures it with a process
@@ -47,6 +47,6 @@ class Cost:
         self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
 
     def values(self, pictures: int) -> dict[str, float]:
-        """Milliseconds a picture, and peak megabytes where they are known."""
+        """Milliseconds an image, and peak megabytes where they are known."""
         costs = {"ms per image": 1000 * self.seconds / pictures}
         return {**costs, "peak MB": self.peak_bytes / 2**20} if self.peak_bytes else costs

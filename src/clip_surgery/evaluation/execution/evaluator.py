@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.dataset import Dataset, Sample
-from clip_surgery.evaluation.execution.partial_result import Measured
+from clip_surgery.evaluation.execution.partial_result import PartialResult
 from clip_surgery.evaluation.execution.plan import Plan
-from clip_surgery.evaluation.execution.prefetch import LoadingAhead
+from clip_surgery.evaluation.execution.prefetch import Prefetcher
 from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
-from clip_surgery.inputs.images import Picture, read_image
+from clip_surgery.inputs.images import InputImage, read_image
 from clip_surgery.text.features import TextFeatures
 from clip_surgery.windows import explain_windows
 
@@ -23,10 +23,10 @@ AT_A_TIME = 2  # parts in memory: the one that is explained, and the one that is
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ready:
-    """A sample with its picture."""
+    """A sample with its image."""
 
     sample: Sample
-    picture: Picture
+    picture: InputImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,11 @@ class Unreadable:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Measuring:
+class Evaluator:
     """A plan with the model it is carried out on.
 
     Attributes:
-        plan: what is asked of which pictures.
+        plan: what is asked of which images.
         explainer: the model with its templates and framing; its own method is not used.
         texts: the plan's texts, encoded.
     """
@@ -51,7 +51,9 @@ class Measuring:
     explainer: Explainer
     texts: TextFeatures
 
-    def parts(self, next_number: Callable[[bool], int | None]) -> Iterator[tuple[int, Measured]]:
+    def parts(
+        self, next_number: Callable[[bool], int | None]
+    ) -> Iterator[tuple[int, PartialResult]]:
         """Measure parts until there is none, each with its number.
 
         `next_number(wait)` gives the number of a part to do. None ends the run when asked to
@@ -59,7 +61,7 @@ class Measuring:
         """
         ranges = self.plan.parts()
         numbers: deque[int] = deque()
-        with LoadingAhead(lambda index: read_sample(self.plan.dataset, index)) as ahead:
+        with Prefetcher(lambda index: read_sample(self.plan.dataset, index)) as ahead:
             while True:
                 while len(numbers) < AT_A_TIME:
                     number = next_number(not numbers)
@@ -71,8 +73,8 @@ class Measuring:
                     return
                 yield numbers.popleft(), self.measure(ahead.take())
 
-    def measure(self, read: Sequence[Ready | Unreadable]) -> Measured:
-        """Explain pictures by every method, and measure."""
+    def measure(self, read: Sequence[Ready | Unreadable]) -> PartialResult:
+        """Explain images by every method, and measure."""
         found = self.plan.nothing(self.explainer)
         found.failures = {one.index: one.reason for one in read if isinstance(one, Unreadable)}
         ready = [one for one in read if isinstance(one, Ready)]
@@ -97,17 +99,17 @@ class Measuring:
                     metric.update(case)
         return found
 
-    def _explain(self, explainer: Explainer, pictures: list[Picture]) -> Explanation:
+    def _explain(self, explainer: Explainer, pictures: list[InputImage]) -> Explanation:
         windows = self.plan.windows
         if windows is None:
-            return explainer.explain_pictures(pictures, self.texts)
+            return explainer.explain_images(pictures, self.texts)
         return Explanation.join(
             [explain_windows(explainer, one, self.texts, windows=windows) for one in pictures]
         )
 
 
 def read_sample(dataset: Dataset, index: int) -> Ready | Unreadable:
-    """One sample, or why its picture or mask cannot be used."""
+    """One sample, or why its image or mask cannot be used."""
     try:
         sample = dataset[index]
         if sample.mask.max() >= len(dataset.names):
@@ -117,5 +119,5 @@ def read_sample(dataset: Dataset, index: int) -> Ready | Unreadable:
         picture = read_image(sample.image, name=f"{dataset.name} {index}")
     except (InputError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        return Unreadable(index=index, reason=f"picture {index}: {reason}")
+        return Unreadable(index=index, reason=f"image {index}: {reason}")
     return Ready(sample=sample, picture=picture)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from clip_surgery.errors import InputError
-from clip_surgery.storage.atomic_file import PARTIAL, name_when_whole, writing_whole
+from clip_surgery.storage.atomic_file import PARTIAL, name_when_whole, writing_atomically
 
 FORMAT = "clip-surgery journal 1"
 HEADER = "journal.json"
@@ -28,7 +28,7 @@ class Journal:
 
     Attributes:
         folder: where they are.
-        part_size: pictures a part.
+        part_size: images a part.
 
     Example:
         >>> import tempfile
@@ -145,7 +145,7 @@ def write_whole(path: Path, content: bytes) -> None:
         InputError: when it cannot be written.
     """
     try:
-        with writing_whole(path, durable=True) as file:
+        with writing_atomically(path, durable=True) as file:
             file.write(content)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error

@@ -1,4 +1,4 @@
-"""Measured: what was found on some pictures, which adds up and can be kept as bytes.
+"""Measured: what was found on some images, which adds up and can be kept as bytes.
 
 The bytes are a safetensors file, compressed: most of what metrics count in is zeros, and the
 compression's checksum gives a damaged file away.
@@ -25,14 +25,14 @@ _FACTS = "facts"
 
 
 @dataclass(kw_only=True, eq=False)
-class Measured:
-    """Metrics and costs by row, over the pictures that could be read; why others could not.
+class PartialResult:
+    """Metrics and costs by row, over the images that could be read; why others could not.
 
     Attributes:
-        metrics: by row, all fed with the same pictures.
+        metrics: by row, all fed with the same images.
         costs: by row.
-        pictures: how many were measured.
-        failures: index to reason of each picture that could not be read.
+        images: how many were measured.
+        failures: index to reason of each image that could not be read.
     """
 
     metrics: dict[str, list[Metric]]
@@ -40,7 +40,7 @@ class Measured:
     pictures: int = 0
     failures: dict[int, str] = field(default_factory=dict)
 
-    def merge(self, other: Measured) -> None:
+    def merge(self, other: PartialResult) -> None:
         """Add another part."""
         for row, metrics in self.metrics.items():
             for metric, more in zip(metrics, other.metrics[row], strict=True):
@@ -50,7 +50,7 @@ class Measured:
         self.failures |= other.failures
 
     def values(self, row: str) -> dict[str, float]:
-        """The numbers of one row; at least one picture must have been measured."""
+        """The numbers of one row; at least one image must have been measured."""
         found: dict[str, float] = {}
         for metric in self.metrics[row]:
             found.update(metric.compute())

@@ -1,4 +1,4 @@
-"""Plan: what an evaluation asks of which pictures, cut in parts; everything but the model.
+"""Plan: what an evaluation asks of which images, cut in parts; everything but the model.
 
 The parts depend on nothing but indices, so that any number of processes, in one run or several,
 do the same parts, and sums taken over them in their order come out the same to the last bit.
@@ -15,7 +15,7 @@ from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import ClassNames
 from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.execution.cost import Cost
-from clip_surgery.evaluation.execution.partial_result import Measured
+from clip_surgery.evaluation.execution.partial_result import PartialResult
 from clip_surgery.evaluation.metrics.case import texts_to_explain
 from clip_surgery.evaluation.metrics.metric import Metric
 from clip_surgery.evaluation.protocols.protocol import Protocol
@@ -32,14 +32,14 @@ class Plan:
     """A data set, the methods by row name, and what is measured of them; can be pickled.
 
     Attributes:
-        dataset: the pictures with their truth.
+        dataset: the images with their truth.
         methods: row name to method.
         protocol: says windows, prompts and, without `metrics`, what is measured.
         metrics: what is measured, each made with the names.
-        part_size: pictures a part.
+        part_size: images a part.
 
     Raises:
-        InputError: when there is no method, no picture or nothing to measure, or the protocol
+        InputError: when there is no method, no image or nothing to measure, or the protocol
             wants background words of a data set that has none.
     """
 
@@ -52,11 +52,11 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.methods or not len(self.dataset):
             raise InputError(
-                f"Expected at least one method and picture, but got {len(self.methods)} "
+                f"Expected at least one method and image, but got {len(self.methods)} "
                 f"and {len(self.dataset)}."
             )
         if self.part_size < 1:
-            raise InputError(f"Expected parts of at least 1 picture, but got {self.part_size}.")
+            raise InputError(f"Expected parts of at least 1 image, but got {self.part_size}.")
         if not self.metrics and self.protocol is None:
             raise InputError("Expected a protocol or metrics, but got neither.")
         if self._wants_background and not self.background:
@@ -82,13 +82,13 @@ class Plan:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The texts that every picture is explained for."""
+        """The texts that every image is explained for."""
         prompts = [(name,) for name in self.names] if self.prompts is None else self.prompts
         return texts_to_explain(prompts, self.background)
 
     @property
     def windows(self) -> Windows | None:
-        """How pictures are cut, None where they are seen as a whole."""
+        """How images are cut, None where they are seen as a whole."""
         return None if self.protocol is None else self.protocol.windows
 
     def parts(self) -> list[range]:
@@ -96,10 +96,10 @@ class Plan:
         count, size = len(self.dataset), self.part_size
         return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
-    def nothing(self, explainer: Explainer) -> Measured:
-        """What was measured before the first picture."""
+    def nothing(self, explainer: Explainer) -> PartialResult:
+        """What was measured before the first image."""
         device = explainer.backbone.device
-        return Measured(
+        return PartialResult(
             metrics={row: self._build_metrics() for row in self.methods},
             costs={row: Cost(device) for row in self.methods},
         )

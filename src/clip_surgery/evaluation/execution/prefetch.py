@@ -1,4 +1,4 @@
-"""Loading ahead: the pictures of the next part are decoded while this one is explained."""
+"""Loading ahead: the images of the next part are decoded while this one is explained."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Item = TypeVar("Item")
 MOST_THREADS = 4
 
 
-class LoadingAhead(Generic[Item]):
+class Prefetcher(Generic[Item]):
     """A queue of parts whose items are read by threads; memory holds the parts that were added.
 
     `read` is called with an index, by several threads at once. What it raises comes out of `take`.
 
     Example:
-        >>> with LoadingAhead(lambda index: index * index) as ahead:
+        >>> with Prefetcher(lambda index: index * index) as ahead:
         ...     ahead.add(range(3))
         ...     ahead.add(range(3, 5))
         ...     print(ahead.take(), ahead.take())

@@ -5,15 +5,15 @@ from __future__ import annotations
 import warnings
 
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.execution.evaluator import Measuring, Unreadable, read_sample
+from clip_surgery.evaluation.execution.evaluator import Evaluator, Unreadable, read_sample
 from clip_surgery.evaluation.execution.journal import Journal
-from clip_surgery.evaluation.execution.partial_result import Measured
+from clip_surgery.evaluation.execution.partial_result import PartialResult
 
 
-def parts_kept(measuring: Measuring, kept: Journal) -> set[int]:
+def parts_kept(measuring: Evaluator, kept: Journal) -> set[int]:
     """The parts that need not be measured again.
 
-    A part is, where a picture that could not be read now can: a disk may have been away.
+    A part is, where an image that could not be read now can: a disk may have been away.
     """
     done = set()
     for number in range(len(measuring.plan.parts())):
@@ -26,7 +26,7 @@ def parts_kept(measuring: Measuring, kept: Journal) -> set[int]:
     return done
 
 
-def part_kept(measuring: Measuring, kept: Journal, number: int) -> Measured | None:
+def part_kept(measuring: Evaluator, kept: Journal, number: int) -> PartialResult | None:
     """What the journal holds of a part, None for nothing; of a damaged file it warns."""
     content = kept.read(number)
     if content is None:

@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.dataset import Dataset
-from clip_surgery.evaluation.execution.evaluator import Measuring
+from clip_surgery.evaluation.execution.evaluator import Evaluator
 from clip_surgery.evaluation.execution.interrupts import interrupts_held_back
 from clip_surgery.evaluation.execution.journal import Journal
-from clip_surgery.evaluation.execution.partial_result import Measured
+from clip_surgery.evaluation.execution.partial_result import PartialResult
 from clip_surgery.evaluation.execution.plan import MetricFactory, Plan, digest
 from clip_surgery.evaluation.execution.resuming import part_kept, parts_kept
 from clip_surgery.evaluation.execution.worker import Task
@@ -32,7 +32,7 @@ from clip_surgery.explainer import Explainer
 from clip_surgery.methods.method import Method
 
 PART_SIZE = 16
-"""Pictures that are done and kept together."""
+"""Images that are done and kept together."""
 
 # What a report of explanations holds; each is made with the names of the data set.
 EXPLANATION_METRICS: tuple[MetricFactory, ...] = (
@@ -52,7 +52,7 @@ class EvaluationInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, reports: Sequence[Report]) -> None:
-        super().__init__(f"interrupted after {reports[0].pictures if reports else 0} pictures")
+        super().__init__(f"interrupted after {reports[0].pictures if reports else 0} images")
         self.reports = list(reports)
 
 
@@ -69,10 +69,10 @@ def evaluate(
     part_size: int | None = None,
     on_progress: Callable[[int], None] = lambda pictures: None,
 ) -> list[Report]:
-    """Explain every picture of a data set for all its names by each method, and measure.
+    """Explain every image of a data set for all its names by each method, and measure.
 
-    Each picture is decoded once, in the background, and the texts are encoded once, for all
-    methods. A picture that cannot be read is counted and named in the reports. Sums are taken
+    Each image is decoded once, in the background, and the texts are encoded once, for all
+    methods. An image that cannot be read is counted and named in the reports. Sums are taken
     over parts in their order: with the same batch size and threads a process, values are equal to
     the last bit however many processes and interruptions there were.
 
@@ -81,17 +81,17 @@ def evaluate(
             its method is not used.
         dataset: samples with their truth; read by several threads at once.
         methods: row name to method.
-        protocol: how pictures are shown, what they are asked for, and what is measured.
+        protocol: how images are shown, what they are asked for, and what is measured.
         metrics: what to measure instead; each is called with the names. Without a protocol
             `EXPLANATION_METRICS`.
         journal: a folder that keeps the parts done; the same evaluation goes on from there.
         workers: processes; below 2 this one does it all. They share this process's threads.
         load: makes the same model again, in each worker: `functools.partial(load, "demo")`.
-        part_size: pictures a part, 16 or a whole batch if None; a journal keeps its own.
-        on_progress: told how many more pictures are done, those of the journal first.
+        part_size: images a part, 16 or a whole batch if None; a journal keeps its own.
+        on_progress: told how many more images are done, those of the journal first.
 
     Raises:
-        InputError: when there is no method, no picture or none that can be read, when the journal
+        InputError: when there is no method, no image or none that can be read, when the journal
             is of another evaluation, or when `load` is missing.
         WorkerError: when processes ended again and again.
         EvaluationInterrupted: at Ctrl-C, with the reports of what was done.
@@ -113,7 +113,7 @@ def evaluate(
     with _opened(journal, plan, plan.identity(explainer, weights), workers) as kept:
         if kept is not None:
             plan = replace(plan, part_size=kept.part_size)
-        measuring = Measuring(plan=plan, explainer=explainer, texts=explainer.encode(plan.texts))
+        measuring = Evaluator(plan=plan, explainer=explainer, texts=explainer.encode(plan.texts))
         task = None
         if kept is not None and workers > 1 and load is not None:
             task = Task.of(measuring, kept, load=load, weights=weights, workers=workers)
@@ -124,7 +124,7 @@ def evaluate(
         raise EvaluationInterrupted(reports)
     if not reports:
         raise InputError(
-            f"{dataset.name}: none of {len(dataset)} pictures can be read; the first is "
+            f"{dataset.name}: none of {len(dataset)} images can be read; the first is "
             f"{total.failures[min(total.failures)]}"
         )
     return reports
@@ -145,12 +145,12 @@ def _opened(
 
 
 def _measure(
-    measuring: Measuring,
+    measuring: Evaluator,
     kept: Journal | None,
     task: Task | None,
     workers: int,
     on_progress: Callable[[int], None],
-) -> tuple[Measured, bool]:
+) -> tuple[PartialResult, bool]:
     """Measure what the journal does not hold; all that was measured, and whether that is all."""
     parts, total = measuring.plan.parts(), measuring.plan.nothing(measuring.explainer)
     complete = False
@@ -184,7 +184,7 @@ def _measure(
 
 
 def _measure_here(
-    measuring: Measuring, numbers: Sequence[int], kept: Journal | None, total: Measured
+    measuring: Evaluator, numbers: Sequence[int], kept: Journal | None, total: PartialResult
 ) -> Generator[int]:
     """Measure these parts in this process, into the journal or else into `total`."""
     waiting = deque(numbers)
@@ -197,7 +197,7 @@ def _measure_here(
         yield number
 
 
-def _settings(measuring: Measuring, weights: str, workers: int) -> dict[str, str]:
+def _settings(measuring: Evaluator, weights: str, workers: int) -> dict[str, str]:
     """What reports say of the model and of how it was asked."""
     explainer, protocol = measuring.explainer, measuring.plan.protocol
     backbone, templates = explainer.backbone, explainer.templates
@@ -218,9 +218,13 @@ def _settings(measuring: Measuring, weights: str, workers: int) -> dict[str, str
 
 
 def _reports(
-    total: Measured, methods: Mapping[str, Method], settings: Mapping[str, str], *, complete: bool
+    total: PartialResult,
+    methods: Mapping[str, Method],
+    settings: Mapping[str, str],
+    *,
+    complete: bool,
 ) -> list[Report]:
-    """One report a row; none when no picture was measured."""
+    """One report a row; none when no image was measured."""
     if not total.pictures:
         return []
     return [

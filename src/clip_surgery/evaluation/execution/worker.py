@@ -14,7 +14,7 @@ import torch
 
 from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.execution.evaluator import Measuring
+from clip_surgery.evaluation.execution.evaluator import Evaluator
 from clip_surgery.evaluation.execution.journal import Journal
 from clip_surgery.evaluation.execution.plan import Plan
 from clip_surgery.explainer import Explainer
@@ -38,7 +38,7 @@ class Task:
     @classmethod
     def of(
         cls,
-        measuring: Measuring,
+        measuring: Evaluator,
         journal: Journal,
         *,
         load: Callable[[], Explainer],
@@ -58,7 +58,7 @@ class Task:
             threads=max(1, torch.get_num_threads() // workers),
         )
 
-    def begin(self) -> Measuring:
+    def begin(self) -> Evaluator:
         """Load the model.
 
         Raises:
@@ -72,7 +72,7 @@ class Task:
                 f"but it gave weights {weights}."
             )
         texts = _on_device(self.texts, explainer.backbone.device)
-        return Measuring(plan=self.plan, explainer=explainer, texts=texts)
+        return Evaluator(plan=self.plan, explainer=explainer, texts=texts)
 
 
 def work(line: Connection, content: bytes) -> None:

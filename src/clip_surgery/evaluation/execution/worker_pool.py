@@ -133,7 +133,7 @@ class Crew:
             if self.deaths[under_way] >= ATTEMPTS:
                 part = self.plan.parts()[under_way]
                 raise WorkerError(
-                    f"Pictures {part.start} to {part.stop - 1} have ended {ATTEMPTS} processes, "
+                    f"Images {part.start} to {part.stop - 1} have ended {ATTEMPTS} processes, "
                     f"the last with exit code {code} (-9: killed, as when memory runs out). "
                     "With a journal, the parts done are kept; try fewer workers."
                 )

@@ -1,4 +1,4 @@
-"""Case: one picture with its explanation and its truth, as every metric sees it.
+"""Case: one image with its explanation and its truth, as every metric sees it.
 
 Maps are resized once and shared by all metrics; which of them is made depends on who asks.
 """
@@ -27,10 +27,10 @@ FLAT = 1e-6
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """The explanation of one picture for all C names of a data set, beside its truth.
+    """The explanation of one image for all C names of a data set, beside its truth.
 
     Attributes:
-        explanation: of one picture, for the names, or for the prompts if there are any, and then
+        explanation: of one image, for the names, or for the prompts if there are any, and then
             for the background words.
         sample: the truth.
         names: the C names of the data set, which the mask indexes.
@@ -40,7 +40,7 @@ class Case:
         features: of the explanation's texts, for the same; encoded again where they are None.
 
     Raises:
-        InputError: when the explanation is not of one picture for these texts and this mask, or
+        InputError: when the explanation is not of one image for these texts and this mask, or
             the mask holds an index that no name has.
     """
 
@@ -60,7 +60,7 @@ class Case:
         texts = texts_to_explain(self.asked, self.background)
         if len(self.explanation) != 1 or self.explanation.texts != texts:
             raise InputError(
-                f"Expected an explanation of 1 picture for {len(self.names)} names by "
+                f"Expected an explanation of 1 image for {len(self.names)} names by "
                 f"{len(texts)} texts, but got {len(self.explanation)} for "
                 f"{len(self.explanation.texts)}, or other texts."
             )
@@ -100,9 +100,9 @@ class Case:
             if whole.similarity is None
             else (highest_rows(whole.similarity[0], starts),),
             image_scores=highest_rows(whole.image_scores[0], starts)[None],
-            standing=None
-            if whole.standing is None
-            else highest_rows(whole.standing[0].T, starts).T[None],
+            reference_log_ratios=None
+            if whole.reference_log_ratios is None
+            else highest_rows(whole.reference_log_ratios[0].T, starts).T[None],
             texts=self.names,
         )
 
@@ -115,13 +115,13 @@ class Case:
 
     @cached_property
     def labelled(self) -> list[int]:
-        """Indices of the names that are in the picture, with pixels or only by its labels."""
+        """Indices of the names that are in the image, with pixels or only by its labels."""
         seen, said = set(self.present), self.sample.present
         return [index for index, name in enumerate(self.names) if index in seen or name in said]
 
     @cached_property
     def absent(self) -> list[int]:
-        """Indices of the names that are surely not in the picture."""
+        """Indices of the names that are surely not in the image."""
         labelled, unsure = set(self.labelled), self.sample.unsure
         return [
             index
@@ -131,7 +131,7 @@ class Case:
 
     @cached_property
     def decided(self) -> list[int]:
-        """Indices of the names of which it is known whether they are in the picture."""
+        """Indices of the names of which it is known whether they are in the image."""
         return sorted([*self.labelled, *self.absent])
 
     @cached_property
@@ -165,7 +165,7 @@ class Case:
 
     @cached_property
     def raw(self) -> Tensor:
-        """Maps of the present names at the picture's size, as they are: (present, H, W)."""
+        """Maps of the present names at the image's size, as they are: (present, H, W)."""
         return self.by_name.framings[0].restore_map(self.patch_scores[self.present])
 
     @cached_property
@@ -175,7 +175,7 @@ class Case:
 
     @cached_property
     def scaled_judged(self) -> Tensor:
-        """Maps of the present names, each min-maxed over the picture: (present, n) in [0, 1].
+        """Maps of the present names, each min-maxed over the image: (present, n) in [0, 1].
 
         They are those of `tasks.heatmaps`, at a quarter of its time.
         """

@@ -2,18 +2,18 @@
 
 Source: Petsiuk et al., "RISE" (arXiv 1806.07421). Patches are taken away from the one of most
 evidence on, and replaced by the model's mean colour; or laid, in the same order, onto the blurred
-picture. The score of the name is followed; its mean over the way is the number. A good map makes
+image. The score of the name is followed; its mean over the way is the number. A good map makes
 the score fall at once (deletion, lower is better) and rise at once (insertion, higher is better).
 
 RISE's score is the probability of the class. Of CLIP that is the softmax over the data set's
 names at the model's own scale; a name alone competes with the empty text. Or the plain cosine,
-which no other name has a say in: all maps of one picture begin and end at the same two scores, so
+which no other name has a say in: all maps of one image begin and end at the same two scores, so
 it needs no normalisation to compare methods (one that divides by the first score has no bound).
 
 What differs from RISE: whole patches are taken, a number of them a step, as a map has no finer
 evidence; the blur is wider, one patch, because CLIP knows most objects through a blur of 5 px.
 
-A picture costs 3 + 2 (steps - 1) forwards a name, so a name of ViT-B/16 as much as 33 pictures.
+An image costs 3 + 2 (steps - 1) forwards a name, so a name of ViT-B/16 as much as 33 images.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from clip_surgery.evaluation.metrics.sums import ClassMean
 from clip_surgery.explainer import Explainer
 from clip_surgery.framing import Framing
 from clip_surgery.grid import PatchGrid
-from clip_surgery.inputs.images import Picture, read_image
+from clip_surgery.inputs.images import InputImage, read_image
 from clip_surgery.surgery.features import cosine
 from clip_surgery.surgery.walk import walk
-from clip_surgery.tasks.patch_centres import cell_centres, cells_in_picture
+from clip_surgery.tasks.patch_centres import patch_centres, patches_in_image
 from clip_surgery.text.features import TextFeatures
 
 PerturbationScore = Literal["probability", "cosine"]
 
 
 class DeletionInsertion(SummedMetric):
-    """Area under both curves in percent of the score, mean over classes of pictures.
+    """Area under both curves in percent of the score, mean over classes of images.
 
     Args:
         names: the names of the data set.
@@ -74,7 +74,7 @@ class DeletionInsertion(SummedMetric):
         self.areas = ClassMean(len(names), 2)  # deletion, insertion
 
     def update(self, case: Case) -> None:
-        """Take one picture in; labels are enough, no mask is read.
+        """Take one image in; labels are enough, no mask is read.
 
         Raises:
             InputError: when the case has no explainer.
@@ -93,7 +93,7 @@ class DeletionInsertion(SummedMetric):
                 framing,
                 grid,
             ),
-            cells_in_picture(framing, grid.rows, grid.columns),
+            patches_in_image(framing, grid.rows, grid.columns),
         )
         with torch.no_grad():
             whole = explainer.pixels(picture)
@@ -113,11 +113,11 @@ class DeletionInsertion(SummedMetric):
         means = self.areas.means()
         return {} if means is None else {"deletion": float(means[0]), "insertion": float(means[1])}
 
-    def _blurred(self, picture: Picture, framing: Framing, patch: int) -> Picture:
-        """The picture blurred by so many patches of the model's frame."""
+    def _blurred(self, picture: InputImage, framing: Framing, patch: int) -> InputImage:
+        """The image blurred by so many patches of the model's frame."""
         radius = self.blur * patch * framing.original.height / framing.content.height
         image = picture.image.filter(ImageFilter.GaussianBlur(radius))
-        return Picture(image=image, name=picture.name)
+        return InputImage(image=image, name=picture.name)
 
     def _scores(self, case: Case, explainer: Explainer, frames: Iterator[Tensor]) -> Tensor:
         """Scores of every name in every frame (frames, names), a batch at a time."""
@@ -148,10 +148,10 @@ class DeletionInsertion(SummedMetric):
 def on_frame(maps: Tensor, framing: Framing, frame: Framing, grid: PatchGrid) -> Tensor:
     """Maps (n, rows, columns) of one framing on the patches of another: (n, grid).
 
-    Each patch takes the value where its centre lies. Through windows a picture is explained on a
+    Each patch takes the value where its centre lies. Through windows an image is explained on a
     finer grid than the model's own frame has; where both are the same nothing changes.
     """
-    centres = frame.restore_points(cell_centres(frame, grid.rows, grid.columns))
+    centres = frame.restore_points(patch_centres(frame, grid.rows, grid.columns))
     x, y = framing.frame_points(centres).unbind(dim=-1)
     rows, columns = maps.shape[-2:]
     row = (y * rows / framing.frame.height).long().clamp(0, rows - 1)

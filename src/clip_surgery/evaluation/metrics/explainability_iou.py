@@ -1,8 +1,8 @@
 """Explainability mIoU: an object's map, cut at a threshold, against its mask.
 
-Source: CLIP Surgery (arXiv 2304.05653). For each picture and each label PRESENT in it the map is
+Source: CLIP Surgery (arXiv 2304.05653). For each image and each label PRESENT in it the map is
 min-maxed, binarised and compared with the label's mask; mean over classes of the mean over
-pictures. The paper searches the threshold without saying over what, so three are reported: the
+images. The paper searches the threshold without saying over what, so three are reported: the
 best single threshold of the data set, the best per map (oracle), and 0.5.
 """
 
@@ -28,7 +28,7 @@ class ExplainabilityIoU(SummedMetric):
         self.oracle = ClassMean(len(names))
 
     def update(self, case: Case) -> None:
-        """Take one picture in."""
+        """Take one image in."""
         for row, index in enumerate(case.present):
             ious = iou_at_thresholds(case.scaled_judged[row], case.insides[row])
             self.by_threshold.add(index, 100 * ious)

@@ -2,9 +2,9 @@
 
 CLIP Surgery's first finding (arXiv 2304.05653) as a number: for the patches of an object as
 queries, the share of their attention to patches that lands inside the object; q-k is the model's
-own attention, v-v that of the surgery. An object's share of the picture is what chance gives.
+own attention, v-v that of the surgery. An object's share of the image is what chance gives.
 
-An explanation does not hold the attention: the picture runs through the model's own frame once
+An explanation does not hold the attention: the image runs through the model's own frame once
 more, whatever method explained it. A model without such attention is skipped.
 """
 
@@ -27,7 +27,7 @@ KINDS: tuple[AttentionKind, ...] = ("q-k", "v-v")
 
 
 class ForegroundAttention(SummedMetric):
-    """Share of attention inside the object in percent, mean over classes of pictures."""
+    """Share of attention inside the object in percent, mean over classes of images."""
 
     name = "foreground attention"
 
@@ -35,7 +35,7 @@ class ForegroundAttention(SummedMetric):
         self.shares = ClassMean(len(names), 1 + len(KINDS))  # chance, then the kinds
 
     def update(self, case: Case) -> None:
-        """Take one picture in.
+        """Take one image in.
 
         A patch is the object's where at least half of its pixels are; objects that no patch is
         of, or all are, are skipped.

@@ -14,12 +14,12 @@ from clip_surgery.evaluation.metrics.sums import Sums
 
 @runtime_checkable
 class Metric(Protocol):
-    """A running measurement; its memory does not grow with the number of pictures."""
+    """A running measurement; its memory does not grow with the number of images."""
 
     name: str
 
     def update(self, case: Case) -> None:
-        """Take one picture in."""
+        """Take one image in."""
         ...
 
     def merge(self, other: Self) -> None:

@@ -17,7 +17,7 @@ TOP = 0.1
 
 
 class NoiseShare(SummedMetric):
-    """Overlap with absent texts' maps in percent, mean over classes of pictures."""
+    """Overlap with absent texts' maps in percent, mean over classes of images."""
 
     name = "noise share"
 
@@ -25,9 +25,9 @@ class NoiseShare(SummedMetric):
         self.share = ClassMean(len(names))
 
     def update(self, case: Case) -> None:
-        """Take one picture in; labels alone are enough, no mask is read.
+        """Take one image in; labels alone are enough, no mask is read.
 
-        A picture that holds every name has no absent text and is skipped.
+        An image that holds every name has no absent text and is skipped.
         """
         if not case.absent or not case.labelled:
             return

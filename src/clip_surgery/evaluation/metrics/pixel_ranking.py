@@ -12,7 +12,7 @@ from clip_surgery.evaluation.metrics.sums import ClassMean
 
 
 class PixelRanking(SummedMetric):
-    """Average precision and ROC area over pixels, in percent, mean over classes of pictures."""
+    """Average precision and ROC area over pixels, in percent, mean over classes of images."""
 
     name = "pixel ranking"
 
@@ -20,7 +20,7 @@ class PixelRanking(SummedMetric):
         self.values = ClassMean(len(names), 2)
 
     def update(self, case: Case) -> None:
-        """Take one picture in; an object that fills the picture ranks nothing and is skipped."""
+        """Take one image in; an object that fills the image ranks nothing and is skipped."""
         for row, index in enumerate(case.present):
             inside = case.insides[row]
             if not inside.all():

@@ -13,7 +13,7 @@ from clip_surgery.evaluation.metrics.sums import ClassMean
 
 
 class Pointing(SummedMetric):
-    """Hits in percent, mean over classes of pictures."""
+    """Hits in percent, mean over classes of images."""
 
     name = "pointing"
 
@@ -21,7 +21,7 @@ class Pointing(SummedMetric):
         self.hits = ClassMean(len(names))
 
     def update(self, case: Case) -> None:
-        """Take one picture in."""
+        """Take one image in."""
         for row, index in enumerate(case.present):
             scores = case.raw_judged[row].numpy()
             there = case.truth.numpy()[scores == scores.max()]

@@ -32,7 +32,7 @@ class PointsAccuracy(SummedMetric):
         self.silent = Counts(2)  # without a point, all
 
     def update(self, case: Case) -> None:
-        """Take one picture in; points on pixels that are not judged do not count."""
+        """Take one image in; points on pixels that are not judged do not count."""
         for index in case.present:
             [found] = points(
                 case.by_name,

@@ -1,6 +1,6 @@
 """Presence AUROC: does the score of a present text exceed that of an absent one?
 
-Over all (picture, text) pairs of the data set, with two scores: the map's highest patch, and the
+Over all (image, text) pairs of the data set, with two scores: the map's highest patch, and the
 image score; for explanations made with a vocabulary, also with `presence`. Labels are enough, no
 mask is read. The area is exact for scores of half precision (see `score_counts`).
 """
@@ -26,10 +26,10 @@ class PresenceAuroc(SummedMetric):
         self.counts = ScoreCounts(2 * len(SCORES))  # group: 2 x score, + 1 where present
 
     def update(self, case: Case) -> None:
-        """Take one picture in; unsure names are left out."""
+        """Take one image in; unsure names are left out."""
         explanation = case.by_name
         scores = [case.patch_scores.flatten(1).amax(dim=1), explanation.image_scores[0].cpu()]
-        if explanation.standing is not None:
+        if explanation.reference_log_ratios is not None:
             scores.append(torch.logit(presence(explanation)[0].cpu()))
         present = torch.zeros(len(case.names), dtype=torch.int64)
         present[case.labelled] = 1

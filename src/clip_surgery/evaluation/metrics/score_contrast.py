@@ -1,6 +1,6 @@
 """mSC, mean score contrast: how much brighter an object's map is inside than outside.
 
-Source: CLIP Surgery (arXiv 2304.05653): mean over classes of the mean over pictures holding the
+Source: CLIP Surgery (arXiv 2304.05653): mean over classes of the mean over images holding the
 class of (mean map inside the mask - mean map outside), maps min-maxed; in -100..100 %. Below 0
 is opposite visualisation.
 """
@@ -16,7 +16,7 @@ from clip_surgery.evaluation.metrics.sums import ClassMean, Counts
 
 
 class ScoreContrast(SummedMetric):
-    """mSC in percent, and the share of (picture, object) pairs whose map is opposite."""
+    """mSC in percent, and the share of (image, object) pairs whose map is opposite."""
 
     name = "score contrast"
 
@@ -25,7 +25,7 @@ class ScoreContrast(SummedMetric):
         self.pairs = Counts(2)  # opposite, all
 
     def update(self, case: Case) -> None:
-        """Take one picture in; an object that fills the picture has no outside and is skipped."""
+        """Take one image in; an object that fills the image has no outside and is skipped."""
         for row, index in enumerate(case.present):
             values, inside = case.scaled_judged[row].numpy(), case.insides[row].numpy()
             area = np.count_nonzero(inside)

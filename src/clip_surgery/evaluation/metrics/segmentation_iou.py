@@ -7,7 +7,7 @@ The field measures this in two ways, and numbers of one say nothing of the other
 * background is a class (VOC21, Context60, COCO objects): by "threshold", where the winner's
   min-maxed map is low, or by "words", where one of the case's background words wins.
 
-And either all names compete in every picture (`labels="all"`), or only those in it, as where
+And either all names compete in every image (`labels="all"`), or only those in it, as where
 published numbers give the labels ("present").
 """
 
@@ -34,7 +34,7 @@ class SegmentationIoU(SummedMetric):
 
     Args:
         names: the names that masks index.
-        labels: which of them compete in a picture.
+        labels: which of them compete in an image.
         background: where an answer is no class.
         threshold: for "threshold", in [0, 1].
 
@@ -66,7 +66,7 @@ class SegmentationIoU(SummedMetric):
         self.confusion = Counts(len(names) + 1, len(names) + 1)
 
     def update(self, case: Case) -> None:
-        """Take one picture in.
+        """Take one image in.
 
         Without a dense similarity, a name that competes or a pixel that counts it says nothing.
 

@@ -1,6 +1,6 @@
-"""Sums: what a metric keeps of pictures; parts of a data set add up to exactly the whole.
+"""Sums: what a metric keeps of images; parts of a data set add up to exactly the whole.
 
-All are whole numbers, so that the order of pictures, the number of processes and a restart in
+All are whole numbers, so that the order of images, the number of processes and a restart in
 between leave no trace in the result. A state holds only what is not zero: a journal of thousands
 of states stays small.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from clip_surgery.errors import InputError
 
 UNIT = 2.0**-32
-"""What means are summed in multiples of; 20 million pictures of 100 % fit in 64 bits."""
+"""What means are summed in multiples of; 20 million images of 100 % fit in 64 bits."""
 
 
 class Sums(ABC):
@@ -61,7 +61,7 @@ class Counts(Sums):
 
 
 class ClassMean(Sums):
-    """Mean over classes of the mean over pictures holding the class, of K values at once."""
+    """Mean over classes of the mean over images holding the class, of K values at once."""
 
     def __init__(self, classes: int, values: int = 1) -> None:
         if classes < 1 or values < 1:
@@ -70,7 +70,7 @@ class ClassMean(Sums):
         self.counts = torch.zeros(classes, dtype=torch.int64)
 
     def add(self, index: int, values: Tensor | float) -> None:
-        """Add the values (K,) that one picture gives for one class, at most 100 or so in size.
+        """Add the values (K,) that one image gives for one class, at most 100 or so in size.
 
         Raises:
             InputError: when one is not finite.

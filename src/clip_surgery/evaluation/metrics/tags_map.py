@@ -1,13 +1,13 @@
-"""Tags mAP: average precision of every name over the pictures, mean over names.
+"""Tags mAP: average precision of every name over the images, mean over names.
 
 For three scores: feature surgery on the class feature, CLIP's softmax, and the plain cosine; for
 explanations made with a vocabulary, also for presence. Scores are ranked at half precision (see
 `score_counts`), shares of 1 as their logit, which keeps their order and tells 1e-9 from 1e-8. For
-scores of half precision the mAP is exact. On 5,000 generated pictures of 81 and of 171 names it
+scores of half precision the mAP is exact. On 5,000 generated images of 81 and of 171 names it
 was at most 0.01 points below that of the same float32 scores, of cosines 0.05 points.
 
-Memory does not grow without end: the three scores of 5,000 pictures took 9 MB with 81 names and
-18 MB with 171, those of 100,000 pictures of 81 names 32 MB. Were every half of every score's
+Memory does not grow without end: the three scores of 5,000 images took 9 MB with 81 names and
+18 MB with 171, those of 100,000 images of 81 names 32 MB. Were every half of every score's
 range to occur, it would be 0.5 GB with 81 names and 1.1 GB with 171.
 """
 
@@ -25,7 +25,7 @@ SHARES = ("softmax", "presence")  # in [0, 1]
 
 
 class TagsMap(SummedMetric):
-    """mAP in percent over names that are in some pictures and not in others."""
+    """mAP in percent over names that are in some images and not in others."""
 
     name = "tags mAP"
 
@@ -35,12 +35,12 @@ class TagsMap(SummedMetric):
         self.counts = ScoreCounts(2 * len(SCORES) * len(names))
 
     def update(self, case: Case) -> None:
-        """Take one picture in; no mask is read, and unsure names are left out."""
+        """Take one image in; no mask is read, and unsure names are left out."""
         present = torch.zeros(len(self.names), dtype=torch.int64)
         present[case.labelled] = 1
         groups = 2 * torch.arange(len(self.names)) + present
         for kind, score in enumerate(SCORES):
-            if score == "presence" and case.by_name.standing is None:
+            if score == "presence" and case.by_name.reference_log_ratios is None:
                 continue
             scores = tag_scores(case.by_name, score=score)[0].cpu()
             if score in SHARES:

@@ -24,18 +24,18 @@ LabelChoice = Literal["present", "all"]
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How pictures are shown, what they are asked for, and what is measured.
+    """How images are shown, what they are asked for, and what is measured.
 
     Attributes:
         name: what `--protocol` calls it.
         source: where it is from, and what that leaves open.
         metrics: keys of `metrics.registry.METRICS`.
         size: short side in pixels (the side, for squash and letterbox); the model's own if None.
-        framing: how a picture is laid into the model's frame.
+        framing: how an image is laid into the model's frame.
         windows: explain through windows; then `size` and `framing` have no say.
         templates: a set's name or one template.
         prompts: ask for each class by its official name, or by all its aliases.
-        labels: segmentation: which names compete, those in the picture or all.
+        labels: segmentation: which names compete, those in the image or all.
         background: segmentation: how a pixel gets no class, see `tasks.segmentation.segment`.
         threshold: for background "threshold", in [0, 1].
         vocabulary: reference words for presence, as "common".

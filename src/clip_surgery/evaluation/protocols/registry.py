@@ -44,7 +44,7 @@ _SLIDING_WINDOW = Protocol(
 PROTOCOLS: Mapping[str, Protocol] = _by_name(
     Protocol(
         name="scenes",
-        source="This library's own. Every picture at the model's size with its ratio kept, every "
+        source="This library's own. Every image at the model's size with its ratio kept, every "
         "name asked for; what the tables of benchmarks/RESULTS.md were measured with.",
         metrics=(
             *("score_contrast", "explainability_iou", "pixel_ranking"),
@@ -55,9 +55,9 @@ PROTOCOLS: Mapping[str, Protocol] = _by_name(
     Protocol(
         name="paper_explainability",
         source="CLIP Surgery (arXiv 2304.05653), explainability: the map of each label that is in "
-        "the picture, min-maxed, against its mask; mIoU over a threshold found by search, and "
+        "the image, min-maxed, against its mask; mIoU over a threshold found by search, and "
         "mSC. Open: over what the threshold is searched (all three rules are reported), the size "
-        "(224 px here, the models' own) and how a picture is brought to it (squashed, as the "
+        "(224 px here, the models' own) and how an image is brought to it (squashed, as the "
         "released demo does), whether all labels of the data set enter feature surgery (here "
         "they do), and half precision, which the authors ran.",
         metrics=("score_contrast", "explainability_iou", "pixel_ranking", "pointing"),
@@ -68,7 +68,7 @@ PROTOCOLS: Mapping[str, Protocol] = _by_name(
         name="paper_segmentation",
         source="CLIP Surgery (arXiv 2304.05653), Table 6: argmax over all labels of the new path's "
         "similarity at 512 px, without feature surgery and without post-processing. Open: how a "
-        "picture is brought to 512 px (squashed here, as the released demo does), which spelling "
+        "image is brought to 512 px (squashed here, as the released demo does), which spelling "
         "of the class names, and half precision, which the authors ran.",
         metrics=("segmentation",),
         size=512,
@@ -80,7 +80,7 @@ PROTOCOLS: Mapping[str, Protocol] = _by_name(
     Protocol(
         name="paper_tags",
         source="CLIP Surgery (arXiv 2304.05653), Table 8: feature surgery on the class feature "
-        "against CLIP's softmax, mean average precision over classes. Open: the size of a picture "
+        "against CLIP's softmax, mean average precision over classes. Open: the size of an image "
         "(224 px, squashed, here) and the spelling of the class names.",
         metrics=("tags",),
         size=224,
@@ -90,7 +90,7 @@ PROTOCOLS: Mapping[str, Protocol] = _by_name(
     Protocol(
         name="labels_given",
         source="A later paper's rerun of CLIP Surgery (algorithms.md, section 7, confidence B): "
-        "the labels of a picture are given, the winner's min-maxed map must reach 0.60, "
+        "the labels of an image are given, the winner's min-maxed map must reach 0.60, "
         "background counts as a class. Open: the size (512 px, squashed, here) and whether the "
         "maps are those of feature surgery (not here).",
         metrics=("segmentation",),

@@ -180,7 +180,7 @@ def circumstances(report: Report) -> dict[str, str]:
     return {
         **report.settings,
         "pictures": str(report.pictures),
-        "pictures left out": str(len(report.failures)),
+        "images left out": str(len(report.failures)),
         "complete": "yes" if report.complete else "no",
         **{f"{package}'s version": number for package, number in report.versions.items()},
         "commit": report.commit or "-",

@@ -1,7 +1,7 @@
 """Beside: our numbers and published ones, where they can be compared.
 
 A number is compared with a published one only where data set, protocol, weights and method are the
-same and all pictures were measured; otherwise it is said what differs.
+same and all images were measured; otherwise it is said what differs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from clip_surgery.evaluation.reporting.report import Report, format_value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beside:
+class PublishedComparison:
     """Ours and a published number, or why there is no comparison.
 
     Attributes:
@@ -62,7 +62,7 @@ def against_paper(
     dataset: str,
     protocol: Protocol,
     differs: Sequence[str] = (),
-) -> list[Beside]:
+) -> list[PublishedComparison]:
     """Reports of one run beside what was published for their rows.
 
     Args:
@@ -76,7 +76,7 @@ def against_paper(
         candidates = find_published(dataset=dataset, method=report.row)
         same = [one for one in candidates if one.protocol == protocol.name]
         found += [
-            Beside(
+            PublishedComparison(
                 row=report.row,
                 metric=one.metric,
                 ours=report.values.get(one.metric),
@@ -84,7 +84,7 @@ def against_paper(
                 differs=(*_differing(one, report, protocol), *differs),
             )
             for one in same or candidates
-        ] or [Beside(row=report.row)]
+        ] or [PublishedComparison(row=report.row)]
     return found
 
 
@@ -96,19 +96,19 @@ def _differing(one: Published, report: Report, protocol: Protocol) -> Iterator[s
     if model not in MODELS[one.model]:
         yield f"published for {one.model}, not {model}"
     if not report.complete:
-        yield f"interrupted after {report.pictures} pictures"
+        yield f"interrupted after {report.pictures} images"
     if report.failures:
-        yield f"{len(report.failures)} pictures left out"
+        yield f"{len(report.failures)} images left out"
 
 
-def against_markdown(found: Sequence[Beside]) -> str:
+def against_markdown(found: Sequence[PublishedComparison]) -> str:
     """The comparison as a table, one line a published number or row without one."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(one.cells()) + " |" for one in found]
     return "\n".join(lines)
 
 
-def footnotes(found: Sequence[Beside], *, protocol: Protocol) -> list[str]:
+def footnotes(found: Sequence[PublishedComparison], *, protocol: Protocol) -> list[str]:
     """What the letters in the table mean, and what else was published by this protocol."""
     used = {one.published.confidence for one in found if one.published is not None}
     lines = [f"Confidence {letter}: {CONFIDENCE[letter]}." for letter in sorted(used)]

@@ -15,7 +15,7 @@ from clip_surgery.evaluation.reporting.provenance import (
     installed_versions,
     source_commit,
 )
-from clip_surgery.storage.atomic_file import writing_whole
+from clip_surgery.storage.atomic_file import writing_atomically
 
 FORMAT = "clip-surgery report 2"
 _FIRST_FORMAT = "clip-surgery report 1"  # had no failures, complete, commit and machine
@@ -29,9 +29,9 @@ class Report:
     Attributes:
         row: how the method is called in tables.
         values: the numbers by name; percentages unless the name says otherwise.
-        pictures: how many pictures were measured.
+        images: how many images were measured.
         settings: dataset, backbone, weights, method, protocol, templates and framing as text.
-        failures: one line for each picture that could not be measured: which, and why.
+        failures: one line for each image that could not be measured: which, and why.
         complete: whether the whole was run; False for one that was interrupted.
         versions: of Python and the packages that matter.
         commit: of the source tree it was run from, None for an installed package.
@@ -120,7 +120,7 @@ def save_reports(reports: Sequence[Report], path: str | Path) -> None:
     path = Path(path)
     text = json.dumps([report.to_json() for report in reports], indent=1, ensure_ascii=False)
     try:
-        with writing_whole(path) as file:
+        with writing_atomically(path) as file:
             # Names of files may hold what is no text; as \udcff it is JSON and comes back.
             file.write((text + "\n").encode("utf-8", "backslashreplace"))
     except OSError as error:
@@ -179,21 +179,21 @@ def format_value(name: str, value: float) -> str:
 
 
 def warnings_of(reports: Sequence[Report]) -> list[str]:
-    """What a reader of the table must know: rows that are partial, pictures left out.
+    """What a reader of the table must know: rows that are partial, images left out.
 
     Example:
         >>> report = Report(row="gem", values={}, pictures=7, settings={}, complete=False)
         >>> warnings_of([report])
-        ['partial, interrupted after 7 pictures: gem']
+        ['partial, interrupted after 7 images: gem']
     """
     lines: dict[str, list[str]] = {}
     for report in reports:
         if not report.complete:
-            told = f"partial, interrupted after {report.pictures} pictures"
+            told = f"partial, interrupted after {report.pictures} images"
             lines.setdefault(told, []).append(report.row)
         if report.failures:
             more = len(report.failures) - SHOWN_FAILURES
-            told = f"{len(report.failures)} picture{'s' * (len(report.failures) > 1)} left out: "
+            told = f"{len(report.failures)} image{'s' * (len(report.failures) > 1)} left out: "
             told += "; ".join(line.removesuffix(".") for line in report.failures[:SHOWN_FAILURES])
             told += f"; and {more} more" if more > 0 else ""
             lines.setdefault(told, []).append(report.row)

@@ -91,7 +91,7 @@ def test_bad_pictures_are_skipped_whatever_the_method(cli, scene, home, monkeypa
     (home / "bad.jpg").write_bytes(b"no")
     done = cli("compare", "scene.png", "bad.jpg", "1.png", "pig", "--methods", "similarity")
     assert done.code == 1
-    assert done.err == "error: bad.jpg: not a picture in a format that Pillow reads.\n"
+    assert done.err == "error: bad.jpg: not an image in a format that Pillow reads.\n"
     assert sorted(path.name for path in Path("out").iterdir()) == ["1.png", "scene.png"]
 
 

@@ -1,4 +1,4 @@
-"""`clip-surgery evaluate` as a user runs it: scenes, a folder of pictures, a small VOC."""
+"""`clip-surgery evaluate` as a user runs it: scenes, a folder of images, a small VOC."""
 
 import json
 import os
@@ -96,10 +96,10 @@ def test_windows_aliases_and_background_words(cli, own, protocol):
 
 
 def test_a_corrupt_picture_is_counted_and_named(cli, home, own):
-    (own / "images" / "3.png").write_bytes(b"no picture")
+    (own / "images" / "3.png").write_bytes(b"no image")
     done = cli("evaluate", "folder", "--root", own, *FAST, "--method", "gem", "-o", "r.json")
     assert done.code == 1
-    assert "1 picture left out" in done.err
+    assert "1 image left out" in done.err
     assert "3.png" in done.err
     [report] = load_reports(home / "r.json")
     assert report.pictures == 5
@@ -109,10 +109,10 @@ def test_a_corrupt_picture_is_counted_and_named(cli, home, own):
 
 def test_none_that_can_be_read(cli, own):
     for path in (own / "images").iterdir():
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     done = cli("evaluate", "folder", "--root", own, *FAST)
     assert done.code == 2
-    assert "none of 6 pictures can be read" in done.err
+    assert "none of 6 images can be read" in done.err
     assert "--fresh begins anew" in done.err
 
 
@@ -145,7 +145,7 @@ def test_a_part_of_a_data_set_says_so(cli, home, own, monkeypatch):
         *("--model", "demo", "--size", 96, "--markdown"),
     )
     assert done.code == 0, done.err
-    assert "only 2 pictures" in done.out
+    assert "only 2 images" in done.out
     assert "Subset(" in load_reports(home / "r.json")[0].settings["dataset"]
 
 
@@ -185,7 +185,7 @@ def test_interrupted_and_gone_on_with(cli, home, journals, monkeypatch):
         done = cli(*arguments, "--out", "r.json", "--markdown")
     assert done.code == 130
     assert "| similarity |" in done.out
-    assert "partial, interrupted after 16 pictures" in done.out
+    assert "partial, interrupted after 16 images" in done.out
     assert "the same command goes on" in done.err
     assert "Traceback" not in done.err
     [partial] = load_reports(home / "r.json")
@@ -289,7 +289,7 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
         process.communicate()
     assert process.returncode == 130, err
     assert "similarity" in out
-    assert "interrupted after 16 pictures" in err
+    assert "interrupted after 16 images" in err
     assert "Traceback" not in err
     assert len(journals()) == 1
     assert cli(*arguments, "--out", "r.json").code == 0

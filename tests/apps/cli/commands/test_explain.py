@@ -94,7 +94,7 @@ def test_results_of_an_earlier_run_are_replaced(cli, scene):
 
 
 def test_bad_pictures_are_told_and_skipped(cli, scene, home):
-    (home / "bad.jpg").write_bytes(b"not a picture")
+    (home / "bad.jpg").write_bytes(b"not an image")
     (home / "cut.png").write_bytes(scene.read_bytes()[:500])
     done = cli("explain", "bad.jpg", "cut.png", scene, "missing.jpg", "fox", "tree")
     assert done.code == 1
@@ -106,23 +106,23 @@ def test_bad_pictures_are_told_and_skipped(cli, scene, home):
 
 
 def test_nothing_that_can_be_explained(cli, home):
-    (home / "bad.jpg").write_bytes(b"not a picture")
+    (home / "bad.jpg").write_bytes(b"not an image")
     done = cli("explain", "bad.jpg", "fox")
     assert done.code == 2
-    assert done.err == "error: bad.jpg: not a picture in a format that Pillow reads.\n"
+    assert done.err == "error: bad.jpg: not an image in a format that Pillow reads.\n"
 
 
 def test_work_done_is_kept_when_a_later_picture_fails(cli, scene, home, monkeypatch):
     for index in range(3):
         Image.open(scene).save(home / f"{index}.png")
-    explain_pictures = Explainer.explain_pictures
+    explain_images = Explainer.explain_images
 
     def fail_on_the_last(self, pictures, texts):
         if any(picture.name == "2.png" for picture in pictures):
             raise RuntimeError("the machine burns")
-        return explain_pictures(self, pictures, texts)
+        return explain_images(self, pictures, texts)
 
-    monkeypatch.setattr(Explainer, "explain_pictures", fail_on_the_last)
+    monkeypatch.setattr(Explainer, "explain_images", fail_on_the_last)
     done = cli("explain", "0.png", "1.png", "2.png", "fox", "--batch-size", 1)
     assert done.code == 3
     assert files() == ["0.png", "1.png"]
@@ -132,14 +132,14 @@ def test_work_done_is_kept_when_a_later_picture_fails(cli, scene, home, monkeypa
 def test_one_bad_picture_does_not_cost_its_batch(cli, scene, home, monkeypatch):
     for index in range(3):
         Image.open(scene).save(home / f"{index}.png")
-    explain_pictures = Explainer.explain_pictures
+    explain_images = Explainer.explain_images
 
     def refuse_one(self, pictures, texts):
         if any(picture.name == "1.png" for picture in pictures):
             raise InputError("1.png: refused.")
-        return explain_pictures(self, pictures, texts)
+        return explain_images(self, pictures, texts)
 
-    monkeypatch.setattr(Explainer, "explain_pictures", refuse_one)
+    monkeypatch.setattr(Explainer, "explain_images", refuse_one)
     done = cli("explain", "0.png", "1.png", "2.png", "fox")
     assert done.code == 1
     assert done.err == "error: 1.png: refused.\n"
@@ -150,7 +150,7 @@ def test_memory_that_does_not_suffice_is_told_with_a_way_out(cli, scene, home, m
     def too_large(self, pictures, texts):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr(explaining.Explainer, "explain_pictures", too_large)
+    monkeypatch.setattr(explaining.Explainer, "explain_images", too_large)
     done = cli("explain", scene, "fox")
     assert done.code == 2
     assert "out of memory; try a smaller --size" in done.err
@@ -174,9 +174,9 @@ def test_many_rows_are_cut_in_the_table_only(cli, scene, home):
 
 
 BAD = {
-    "no picture": (["fox", "tree"], "No picture among the arguments"),
+    "no image": (["fox", "tree"], "No image among the arguments"),
     "no text": (["scene.png"], "No text to look for"),
-    "missing picture": (["scen.png", "fox"], "scen.png: no such file."),
+    "missing image": (["scen.png", "fox"], "scen.png: no such file."),
     "link": (["https://x.org/a.jpg", "fox"], "download it first"),
     "twice the same text": (["scene.png", "fox", "fox"], "Expected each text once"),
     "empty text": (["scene.png", ""], "Expected a text with words"),

@@ -47,7 +47,7 @@ def test_a_real_sam_from_a_folder(cli, scene, sam, home):
     done = cli("masks", scene, "bad.jpg", "pig", "turtle+boat", "--segmenter", sam)
     assert done.code == 1
     # transformers may have drawn a bar before
-    error = "error: bad.jpg: not a picture in a format that Pillow reads.\n"
+    error = "error: bad.jpg: not an image in a format that Pillow reads.\n"
     assert done.err.endswith(error)
     found = json.loads(Path("out/scene.json").read_text())
     assert [mask["text"] for mask in found["masks"]] == ["pig", "turtle+boat"]
@@ -56,9 +56,9 @@ def test_a_real_sam_from_a_folder(cli, scene, sam, home):
         assert mask.size == (288, 288)
 
 
-@pytest.mark.parametrize("clues", [["box"], ["map"], ["points", "box", "map"]])
-def test_other_clues(cli, scene, sam, clues):
-    options = [part for clue in clues for part in ("--clue", clue)]
+@pytest.mark.parametrize("prompt_kinds", [["box"], ["map"], ["points", "box", "map"]])
+def test_other_clues(cli, scene, sam, prompt_kinds):
+    options = [part for prompt_kind in prompt_kinds for part in ("--clue", prompt_kind)]
     done = cli("masks", scene, "pig", "--segmenter", sam, *options)
     assert done.code == 0, done.err
 

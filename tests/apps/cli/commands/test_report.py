@@ -40,7 +40,7 @@ def test_names_that_are_no_text_are_printed(cli, files):
     save_reports([odd], files / "odd.json")
     done = cli("report", "odd.json", "--markdown")
     assert done.code == 0
-    assert "1 picture left out: \\udcff.jpg: bad" in done.out
+    assert "1 image left out: \\udcff.jpg: bad" in done.out
 
 
 def test_two_reports(cli, files):

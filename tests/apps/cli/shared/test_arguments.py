@@ -47,10 +47,10 @@ def test_what_is_a_picture(argument, images):
     ("argument", "reason"),
     [
         ("stret.jpg", "stret.jpg: no such file."),
-        ("empty", "empty: no picture in this folder. If it is a text, give it with --text."),
+        ("empty", "empty: no image in this folder. If it is a text, give it with --text."),
         ("and/or", "and/or: no such file. If it is a text, give it with --text."),
-        ("*.bmp", "*.bmp: no picture in this pattern."),
-        ("http://x.org/a.png", "http://x.org/a.png: pictures are read from files; download it"),
+        ("*.bmp", "*.bmp: no image in this pattern."),
+        ("http://x.org/a.png", "http://x.org/a.png: images are read from files; download it"),
     ],
 )
 def test_a_missing_picture_does_not_become_a_text(argument, reason):

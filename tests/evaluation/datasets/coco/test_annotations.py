@@ -10,8 +10,8 @@ from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.coco.annotations import (
     Instance,
     classes_by_name,
+    read_annotated_images,
     read_content,
-    read_pictures,
 )
 from tests.evaluation.datasets.small_coco import annotation, rectangle
 
@@ -32,7 +32,7 @@ PARTS = {
 
 
 def test_what_is_kept():
-    one, other = read_pictures(PARTS, CLASSES, HERE)
+    one, other = read_annotated_images(PARTS, CLASSES, HERE)
     assert (one.file_name, one.size_hw, one.present, one.instances()) == ("a.jpg", (5, 4), (), [])
     assert (other.file_name, other.size_hw, other.present) == ("b.jpg", (6, 8), (0, 1))
     assert other.instances() == [
@@ -43,14 +43,14 @@ def test_what_is_kept():
 
 
 def test_without_shapes_only_what_is_present():
-    _, other = read_pictures(PARTS, CLASSES, HERE, shapes=False)
+    _, other = read_annotated_images(PARTS, CLASSES, HERE, shapes=False)
     assert other.present == (0, 1)
     assert other.instances() == []
 
 
 def test_what_is_kept_is_not_larger_than_the_file():
     text = json.dumps(PARTS["annotations"])
-    assert sum(len(own.record) for own in read_pictures(PARTS, CLASSES, HERE)) < len(text)
+    assert sum(len(own.record) for own in read_annotated_images(PARTS, CLASSES, HERE)) < len(text)
 
 
 def test_categories_may_have_any_ids_but_only_known_names():
@@ -83,7 +83,7 @@ def test_a_wrong_entry_is_told(change, message):
     parts = copy.deepcopy(PARTS)
     change(parts)
     with pytest.raises(InputError, match=rf"^here\.json: .*{message}"):
-        read_pictures(parts, CLASSES, HERE)
+        read_annotated_images(parts, CLASSES, HERE)
 
 
 @pytest.mark.parametrize(

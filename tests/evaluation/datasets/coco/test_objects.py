@@ -143,7 +143,7 @@ def test_a_broken_sample_is_told_when_it_is_read_and_not_before(tmp_path, parts)
     dataset = CocoObjects(tmp_path)
     with pytest.raises(InputError, match=r"instances_val2017\.json: annotation 6: "):
         dataset[0]
-    (tmp_path / "val2017/000000000009.jpg").write_bytes(b"\xff\xd8 no picture")
+    (tmp_path / "val2017/000000000009.jpg").write_bytes(b"\xff\xd8 no image")
     with pytest.raises(InputError, match=re.escape("000000000009.jpg: ")):
         dataset[1]
 

@@ -1,4 +1,4 @@
-"""COCO's tags: who is there, crowds too, and pictures without anyone."""
+"""COCO's tags: who is there, crowds too, and images without anyone."""
 
 import pickle
 

@@ -46,7 +46,7 @@ def test_colours_are_three_numbers_and_no_index(tmp_path):
         read_pixels(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", None])
+@pytest.mark.parametrize("content", [b"", b"no image", None])
 def test_a_file_that_is_no_picture_is_named(tmp_path, content):
     path = tmp_path / "bad.png"
     if content is not None:

@@ -24,7 +24,7 @@ def write_mask(path, values, mode="L"):
 
 
 class Tree:
-    """Where a data set has its files: stem to path of the picture and of the mask."""
+    """Where a data set has its files: stem to path of the image and of the mask."""
 
     def __init__(self, root, loader, name, image, mask, stems):
         self.root, self.loader, self.name, self.stems = root, loader, name, stems
@@ -115,7 +115,7 @@ def test_half_unpacked(tree):
     tree.make(ONE, ONE)
     first, second = tree.stems
     tree.image(first).unlink()
-    with pytest.raises(InputError, match=r"pictures: 1 of 2 are missing"):
+    with pytest.raises(InputError, match=r"images: 1 of 2 are missing"):
         tree.loader(tree.root)
     tree.make(ONE, ONE)
     tree.mask(second).unlink()
@@ -136,7 +136,7 @@ def test_side_files_of_other_systems_are_not_read(tree):
 def test_a_broken_file_is_told_when_it_is_read_and_not_before(tree):
     tree.make(ONE, ONE)
     first, second = tree.stems
-    tree.image(first).write_bytes(b"no picture")
+    tree.image(first).write_bytes(b"no image")
     tree.mask(second).write_bytes(b"no mask")
     dataset = tree.loader(tree.root)
     with pytest.raises(InputError, match=re.escape(tree.image(first).name)):

@@ -52,7 +52,7 @@ def test_names_given(masks):
     (masks / "names.txt").unlink()
     assert open_folder(masks, names="bird, cow").names == ("bird", "cow")
     assert open_folder(masks, names=["bird", "cow", "owl"])[0].present == {"bird", "cow"}
-    with pytest.raises(InputError, match=r"Expected names\.txt \(a folder of pictures"):
+    with pytest.raises(InputError, match=r"Expected names\.txt \(a folder of images"):
         open_folder(masks)
 
 
@@ -116,7 +116,7 @@ def test_missing_parts(masks, tmp_path):
         open_folder(masks)
     for path in (masks / "images").iterdir():
         path.unlink()
-    with pytest.raises(InputError, match="no picture in this folder"):
+    with pytest.raises(InputError, match="no image in this folder"):
         open_folder(masks)
 
 
@@ -271,7 +271,7 @@ def test_which_of_the_forms(instances):
     with pytest.raises(InputError, match="Names are in the JSON"):
         open_folder(instances, annotations="other.json", names="car")
     (instances / "images/b.jpg").unlink()
-    with pytest.raises(InputError, match=r"pictures of other\.json: 1 of 2 .*b\.jpg"):
+    with pytest.raises(InputError, match=r"images of other\.json: 1 of 2 .*b\.jpg"):
         open_folder(instances, annotations="other.json")
     (instances / "masks").mkdir()
     with pytest.raises(InputError, match=r"Expected names\.txt"):

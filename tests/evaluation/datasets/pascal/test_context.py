@@ -76,7 +76,7 @@ def test_half_unpacked_and_settings(tree):
     with pytest.raises(InputError, match="59 or 60"):
         PascalContext(tree, classes=33)
     (tree / "VOCdevkit/VOC2010/JPEGImages/2008_000003.jpg").unlink()
-    with pytest.raises(InputError, match="pictures: 1 of 2 are missing"):
+    with pytest.raises(InputError, match="images: 1 of 2 are missing"):
         PascalContext(tree)
 
 

@@ -50,7 +50,7 @@ def test_every_class_has_its_own_list(tmp_path):
 def test_lists_that_lack_a_class_or_a_picture(tags):
     lists = tags / "VOCdevkit/VOC2007/ImageSets/Main"
     write_text(lists / "cow_test.txt", "000001 -1\n")
-    with pytest.raises(InputError, match=r"cow_test\.txt: expected the same 3 pictures.*lists 1"):
+    with pytest.raises(InputError, match=r"cow_test\.txt: expected the same 3 images.*lists 1"):
         VocTags(tags)
     (lists / "cow_test.txt").unlink()
     with pytest.raises(InputError, match=r"Expected ImageSets/Main/cow_test\.txt \(.*VOCtest_06"):

@@ -1,4 +1,4 @@
-"""`clip-surgery batch`: many pictures to Parquet, over processes or a Ray cluster."""
+"""`clip-surgery batch`: many images to Parquet, over processes or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class EngineOptions:
         int | None,
         typer.Option(
             min=1, rich_help_panel=RUNNING, show_default=False,
-            help="Pictures in a file of results; by their number if not given.",
+            help="Images in a file of results; by their number if not given.",
         ),
     ] = None  # fmt: skip
 
@@ -92,7 +92,7 @@ class EngineOptions:
 def batch(
     source: Annotated[
         list[str],
-        typer.Argument(help="Folders, files or quoted patterns of pictures, or Parquet of them."),
+        typer.Argument(help="Folders, files or quoted patterns of images, or Parquet of them."),
     ],
     by: MethodOptions,
     model: ExplainerOptions,
@@ -120,10 +120,10 @@ def batch(
         str | None, typer.Option(help="Of Parquet: the column of paths or of bytes.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Of Parquet: the column that names the pictures.")
+        str | None, typer.Option(help="Of Parquet: the column that names the images.")
     ] = None,
 ) -> None:
-    """Explain many pictures into Parquet, one row each; called again, it goes on.
+    """Explain many images into Parquet, one row each; called again, it goes on.
 
     clip-surgery batch photos/ --labels labels.txt --out rows/ --workers 2
     """

@@ -1,4 +1,4 @@
-"""`clip-surgery compare`: one picture explained by several methods, side by side."""
+"""`clip-surgery compare`: one image explained by several methods, side by side."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from clip_surgery.explainer import Explainer
     from clip_surgery.explanation import Explanation
-    from clip_surgery.inputs.images import Picture
+    from clip_surgery.inputs.images import InputImage
     from clip_surgery.methods.method import Method
     from clip_surgery.text.features import TextFeatures
 
@@ -69,7 +69,7 @@ def compare(
     features = encode(explainer, texts)
     several = Several(chosen)
 
-    def result(picture: Picture, found: Mapping[str, Explanation]) -> Result:
+    def result(picture: InputImage, found: Mapping[str, Explanation]) -> Result:
         parts = {name: records(explanation)[0] for name, explanation in found.items()}
         rows = [(name, *row) for name, part in parts.items() for row in peak_rows(part)]
         return Result(
@@ -91,7 +91,7 @@ def compare(
 
 @dataclass
 class Several:
-    """Methods that explain the same pictures; one that cannot serve the model is left out.
+    """Methods that explain the same images; one that cannot serve the model is left out.
 
     Attributes:
         methods: by the name they are shown under.
@@ -102,9 +102,9 @@ class Several:
     refused: dict[str, str] = field(default_factory=dict)
 
     def explain(
-        self, explainer: Explainer, pictures: Sequence[Picture], features: TextFeatures
+        self, explainer: Explainer, pictures: Sequence[InputImage], features: TextFeatures
     ) -> list[dict[str, Explanation]]:
-        """For each picture its explanation by every method that serves the model.
+        """For each image its explanation by every method that serves the model.
 
         Raises:
             UnsupportedModelError: when none does.
@@ -114,7 +114,7 @@ class Several:
             if name in self.refused:
                 continue
             try:
-                explanation = explainer.with_method(method).explain_pictures(pictures, features)
+                explanation = explainer.with_method(method).explain_images(pictures, features)
             except UnsupportedModelError as error:
                 # the list of methods that would serve is of no use beside them
                 reason = str(error).split(" Methods that work with ")[0]
@@ -132,12 +132,12 @@ class Several:
 
 
 def draw(
-    picture: Picture,
+    picture: InputImage,
     found: Mapping[str, Explanation],
     refused: Mapping[str, str],
     drawing: DrawingOptions,
 ) -> Image:
-    """The picture, a row of maps per method, and below it the methods that are missing."""
+    """The image, a row of maps per method, and below it the methods that are missing."""
     from clip_surgery.apps.cli.shared.drawing import at_most, heading
     from clip_surgery.figures.comparison import comparison
     from clip_surgery.tasks.heatmaps import heatmaps

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clip_surgery.explanation import Explanation
-    from clip_surgery.inputs.images import Picture
+    from clip_surgery.inputs.images import InputImage
 
 SCENE = Path(__file__).parent / "demo_scene"
 PLAIN, SURGERY = "similarity", "clip_surgery"
@@ -47,8 +47,8 @@ def demo(
         explainer = load(model, method=PLAIN)
     with console.status("explaining"):
         features = explainer.encode(texts)
-        plain = explainer.explain_pictures([scene.picture], features)
-        surgery = explainer.with_method(SURGERY).explain_pictures([scene.picture], features)
+        plain = explainer.explain_images([scene.picture], features)
+        surgery = explainer.with_method(SURGERY).explain_images([scene.picture], features)
         drawn = comparison(
             scene.picture,
             {"CLIP's own map": heatmaps(plain)[0], "CLIP Surgery": heatmaps(surgery)[0]},
@@ -62,16 +62,16 @@ def demo(
 
 @dataclass(frozen=True, kw_only=True)
 class DemoScene:
-    """A picture, the objects in it, where they are, and one that is not.
+    """An image, the objects in it, where they are, and one that is not.
 
     Attributes:
-        picture: the scene.
+        image: the scene.
         mask: (H, W) uint8, 0 for background, i + 1 for `objects[i]`.
-        objects: what is in the picture.
+        objects: what is in the image.
         absent: what is not.
     """
 
-    picture: Picture
+    picture: InputImage
     mask: NDArray[np.uint8]
     objects: tuple[str, ...]
     absent: str
@@ -117,7 +117,7 @@ def _show(scene: DemoScene, plain: Explanation, surgery: Explanation, out: Path)
     for index, text in enumerate(scene.objects):
         places = ["[green]on it[/green]" if hit[index] else "beside it" for hit in hits]
         table.add_row(text, f"{scores[index]:.3f}", *places)
-    table.add_row(scene.absent, f"{scores[-1]:.3f}", "(not in the picture)", "")
+    table.add_row(scene.absent, f"{scores[-1]:.3f}", "(not in the image)", "")
     screen = console.results()
     screen.print(table)
     screen.print(f"\nwrote {out / 'demo.png'}", soft_wrap=True, markup=False)

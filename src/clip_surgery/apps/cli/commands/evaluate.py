@@ -51,7 +51,7 @@ class Against(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredModel(ExplainerOptions):
-    """The model that is measured; the protocol says how pictures and texts are brought to it."""
+    """The model that is measured; the protocol says how images and texts are brought to it."""
 
     model: Annotated[
         str,
@@ -70,7 +70,7 @@ class MeasuredModel(ExplainerOptions):
     framing: Annotated[
         FramingName,
         typer.Option(
-            help="How a picture is laid into the model's frame.",
+            help="How an image is laid into the model's frame.",
             rich_help_panel=MODEL, show_default=BY_PROTOCOL,
         ),
     ] = FramingName.KEEP_RATIO  # fmt: skip
@@ -145,7 +145,7 @@ def evaluate(
     count: Annotated[
         int | None,
         typer.Option(
-            min=1, help="How many pictures, evenly spaced.", show_default=f"all; {SCENES} scenes"
+            min=1, help="How many images, evenly spaced.", show_default=f"all; {SCENES} scenes"
         ),
     ] = None,
     seed: Annotated[
@@ -173,7 +173,7 @@ def evaluate(
 
     A run that was stopped goes on when the same command is given again.
     """
-    from clip_surgery.apps.cli.shared.evaluation_run import Measurement, open_pictures, prepare_file
+    from clip_surgery.apps.cli.shared.evaluation_run import EvaluationRun, open_images, prepare_file
     from clip_surgery.apps.cli.shared.report_tables import show_beside, show_reports
     from clip_surgery.evaluation.datasets.subset import Subset
     from clip_surgery.evaluation.protocols.registry import default_protocol, protocol_named
@@ -186,12 +186,12 @@ def evaluate(
         templates=model.templates if _is_given(context, "templates") else None,
     )
     methods = parse_methods(method or ",".join(chosen.methods))
-    pictures = open_pictures(dataset, root, split=split, seed=seed, count=count)
+    pictures = open_images(dataset, root, split=split, seed=seed, count=count)
     if dataset != "scenes" and not _is_given(context, "model"):
         model = replace(model, model=PAPER_MODEL)
     if out is not None:
         prepare_file(out)
-    reports, interrupted = Measurement(
+    reports, interrupted = EvaluationRun(
         dataset=pictures,
         root=root,
         protocol=chosen,
@@ -207,7 +207,7 @@ def evaluate(
             dataset=dataset,
             protocol=chosen,
             differs=[
-                *([f"only {len(pictures)} pictures"] if isinstance(pictures, Subset) else []),
+                *([f"only {len(pictures)} images"] if isinstance(pictures, Subset) else []),
                 *([] if split is None else [f"split {split} was chosen"]),
             ],
             markdown=markdown,

@@ -1,4 +1,4 @@
-"""`clip-surgery explain`: heatmaps of texts in pictures, as files."""
+"""`clip-surgery explain`: heatmaps of texts in images, as files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from clip_surgery.explanation import Explanation
-    from clip_surgery.inputs.images import Picture
+    from clip_surgery.inputs.images import InputImage
 
 
 @with_options
@@ -33,7 +33,7 @@ def explain(
         list[str] | None, formats_option("png (alone if none is given), json, safetensors")
     ] = None,
 ) -> None:
-    """Draw where the model sees each text in each picture.
+    """Draw where the model sees each text in each image.
 
     clip-surgery explain street.jpg bench person --out out/
     """
@@ -50,7 +50,7 @@ def explain(
     run = Run.begin(request, out, formats or ["png"], [Format.PNG, Format.JSON, Format.SAFETENSORS])
     explainer = model.load(method=method, vocabulary=drawing.vocabulary)
 
-    def result(picture: Picture, explanation: Explanation) -> Result:
+    def result(picture: InputImage, explanation: Explanation) -> Result:
         [record] = records(explanation)
         return Result(
             files={
@@ -65,8 +65,8 @@ def explain(
     run.finish(PEAK_COLUMNS)
 
 
-def draw(picture: Picture, explanation: Explanation, drawing: DrawingOptions) -> Image:
-    """The picture and its maps as a figure."""
+def draw(picture: InputImage, explanation: Explanation, drawing: DrawingOptions) -> Image:
+    """The image and its maps as a figure."""
     from clip_surgery.apps.cli.shared.drawing import at_most, heading
     from clip_surgery.figures.maps import figure
     from clip_surgery.tasks.heatmaps import heatmaps

@@ -38,7 +38,7 @@ def export(
 
     clip-surgery export --model demo --to onnx --labels words.txt --out bundle
 
-    Batch and size of the pictures stay open. What is written is run and compared first.
+    Batch and size of the images stay open. What is written is run and compared first.
     """
     from clip_surgery.apps.cli.shared.request import notice_unknown_words
     from clip_surgery.export.bundle import export_bundle

@@ -1,4 +1,4 @@
-"""`clip-surgery inspect`: the two findings of CLIP Surgery in any picture."""
+"""`clip-surgery inspect`: the two findings of CLIP Surgery in any image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from clip_surgery.errors import InputError, UnknownNameError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from clip_surgery.inputs.images import Picture
+    from clip_surgery.inputs.images import InputImage
     from clip_surgery.tasks.inspection import AttentionKind, AttentionMap, Redundancy
 
 
@@ -68,7 +68,7 @@ def inspect(
     explainer = model.load(method=by.build())
     notice_unknown_words(explainer.backbone, texts)
 
-    def find(pictures: Sequence[Picture]) -> list[tuple[Redundancy, list[AttentionMap]]]:
+    def find(pictures: Sequence[InputImage]) -> list[tuple[Redundancy, list[AttentionMap]]]:
         shared = redundancy(explainer, pictures, texts)
         looked = [
             attention(
@@ -82,7 +82,7 @@ def inspect(
         ]
         return list(zip(shared, looked, strict=True))
 
-    def result(picture: Picture, found: tuple[Redundancy, list[AttentionMap]]) -> Result:
+    def result(picture: InputImage, found: tuple[Redundancy, list[AttentionMap]]) -> Result:
         shared, looked = found
         shares = zip(texts, shared.shares.tolist(), strict=True)
         return Result(
@@ -98,7 +98,7 @@ def inspect(
 
 
 def draw(
-    picture: Picture,
+    picture: InputImage,
     shared: Redundancy,
     looked: Sequence[AttentionMap],
     colours: ColourOptions,

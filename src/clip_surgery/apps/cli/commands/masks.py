@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from clip_surgery.explanation import Explanation
-    from clip_surgery.inputs.images import Picture
+    from clip_surgery.inputs.images import InputImage
     from clip_surgery.tasks.masks import Mask
 
 SEGMENTER = "facebook/sam-vit-base"
 
 
-class ClueName(StrEnum):
+class PromptKindName(StrEnum):
     """What the segmenter is shown."""
 
     POINTS = "points"
@@ -50,8 +50,8 @@ def masks(
     segmenter: Annotated[
         str, typer.Option(help="A SAM or SAM 2 model: its name on the hub, or a local folder.")
     ] = SEGMENTER,
-    clue: Annotated[
-        list[ClueName] | None,
+    prompt_kind: Annotated[
+        list[PromptKindName] | None,
         typer.Option(help="What the segmenter is shown, may be repeated; points if none is given."),
     ] = None,
     min_presence: MinPresence = None,
@@ -82,13 +82,13 @@ def masks(
         sam = SamSegmenter.load(segmenter, device=model.device)
     explainer = model.load(method=method, vocabulary=vocabulary_for(min_presence))
 
-    def result(picture: Picture, explanation: Explanation) -> Result:
+    def result(picture: InputImage, explanation: Explanation) -> Result:
         [found] = find_masks(
             explanation,
             [picture],
             objects,
             sam,
-            clues=[one.value for one in clue or [ClueName.POINTS]],
+            prompt_kinds=[one.value for one in prompt_kind or [PromptKindName.POINTS]],
             mode=rule,
             min_presence=min_presence,
         )
@@ -111,7 +111,7 @@ def _row(name: str, mask: Mask | None) -> tuple[str, ...]:
     return name, f"{mask.score:.3f}", f"{mask.mask.float().mean():.1%}"
 
 
-def layered(picture: Picture, found: Sequence[Mask | None]) -> Tensor:
+def layered(picture: InputImage, found: Sequence[Mask | None]) -> Tensor:
     """The masks as one (H, W), -1 for none; where two overlap, the one with the higher score."""
     import torch
 
@@ -125,12 +125,12 @@ def layered(picture: Picture, found: Sequence[Mask | None]) -> Tensor:
 
 
 def draw(
-    picture: Picture,
+    picture: InputImage,
     explanation: Explanation,
     found: Sequence[Mask | None],
     names: Sequence[str],
 ) -> Image:
-    """The picture, and each object cut out, with what the segmenter was shown."""
+    """The image, and each object cut out, with what the segmenter was shown."""
     from clip_surgery.apps.cli.shared.drawing import heading
     from clip_surgery.figures.annotations import cut_out, marked
     from clip_surgery.figures.layout import Style, Tile, gallery

@@ -49,7 +49,7 @@ def page(
     ] = 20,
     max_megapixels: Annotated[
         int,
-        typer.Option(min=1, help="Largest picture, in millions of pixels.", rich_help_panel=LIMITS),
+        typer.Option(min=1, help="Largest image, in millions of pixels.", rich_help_panel=LIMITS),
     ] = 50,
     max_waiting: Annotated[
         int, typer.Option(min=1, help="Requests that wait at most.", rich_help_panel=LIMITS)
@@ -57,11 +57,11 @@ def page(
     keep_minutes: Annotated[
         int,
         typer.Option(
-            min=1, help="How long a picture and its answer are kept.", rich_help_panel=LIMITS
+            min=1, help="How long an image and its answer are kept.", rich_help_panel=LIMITS
         ),
     ] = 30,
 ) -> None:  # fmt: skip
-    """Open the web page: pictures and words in a browser.
+    """Open the web page: images and words in a browser.
 
     clip-surgery page --model demo --port 7860
 
@@ -75,7 +75,7 @@ def page(
     require_gradio()
     from clip_surgery.apps.page.actions import Actions
     from clip_surgery.apps.page.limits import Limits
-    from clip_surgery.apps.page.model_choices import Offers
+    from clip_surgery.apps.page.model_choices import ModelChoices
     from clip_surgery.apps.page.serving import serving
     from clip_surgery.loading import load
 
@@ -94,7 +94,7 @@ def page(
             from clip_surgery.segmenters.sam import SamSegmenter
 
             cutter = SamSegmenter.load(segmenter, device=device)
-    actions = Actions(offers=Offers.of(explainers), limits=limits, segmenter=cutter)
+    actions = Actions(offers=ModelChoices.of(explainers), limits=limits, segmenter=cutter)
     with serving(actions, host=host, port=port or None) as address:
         console.results().print(f"page at {address} (Ctrl+C ends it)", soft_wrap=True, markup=False)
         ended = threading.Event()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from clip_surgery.explanation import Explanation
-    from clip_surgery.inputs.images import Picture
+    from clip_surgery.inputs.images import InputImage
     from clip_surgery.tasks.boxes import Box
     from clip_surgery.tasks.points import Points
 
@@ -70,7 +70,7 @@ def points(
         method=by.build(), vocabulary=drawing.vocabulary or vocabulary_for(min_presence)
     )
 
-    def result(picture: Picture, explanation: Explanation) -> Result:
+    def result(picture: InputImage, explanation: Explanation) -> Result:
         found: list[Clicks] = []
         for texts in objects:
             [clicks] = find_points(explanation, texts, mode=mode, min_presence=min_presence)
@@ -101,12 +101,12 @@ def _row(texts: Sequence[str], clicks: Points) -> tuple[str, ...]:
 
 
 def draw(
-    picture: Picture,
+    picture: InputImage,
     explanation: Explanation,
     found: Sequence[Clicks],
     drawing: DrawingOptions,
 ) -> Image:
-    """The picture, and for each object its maps under its clicks and boxes."""
+    """The image, and for each object its maps under its clicks and boxes."""
     from clip_surgery.apps.cli.shared.drawing import at_most, heading
     from clip_surgery.figures.annotations import marked
     from clip_surgery.figures.layout import Style, Tile, gallery

@@ -22,7 +22,7 @@ from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from clip_surgery.explanation import Explanation
-    from clip_surgery.inputs.images import Picture
+    from clip_surgery.inputs.images import InputImage
     from clip_surgery.windows import Windows
 
 
@@ -97,7 +97,7 @@ def segment(
     explainer = model.load(method=by.build())
     features = encode(explainer, texts)
 
-    def result(picture: Picture, explanation: Explanation) -> Result:
+    def result(picture: InputImage, explanation: Explanation) -> Result:
         [found] = find_segments(
             explanation,
             names=classes,
@@ -129,7 +129,7 @@ def segment(
         run.explain(request.images, explainer, features, result)
     else:
 
-        def find(pictures: Sequence[Picture]) -> list[Explanation]:
+        def find(pictures: Sequence[InputImage]) -> list[Explanation]:
             return [explain_windows(explainer, one, features, windows=windows) for one in pictures]
 
         run.over(request.images, find, result)

@@ -1,4 +1,4 @@
-"""`clip-surgery tag`: which of many texts are in a picture."""
+"""`clip-surgery tag`: which of many texts are in an image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from clip_surgery.apps.cli.shared.request import Asked, encode
 
 if TYPE_CHECKING:
     from clip_surgery.explanation import Explanation
-    from clip_surgery.inputs.images import Picture
+    from clip_surgery.inputs.images import InputImage
 
 
 class ScoreName(StrEnum):
@@ -44,7 +44,7 @@ def tag(
         ),
     ] = ScoreName.SURGERY,
     top: Annotated[
-        int | None, typer.Option(min=1, help="How many tags a picture has at most.")
+        int | None, typer.Option(min=1, help="How many tags an image has at most.")
     ] = 10,
     threshold: Annotated[
         float | None, typer.Option(help="Leave out texts with a lower score.")
@@ -53,7 +53,7 @@ def tag(
     out: OutFolder = Path("out"),
     formats: FigureFormats = None,
 ) -> None:
-    """Say which of the texts are in each picture, best first.
+    """Say which of the texts are in each image, best first.
 
     clip-surgery tag street.jpg bench person dog car
 
@@ -76,7 +76,7 @@ def tag(
     explainer = model.load(method="similarity", vocabulary=vocabulary)
     texts = given or resolve_vocabulary("common", known=explainer.backbone.nouns) or ()
 
-    def result(picture: Picture, explanation: Explanation) -> Result:
+    def result(picture: InputImage, explanation: Explanation) -> Result:
         [found] = find_tags(
             explanation,
             score=score.value,

@@ -1,4 +1,4 @@
-"""`clip-surgery words`: which words of a sentence a picture shows, and where."""
+"""`clip-surgery words`: which words of a sentence an image shows, and where."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from clip_surgery.apps.cli.shared.request import Asked
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
-    from clip_surgery.inputs.images import Picture
+    from clip_surgery.inputs.images import InputImage
     from clip_surgery.word_explanation import WordExplanation
 
 
@@ -41,7 +41,7 @@ def words(
     colours: ColourOptions,
     evidence: Annotated[
         EvidenceName,
-        typer.Option(help="Rank words by likeness to the picture, or by gradient of the sentence."),
+        typer.Option(help="Rank words by likeness to the image, or by gradient of the sentence."),
     ] = EvidenceName.SIMILARITY,
     text_depth: Annotated[
         int, typer.Option(min=1, help="Blocks of the text model that --evidence gradient reads.")
@@ -52,7 +52,7 @@ def words(
         list[str] | None, formats_option("png, json (both if none is given), safetensors")
     ] = None,
 ) -> None:
-    """Show which words of a sentence the picture shows, and where each is.
+    """Show which words of a sentence the image shows, and where each is.
 
     clip-surgery words street.jpg "two people sit on a bench"
     """
@@ -79,13 +79,13 @@ def words(
     )
     explainer = model.load(method=by.build())
 
-    def find(pictures: Sequence[Picture]) -> list[WordExplanation]:
+    def find(pictures: Sequence[InputImage]) -> list[WordExplanation]:
         return [
             find_words(explainer, one, sentence, evidence=evidence.value, depth=text_depth)
             for one in pictures
         ]
 
-    def draw(picture: Picture, found: WordExplanation, path: Path) -> None:
+    def draw(picture: InputImage, found: WordExplanation, path: Path) -> None:
         small, explanation = at_most(picture, found.explanation)
         words_figure(
             small,
@@ -95,7 +95,7 @@ def words(
             opacity=colours.opacity,
         ).save(path)
 
-    def result(picture: Picture, found: WordExplanation) -> Result:
+    def result(picture: InputImage, found: WordExplanation) -> Result:
         return Result(
             files={
                 Format.PNG: lambda path: draw(picture, found, path),

@@ -1,6 +1,6 @@
-"""Arguments: which words of a command line are pictures, and which are texts.
+"""Arguments: which words of a command line are images, and which are texts.
 
-Whatever names something on disk is a picture, whatever looks like a picture's path is one that
+Whatever names something on disk is an image, whatever looks like an image's path is one that
 is missing, the rest are texts. A mistyped path must not silently become a text.
 """
 
@@ -18,7 +18,7 @@ from clip_surgery.inputs.images import IMAGE_SUFFIXES, list_images
 
 @dataclass(frozen=True)
 class Request:
-    """Pictures found, texts, and one line for each picture that was asked for and not found."""
+    """Images found, texts, and one line for each image that was asked for and not found."""
 
     images: tuple[Path, ...]
     texts: tuple[str, ...]
@@ -26,7 +26,7 @@ class Request:
 
 
 def sort_arguments(arguments: Iterable[str]) -> Request:
-    """Tell pictures (files, folders, patterns) from texts, in order.
+    """Tell images (files, folders, patterns) from texts, in order.
 
     Example:
         >>> sort_arguments(["missing.jpg", "a dog"])
@@ -47,7 +47,7 @@ def sort_arguments(arguments: Iterable[str]) -> Request:
 
 
 def names_images(argument: str) -> bool:
-    """Whether an argument means pictures, be they there or not."""
+    """Whether an argument means images, be they there or not."""
     if argument.lower().startswith(("http://", "https://")) or _has_image_suffix(argument):
         return True
     if any(separator in argument for separator in (os.sep, os.altsep) if separator):

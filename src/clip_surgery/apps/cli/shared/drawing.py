@@ -1,4 +1,4 @@
-"""Drawing: pictures and what was found in them, brought to the size of a figure."""
+"""Drawing: images and what was found in them, brought to the size of a figure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
-from clip_surgery.inputs.images import Picture
+from clip_surgery.inputs.images import InputImage
 
-DRAWN_PIXELS = 640 * 640  # of a picture in a figure: more would be slow and not be seen
+DRAWN_PIXELS = 640 * 640  # of an image in a figure: more would be slow and not be seen
 
 
 def at_most(
-    picture: Picture, explanation: Explanation, *, pixels: int = DRAWN_PIXELS
-) -> tuple[Picture, Explanation]:
-    """The picture and its explanation at a size of at most `pixels`, to draw small figures.
+    picture: InputImage, explanation: Explanation, *, pixels: int = DRAWN_PIXELS
+) -> tuple[InputImage, Explanation]:
+    """The image and its explanation at a size of at most `pixels`, to draw small figures.
 
     Maps of a large photograph for many texts would take gigabytes, to be shrunk in the figure.
     """
@@ -27,17 +27,17 @@ def at_most(
     return small, replace(explanation, framings=(replace(framing, original=small.size),))
 
 
-def shrunk(picture: Picture, *, pixels: int = DRAWN_PIXELS) -> Picture:
-    """The picture itself, or a smaller one of at most `pixels`."""
+def shrunk(picture: InputImage, *, pixels: int = DRAWN_PIXELS) -> InputImage:
+    """The image itself, or a smaller one of at most `pixels`."""
     scale = math.sqrt(pixels / math.prod(picture.size))
     if scale >= 1:
         return picture
     size = Size(*(max(1, round(side * scale)) for side in picture.size))
-    return Picture(
+    return InputImage(
         image=picture.image.resize((size.width, size.height), reducing_gap=3.0), name=picture.name
     )
 
 
-def heading(picture: Picture, method: str, backbone: str) -> str:
+def heading(picture: InputImage, method: str, backbone: str) -> str:
     """What a figure shows, in one line."""
     return f"{Path(picture.name).name} · {method} · {backbone}"

@@ -32,11 +32,11 @@ HELD_OUT_SEED = 2_000_003  # scenes that the demo model never saw
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measurement:
+class EvaluationRun:
     """What is run, and where its parts are kept till it is complete.
 
     Attributes:
-        dataset: the pictures with their truth.
+        dataset: the images with their truth.
         root: the folder they are in.
         protocol: how they are measured.
         methods: row name to method.
@@ -58,7 +58,7 @@ class Measurement:
         lost.
 
         Raises:
-            InputError: when a picture, text, journal or `out` cannot be used, or the same run is
+            InputError: when an image, text, journal or `out` cannot be used, or the same run is
                 going on.
         """
         with console.status(f"loading {self.recipe.args[0]}"):
@@ -159,10 +159,10 @@ def _alone(journal: Path | None) -> Iterator[None]:
         os.close(handle)
 
 
-def open_pictures(
+def open_images(
     dataset: str, root: Path | None, *, split: str | None, seed: int | None, count: int | None
 ) -> Dataset:
-    """The data set of this name, or `count` pictures evenly spaced over it.
+    """The data set of this name, or `count` images evenly spaced over it.
 
     Raises:
         UnknownNameError: for an unknown name, or an option that this data set does not have.

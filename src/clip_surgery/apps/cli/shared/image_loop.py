@@ -1,4 +1,4 @@
-"""Explaining many pictures: a bad one is told and skipped, what is done is on disk."""
+"""Explaining many images: a bad one is told and skipped, what is done is on disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clip_surgery.apps.cli.shared.tables import Column, show_files, show_rows
 from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
-from clip_surgery.inputs.images import Picture, read_image
+from clip_surgery.inputs.images import InputImage, read_image
 from clip_surgery.text.features import TextFeatures
 
 Found = TypeVar("Found")
@@ -25,11 +25,11 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one picture gave.
+    """What one image gave.
 
     Attributes:
         files: how each kind of file is written.
-        rows: of the table that is shown at the end, without the picture's name.
+        rows: of the table that is shown at the end, without the image's name.
     """
 
     files: Mapping[Format, Writer]
@@ -38,11 +38,11 @@ class Result:
 
 @dataclass(kw_only=True)
 class Run:
-    """One pass over pictures.
+    """One pass over images.
 
     Attributes:
         outputs: where results are written.
-        skipped: how many pictures could not be used.
+        skipped: how many images could not be used.
         answered: how many could.
         rows: what was found in them, to be shown.
     """
@@ -56,7 +56,7 @@ class Run:
     def begin(
         cls, request: Request, folder: Path, formats: Sequence[str], known: Sequence[Format]
     ) -> Run:
-        """A run over the pictures of a request, its folder made.
+        """A run over the images of a request, its folder made.
 
         Raises:
             UnknownNameError: for a format that is not among the known.
@@ -72,26 +72,26 @@ class Run:
         paths: Sequence[Path],
         explainer: Explainer,
         features: TextFeatures,
-        result: Callable[[Picture, Explanation], Result],
+        result: Callable[[InputImage, Explanation], Result],
     ) -> None:
-        """Explain pictures for texts in batches, and make of each explanation its result."""
+        """Explain images for texts in batches, and make of each explanation its result."""
 
-        def find(pictures: Sequence[Picture]) -> Explanation:
-            return explainer.explain_pictures(pictures, features)
+        def find(pictures: Sequence[InputImage]) -> Explanation:
+            return explainer.explain_images(pictures, features)
 
         self.over(paths, find, result, at_a_time=explainer.batch_size)
 
     def over(
         self,
         paths: Sequence[Path],
-        find: Callable[[Sequence[Picture]], Iterable[Found]],
-        result: Callable[[Picture, Found], Result],
+        find: Callable[[Sequence[InputImage]], Iterable[Found]],
+        result: Callable[[InputImage, Found], Result],
         *,
         at_a_time: int = 1,
     ) -> None:
-        """Take pictures batch by batch, and write each batch before the next is read.
+        """Take images batch by batch, and write each batch before the next is read.
 
-        `find` gives one thing for every picture of a batch, `result` makes of it what is written.
+        `find` gives one thing for every image of a batch, `result` makes of it what is written.
         """
         with console.progress("explaining", total=len(paths)) as advance:
             for start in range(0, len(paths), at_a_time):
@@ -106,14 +106,14 @@ class Run:
 
     def _batch(
         self,
-        pictures: Sequence[Picture],
-        find: Callable[[Sequence[Picture]], Iterable[Found]],
-        result: Callable[[Picture, Found], Result],
+        pictures: Sequence[InputImage],
+        find: Callable[[Sequence[InputImage]], Iterable[Found]],
+        result: Callable[[InputImage, Found], Result],
     ) -> None:
         try:
             with _memory_named(pictures[0].name):
                 found = list(find(pictures))
-        except UnsupportedModelError:  # no picture would fare better
+        except UnsupportedModelError:  # no image would fare better
             raise
         except ClipSurgeryError as error:
             if len(pictures) == 1:
@@ -133,7 +133,7 @@ class Run:
         """Show the results as a table, and where the files are.
 
         Raises:
-            typer.Exit: with 2 when no picture could be used, with 1 when some could not.
+            typer.Exit: with 2 when no image could be used, with 1 when some could not.
         """
         if self.answered:
             show_rows(("image", *columns), self.rows)
@@ -157,7 +157,7 @@ class Run:
 
 @contextmanager
 def _memory_named(picture: str) -> Iterator[None]:
-    """Tell of memory that does not suffice by the picture and a way out."""
+    """Tell of memory that does not suffice by the image and a way out."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -31,7 +31,7 @@ ModelName = Annotated[
     ),
 ]  # fmt: skip
 BatchSize = Annotated[
-    int, typer.Option(min=1, help="Pictures that run together.", rich_help_panel=MODEL)
+    int, typer.Option(min=1, help="Images that run together.", rich_help_panel=MODEL)
 ]
 OutFolder = Annotated[
     Path, typer.Option("--out", "-o", help="Folder for the results.", metavar="FOLDER")
@@ -40,7 +40,7 @@ MinPresence = Annotated[
     float | None,
     typer.Option(
         min=0, max=1,
-        help="Leave out texts that are less likely in the picture than this, from 0 to 1.",
+        help="Leave out texts that are less likely in the image than this, from 0 to 1.",
     ),
 ]  # fmt: skip
 
@@ -58,7 +58,7 @@ MaskFormats = Annotated[
 
 
 class FramingName(StrEnum):
-    """How a picture is laid into the model's frame, as options spell it."""
+    """How an image is laid into the model's frame, as options spell it."""
 
     KEEP_RATIO = "keep-ratio"
     SQUASH = "squash"
@@ -83,7 +83,7 @@ class DrawnContrast(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Which model, where it runs, and how pictures are brought to it."""
+    """Which model, where it runs, and how images are brought to it."""
 
     model: ModelName = PAPER_MODEL
     checkpoint: Annotated[
@@ -98,7 +98,7 @@ class ModelOptions:
     ] = None
     framing: Annotated[
         FramingName,
-        typer.Option(help="How a picture is laid into the model's frame.", rich_help_panel=MODEL),
+        typer.Option(help="How an image is laid into the model's frame.", rich_help_panel=MODEL),
     ] = FramingName.KEEP_RATIO
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MODEL)
@@ -149,7 +149,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainerOptions(ModelOptions):
-    """The model, and how texts are read and pictures batched."""
+    """The model, and how texts are read and images batched."""
 
     templates: Annotated[
         str,
@@ -228,7 +228,7 @@ class DrawingOptions(ColourOptions):
         DrawnContrast,
         typer.Option(
             help="Each map scaled alone, or all maps of an image together, or each alone and "
-            "paler the less likely its text is in the picture.",
+            "paler the less likely its text is in the image.",
             rich_help_panel=DRAWING,
         ),
     ] = DrawnContrast.TEXT

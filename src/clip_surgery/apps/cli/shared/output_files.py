@@ -1,4 +1,4 @@
-"""Writing: the results of one picture to files, each name once."""
+"""Writing: the results of one image to files, each name once."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Outputs:
 
     Attributes:
         folder: where files are written.
-        formats: the kinds of files for each picture.
-        inputs: the pictures asked for, which no result may replace.
+        formats: the kinds of files for each image.
+        inputs: the images asked for, which no result may replace.
         written: the files so far.
     """
 
@@ -87,7 +87,7 @@ class Outputs:
             ) from error
 
     def write(self, name: str, files: Mapping[Format, Writer]) -> None:
-        """Write the files of one picture, called by its name, in all formats asked for.
+        """Write the files of one image, called by its name, in all formats asked for.
 
         Raises:
             InputError: when a file cannot be written.
@@ -102,7 +102,7 @@ class Outputs:
             self.written.append(path)
 
     def _free_stem(self, wanted: str) -> str:
-        """A name whose files no other picture of this run has, in any letter case, nor an input.
+        """A name whose files no other image of this run has, in any letter case, nor an input.
 
         An input's own stem is not taken either: beside street.jpg, street.png would look like it.
         """

@@ -13,7 +13,7 @@ PEAK_COLUMNS: tuple[Column, ...] = ("text", Number("score"), Number("peak at x, 
 
 
 def peak_rows(record: Record) -> list[tuple[str, ...]]:
-    """A row for each text of one picture."""
+    """A row for each text of one image."""
     rows: list[tuple[str, ...]] = []
     for text in record["texts"]:
         peak = text["peak"]

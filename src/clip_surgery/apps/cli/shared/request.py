@@ -1,4 +1,4 @@
-"""Asking: the pictures and texts that a command was called with."""
+"""Asking: the images and texts that a command was called with."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """Pictures and texts, as they stand on the command line."""
+    """Images and texts, as they stand on the command line."""
 
     arguments: Annotated[
         list[str],
         typer.Argument(
             metavar="IMAGE... TEXT...",
-            help="Pictures (files, folders, quoted patterns) and the texts to look for in them.",
+            help="Images (files, folders, quoted patterns) and the texts to look for in them.",
         ),
     ]
     text: Annotated[
@@ -39,11 +39,11 @@ class Asked:
     ] = None
 
     def read(self, *, need_texts: bool = True) -> Request:
-        """Sort the arguments, add texts from options, and tell which pictures are missing.
+        """Sort the arguments, add texts from options, and tell which images are missing.
 
         Raises:
-            InputError: when there is no picture, or no text where one is needed.
-            typer.Exit: when none of the pictures is there.
+            InputError: when there is no image, or no text where one is needed.
+            typer.Exit: when none of the images is there.
         """
         from clip_surgery.apps.cli.shared.arguments import sort_arguments
         from clip_surgery.inputs.texts import read_labels
@@ -52,9 +52,9 @@ class Asked:
         more = (*(self.text or ()), *(read_labels(self.labels) if self.labels else ()))
         request = replace(request, texts=(*request.texts, *more))
         if not (request.images or request.missing):
-            raise InputError("No picture among the arguments: give a file, a folder or a pattern.")
+            raise InputError("No image among the arguments: give a file, a folder or a pattern.")
         if need_texts and not request.texts:
-            raise InputError("No text to look for: give one or more after the pictures.")
+            raise InputError("No text to look for: give one or more after the images.")
         for problem in request.missing:
             console.error(problem)
         if not request.images:
@@ -77,6 +77,6 @@ def notice_unknown_words(backbone: Backbone, texts: Sequence[str]) -> None:
     if unknown:
         console.notice(
             f"this small model knows {len(backbone.nouns)} nouns (clip-surgery models demo) and "
-            f"not {', '.join(unknown)}: such maps mean nothing. For real pictures take a "
+            f"not {', '.join(unknown)}: such maps mean nothing. For real images take a "
             f"published CLIP: clip-surgery explain --model {PAPER_MODEL} IMAGE... TEXT..."
         )

@@ -45,7 +45,7 @@ def show_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
 
 
 def show_files(outputs: Outputs, *, skipped: int) -> None:
-    """Say where the files are, and how many pictures have none."""
+    """Say where the files are, and how many images have none."""
     screen = console.results()
     if len(outputs.written) == 1:
         screen.print(f"wrote {outputs.written[0]}", soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""Pictures with one JSON of COCO's form for all of them; shapes are painted when asked for."""
+"""Images with one JSON of COCO's form for all of them; shapes are painted when asked for."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clip_surgery.evaluation.datasets.class_names import ClassNames
-from clip_surgery.evaluation.datasets.coco.annotations import AnnotatedPicture
+from clip_surgery.evaluation.datasets.coco.annotations import AnnotatedImage
 from clip_surgery.evaluation.datasets.coco.shapes import paint
 from clip_surgery.evaluation.datasets.dataset import Sample
-from clip_surgery.evaluation.datasets.files.image_files import PictureFiles
+from clip_surgery.evaluation.datasets.files.image_files import ImageFiles
 from clip_surgery.evaluation.datasets.files.listing import check_files
 from clip_surgery.evaluation.datasets.files.mask_files import check_size
 from clip_surgery.evaluation.datasets.files.orientation import upright_mask
 from clip_surgery.inputs.images import read_image
 
 
-class AnnotatedFiles(PictureFiles):
+class AnnotatedFiles(ImageFiles):
     """A data set whose objects are listed in a JSON.
 
     A name is present where an object or a crowd of it is listed, also if nothing of it can be
@@ -25,13 +25,13 @@ class AnnotatedFiles(PictureFiles):
     Args:
         name: what reports call it.
         classes: its names.
-        images: the folder of pictures.
+        images: the folder of images.
         annotations: the JSON.
-        pictures: what the JSON says of each picture.
+        images: what the JSON says of each image.
         settings: what else makes it another data set, for the repr.
 
     Raises:
-        InputError: when pictures are missing.
+        InputError: when images are missing.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class AnnotatedFiles(PictureFiles):
         classes: ClassNames,
         images: Path,
         annotations: Path,
-        pictures: Sequence[AnnotatedPicture],
+        pictures: Sequence[AnnotatedImage],
         settings: Mapping[str, object],
     ) -> None:
         super().__init__(
@@ -53,22 +53,22 @@ class AnnotatedFiles(PictureFiles):
         self.images, self.annotations, self.pictures = images, annotations, tuple(pictures)
         check_files(
             [self.image_path(place) for place in range(len(self))],
-            f"{images}: half unpacked, pictures of {annotations.name}",
+            f"{images}: half unpacked, images of {annotations.name}",
         )
 
     def image_path(self, place: int) -> Path:
-        """Where the picture at a place of the listing is."""
+        """Where the image at a place of the listing is."""
         return self.images / self.listing[place]
 
     def present(self, place: int) -> frozenset[str]:
-        """The names of what is listed for a picture."""
+        """The names of what is listed for an image."""
         return frozenset(self.names[index] for index in self.pictures[place].present)
 
     def read(self, place: int) -> Sample:
-        """A picture with its objects, the smaller ones on top.
+        """An image with its objects, the smaller ones on top.
 
         Raises:
-            InputError: when the picture cannot be read or is of another size than the JSON says,
+            InputError: when the image cannot be read or is of another size than the JSON says,
                 or one of its shapes is damaged.
         """
         picture, path = self.pictures[place], self.image_path(place)

@@ -1,7 +1,7 @@
-"""COCO's instances JSON: which objects are in which picture, kept no larger than the file is.
+"""COCO's instances JSON: which objects are in which image, kept no larger than the file is.
 
 Format: cocodataset.org/#format-data. A parsed train2017 takes gigabytes as Python's lists of
-numbers. So each picture's shapes are put back into JSON text, and read again when they are drawn;
+numbers. So each image's shapes are put back into JSON text, and read again when they are drawn;
 what is kept can also be sent to other processes.
 """
 
@@ -34,11 +34,11 @@ class Instance:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AnnotatedPicture:
-    """What the JSON says of one picture.
+class AnnotatedImage:
+    """What the JSON says of one image.
 
     Attributes:
-        file_name: of the picture, below the folder of pictures.
+        file_name: of the image, below the folder of images.
         size_hw: its height and width in pixels.
         present: the classes of its objects and crowds, each once.
         record: the objects, as text.
@@ -77,10 +77,10 @@ def read_content(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def read_pictures(
+def read_annotated_images(
     content: Mapping[str, Any], classes: Mapping[int, int], path: Path, *, shapes: bool = True
-) -> tuple[AnnotatedPicture, ...]:
-    """The pictures in the order of their ids.
+) -> tuple[AnnotatedImage, ...]:
+    """The images in the order of their ids.
 
     Args:
         content: of the JSON.
@@ -89,8 +89,8 @@ def read_pictures(
         shapes: whether objects are kept, or only which classes are present.
 
     Raises:
-        InputError: when an entry lacks something, names a picture or category that is not there,
-            or there is no picture at all.
+        InputError: when an entry lacks something, names an image or category that is not there,
+            or there is no image at all.
     """
     own: dict[int, list[tuple[int, int, int, Any]]] = {}
     try:
@@ -101,7 +101,7 @@ def read_pictures(
             kept = entry.get("segmentation") if shapes else None
             own[entry["image_id"]].append((entry["id"], index, int(entry.get("iscrowd", 0)), kept))
         pictures = tuple(
-            AnnotatedPicture(
+            AnnotatedImage(
                 file_name=str(images[number]["file_name"]),
                 size_hw=(int(images[number]["height"]), int(images[number]["width"])),
                 present=tuple(sorted({index for _, index, _, _ in own[number]})),
@@ -114,7 +114,7 @@ def read_pictures(
     except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: an entry is not as COCO writes them ({error}).") from None
     if not pictures:
-        raise InputError(f"{path}: expected pictures, but there is none.")
+        raise InputError(f"{path}: expected images, but there is none.")
     return pictures
 
 
@@ -137,6 +137,6 @@ def classes_by_name(categories: Iterable[Any], names: Sequence[str], path: Path)
     if strange:
         raise InputError(
             f"{path}: expected COCO's {len(names)} categories, but got {', '.join(strange[:3])}; "
-            "pictures with other classes are read as the data set folder."
+            "images with other classes are read as the data set folder."
         )
     return {number: places[name] for number, name in named.items()}

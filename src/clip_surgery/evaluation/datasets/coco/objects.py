@@ -13,23 +13,23 @@ from pathlib import Path
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.coco.annotated_files import AnnotatedFiles
 from clip_surgery.evaluation.datasets.coco.annotations import (
-    AnnotatedPicture,
+    AnnotatedImage,
     classes_by_name,
+    read_annotated_images,
     read_content,
-    read_pictures,
 )
 from clip_surgery.evaluation.datasets.coco.shapes import check_pycocotools
 from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_choice, first_folder
 
 
 class CocoObjects(AnnotatedFiles):
-    """The objects of COCO: 5,000 pictures in the split "val" of 2017, 48 of them without any.
+    """The objects of COCO: 5,000 images in the split "val" of 2017, 48 of them without any.
 
     Args:
         root: the folder with annotations/ and val2017/ (or images/val2017/) in it.
         split: "val" or "train".
         year: 2017, or 2014 with its larger "val".
-        images: the folder of pictures below root, where it is another one.
+        images: the folder of images below root, where it is another one.
         annotations: the JSON below root, where it is another one; then it tells the split.
 
     Raises:
@@ -62,20 +62,20 @@ class CocoObjects(AnnotatedFiles):
 
 @dataclass(frozen=True, kw_only=True)
 class CocoPlace:
-    """Where the pictures and the JSON are."""
+    """Where the images and the JSON are."""
 
     images: Path
     annotations: Path
 
-    def read(self, names: tuple[str, ...], *, shapes: bool = True) -> tuple[AnnotatedPicture, ...]:
-        """What the JSON says of its pictures, with or without the shapes of objects.
+    def read(self, names: tuple[str, ...], *, shapes: bool = True) -> tuple[AnnotatedImage, ...]:
+        """What the JSON says of its images, with or without the shapes of objects.
 
         Raises:
             InputError: when the JSON is not one with COCO's categories, these names.
         """
         content = read_content(self.annotations)
         classes = classes_by_name(content["categories"], names, self.annotations)
-        return read_pictures(content, classes, self.annotations, shapes=shapes)
+        return read_annotated_images(content, classes, self.annotations, shapes=shapes)
 
 
 def find_coco(

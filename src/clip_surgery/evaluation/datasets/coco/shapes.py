@@ -34,7 +34,7 @@ def check_pycocotools() -> None:
 
 
 def paint(instances: Iterable[Instance], size_hw: tuple[int, int], of: str) -> NDArray[np.int64]:
-    """The mask (H, W) of a picture's objects: indices of classes, smaller objects on top.
+    """The mask (H, W) of an image's objects: indices of classes, smaller objects on top.
 
     Pixels of a crowd that no object of its own covers are not judged.
 

@@ -1,4 +1,4 @@
-"""COCO-Stuff: every pixel of COCO 2017's pictures, 80 things and 91 stuff classes.
+"""COCO-Stuff: every pixel of COCO 2017's images, 80 things and 91 stuff classes.
 
 Caesar et al., CVPR 2018, github.com/nightrome/cocostuff. A pixel of the stuff-thing maps holds the
 class's id in labels.txt less one: 0 to 181, with 11 gaps for COCO's things that were never
@@ -21,7 +21,7 @@ IDS = tuple(number for number in range(1, 183) if number not in _NEVER_ANNOTATED
 
 
 class CocoStuff(PairedFiles):
-    """The stuff-thing maps of COCO-Stuff: 5,000 pictures in the split "val".
+    """The stuff-thing maps of COCO-Stuff: 5,000 images in the split "val".
 
     Args:
         root: the folder with val2017/ and stuffthingmaps_trainval2017/val2017/ in it, or

@@ -1,7 +1,7 @@
-"""COCO for tags: which of 80 objects are in a picture; no masks.
+"""COCO for tags: which of 80 objects are in an image; no masks.
 
 A name is there when one object or crowd of it is annotated. The field's numbers are on 2014's
-"val": 40,504 pictures, 367 of which have no object at all (2017's: 48 of 5,000). Some papers leave
+"val": 40,504 images, 367 of which have no object at all (2017's: 48 of 5,000). Some papers leave
 those out (40,137), which changes every average precision a little: `without_objects=False`.
 """
 
@@ -18,15 +18,15 @@ from clip_surgery.inputs.images import read_image
 
 
 class CocoTags(AnnotatedFiles):
-    """The names of COCO's objects that are in each picture.
+    """The names of COCO's objects that are in each image.
 
     Args:
         root: the folder with annotations/ and val2017/ (or images/val2017/) in it.
         split: "val" or "train".
         year: 2017 or 2014.
-        images: the folder of pictures below root, where it is another one.
+        images: the folder of images below root, where it is another one.
         annotations: the JSON below root, where it is another one; then it tells the split.
-        without_objects: whether pictures without any object are in it.
+        without_objects: whether images without any object are in it.
 
     Raises:
         InputError: when something is missing, or the JSON is not COCO's.
@@ -62,10 +62,10 @@ class CocoTags(AnnotatedFiles):
         )
 
     def read(self, place: int) -> Sample:
-        """A picture and the names that are in it.
+        """An image and the names that are in it.
 
         Raises:
-            InputError: when the picture cannot be read.
+            InputError: when the image cannot be read.
         """
         image = read_image(self.image_path(place)).image
         return Sample.without_mask(image, present=self.present(place))

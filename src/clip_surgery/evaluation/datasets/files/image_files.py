@@ -1,4 +1,4 @@
-"""Pictures in files: what all data sets that read a folder have in common."""
+"""Images in files: what all data sets that read a folder have in common."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from clip_surgery.evaluation.datasets.dataset import Sample, position
 from clip_surgery.evaluation.datasets.files.listing import listed
 
 
-class PictureFiles(ABC):
-    """A data set of picture files; none is read before it is asked for.
+class ImageFiles(ABC):
+    """A data set of image files; none is read before it is asked for.
 
-    Its repr says what it is, but not where: with the settings, how many pictures there are and
+    Its repr says what it is, but not where: with the settings, how many images there are and
     digits that change with their names. A journal so knows one folder from another.
 
     Args:
         name: what reports call it.
         classes: its names, in the order that masks index.
-        listing: what tells one picture from another, as the name of its file or the stem of it.
+        listing: what tells one image from another, as the name of its file or the stem of it.
         settings: what else makes it another data set, for the repr.
     """
 
@@ -38,7 +38,7 @@ class PictureFiles(ABC):
 
     @abstractmethod
     def read(self, place: int) -> Sample:
-        """The picture at a place of the listing, with its truth."""
+        """The image at a place of the listing, with its truth."""
 
     @property
     def names(self) -> tuple[str, ...]:

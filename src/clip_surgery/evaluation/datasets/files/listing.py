@@ -1,4 +1,4 @@
-"""Listings: which pictures a data set has, in what order, and whether all files are there."""
+"""Listings: which images a data set has, in what order, and whether all files are there."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_files(paths: Sequence[Path], what: str) -> None:
 
 
 def listed(listing: Sequence[str]) -> str:
-    """How many pictures, and digits that change with any of their names: for a data set's record.
+    """How many images, and digits that change with any of their names: for a data set's record.
 
     Example:
         >>> listed(["a", "b"])

@@ -1,4 +1,4 @@
-"""Masks in files beside the pictures: what the data sets that keep them so have in common."""
+"""Masks in files beside the images: what the data sets that keep them so have in common."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import ClassNames
 from clip_surgery.evaluation.datasets.dataset import Sample
-from clip_surgery.evaluation.datasets.files.image_files import PictureFiles
+from clip_surgery.evaluation.datasets.files.image_files import ImageFiles
 from clip_surgery.evaluation.datasets.files.listing import check_files
 from clip_surgery.inputs.images import read_image
 
@@ -21,13 +21,13 @@ _INDEX_MODES = ("P", "L", "1", "I;16", "I")  # palette and grey: one number a pi
 _UNKNOWN = -99  # in tables: a number that the data set does not use
 
 
-class MaskFiles(PictureFiles):
-    """A data set of pictures with a mask file each.
+class MaskFiles(ImageFiles):
+    """A data set of images with a mask file each.
 
     Args:
         name: what reports call it.
         classes: its names, in the order of the indices in `values`.
-        stems: what tells one picture from another.
+        stems: what tells one image from another.
         values: number in a mask file to the index in the names, NO_OBJECT or NOT_JUDGED.
         settings: what else makes it another data set, for the repr.
     """
@@ -47,14 +47,14 @@ class MaskFiles(PictureFiles):
 
     @abstractmethod
     def image_path(self, stem: str) -> Path:
-        """Where the picture is."""
+        """Where the image is."""
 
     @abstractmethod
     def mask_path(self, stem: str) -> Path:
         """Where its mask is."""
 
     def read(self, place: int) -> Sample:
-        """A picture and its mask.
+        """An image and its mask.
 
         Raises:
             InputError: when either cannot be read, or they do not belong together.
@@ -74,11 +74,11 @@ class MaskFiles(PictureFiles):
         return read_values(path)
 
     def arrange(self, mask: NDArray[np.int64], image_path: Path) -> NDArray[np.int64]:
-        """Turn a mask as the picture is turned; most data sets have nothing to turn."""
+        """Turn a mask as the image is turned; most data sets have nothing to turn."""
         return mask
 
     def check_files(self, of: str) -> None:
-        """Make sure that no picture and no mask is missing.
+        """Make sure that no image and no mask is missing.
 
         Raises:
             InputError: says how many of `of` are missing, with examples.
@@ -102,10 +102,10 @@ class MaskFiles(PictureFiles):
 def masked_sample(
     image: Image.Image, mask: NDArray[np.int64], names: Sequence[str], path: Path
 ) -> Sample:
-    """The sample of a picture and its mask; present is what has a pixel.
+    """The sample of an image and its mask; present is what has a pixel.
 
     Raises:
-        InputError: when the mask of file `path` is not of the picture's size.
+        InputError: when the mask of file `path` is not of the image's size.
 
     Example:
         >>> picture, mask = Image.new("RGB", (2, 1)), np.array([[-1, 1]])
@@ -120,7 +120,7 @@ def masked_sample(
 
 
 def check_size(mask: NDArray[np.int64], image: Image.Image, of: str) -> None:
-    """Make sure that a mask is of its picture's size.
+    """Make sure that a mask is of its image's size.
 
     Raises:
         InputError: says both, and what mask it is of.
@@ -128,26 +128,26 @@ def check_size(mask: NDArray[np.int64], image: Image.Image, of: str) -> None:
     if mask.shape != (image.height, image.width):
         raise InputError(
             f"{of}: expected a mask of {image.height} x {image.width} px (height x width) as "
-            f"its picture, but got {' x '.join(map(str, mask.shape))}."
+            f"its image, but got {' x '.join(map(str, mask.shape))}."
         )
 
 
 def read_values(path: Path) -> NDArray[np.int64]:
-    """The numbers (H, W) of a palette or grey picture, as they are.
+    """The numbers (H, W) of a palette or grey image, as they are.
 
     Raises:
-        InputError: when the file is missing or damaged, or is a picture in colours.
+        InputError: when the file is missing or damaged, or is an image in colours.
     """
     values = read_pixels(path)
     if values.ndim != 2:
         raise InputError(
-            f"{path}: expected a mask of palette or grey indices, but got a picture in colours."
+            f"{path}: expected a mask of palette or grey indices, but got an image in colours."
         )
     return values
 
 
 def read_pixels(path: Path) -> NDArray[np.int64]:
-    """The numbers of a mask file: (H, W) of palette or grey pictures, (H, W, 3) of RGB.
+    """The numbers of a mask file: (H, W) of palette or grey images, (H, W, 3) of RGB.
 
     Raises:
         InputError: when the file is missing, damaged or of another kind.

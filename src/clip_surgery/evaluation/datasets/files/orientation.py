@@ -10,9 +10,9 @@ from PIL import ExifTags, Image
 
 
 def upright_mask(mask: NDArray[np.int64], image_path: Path) -> NDArray[np.int64]:
-    """The mask as its picture is shown, where the camera marked that as lying on its side.
+    """The mask as its image is shown, where the camera marked that as lying on its side.
 
-    Such a picture is read upright, and its mask (H, W) may be either way: with sides of different
+    Such an image is read upright, and its mask (H, W) may be either way: with sides of different
     length its size tells. A mask of any other size is left as it is.
     """
     with Image.open(image_path) as image:

@@ -1,4 +1,4 @@
-"""Two folders of one order: pictures in one, the mask of each in the other, under the same stem."""
+"""Two folders of one order: images in one, the mask of each in the other, under the same stem."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from clip_surgery.evaluation.datasets.files.mask_files import MaskFiles
 
 
 class PairedFiles(MaskFiles):
-    """A data set whose masks, found by listing their folder, have the stems of the pictures.
+    """A data set whose masks, found by listing their folder, have the stems of the images.
 
     Args:
         name: what reports call it.
         classes: its names.
         values: number in a mask file to index, NO_OBJECT or NOT_JUDGED.
-        images: the folder of pictures.
+        images: the folder of images.
         masks: the folder of masks.
         endings: what follows the stem in either.
         stems: which names are stems, as a glob pattern.
@@ -26,7 +26,7 @@ class PairedFiles(MaskFiles):
         settings: what else makes it another data set, for the repr.
 
     Raises:
-        InputError: when there is no mask, or a picture lacks its mask or a mask its picture.
+        InputError: when there is no mask, or an image lacks its mask or a mask its image.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PairedFiles(MaskFiles):
         )
 
     def image_path(self, stem: str) -> Path:
-        """The stem and the first ending in the folder of pictures."""
+        """The stem and the first ending in the folder of images."""
         return self.images / f"{stem}{self._endings[0]}"
 
     def mask_path(self, stem: str) -> Path:

@@ -1,6 +1,6 @@
-"""Your own pictures: a folder with palette or index masks, or with COCO's JSON of instances.
+"""Your own images: a folder with palette or index masks, or with COCO's JSON of instances.
 
-    ROOT/images/*.jpg   ROOT/masks/*.png (the stems of the pictures)   ROOT/names.txt
+    ROOT/images/*.jpg   ROOT/masks/*.png (the stems of the images)   ROOT/names.txt
     ROOT/images/*.jpg   ROOT/instances.json
 
 Masks are as `palette_image` and Pascal VOC write them: 0 is no object, i is line i of
@@ -36,7 +36,7 @@ def open_folder(
     names: str | Sequence[str] | None = None,
     annotations: str | None = None,
 ) -> Dataset:
-    """Open a folder of pictures: with masks, or with the JSON where there is no folder of masks.
+    """Open a folder of images: with masks, or with the JSON where there is no folder of masks.
 
     Args:
         root: the folder.
@@ -60,20 +60,20 @@ def open_folder(
 
 
 class FolderOfMasks(MaskFiles):
-    """Pictures in `images`, each with a mask of its stem in `masks`, and names.
+    """Images in `images`, each with a mask of its stem in `masks`, and names.
 
     A photograph that its camera marked as turned may have its mask either way: upright as it is
     shown, or as it is stored; with sides of different length the sizes tell.
 
     Raises:
-        InputError: when something of the layout is missing, two pictures have one stem, or names
+        InputError: when something of the layout is missing, two images have one stem, or names
             are wrong or more than 254.
     """
 
     def __init__(self, root: str | Path, *, names: str | Sequence[str] | None = None) -> None:
         self.base = Path(root)
         Layout(
-            dataset="a folder of pictures",
+            dataset="a folder of images",
             source="images/NAME.jpg, masks/NAME.png with 0 for no object and i for the i-th name, "
             "names.txt with a name a line (or names given); or images and COCO's instances.json",
             paths=("images", "masks", *(() if names is not None else ("names.txt",))),
@@ -83,7 +83,7 @@ class FolderOfMasks(MaskFiles):
         twice = [stem for stem, count in stems.items() if count > 1]
         if twice:
             raise InputError(
-                f"{self.base / 'images'}: expected one picture a mask, but several are called "
+                f"{self.base / 'images'}: expected one image a mask, but several are called "
                 f"{', '.join(twice[:3])}."
             )
         self._pictures = {path.stem: path.name for path in pictures}
@@ -131,7 +131,7 @@ class FolderOfMasks(MaskFiles):
         return values
 
     def arrange(self, mask: NDArray[np.int64], image_path: Path) -> NDArray[np.int64]:
-        """The mask as the picture is shown."""
+        """The mask as the image is shown."""
         return upright_mask(mask, image_path)
 
 

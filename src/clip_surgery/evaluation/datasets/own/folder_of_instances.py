@@ -1,4 +1,4 @@
-"""A folder of pictures with COCO's JSON of instances: polygons or run lengths, any categories.
+"""A folder of images with COCO's JSON of instances: polygons or run lengths, any categories.
 
 Shapes lie on each other as in the data set of COCO itself: the smaller one is in front, and what
 is marked as a crowd is not judged where no other shape lies (`coco_shapes.py`).
@@ -13,13 +13,13 @@ from typing import Any
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import ClassNames
 from clip_surgery.evaluation.datasets.coco.annotated_files import AnnotatedFiles
-from clip_surgery.evaluation.datasets.coco.annotations import read_content, read_pictures
+from clip_surgery.evaluation.datasets.coco.annotations import read_annotated_images, read_content
 from clip_surgery.evaluation.datasets.coco.shapes import check_pycocotools
 from clip_surgery.evaluation.datasets.files.folder_layout import Layout
 
 
 class FolderOfInstances(AnnotatedFiles):
-    """The pictures that a JSON lists, below `images`, with its categories in the order of ids.
+    """The images that a JSON lists, below `images`, with its categories in the order of ids.
 
     Args:
         root: the folder.
@@ -34,7 +34,7 @@ class FolderOfInstances(AnnotatedFiles):
         check_pycocotools()
         base, path = Path(root), Path(root) / annotations
         Layout(
-            dataset="a folder of pictures",
+            dataset="a folder of images",
             source="images/NAME.jpg and COCO's JSON of instances",
             paths=("images", annotations),
         ).check(base)
@@ -50,7 +50,7 @@ class FolderOfInstances(AnnotatedFiles):
             ),
             images=base / "images",
             annotations=path,
-            pictures=read_pictures(content, indices, path),
+            pictures=read_annotated_images(content, indices, path),
             settings={"annotations": annotations, "classes": len(named)},
         )
 

@@ -1,4 +1,4 @@
-"""Pascal Context: every pixel of VOC 2010's pictures, 59 classes, or 60 with background.
+"""Pascal Context: every pixel of VOC 2010's images, 59 classes, or 60 with background.
 
 Mottaghi et al., CVPR 2014. Two forms of it are read:
 - mmsegmentation's: SegmentationClassContext/*.png, which its converter makes with the detail API
@@ -27,7 +27,7 @@ from clip_surgery.evaluation.datasets.files.mask_files import MaskFiles
 from clip_surgery.evaluation.datasets.pascal.voc import background_first, find_devkit
 
 _SOURCE = (
-    "pictures: VOCtrainval_03-May-2010.tar of http://host.robots.ox.ac.uk/pascal/VOC/voc2010; "
+    "images: VOCtrainval_03-May-2010.tar of http://host.robots.ox.ac.uk/pascal/VOC/voc2010; "
     "masks: tools/dataset_converters/pascal_context.py of mmsegmentation with trainval_merged.json "
     "of the detail API, or trainval.tar.gz and labels.txt of "
     "https://cs.stanford.edu/~roozbeh/pascal-context unpacked beside JPEGImages; give the folder "
@@ -36,7 +36,7 @@ _SOURCE = (
 
 
 class PascalContext(MaskFiles):
-    """The masks of Pascal Context: 5,105 pictures in the split "val".
+    """The masks of Pascal Context: 5,105 images in the split "val".
 
     Args:
         root: the folder with VOCdevkit in it, VOCdevkit, or VOC2010.

@@ -29,7 +29,7 @@ _BORDER = 255  # the line around objects, and what annotators left open
 
 
 class VocSegmentation(MaskFiles):
-    """The masks of Pascal VOC 2012: 1,449 pictures in the split "val".
+    """The masks of Pascal VOC 2012: 1,449 images in the split "val".
 
     Args:
         root: the folder with VOCdevkit in it, VOCdevkit, or VOC2012.

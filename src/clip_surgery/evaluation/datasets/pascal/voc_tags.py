@@ -1,7 +1,7 @@
-"""Pascal VOC 2007 for tags: which of 20 classes are in a picture; no masks.
+"""Pascal VOC 2007 for tags: which of 20 classes are in an image; no masks.
 
 Everingham et al., IJCV 2010. ImageSets/Main has a list a class with a line such as "000001 -1" for
-each picture: 1 where the class is there, 0 where all of its objects are marked difficult, else -1.
+each image: 1 where the class is there, 0 where all of its objects are marked difficult, else -1.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
 from clip_surgery.evaluation.datasets.dataset import Sample
 from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_choice
-from clip_surgery.evaluation.datasets.files.image_files import PictureFiles
+from clip_surgery.evaluation.datasets.files.image_files import ImageFiles
 from clip_surgery.evaluation.datasets.files.listing import check_files, read_lines
 from clip_surgery.evaluation.datasets.pascal.voc import VOC_SITE, find_devkit
 from clip_surgery.inputs.images import read_image
@@ -21,10 +21,10 @@ from clip_surgery.inputs.images import read_image
 _ABSENT, _DIFFICULT, _PRESENT = -1, 0, 1
 
 
-class VocTags(PictureFiles):
-    """Pascal VOC 2007 for tags: which of the 20 classes are in each of 4,952 "test" pictures.
+class VocTags(ImageFiles):
+    """Pascal VOC 2007 for tags: which of the 20 classes are in each of 4,952 "test" images.
 
-    There are no masks: no pixel is judged. A class whose objects in a picture are all marked
+    There are no masks: no pixel is judged. A class whose objects in an image are all marked
     difficult (0 in the lists) counts neither way, as in VOC's own average precision.
 
     Args:
@@ -69,14 +69,14 @@ class VocTags(PictureFiles):
         self._unsure = tuple(self._names_with(own, left_out) for own in flags.values())
         check_files(
             [self._image_path(stem) for stem in self.listing],
-            f"Pascal VOC 2007 in {self.base}: half unpacked, pictures",
+            f"Pascal VOC 2007 in {self.base}: half unpacked, images",
         )
 
     def read(self, place: int) -> Sample:
-        """A picture and the names that are in it.
+        """An image and the names that are in it.
 
         Raises:
-            InputError: when the picture cannot be read.
+            InputError: when the image cannot be read.
         """
         return Sample.without_mask(
             read_image(self._image_path(self.listing[place])).image,
@@ -92,13 +92,13 @@ class VocTags(PictureFiles):
 
 
 def _read_all_flags(paths: list[Path]) -> dict[str, list[int]]:
-    """Picture to one flag a list; all lists are of the same pictures."""
+    """Image to one flag a list; all lists are of the same images."""
     flags: dict[str, list[int]] = {}
     for path in paths:
         own = _read_flags(path)
         if flags and own.keys() != flags.keys():
             raise InputError(
-                f"{path}: expected the same {len(flags)} pictures as in {paths[0].name}, but it "
+                f"{path}: expected the same {len(flags)} images as in {paths[0].name}, but it "
                 f"lists {len(own)}."
             )
         for stem, flag in own.items():
@@ -107,13 +107,13 @@ def _read_all_flags(paths: list[Path]) -> dict[str, list[int]]:
 
 
 def _read_flags(path: Path) -> dict[str, int]:
-    """Picture to _PRESENT, _DIFFICULT (present, but hard to see) or _ABSENT."""
+    """Image to _PRESENT, _DIFFICULT (present, but hard to see) or _ABSENT."""
     flags = {}
     for number, line in enumerate(read_lines(path), 1):
         stem, _, flag = line.partition(" ")
         if flag.strip() not in map(str, (_ABSENT, _DIFFICULT, _PRESENT)):
             raise InputError(
-                f"{path}, line {number}: expected a picture and -1, 0 or 1, but got {line!r}."
+                f"{path}, line {number}: expected an image and -1, 0 or 1, but got {line!r}."
             )
         flags[stem] = int(flag)
     return flags

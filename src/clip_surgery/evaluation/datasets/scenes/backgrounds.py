@@ -14,7 +14,7 @@ from clip_surgery.evaluation.datasets.scenes.canvas import Canvas, Pixels
 class Background:
     """A named background: the words for a caption and the painter.
 
-    The painter returns the picture and where its horizon is, 0 (top) to 1, None without one.
+    The painter returns the image and where its horizon is, 0 (top) to 1, None without one.
     """
 
     place: str

@@ -60,7 +60,7 @@ class Canvas:
         return np.repeat(column[:, None], self.size, axis=1)
 
     def above(self, upper: Pixels, lower: Pixels, horizon: float) -> Pixels:
-        """The upper picture above the horizon (0 to 1), the lower one below it, in place."""
+        """The upper image above the horizon (0 to 1), the lower one below it, in place."""
         row = round(horizon * self.size)
         lower[:row] = upper[:row]
         return lower

@@ -9,7 +9,7 @@ import numpy as np
 
 TEMPLATES: tuple[str, ...] = (
     "a photo of {}.",
-    "a picture of {}.",
+    "an image of {}.",
     "{}",
     "there is {}.",
     "a scene with {}.",

@@ -18,7 +18,7 @@ LARGEST_SIZE = 1024
 
 
 class SceneDataset:
-    """Small pictures of one to five everyday objects, drawn from a seed, with exact masks.
+    """Small images of one to five everyday objects, drawn from a seed, with exact masks.
 
     Scene i depends on (seed, i, size, names) only, whatever the count. `size` is the side in pixels
     (32 to 1024, 96 is what the demo model sees); `names` are the nouns that occur and that masks

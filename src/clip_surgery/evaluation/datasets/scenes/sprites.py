@@ -1,4 +1,4 @@
-"""The sprite atlas: one small picture with alpha for each noun."""
+"""The sprite atlas: one small image with alpha for each noun."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRAINING_NOUNS: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Sprite:
-    """One noun's picture at full and at half size, premultiplied alpha (PIL mode RGBa)."""
+    """One noun's image at full and at half size, premultiplied alpha (PIL mode RGBa)."""
 
     full: Image.Image
     half: Image.Image
@@ -54,4 +54,4 @@ def _nouns() -> tuple[str, ...]:
 
 
 ALL_NOUNS: tuple[str, ...] = _nouns()
-"""Every noun the atlas can picture."""
+"""Every noun the atlas can image."""

@@ -19,7 +19,7 @@ TRAINING_STREAM = 0x747261696E
 class SceneBatch:
     """Scenes as arrays.
 
-    pixels: (B, size, size, 3) uint8. present, named: (B, C) bool, the nouns in the picture and in
+    pixels: (B, size, size, 3) uint8. present, named: (B, C) bool, the nouns in the image and in
     its caption. names_place: (B,) bool, the caption says where they are. captions: (B,).
     """
 
