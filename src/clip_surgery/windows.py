@@ -80,7 +80,8 @@ def explain_windows(
     """Explain one image through overlapping windows, as an explanation of the whole.
 
     `image_scores` and `reference_log_ratios` are the maxima over all windows, because a text is in
-    the image if it is in one of its windows. `texts` are labels, or what `Explainer.encode` made of them.
+    the image if it is in one of its windows. `texts` are texts, or the result of
+    `Explainer.encode`.
 
     Raises:
         InputError: when the image or a text cannot be used.
