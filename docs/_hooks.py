@@ -1,6 +1,7 @@
-"""What mkdocs does besides: pages that are files elsewhere, and the command line's own help.
+"""Hooks of the documentation site: pages that are kept elsewhere, and the help of commands.
 
-Included Markdown is read here, before mkdocs looks at links, so that its links can be mended.
+Some pages of the site are files outside `docs/`, such as the changelog. In `docs/` each of them is
+one line with a link, which is what GitHub shows; on the site the page is the file itself.
 """
 
 from __future__ import annotations
@@ -12,12 +13,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Where links of included files lead on the site; they are written as seen from their own folder.
-MOVED = {
+# Page of the site: file of the repository that is shown there.
+FILES = {
+    "results.md": "benchmarks/RESULTS.md",
+    "changes.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+}
+# Links of those files, which are relative to their own folder, and where they lead on the site.
+LINKS = {
     "docs/methods.md": "methods.md",
     "docs/decisions": "decisions/README.md",
     "docs/findings.md": "findings.md",
     "docs/reproduce.md": "reproduce.md",
+    "docs/security.md": "security.md",
     "../docs/methods.md": "methods.md",
     "../docs/findings.md": "findings.md",
     "../docs/reproduce.md": "reproduce.md",
@@ -26,22 +34,18 @@ MOVED = {
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Bring in files from elsewhere, mend their links, and ask commands for their help."""
-    root = Path(config["docs_dir"]).parent
-    markdown = re.sub(
-        r'^--8<-- "(?P<path>[^"]+\.md)"$',
-        lambda found: (root / found["path"]).read_text(encoding="utf-8"),
-        markdown,
-        flags=re.MULTILINE,
-    )
-    for old, new in MOVED.items():
+    """Return the Markdown of a page with included files and command help in place."""
+    if page.file.src_uri in FILES:
+        root = Path(config["docs_dir"]).parent
+        markdown = (root / FILES[page.file.src_uri]).read_text(encoding="utf-8")
+    for old, new in LINKS.items():
         markdown = markdown.replace(f"]({old})", f"]({new})")
-    return re.sub(r"^\{help (?P<command>[a-z ]*)\}$", _help, markdown, flags=re.MULTILINE)
+    return re.sub(r"^\{help (?P<command>[a-z -]*)\}$", _command_help, markdown, flags=re.MULTILINE)
 
 
-def _help(found: re.Match[str]) -> str:
-    words = found["command"].split()
-    command = [sys.executable, "-m", "clip_surgery", *words, "--help"]
+def _command_help(match: re.Match[str]) -> str:
+    """Return the help text of the command that is named in a line such as `{help explain}`."""
+    command = [sys.executable, "-m", "clip_surgery", *match["command"].split(), "--help"]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return f"```text\n{shown.stdout.strip()}\n```"
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return f"```text\n{result.stdout.strip()}\n```"

@@ -1,0 +1,50 @@
+"""The pages of the documentation show code that exists, and show it on GitHub too."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = sorted((ROOT / "docs/examples").glob("*.py"))
+
+
+def include_examples():
+    """The module docs/include_examples.py, which is not part of a package."""
+    spec = importlib.util.spec_from_file_location(
+        "include_examples", ROOT / "docs/include_examples.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_shows_the_current_code_of_its_examples(page):
+    markdown = page.read_text(encoding="utf-8")
+    assert include_examples().with_current_code(markdown) == markdown, (
+        f"{page.name} differs from its example; run `python docs/include_examples.py`"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_needs_a_preprocessor_to_show_its_code(page):
+    markdown = page.read_text(encoding="utf-8")
+    assert not re.search(r"--8\s*<", markdown), "an include that GitHub does not resolve"
+    fences = re.findall(r"^```", markdown, flags=re.MULTILINE)
+    assert len(fences) % 2 == 0, "a code block is not closed"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_is_shown_on_a_page(example):
+    title = f'title="docs/examples/{example.name}"'
+    assert any(title in page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def test_the_block_of_an_example_is_replaced(tmp_path):
+    (tmp_path / "a.py").write_text("print(1)\n")
+    page = 'Text.\n\n```python title="a.py"\nold\n```\n\nMore.\n'
+    shown = include_examples().with_current_code(page, tmp_path)
+    assert shown == 'Text.\n\n```python title="a.py"\nprint(1)\n```\n\nMore.\n'
