@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Each makes the environment first if need be.
+# The two main commands are `make demo` and `make test`. Each creates the environment if it is missing.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,11 +7,11 @@ INSTALLED := $(VENV)/.installed
 # Those that need no accelerator; benchmarks/gpu.py is for a machine that has one.
 BENCHMARKS := walk memory text_bank methods scenes tasks presence harness compiled batch page
 
-.PHONY: help demo test lint types tests site findings bench clean
+.PHONY: help demo test test-all lint types tests slow-tests site findings bench clean
 .DEFAULT_GOAL := help
 
 help:            ## show this list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,7 +22,9 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)     ## explain a scene with the bundled model, offline, into out/demo.png
 	$(BIN)/clip-surgery demo --out out
 
-test: lint types tests ## lint, types and all tests
+test: lint types tests ## linter, type checker and the quick tests; about 6 minutes on two cores
+
+test-all: test slow-tests ## the quick tests, then the slow ones: browser, Ray, exports, clean installation
 
 lint: $(INSTALLED)     ## ruff: rules and format
 	$(BIN)/ruff check src tests benchmarks training docs
@@ -31,13 +33,16 @@ lint: $(INSTALLED)     ## ruff: rules and format
 types: $(INSTALLED)    ## mypy, strict
 	$(BIN)/mypy
 
-tests: $(INSTALLED)    ## pytest on all cores
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4
+tests: $(INSTALLED)    ## the quick tests, on all cores
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "not slow"
+
+slow-tests: $(INSTALLED) ## the slow tests, on all cores
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m slow
 
 site: $(INSTALLED)      ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-findings: $(INSTALLED)  ## measure the demo model and write docs/findings.md (about half an hour)
+findings: $(INSTALLED)  ## measure the demo model and write docs/findings.md (about 30 minutes)
 	$(BIN)/python docs/make_findings.py
 
 bench: $(INSTALLED)     ## run the benchmarks; they print the rows of benchmarks/RESULTS.md
