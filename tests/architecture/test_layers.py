@@ -154,7 +154,7 @@ def test_command_line_modules_import_nothing_heavy():
 IMPORT_EACH_MODULE_ALONE = """
 import importlib, os, sys
 # Libraries are loaded once, so that each child process only loads modules of this package.
-for library in ("numpy", "PIL.Image", "torch", "scipy.ndimage", "typer", "rich", "gradio", "pyarrow"):
+for library in "numpy PIL.Image torch scipy.ndimage typer rich gradio pyarrow".split():
     try:
         importlib.import_module(library)
     except ImportError:
@@ -176,6 +176,7 @@ sys.exit(len(failures))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_each_module_can_be_imported_first():
     """Each module is imported by a process that has imported no other module of this package."""
