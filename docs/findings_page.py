@@ -54,7 +54,7 @@ to one CLIP whose every pixel is known, not as a ranking of papers.
 
 ## Both phenomena
 
-{both["pictures"]} scenes.
+{both["images"]} scenes.
 
 {table({"CLIP's own map": plain, "CLIP Surgery": surgery}, [*SHOWN, PEAK])}
 
@@ -76,7 +76,7 @@ Deletion: the less the better; the score's area while the hottest patches go fir
 
 ## What each surgery does
 
-{studies["ablation"]["pictures"]} scenes.
+{studies["ablation"]["images"]} scenes.
 
 {table(ablation, [*SHOWN, PEAK])}
 
@@ -115,8 +115,8 @@ The model was trained at 96 px; position embeddings are resized.
 
 {table(all_methods(studies), [*SHOWN, PEAK, "ms per image"])}
 
-Milliseconds an image with 64 words on two cores. `gscorecam` on {studies["methods, slow"]["pictures"]} scenes, the rest on
-{studies["methods"]["pictures"]}. Every method with its published settings, which were found on published models: GEM shows what that
+Milliseconds an image with 64 words on two cores. `gscorecam` on {studies["methods, slow"]["images"]} scenes, the rest on
+{studies["methods"]["images"]}. Every method with its published settings, which were found on published models: GEM shows what that
 can mean.
 
 ## Temperature of GEM

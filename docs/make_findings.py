@@ -122,7 +122,7 @@ def measure(study: Study, count: int) -> dict[str, object]:
         journal=journal,
     )
     return {
-        "pictures": reports[0].pictures,
+        "images": reports[0].images,
         "protocol": repr(protocol),
         "values": {report.row: report.values for report in reports},
     }

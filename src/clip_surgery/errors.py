@@ -36,7 +36,29 @@ class UnknownNameError(InputError):
 
 
 class UnsupportedModelError(ClipSurgeryError, TypeError):
-    """A model whose parts cannot be read, or that lacks the part a method needs."""
+    """A model whose parts cannot be read, or that lacks a part that a method needs.
+
+    Attributes:
+        purpose: what the part is needed for, for example the name of a method; None if unknown.
+        part: the part that is missing, for example "class token"; None if unknown.
+        alternatives: names of methods that support the model.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        purpose: str | None = None,
+        part: str | None = None,
+        alternatives: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.purpose, self.part, self.alternatives = purpose, part, alternatives
+
+    @property
+    def problem(self) -> str:
+        """The first sentence of the message, without the alternatives."""
+        return str(self).split(". Methods that work with ", maxsplit=1)[0].rstrip(".") + "."
 
 
 class WeightsError(ClipSurgeryError, OSError):

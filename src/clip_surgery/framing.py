@@ -18,6 +18,10 @@ from torch.nn import functional as F
 from clip_surgery.errors import InputError, UnknownNameError
 
 FramingMode = Literal["keep ratio", "squash", "letterbox"]
+MAX_PATCHES = 4_096
+"""Default limit of patches per image; the cost of attention grows with the square of it."""
+MAX_ASPECT_RATIO = 8.0
+"""Default limit of the longer side divided by the shorter one for the mode "keep ratio"."""
 
 
 class Size(NamedTuple):
@@ -75,7 +79,7 @@ class Framing:
 
     @classmethod
     def keep_ratio(
-        cls, original: Size, *, short_side: int, multiple_of: int, max_patches: int = 16_384
+        cls, original: Size, *, short_side: int, multiple_of: int, max_patches: int = MAX_PATCHES
     ) -> Framing:
         """Scale the short side to `short_side`, each side rounded to whole patches.
 
@@ -167,30 +171,46 @@ class Framing:
 
 @dataclass(frozen=True, kw_only=True)
 class FramingRule:
-    """The setting that decides how each image is framed.
+    """The setting that decides how each image is resized to the input of the model.
 
-    `size` is the short side (keep ratio) or the side of the square frame, in pixels; it is
-    rounded to whole patches. None means the model's own size.
+    Attributes:
+        mode: "keep ratio" keeps the aspect ratio and uses a rectangular grid of patches, "squash"
+            resizes to a square, "letterbox" keeps the aspect ratio within a square and pads.
+        size: the short side ("keep ratio") or the side of the square, in pixels, rounded to whole
+            patches. None is the model's own size.
+        max_patches: maximum number of patches in mode "keep ratio"; larger images are scaled down.
+        max_aspect_ratio: images whose longer side divided by the shorter one exceeds this are
+            letterboxed instead, so that a tiny file cannot demand a very long sequence.
 
     Raises:
-        UnknownNameError: for a mode that is none of keep ratio, squash, letterbox.
-        InputError: when size is below 1.
+        UnknownNameError: for an unknown mode.
+        InputError: if a number is below 1.
     """
 
     mode: FramingMode = "keep ratio"
     size: int | None = None
+    max_patches: int = MAX_PATCHES
+    max_aspect_ratio: float = MAX_ASPECT_RATIO
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(FramingMode):
             raise UnknownNameError.among("framing", self.mode, get_args(FramingMode))
         if self.size is not None and self.size < 1:
             raise InputError(f"Expected size to be at least 1 px, but got {self.size}.")
+        for name in ("max_patches", "max_aspect_ratio"):
+            if not getattr(self, name) >= 1:
+                raise InputError(f"Expected {name} of at least 1, but got {getattr(self, name)}.")
 
     def framing(self, original: Size, *, native_size: int, patch_size: int) -> Framing:
         """Frame an image of `original` pixels for a model of this native and patch size."""
         side = self.size or native_size
-        if self.mode == "keep ratio":
-            return Framing.keep_ratio(original, short_side=side, multiple_of=patch_size)
+        if self.mode == "keep ratio" and max(original) <= self.max_aspect_ratio * min(original):
+            return Framing.keep_ratio(
+                original,
+                short_side=side,
+                multiple_of=patch_size,
+                max_patches=self.max_patches,
+            )
         side = max(1, round(side / patch_size)) * patch_size
         if self.mode == "squash":
             return Framing.squash(original, frame=Size(side, side))

@@ -94,7 +94,7 @@ def numbers(reports):
     return [
         (
             report.row,
-            report.pictures,
+            report.images,
             report.failures,
             {name: value for name, value in report.values.items() if name != "ms per image"},
         )

@@ -1,10 +1,16 @@
 """Methods as the command line writes them."""
 
+import sys
+
 import pytest
 
 from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.loading import load
+from clip_surgery.methods import registered
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.maskclip import MaskClip
+from clip_surgery.methods.registered import register_method
 from clip_surgery.methods.registry import METHODS, parse_methods
 from clip_surgery.methods.similarity import Similarity
 
@@ -53,3 +59,92 @@ def test_all_is_every_method():
 def test_what_cannot_be_read_is_named(text, error, message):
     with pytest.raises(error, match=message):
         parse_methods(text)
+
+
+OUTSIDE = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from clip_surgery.methods.method import Evidence
+from clip_surgery.surgery.features import cosine
+from clip_surgery.surgery.walk import walk
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelGradient:
+    "Absolute gradient of the score times the pixels, summed over each patch."
+
+    name: ClassVar[str] = "pixel_gradient"
+    paper: ClassVar[str] = "a test"
+    needs_gradient: ClassVar[bool] = True
+    power: float = 1.0
+
+    def __call__(self, backbone, pixels, texts):
+        with torch.inference_mode(False), torch.enable_grad():
+            inputs = pixels.detach().clone().requires_grad_()
+            features = walk(backbone.tower, inputs)
+            scores = cosine(features.image, texts.labels)
+            maps = []
+            for column in scores.sum(dim=0):
+                [gradient] = torch.autograd.grad(column, inputs, retain_graph=True)
+                influence = (gradient * inputs).sum(dim=1, keepdim=True).abs() ** self.power
+                side = backbone.tower.patch_size
+                maps.append(torch.nn.functional.avg_pool2d(influence, side).flatten(1))
+        return Evidence(
+            patches=torch.stack(maps, dim=1).detach(),
+            similarity=None,
+            image=scores.detach(),
+            grid=features.grid,
+        )
+"""
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    (tmp_path / "method_from_outside.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "method_from_outside:PixelGradient"
+    sys.modules.pop("method_from_outside", None)
+
+
+def test_a_method_from_outside_is_named_by_its_module_and_class(outside):
+    [(name, method)] = parse_methods(f"{outside}(power=2)").items()
+    assert name == f"{outside}(power=2)"
+    assert method.power == 2
+
+
+def test_a_method_that_differentiates_by_the_pixels_can_be_written_outside(outside):
+    explainer = load("demo", method=outside)
+    scene = SceneDataset(seed=11, count=1)[0]
+    explanation = explainer(scene.image, ["dog", "car", "tree"])
+    assert explanation.patch_scores[0].shape == (3, 12, 12)
+    assert explanation.patch_scores[0].std() > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("no_such_module:Class", "cannot be imported as a method"),
+        ("json:NoSuchClass", "cannot be imported as a method"),
+        ("json:JSONDecoder", "expected a method class with a name"),
+        ("json:dumps", "expected a method class with a name"),
+    ],
+)
+def test_what_is_no_method_outside_is_refused(path, message):
+    with pytest.raises(InputError, match=message):
+        parse_methods(path)
+
+
+def test_a_registered_method_is_known_by_name(outside, monkeypatch):
+    cls = type(parse_methods(outside)[outside])
+    monkeypatch.setattr(registered, "_classes", names := dict(METHODS))
+    register_method(cls)
+    assert names["pixel_gradient"] is cls
+    register_method(cls)
+    other = type("Other", (cls,), {"name": "pixel_gradient"})
+    with pytest.raises(InputError, match="'pixel_gradient' is registered already"):
+        register_method(other)
+    with pytest.raises(InputError, match="identifier"):
+        register_method(type("Spaced", (cls,), {"name": "two words"}))

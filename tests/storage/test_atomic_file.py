@@ -1,14 +1,22 @@
 """Files are there as a whole or not at all, and locks go with their process."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from clip_surgery.storage.atomic_file import remove_partial, writing_atomically
+from clip_surgery.errors import InputError
+from clip_surgery.storage.atomic_file import (
+    remove_partial,
+    replacing_atomically,
+    writing_atomically,
+)
 from clip_surgery.storage.file_lock import take_lock
+from clip_surgery.storage.tensor_file import read_tensors, write_tensors
 
 
 def names(folder):
@@ -73,7 +81,7 @@ def test_a_lock_is_of_one_process_and_goes_with_it(tmp_path):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     ) as process:
         assert process.stdout.readline().strip() == "True"
         handle = os.open(path, os.O_RDWR)
@@ -84,3 +92,38 @@ def test_a_lock_is_of_one_process_and_goes_with_it(tmp_path):
             assert take_lock(handle)
         finally:
             os.close(handle)
+
+
+def test_saving_keeps_the_old_file_when_the_disk_is_full(tmp_path, monkeypatch):
+    path = tmp_path / "scores.safetensors"
+    write_tensors(path, {"scores": torch.ones(3)}, {"name": "old"}, kind="test 1")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(InputError, match="cannot be written"):
+        write_tensors(path, {"scores": torch.zeros(3)}, {"name": "new"}, kind="test 1")
+    tensors, facts = read_tensors(path, kind="test 1")
+    assert facts == {"name": "old"}
+    assert tensors["scores"].tolist() == [1, 1, 1]
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.safetensors"]
+
+
+def test_a_writer_that_needs_a_path_replaces_the_file_at_the_end(tmp_path):
+    path = tmp_path / "image.png"
+    path.write_text("old")
+
+    def fail_half_way():
+        with replacing_atomically(path) as temporary:
+            assert temporary.suffix == ".png"
+            temporary.write_text("half of it")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    assert path.read_text() == "old"
+    with replacing_atomically(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]

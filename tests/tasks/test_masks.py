@@ -59,7 +59,7 @@ def test_one_text_and_several_as_one_object(explanation):
     np.testing.assert_array_equal(both.points.xy, expected.xy)
 
 
-def test_clues(explanation):
+def test_prompt_kinds(explanation):
     segmenter = Recorder()
     [found] = masks(explanation, IMAGES, "dog", segmenter, prompt_kinds=["box", "map"])[0]
     shown = segmenter.calls[0][1][0]
@@ -89,7 +89,7 @@ def test_absent_texts_have_no_mask():
         ({"texts": []}, "at least one text"),
         ({"texts": [()]}, "at least one text"),
         ({"texts": "bird"}, "Unknown text 'bird'"),
-        ({"prompt_kinds": []}, "at least one clue"),
+        ({"prompt_kinds": []}, "at least one prompt kind"),
         ({"prompt_kinds": ["boxes"]}, "Did you mean 'box'"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import io
 import os
+import stat
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,9 +26,14 @@ from torch import Tensor
 from clip_surgery.errors import InputError
 from clip_surgery.framing import Size
 from clip_surgery.inputs.colour_modes import to_rgb
+from clip_surgery.inputs.names import printable
 
-MAX_PIXELS = 178_956_970
-"""Largest image that is read, in pixels; a small file can unpack to far more than memory."""
+MAX_PIXELS = 64_000_000
+"""Default limit of the number of pixels of an image: about 1 GB of memory while it is decoded."""
+MAX_SIDE = 65_535
+"""Largest width or height of an image in pixels, which is also the limit of the JPEG format."""
+MAX_BYTES = 256 * 2**20
+"""Default limit of the size of an image file in bytes."""
 
 IMAGE_SUFFIXES = frozenset(
     {".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
@@ -58,40 +64,54 @@ class InputImage:
         return Size(self.image.height, self.image.width)
 
 
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""Opening a pipe that nobody writes to would otherwise wait for ever."""
+
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[Any] | InputImage"
 
 
 def read_image(
-    source: ImageSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+    source: ImageSource,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
 ) -> InputImage:
-    """Read an image as upright RGB, from a path, file content, a PIL image or a uint8 array.
+    """Read an image as upright RGB from a path, file content, a PIL image or a uint8 array.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits,
-    of an animation the first frame is taken. Arrays are (H, W), (H, W, 1), (H, W, 3) or
-    (H, W, 4) uint8, channels red, green, blue, alpha. `name` is what errors and results call
-    the image: by default its path, or "image".
+    EXIF orientation is applied, transparent pixels are blended with white, 16-bit grey values are
+    scaled to 8 bits, and of an animation the first frame is used. The size that the file declares
+    is checked before any pixel is decoded.
+
+    Args:
+        source: a path, the bytes of an image file, a PIL image, or an array of shape (H, W),
+            (H, W, 1), (H, W, 3) or (H, W, 4), uint8, with channels red, green, blue and alpha.
+        name: name of the image in results and error messages, by default the path or "image".
+            Characters that cannot be printed safely are escaped (see `inputs.names`).
+        max_pixels: maximum number of pixels (width times height).
+        max_bytes: maximum size of the file in bytes.
 
     Raises:
-        InputError: when the image is missing, empty, damaged, larger than `max_pixels`,
-            without area, or of a kind that cannot be read.
+        InputError: if the source is missing, not a regular file, empty, damaged, larger than
+            `max_bytes`, `max_pixels` or 65,535 pixels a side, without area, or not an image.
 
     Example:
         >>> read_image(Image.new("L", (4, 3)), name="grey").size
         Size(height=3, width=4)
     """
     if isinstance(source, InputImage):
-        return source if name is None else InputImage(image=source.image, name=name)
+        return source if name is None else InputImage(image=source.image, name=printable(name))
     if isinstance(source, np.ndarray):
-        name = name or "image"
+        name = printable(name or "image")
         return InputImage(image=_from_array(source, name), name=name)
     if isinstance(source, Image.Image):
-        name = name or str(getattr(source, "filename", "") or "image")
+        name = printable(name or str(getattr(source, "filename", "") or "image"))
         return _from_pil(source, name, max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _from_content(bytes(source), name or "image", max_pixels)
+        return _from_content(bytes(source), printable(name or "image"), max_pixels)
     if isinstance(source, str | os.PathLike):
-        name = name or os.fspath(source)
-        return _from_content(_file_content(source, name), name, max_pixels)
+        name = printable(name or os.fspath(source))
+        return _from_content(_file_content(source, name, max_bytes), name, max_pixels)
     raise InputError(
         f"{name or 'image'}: expected a path, bytes, a PIL image or a uint8 array, "
         f"but got {type(source).__name__}."
@@ -150,17 +170,27 @@ def _images_among(paths: Iterable[Path]) -> list[Path]:
     )
 
 
-def _file_content(source: str | os.PathLike[str], name: str) -> bytes:
+def _file_content(source: str | os.PathLike[str], name: str, max_bytes: int) -> bytes:
+    """Read a regular file of limited size; pipes and devices could block or never end."""
     _check_no_link(os.fspath(source), name)
-    path = Path(source)
     try:
-        if path.is_dir():
-            raise InputError(f"{name}: a folder, not an image.")
-        return path.read_bytes()
+        descriptor = os.open(source, os.O_RDONLY | _NO_WAIT)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                raise InputError(f"{name}: a folder, not an image.")
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError(f"{name}: expected a regular file, not a pipe or a device.")
+            content = file.read(max_bytes + 1) if status.st_size <= max_bytes else None
     except FileNotFoundError:
         raise InputError(f"{name}: no such file.") from None
-    except (OSError, ValueError) as error:
+    except IsADirectoryError:
+        raise InputError(f"{name}: a folder, not an image.") from None
+    except (OSError, ValueError, MemoryError) as error:
         raise InputError(f"{name}: cannot be read ({_one_line(error)}).") from error
+    if content is None or len(content) > max_bytes:
+        raise InputError(f"{name}: larger than the limit of {max_bytes / 2**20:g} MiB.")
+    return content
 
 
 def _from_content(content: bytes, name: str, max_pixels: int) -> InputImage:
@@ -177,6 +207,11 @@ def _from_pil(image: Image.Image, name: str, max_pixels: int) -> InputImage:
     if image.width * image.height > max_pixels:
         raise InputError(
             f"{name}: {image.width} x {image.height} px is over the limit of {max_pixels:,} pixels."
+        )
+    if max(image.size) > MAX_SIDE:
+        raise InputError(
+            f"{name}: {image.width} x {image.height} px is over the limit of {MAX_SIDE:,} pixels "
+            "a side."
         )
     with _reasons(name):
         image.load()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from clip_surgery.errors import InputError, UnknownNameError
@@ -20,12 +22,12 @@ from clip_surgery.methods.legrad import LeGrad
 from clip_surgery.methods.maskclip import MaskClip
 from clip_surgery.methods.method import Method
 from clip_surgery.methods.naclip import NaClip
+from clip_surgery.methods.registered import REGISTERED, register_method
 from clip_surgery.methods.rollout import Rollout
 from clip_surgery.methods.sclip import Sclip
 from clip_surgery.methods.similarity import Reversed, Similarity
 
-# A name used twice would silently hide a method: `_by_name` refuses it.
-_CLASSES: tuple[type[Method], ...] = (
+for _class in (
     Similarity,
     Reversed,
     MaskClip,
@@ -41,17 +43,13 @@ _CLASSES: tuple[type[Method], ...] = (
     BiModal,
     LeGrad,
     GradEclip,
-)
+):
+    register_method(_class)
 
-
-def _by_name(classes: tuple[type[Method], ...]) -> dict[str, type[Method]]:
-    names = [cls.name for cls in classes]
-    if len(set(names)) != len(names):
-        raise InputError(f"Expected method names to be unique, but got {', '.join(names)}.")
-    return {cls.name: cls for cls in classes}
-
-
-METHODS: Mapping[str, type[Method]] = _by_name(_CLASSES)
+ENTRY_POINTS = "clip_surgery.methods"
+"""Group of entry points by which other packages offer methods."""
+METHODS: Mapping[str, type[Method]] = REGISTERED
+"""All methods by name."""
 
 
 def method_named(name: str, **settings: Any) -> Method:
@@ -64,14 +62,41 @@ def method_named(name: str, **settings: Any) -> Method:
         >>> method_named("clip_surgery", depth=4).depth
         4
     """
-    if name not in METHODS:
-        raise UnknownNameError.among("method", name, METHODS)
-    cls = METHODS[name]
+    cls = method_class(name)
     known = setting_names(cls)
     for setting in settings:
         if setting not in known:
             raise UnknownNameError.among(f"setting of {name}", setting, known)
     return cls(**settings)
+
+
+def method_class(name: str) -> type[Method]:
+    """Return the method class of a registered name, an entry point, or "package.module:Class".
+
+    Raises:
+        UnknownNameError: if no method has this name.
+        InputError: if a module or class cannot be imported or is not a method.
+    """
+    if ":" in name:
+        return _imported_class(name)
+    if name not in METHODS:
+        for entry_point in entry_points(group=ENTRY_POINTS, name=name):
+            register_method(_imported_class(entry_point.value))
+    if name not in METHODS:
+        raise UnknownNameError.among("method", name, METHODS)
+    return METHODS[name]
+
+
+def _imported_class(path: str) -> type[Method]:
+    module_name, _, class_name = path.partition(":")
+    try:
+        cls = getattr(import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be imported as a method ({error}).") from error
+    if not (isinstance(cls, type) and isinstance(getattr(cls, "name", None), str)):
+        raise InputError(f"{path}: expected a method class with a name, but got {cls!r}.")
+    method: type[Method] = cls
+    return method
 
 
 def setting_names(method: type[Method]) -> tuple[str, ...]:
@@ -82,8 +107,9 @@ def setting_names(method: type[Method]) -> tuple[str, ...]:
 def parse_methods(text: str) -> dict[str, Method]:
     """Read methods as the command line writes them, each under its own text.
 
-    Names stand between commas, settings in brackets: "similarity,clip_surgery(depth=8)"; "all"
-    is every registered method with its defaults.
+    Names are separated by commas and settings are in brackets, as in
+    "similarity,clip_surgery(depth=8)". A class of another package is named
+    "package.module:Class". "all" is every registered method with its defaults.
 
     Raises:
         UnknownNameError: for an unknown method or setting.
@@ -100,21 +126,20 @@ def parse_methods(text: str) -> dict[str, Method]:
 
 
 def _parse_method(entry: str) -> Method:
-    match = re.fullmatch(r"(\w+)(?:\((.*)\))?", entry)
+    match = re.fullmatch(r"(\w+|[\w.]+:\w+)(?:\((.*)\))?", entry)
     if match is None:
         raise InputError(f"Expected a method such as clip_surgery(depth=8), but got {entry!r}.")
     name, written = match.groups()
-    if name not in METHODS:
-        raise UnknownNameError.among("method", name, METHODS)
+    cls = method_class(name)
     settings = {}
     for pair in filter(None, (part.strip() for part in (written or "").split(","))):
         setting, equals, value = (part.strip() for part in pair.partition("="))
-        known = setting_names(METHODS[name])
+        known = setting_names(cls)
         if setting not in known:
             raise UnknownNameError.among(f"setting of {name}", setting, known)
         if not equals:
             raise InputError(f"Expected {setting}=VALUE in {entry!r}.")
-        settings[setting] = _parse_value(getattr(METHODS[name](), setting), setting, value)
+        settings[setting] = _parse_value(getattr(cls(), setting), setting, value)
     return method_named(name, **settings)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.errors import UnsupportedModelError
+from clip_surgery.methods.registered import REGISTERED
 
 Part = Literal["class token", "second-last block", "gradients"]
 
@@ -24,21 +25,23 @@ def require(backbone: Backbone, needs: Iterable[Part], *, purpose: str) -> None:
     for part in sorted(needs):
         problem = _CHECKS[part](backbone)
         if problem is not None:
-            raise unsupported(backbone, f"{purpose} needs {problem}")
+            raise unsupported(backbone, f"{purpose} needs {problem}", purpose=purpose, part=part)
 
 
-def unsupported(backbone: Backbone, problem: str) -> UnsupportedModelError:
-    """The error for a problem, with the registered methods whose needs this model meets."""
-    from clip_surgery.methods.registry import METHODS  # the registry imports every method
-
+def unsupported(
+    backbone: Backbone, problem: str, *, purpose: str | None = None, part: str | None = None
+) -> UnsupportedModelError:
+    """Return the error for a problem, with the registered methods that support the model."""
     missing = {part for part, check in _CHECKS.items() if check(backbone) is not None}
     works = [
         name
-        for name, method in METHODS.items()
+        for name, method in REGISTERED.items()
         if not missing.intersection(getattr(method, "needs", ()))
     ]
+    problem = problem.rstrip(".")
+    advice = f" Methods that work with {backbone.name}: {', '.join(works)}." if works else ""
     return UnsupportedModelError(
-        f"{problem.rstrip('.')}. Methods that work with {backbone.name}: {', '.join(works)}."
+        f"{problem}.{advice}", purpose=purpose, part=part, alternatives=tuple(works)
     )
 
 

@@ -47,6 +47,33 @@ def writing_atomically(path: Path, *, durable: bool = False) -> Iterator[BinaryI
         _sync_folder(path.parent)
 
 
+@contextmanager
+def replacing_atomically(path: Path) -> Iterator[Path]:
+    """Yield the path of a temporary file with the same suffix that replaces `path` at the end.
+
+    This is for writers that need a path and not an open file. If the block raises, the temporary
+    file is removed and `path` keeps its old content.
+
+    Raises:
+        OSError: if the file cannot be written or moved.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing_atomically(Path(folder, "note.txt")) as temporary:
+        ...         _ = temporary.write_text("complete")
+        ...     Path(folder, "note.txt").read_text()
+        'complete'
+    """
+    temporary = path.with_name(f".{uuid4().hex[:12]}{PARTIAL}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
 def remove_partial(folder: Path) -> None:
     """Remove what writers that were killed have left in a folder."""
     for path in folder.glob(f".*{PARTIAL}"):

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clip_surgery.errors import InputError
+from clip_surgery.storage.atomic_file import writing_atomically
 
 
 def write_tensors(
@@ -32,7 +33,8 @@ def write_tensors(
         metadata={"format": kind, "facts": json.dumps(facts)},
     )
     try:
-        Path(path).write_bytes(content)
+        with writing_atomically(Path(path)) as file:
+            file.write(content)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
 
@@ -47,7 +49,7 @@ def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Tensor], dic
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"Expected a file of format {kind!r}, but {path}: {error}.") from error
     if metadata.get("format") != kind:
         raise InputError(
@@ -55,7 +57,7 @@ def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Tensor], dic
         )
     try:
         facts = json.loads(metadata["facts"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise InputError(
             f"Expected a file of format {kind!r}, but {path} is damaged: {error!r}."
         ) from error

@@ -77,7 +77,7 @@ def masks(
         count = 1 if isinstance(images, str | bytes | InputImage) else len(images)
         raise InputError(f"Expected {len(explanation)} images in a list, but got {count}.")
     if not prompt_kinds:
-        raise InputError("Expected at least one clue, but got none.")
+        raise InputError("Expected at least one prompt kind, but got none.")
     for prompt_kind in prompt_kinds:
         if prompt_kind not in get_args(PromptKind):
             raise UnknownNameError.among("prompt_kind", prompt_kind, get_args(PromptKind))

@@ -4,7 +4,7 @@ import pytest
 
 from clip_surgery.apps.batch import decoding
 from clip_surgery.apps.batch.decoding import read, read_ahead, windows
-from clip_surgery.apps.batch.sources import Item
+from clip_surgery.apps.batch.items import Item
 from tests.apps.batch.jobs import grey
 
 

@@ -29,19 +29,21 @@ def test_pictures_and_records_of_several_images(cli, scene, home, command):
     assert done.code == 0, done.err
     assert done.err == ""
     names = sorted(path.name for path in Path("a/b").iterdir())
-    assert names == ["scene.json", "scene.png", "wide.json", "wide.png"]
+    stems = (f"scene.{command[0]}", f"wide.{command[0]}")
+    assert names == [f"{stem}.{kind}" for stem in stems for kind in ("json", "png")]
     assert "wrote 4 files to a/b/" in done.out
     for path in Path("a/b").glob("*.png"):
         with Image.open(path) as drawn:
             assert min(drawn.size) > 200
-    assert "wide.jpg" in Path("a/b/wide.json").read_text()
+    assert "wide.jpg" in Path(f"a/b/wide.{command[0]}.json").read_text()
 
 
 def test_bad_images_are_told_and_skipped(cli, scene, home, command):
     (home / "bad.jpg").write_bytes(b"not an image")
     done = cli(*command, "bad.jpg", scene, "missing.jpg")
     assert done.code == 1
-    assert sorted(path.name for path in Path("out").iterdir()) == ["scene.json", "scene.png"]
+    names = sorted(path.name for path in Path("out").iterdir())
+    assert names == [f"scene.{command[0]}.json", f"scene.{command[0]}.png"]
     lines = done.err.strip().splitlines()
     assert lines == [
         "error: missing.jpg: no such file.",
@@ -62,7 +64,7 @@ def test_results_never_replace_a_picture(cli, scene, command):
     before = scene.read_bytes()
     assert cli(*command, "scene.png", "--out", ".").code == 0
     assert scene.read_bytes() == before
-    assert Path("scene-2.png").is_file()
+    assert Path(f"scene.{command[0]}.png").is_file()
 
 
 def test_a_strip_and_a_dot(cli, home, command):

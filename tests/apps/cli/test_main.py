@@ -119,7 +119,8 @@ def test_interrupted_in_process(cli, scene, monkeypatch):
 def test_interrupted_by_the_terminal(home, scene):
     code = (
         "import time\n"
-        "from clip_surgery.apps.cli import arguments, main\n"
+        "from clip_surgery.apps.cli import main\n"
+        "from clip_surgery.apps.cli.shared import arguments\n"
         "def slow(_):\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(60)\n"

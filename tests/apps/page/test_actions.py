@@ -71,7 +71,7 @@ def test_pictures_that_cannot_be_used(offers):
     actions = Actions(offers=offers, limits=Limits(megapixels=1))
     with pytest.raises(InputError, match="Choose a picture first"):
         actions.read_picture(None)
-    with pytest.raises(InputError, match=r"cat\.png: not a picture"):
+    with pytest.raises(InputError, match=r"cat\.png: not an image"):
         actions.read_picture(b"text", "cat.png")
     with pytest.raises(InputError, match=r"cat\.png: 1001 x 1000 px is over the limit"):
         actions.read_picture(Image.new("L", (1001, 1000)), "cat.png")
@@ -161,7 +161,7 @@ def test_masks(actions, visit, offers):
 
 def test_a_real_segmenter_fits(offers, visit):
     from clip_surgery.segmenters.sam import SamSegmenter
-    from tests.backbones.segmenters.test_sam import tiny_sam
+    from tests.segmenters.test_sam import tiny_sam
 
     actions = Actions(offers=offers, segmenter=SamSegmenter.wrap(tiny_sam()))
     assert [mask.mask.shape for mask in actions.masks(visit)] == [(320, 320)] * 3

@@ -87,7 +87,7 @@ def test_figure_is_a_picture(client, scene_file):
 @pytest.mark.parametrize(
     ("name", "given", "reason"),
     [
-        ("broken.png", {"words": WORDS}, "broken.png: not a picture in a format"),
+        ("broken.png", {"words": WORDS}, "broken.png: not an image in a format"),
         ("large.png", {"words": WORDS}, "large.png: 1100 x 1000 px is over the limit of 1,000,000"),
         ("red.png", {"words": []}, "Type at least one word"),
         ("red.png", {"words": list("abcdefghi")}, "at most 8 words at once, but got 9"),

@@ -133,7 +133,7 @@ def test_messages_for_bad_files(visit, site, pictures):
     page = visit()
     runs = site.runs
     upload(page, pictures / "broken.png")
-    page.get_by_text("broken.png: not a picture in a format that Pillow reads").wait_for()
+    page.get_by_text("broken.png: not an image in a format that Pillow reads").wait_for()
     page.wait_for_selector("#picture img", state="detached")  # it is let go
     upload(page, pictures / "large.png")
     page.get_by_text("over the limit of 1,000,000 pixels").wait_for()

@@ -48,7 +48,7 @@ def test_a_report_equals_the_metrics_fed_by_hand(voc, explainer):
         )
         for metric in metrics:
             metric.update(case)
-    assert report.pictures == 4
+    assert report.images == 4
     for metric in metrics:
         for name, value in metric.compute().items():
             assert report.values[name] == pytest.approx(value, abs=1e-3)
@@ -59,7 +59,7 @@ def test_a_report_equals_the_metrics_fed_by_hand(voc, explainer):
 def test_a_broken_picture_is_counted_and_the_rest_measured(voc, explainer):
     (voc / "VOCdevkit/VOC2012/JPEGImages/2007_000002.jpg").write_bytes(b"no jpeg")
     [report] = evaluate(explainer, open_dataset("voc21", voc), METHODS, metrics=(Pointing,))
-    assert report.pictures == 3
+    assert report.images == 3
     assert len(report.failures) == 1
     assert "2007_000002.jpg" in report.failures[0]
 
@@ -69,5 +69,5 @@ def test_tags(tmp_path, explainer):
     make_voc2007(tmp_path, flags)
     dataset = open_dataset("voc07", tmp_path, difficult="absent")
     [report] = evaluate(explainer, dataset, METHODS, metrics=(TagsMap,))
-    assert report.pictures == 4
+    assert report.images == 4
     assert 0 <= report.values["tags mAP softmax"] <= 100

@@ -26,11 +26,11 @@ from tests.towers import tiny_open_clip
 METHODS = parse_methods("similarity, clip_surgery(depth=1)")
 # Deletion and insertion run the model dozens of times an image.
 QUICK = tuple(metric for name, metric in METRICS.items() if name != "deletion_insertion")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RUN = """
 import sys
 from tests.evaluation.squares import Squares, load_tiny
-from tests.evaluation.test_journal import METHODS, QUICK
+from tests.evaluation.execution.test_journal import METHODS, QUICK
 from clip_surgery.evaluation.execution.run import evaluate
 evaluate(
     load_tiny(), Squares(10, log=sys.argv[2], stuck=7),
@@ -194,7 +194,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 def test_a_removed_journal_is_gone_with_its_folder(tmp_path):
     folder = tmp_path / "journal"
     Journal.open(folder, {}, part_size=2).write(100_000, b"measured")
-    killed = "import os, pathlib, sys; from clip_surgery.evaluation import journal\n"
+    killed = "import os, pathlib, sys; from clip_surgery.evaluation.execution import journal\n"
     killed += "os.replace = lambda *_: os.kill(os.getpid(), 9)\n"
     killed += "journal.write_whole(pathlib.Path(sys.argv[1], '00001.part'), b'half')"
     subprocess.run([sys.executable, "-c", killed, str(folder)], check=False)
@@ -253,7 +253,7 @@ def test_a_part_that_vanishes_while_others_are_measured_is_missed(explainer, tmp
         patched.setattr(Journal, "write", losing)
         with pytest.raises(InputError, match=r"00001\.part: expected what was measured"):
             run(explainer, tmp_path)
-    assert run(explainer, tmp_path)[0].pictures == 10
+    assert run(explainer, tmp_path)[0].images == 10
 
 
 def test_where_nothing_can_be_written_is_said(tmp_path):
@@ -284,11 +284,11 @@ def test_bad_pictures_are_kept_and_looked_at_again(explainer, tmp_path):
 def test_what_is_measured_comes_back_from_bytes(explainer):
     plan = Plan(dataset=Squares(), methods=METHODS, metrics=tuple(METRICS.values()), part_size=2)
     found = plan.nothing(explainer)
-    found.pictures, found.failures = 3, {7: "image 7: damaged"}
+    found.images, found.failures = 3, {7: "image 7: damaged"}
     found.costs["similarity"].seconds, found.costs["similarity"].peak_bytes = 0.1 + 0.2, 12
     back = plan.nothing(explainer)
     back.load_bytes(found.to_bytes())
-    assert (back.pictures, back.failures) == (3, found.failures)
+    assert (back.images, back.failures) == (3, found.failures)
     assert back.costs["similarity"].seconds == 0.1 + 0.2
     assert back.costs["similarity"].peak_bytes == 12
 

@@ -40,7 +40,7 @@ def test_the_runner_measures_what_a_loop_by_hand_does(explainer):
             pointing.update(Case(explanation=explanation, sample=sample, names=dataset.names))
         assert report.values["pointing"] == pytest.approx(pointing.compute()["pointing"])
         assert report.values["ms per image"] > 0
-        assert report.pictures == 5
+        assert report.images == 5
         assert report.complete
         assert not report.failures
         assert report.settings["method"] == repr(method)
@@ -85,7 +85,7 @@ def test_bad_pictures_are_counted_named_and_left_out(explainer):
     assert sum(done) == 6
     good = [index for index in range(6) if index not in (1, 4)]
     for report, method in zip(reports, METHODS.values(), strict=True):
-        assert report.pictures == 4
+        assert report.images == 4
         assert [line.split(": ")[:2] for line in report.failures] == [
             ["image 1", "1.jpg"],
             ["image 4", "4.jpg"],
@@ -118,7 +118,7 @@ class NoDisk(Squares):
 )
 def test_masks_and_disks_fail_like_pictures(explainer, dataset, said):
     [report] = evaluate(explainer, dataset, parse_methods("similarity"))
-    assert report.pictures == 4
+    assert report.images == 4
     [line] = report.failures
     assert re.match(said, line)
 
@@ -142,8 +142,8 @@ def test_a_bug_is_no_bad_picture(explainer):
 def test_ctrl_c_hands_out_what_is_done(explainer, tmp_path, with_journal):
     done = []
 
-    def press(pictures):
-        done.append(pictures)
+    def press(images):
+        done.append(images)
         if sum(done) == 4:
             signal.raise_signal(signal.SIGINT)
 

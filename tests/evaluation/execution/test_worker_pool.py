@@ -44,7 +44,7 @@ def _nobody_is_left():
     assert not multiprocessing.active_children()
 
 
-def press(pictures):
+def press(images):
     raise KeyboardInterrupt
 
 
@@ -143,7 +143,7 @@ def worked(explainer, dataset, folder, numbers, load=load_tiny):
 def test_a_worker_does_the_parts_it_is_told(explainer, tmp_path):
     answers, kept = worked(explainer, Squares(7, bad=[3]), tmp_path, [3, 1])
     assert answers == [READY, 3, 1]
-    assert [part and part.pictures for part in kept] == [None, 1, None, 1]
+    assert [part and part.images for part in kept] == [None, 1, None, 1]
     assert list(kept[1].failures) == [3]
 
 

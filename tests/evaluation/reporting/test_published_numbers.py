@@ -25,14 +25,14 @@ from clip_surgery.evaluation.reporting.published_numbers import (
 from clip_surgery.evaluation.reporting.report import Report
 from clip_surgery.methods.registry import METHODS
 
-PAGE = Path(__file__).parents[2] / "docs" / "reproduce.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reproduce.md"
 B16 = "open_clip:ViT-B-16/openai"
 SEGMENTATION = PROTOCOLS["paper_segmentation"]
 
 
 def report(row="clip_surgery", model=B16, **settings):
     values = settings.pop("values", {"segmentation mIoU": 30.0})
-    return Report(row=row, values=values, pictures=9, settings={"backbone": model}, **settings)
+    return Report(row=row, values=values, images=9, settings={"backbone": model}, **settings)
 
 
 @pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: f"{one.dataset} {one.method}")

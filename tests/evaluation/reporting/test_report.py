@@ -21,14 +21,14 @@ from clip_surgery.evaluation.reporting.report import (
 
 
 def report(row="gem", **fields):
-    given = {"values": {"AP": 40.0}, "pictures": 9, "settings": {"templates": "85"}, **fields}
+    given = {"values": {"AP": 40.0}, "images": 9, "settings": {"templates": "85"}, **fields}
     return Report(row=row, **given)
 
 
 def test_everything_comes_back(tmp_path):
     reports = [
         report(values={"AP": 12.345678901234567, "threshold": 0.5}, failures=("a.jpg: bad",)),
-        report("b", values={}, pictures=0, complete=False, commit="abc", machine="Höhle"),
+        report("b", values={}, images=0, complete=False, commit="abc", machine="Höhle"),
     ]
     save_reports(reports, tmp_path / "r.json")
     assert load_reports(tmp_path / "r.json") == reports
@@ -49,7 +49,7 @@ def test_a_file_of_the_first_version_is_read(tmp_path):
         "format": "clip-surgery report 1",
         "row": "gem",
         "values": {"AP": 1.5},
-        "pictures": 3,
+        "images": 3,
         "settings": {"x": "y"},
         "versions": {"python": "3.11.0"},
     }
@@ -68,8 +68,8 @@ def test_a_file_of_the_first_version_is_read(tmp_path):
         ({"values": {"AP": True}}, "values"),
         ({"values": {"AP": float("nan")}}, "values"),
         ({"values": [1]}, "values"),
-        ({"pictures": -1}, "pictures"),
-        ({"pictures": "3"}, "pictures"),
+        ({"images": -1}, "images"),
+        ({"images": "3"}, "images"),
         ({"settings": {"size": 3}}, "settings"),
         ({"failures": "a.jpg"}, "failures"),
         ({"failures": [1]}, "failures"),
@@ -195,7 +195,7 @@ def test_every_setting_that_differs_is_listed_once():
     others = {
         "versions": {"torch": "2.2", "timm": "1"},
         "commit": None,
-        "pictures": 8,
+        "images": 8,
         "failures": ("x: bad",),
         "complete": False,
     }
@@ -205,7 +205,7 @@ def test_every_setting_that_differs_is_listed_once():
     listed = {one.name: (one.before, one.after, one.rows) for one in settings}
     both = ("a", "b")
     assert listed == {
-        "pictures": ("9", "8", both),
+        "images": ("9", "8", both),
         "images left out": ("0", "1", both),
         "complete": ("yes", "no", both),
         "torch's version": ("2.1", "2.2", both),

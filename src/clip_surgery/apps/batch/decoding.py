@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from clip_surgery.apps.batch.sources import Item
+from clip_surgery.apps.batch.items import Item
 from clip_surgery.errors import InputError
 from clip_surgery.inputs.images import InputImage, read_image
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Literal, get_args
 
-from clip_surgery.apps.batch.sources import Source
+from clip_surgery.apps.batch.items import Source
 from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer

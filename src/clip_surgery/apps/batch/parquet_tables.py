@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clip_surgery.apps.batch.sources import Item, require_arrow
+from clip_surgery.apps.batch.arrow import require_arrow
+from clip_surgery.apps.batch.items import Item
 from clip_surgery.errors import InputError
 
 COLUMNS, KEYS = ("path", "image", "bytes"), ("key", "id", "name")

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clip_surgery.apps.batch.arrow import require_arrow
 from clip_surgery.apps.batch.job import Asking
-from clip_surgery.apps.batch.sources import require_arrow
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import InputImage

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clip_surgery.apps.batch.arrow import require_arrow
 from clip_surgery.apps.batch.rows import Row, table
-from clip_surgery.apps.batch.sources import require_arrow
 from clip_surgery.errors import InputError
 from clip_surgery.storage.atomic_file import writing_atomically
 

@@ -12,40 +12,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
-from clip_surgery.errors import InputError, MissingExtraError
+from clip_surgery.apps.batch.items import Item, Source
+from clip_surgery.apps.batch.parquet_tables import TableSource
+from clip_surgery.errors import InputError
 from clip_surgery.inputs.images import list_images
 
-if TYPE_CHECKING:
-    import types
-
 TABLE_SUFFIXES = frozenset({".parquet", ".pq", ".parq"})
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image of a source: its place, what it is called, and a path, bytes or nothing."""
-
-    index: int
-    name: str
-    content: str | bytes | None
-
-
-class Source(Protocol):
-    """Images in a fixed order."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-        ...
-
-    def digest(self) -> str:
-        """Sixteen hex digits that change with the listing."""
-        ...
-
-    def items(self, start: int, stop: int) -> Iterator[Item]:
-        """The images from `start` up to `stop`, without holding them all in memory."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -116,25 +89,8 @@ def open_source(
     for one, found in zip(given, tables, strict=True):
         if not found:
             raise InputError(f"{os.fspath(one)}: expected Parquet only, or none, but got both.")
-    from clip_surgery.apps.batch.parquet_tables import TableSource
-
     paths = tuple(dict.fromkeys(path for found in tables for path in found))
     return TableSource.open(paths, column=column, key=key)
-
-
-def require_arrow() -> types.ModuleType:
-    """The module pyarrow.
-
-    Raises:
-        MissingExtraError: when it is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet  # an attribute of pyarrow from here on
-    except ImportError:
-        raise MissingExtraError.of("batch", "pyarrow") from None
-    module: types.ModuleType = pyarrow
-    return module
 
 
 def _tables_in(given: str) -> list[str]:

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import html
 import logging
+import os
+import stat
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path, PurePath
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.errors import ClipSurgeryError, InputError
 from clip_surgery.inputs.images import InputImage
+from clip_surgery.inputs.names import printable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 SECONDS = 8  # that a message stays
+LONGEST_NAME = 200  # letters of a file name that are shown
 
 
 def told(action: Callable[P, T]) -> Callable[P, T]:
@@ -68,11 +73,35 @@ def read_upload(actions: Actions, sent: Any) -> InputImage:
         return actions.read_picture(None)
     path = sent.get("path") if isinstance(sent, dict) else None
     if not isinstance(path, str):
-        raise InputError("Expected an uploaded picture.")
-    name = PurePath(str(sent.get("orig_name") or "picture")).name
-    if not Path(path).is_file():  # deleted after a while; its path is nobody's business
+        raise InputError("Expected an uploaded image.")
+    original_name = sent.get("orig_name")
+    name = PurePath(original_name).name if isinstance(original_name, str) else ""
+    name = printable(name)[:LONGEST_NAME] or "image"
+    content = _uploaded_content(Path(get_upload_folder()), path, actions.limits.file_mb * 2**20)
+    if content is None:
         raise InputError(f"{name}: no longer kept by the page; choose it again.")
-    return actions.read_picture(path, name)
+    return actions.read_picture(content, name)
+
+
+def _uploaded_content(folder: Path, path: str, max_bytes: int) -> bytes | None:
+    """Return the content of a file that was uploaded to this server, and None for all others.
+
+    Gradio checks a path only if the request contains certain metadata, so a request can name any
+    file. Only regular files whose real path is inside of the upload folder are read. All others
+    give the same answer, so that a request cannot find out whether a file exists.
+    """
+    try:
+        real = Path(os.path.realpath(path, strict=True))
+        if not real.is_relative_to(os.path.realpath(folder, strict=True)):
+            return None
+        descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+                return None
+            return file.read(max_bytes)
+    except (OSError, ValueError):
+        return None
 
 
 def read_number(value: Any, name: str, *, low: float, high: float) -> float:

@@ -46,7 +46,7 @@ class Cost:
         self.seconds += other.seconds
         self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
 
-    def values(self, pictures: int) -> dict[str, float]:
+    def values(self, images: int) -> dict[str, float]:
         """Milliseconds an image, and peak megabytes where they are known."""
-        costs = {"ms per image": 1000 * self.seconds / pictures}
+        costs = {"ms per image": 1000 * self.seconds / images}
         return {**costs, "peak MB": self.peak_bytes / 2**20} if self.peak_bytes else costs

@@ -26,7 +26,7 @@ class Ready:
     """A sample with its image."""
 
     sample: Sample
-    picture: InputImage
+    image: InputImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +78,13 @@ class Evaluator:
         found = self.plan.nothing(self.explainer)
         found.failures = {one.index: one.reason for one in read if isinstance(one, Unreadable)}
         ready = [one for one in read if isinstance(one, Ready)]
-        found.pictures = len(ready)
+        found.images = len(ready)
         if not ready:
             return found
         for row, method in self.plan.methods.items():
             explainer = self.explainer.with_method(method)
             with found.costs[row]:
-                explanation = self._explain(explainer, [one.picture for one in ready])
+                explanation = self._explain(explainer, [one.image for one in ready])
             for one, explained in zip(ready, explanation, strict=True):
                 case = Case(
                     explanation=explained,
@@ -99,12 +99,12 @@ class Evaluator:
                     metric.update(case)
         return found
 
-    def _explain(self, explainer: Explainer, pictures: list[InputImage]) -> Explanation:
+    def _explain(self, explainer: Explainer, images: list[InputImage]) -> Explanation:
         windows = self.plan.windows
         if windows is None:
-            return explainer.explain_images(pictures, self.texts)
+            return explainer.explain_images(images, self.texts)
         return Explanation.join(
-            [explain_windows(explainer, one, self.texts, windows=windows) for one in pictures]
+            [explain_windows(explainer, one, self.texts, windows=windows) for one in images]
         )
 
 
@@ -116,8 +116,8 @@ def read_sample(dataset: Dataset, index: int) -> Ready | Unreadable:
             raise InputError(
                 f"expected mask values below {len(dataset.names)}, but got {sample.mask.max()}"
             )
-        picture = read_image(sample.image, name=f"{dataset.name} {index}")
+        image = read_image(sample.image, name=f"{dataset.name} {index}")
     except (InputError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         return Unreadable(index=index, reason=f"image {index}: {reason}")
-    return Ready(sample=sample, picture=picture)
+    return Ready(sample=sample, image=image)

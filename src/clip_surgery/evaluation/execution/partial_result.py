@@ -37,7 +37,7 @@ class PartialResult:
 
     metrics: dict[str, list[Metric]]
     costs: dict[str, Cost]
-    pictures: int = 0
+    images: int = 0
     failures: dict[int, str] = field(default_factory=dict)
 
     def merge(self, other: PartialResult) -> None:
@@ -46,7 +46,7 @@ class PartialResult:
             for metric, more in zip(metrics, other.metrics[row], strict=True):
                 metric.merge(more)
             self.costs[row].merge(other.costs[row])
-        self.pictures += other.pictures
+        self.images += other.images
         self.failures |= other.failures
 
     def values(self, row: str) -> dict[str, float]:
@@ -54,13 +54,13 @@ class PartialResult:
         found: dict[str, float] = {}
         for metric in self.metrics[row]:
             found.update(metric.compute())
-        return {**found, **self.costs[row].values(self.pictures)}
+        return {**found, **self.costs[row].values(self.images)}
 
     def to_bytes(self) -> bytes:
         """All of it, for `load_bytes`."""
         facts = {
             "costs": {row: [cost.seconds, cost.peak_bytes] for row, cost in self.costs.items()},
-            "pictures": self.pictures,
+            "images": self.images,
             "failures": list(self.failures.items()),
         }
         tensors = {_FACTS: torch.tensor(list(json.dumps(facts).encode()), dtype=torch.uint8)}
@@ -94,5 +94,5 @@ class PartialResult:
             self.costs[row].seconds, self.costs[row].peak_bytes = facts["costs"][row]
         if states:
             raise ValueError(f"states of unknown metrics {sorted(states)}")
-        self.pictures = facts["pictures"]
+        self.images = facts["images"]
         self.failures = dict(facts["failures"])

@@ -109,7 +109,7 @@ class Plan:
         backbone = explainer.backbone
         return {
             "dataset": repr(self.dataset),
-            "pictures": str(len(self.dataset)),
+            "images": str(len(self.dataset)),
             "names": digest(self.names),
             "texts": digest(self.texts),
             "methods": "; ".join(f"{row}: {method!r}" for row, method in self.methods.items()),

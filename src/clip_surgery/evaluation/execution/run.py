@@ -52,7 +52,7 @@ class EvaluationInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, reports: Sequence[Report]) -> None:
-        super().__init__(f"interrupted after {reports[0].pictures if reports else 0} images")
+        super().__init__(f"interrupted after {reports[0].images if reports else 0} images")
         self.reports = list(reports)
 
 
@@ -67,7 +67,7 @@ def evaluate(
     workers: int = 0,
     load: Callable[[], Explainer] | None = None,
     part_size: int | None = None,
-    on_progress: Callable[[int], None] = lambda pictures: None,
+    on_progress: Callable[[int], None] = lambda images: None,
 ) -> list[Report]:
     """Explain every image of a data set for all its names by each method, and measure.
 
@@ -225,13 +225,13 @@ def _reports(
     complete: bool,
 ) -> list[Report]:
     """One report a row; none when no image was measured."""
-    if not total.pictures:
+    if not total.images:
         return []
     return [
         Report(
             row=row,
             values=total.values(row),
-            pictures=total.pictures,
+            images=total.images,
             settings={**settings, "method": repr(method)},
             failures=tuple(total.failures[index] for index in sorted(total.failures)),
             complete=complete,

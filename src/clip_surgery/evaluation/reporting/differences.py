@@ -42,8 +42,8 @@ class Differences:
         after: the second list's.
 
     Example:
-        >>> old = Report(row="gem", values={"AP": 40.0}, pictures=9, settings={"size": "224"})
-        >>> new = Report(row="gem", values={"AP": 42.5}, pictures=9, settings={"size": "448"})
+        >>> old = Report(row="gem", values={"AP": 40.0}, images=9, settings={"size": "224"})
+        >>> new = Report(row="gem", values={"AP": 42.5}, images=9, settings={"size": "448"})
         >>> found = differences([old], [new])
         >>> found.cell("gem", "AP"), [(one.name, one.after) for one in found.settings()]
         ('40.0 -> 42.5 (+2.5)', [('size', '448')])
@@ -179,7 +179,7 @@ def circumstances(report: Report) -> dict[str, str]:
     """All beside the numbers that they may depend on."""
     return {
         **report.settings,
-        "pictures": str(report.pictures),
+        "images": str(report.images),
         "images left out": str(len(report.failures)),
         "complete": "yes" if report.complete else "no",
         **{f"{package}'s version": number for package, number in report.versions.items()},

@@ -32,7 +32,7 @@ def source_commit(package: Path = Path(__file__).parents[2]) -> str | None:
     None when it does not lie in `src` of a checkout, as an installed one does not: a repository
     around an environment is not the package's.
     """
-    root = package.parents[2]
+    root = package.parents[1]
     if package.parent.name != "src" or not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]

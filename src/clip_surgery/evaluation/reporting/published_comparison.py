@@ -96,7 +96,7 @@ def _differing(one: Published, report: Report, protocol: Protocol) -> Iterator[s
     if model not in MODELS[one.model]:
         yield f"published for {one.model}, not {model}"
     if not report.complete:
-        yield f"interrupted after {report.pictures} images"
+        yield f"interrupted after {report.images} images"
     if report.failures:
         yield f"{len(report.failures)} images left out"
 

@@ -43,7 +43,7 @@ class Report:
 
     row: str
     values: dict[str, float]
-    pictures: int
+    images: int
     settings: dict[str, str]
     failures: tuple[str, ...] = ()
     complete: bool = True
@@ -58,7 +58,7 @@ class Report:
             for name, right in (
                 ("row", isinstance(self.row, str)),
                 ("values", numbers and all(map(_is_finite, self.values.values()))),
-                ("pictures", isinstance(self.pictures, int) and self.pictures >= 0),
+                ("images", isinstance(self.images, int) and self.images >= 0),
                 ("settings", _is_mapping_to(self.settings, str)),
                 ("failures", all(isinstance(line, str) for line in self.failures)),
                 ("complete", isinstance(self.complete, bool)),
@@ -149,7 +149,7 @@ def markdown_table(reports: Sequence[Report]) -> str:
     """One row a report, one column a number, in the order they first come.
 
     Example:
-        >>> report = Report(row="similarity", values={"AP": 4.25}, pictures=1, settings={})
+        >>> report = Report(row="similarity", values={"AP": 4.25}, images=1, settings={})
         >>> print(markdown_table([report]))
         | method | AP |
         |---|---|
@@ -182,14 +182,14 @@ def warnings_of(reports: Sequence[Report]) -> list[str]:
     """What a reader of the table must know: rows that are partial, images left out.
 
     Example:
-        >>> report = Report(row="gem", values={}, pictures=7, settings={}, complete=False)
+        >>> report = Report(row="gem", values={}, images=7, settings={}, complete=False)
         >>> warnings_of([report])
         ['partial, interrupted after 7 images: gem']
     """
     lines: dict[str, list[str]] = {}
     for report in reports:
         if not report.complete:
-            told = f"partial, interrupted after {report.pictures} images"
+            told = f"partial, interrupted after {report.images} images"
             lines.setdefault(told, []).append(report.row)
         if report.failures:
             more = len(report.failures) - SHOWN_FAILURES

@@ -26,18 +26,18 @@ def test_a_row_a_method_and_a_column_a_text(cli, scene):
         ["clip_surgery(depth=3)", "pig"],
         ["clip_surgery(depth=3)", "boat"],
     ]
-    assert wrote == "wrote out/scene.png"
+    assert wrote == "wrote out/scene.compare.png"
 
 
 def test_every_method(cli, scene):
     done = cli("compare", scene, "pig", "--methods", "all", "-f", "json,png", "--templates", "name")
     assert done.code == 0, done.err
-    found = json.loads(Path("out/scene.json").read_text())
+    found = json.loads(Path("out/scene.compare.json").read_text())
     assert list(found["methods"]) == list(METHODS)
     assert found["refused"] == {}
     texts = found["methods"]["clip_surgery"]["texts"]
     assert [text["text"] for text in texts] == ["pig"]
-    with Image.open("out/scene.png") as drawn:
+    with Image.open("out/scene.compare.png") as drawn:
         assert drawn.width < 3 * drawn.height  # blocks, not one strip
         assert drawn.height < 3 * drawn.width
 
@@ -49,13 +49,13 @@ def test_a_method_that_cannot_serve_the_model_is_a_note(cli, scene, monkeypatch)
         done = cli(*asked, "--methods", "rollout,similarity")
     assert done.code == 0
     assert done.err == "note: rollout is left out: it needs a token.\n"
-    found = json.loads(Path("out/scene.json").read_text())
+    found = json.loads(Path("out/scene.compare.json").read_text())
     assert found["refused"] == {"rollout": "needs a token."}
     assert list(found["methods"]) == ["similarity"]
-    with Image.open("out/scene.png") as noted:
+    with Image.open("out/scene.compare.png") as noted:
         height = noted.height
     cli(*asked, "--methods", "similarity")
-    with Image.open("out/scene.png") as drawn:
+    with Image.open("out/scene.compare.png") as drawn:
         assert drawn.height < height
 
 

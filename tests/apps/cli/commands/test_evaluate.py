@@ -59,7 +59,7 @@ def test_a_table_and_a_report(cli, home, journals):
         "| clip_surgery(depth=8)",
     ]
     reports = load_reports(home / "new" / "r.json")
-    assert [report.pictures for report in reports] == [3, 3]
+    assert [report.images for report in reports] == [3, 3]
     assert "seed=2000003" in reports[0].settings["dataset"]
     assert "name='scenes(templates=photo)'" in reports[0].settings["protocol"]
     assert reports[0].settings["templates"].startswith("1: ")
@@ -102,7 +102,7 @@ def test_a_corrupt_picture_is_counted_and_named(cli, home, own):
     assert "1 image left out" in done.err
     assert "3.png" in done.err
     [report] = load_reports(home / "r.json")
-    assert report.pictures == 5
+    assert report.images == 5
     assert len(report.failures) == 1
     assert report.complete
 
@@ -189,7 +189,7 @@ def test_interrupted_and_gone_on_with(cli, home, journals, monkeypatch):
     assert "the same command goes on" in done.err
     assert "Traceback" not in done.err
     [partial] = load_reports(home / "r.json")
-    assert (partial.complete, partial.pictures) == (False, 16)
+    assert (partial.complete, partial.images) == (False, 16)
     assert len(journals()) == 1
 
     with monkeypatch.context() as patched:
@@ -254,7 +254,7 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
     arguments = ["evaluate", "scenes", "--count", "18", *FAST, "--method", "similarity"]
     code = (
         "import sys, time\n"
-        "from clip_surgery.apps.cli import measurement\n"
+        "from clip_surgery.apps.cli.shared import evaluation_run as measurement\n"
         "measurement.source_commit = lambda: None\n"
         "from clip_surgery.evaluation.execution.journal import Journal\n"
         "write = Journal.write\n"
@@ -293,7 +293,7 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
     assert "Traceback" not in err
     assert len(journals()) == 1
     assert cli(*arguments, "--out", "r.json").code == 0
-    assert load_reports(home / "r.json")[0].pictures == 18
+    assert load_reports(home / "r.json")[0].images == 18
 
 
 def test_a_report_that_cannot_be_written_loses_nothing(cli, home, journals, monkeypatch):
@@ -311,7 +311,7 @@ def test_a_report_that_cannot_be_written_loses_nothing(cli, home, journals, monk
     seen = stop_after(0, monkeypatch)
     assert cli(*arguments, "--out", "r.json").code == 0
     assert seen == []
-    assert load_reports(home / "r.json")[0].pictures == 20
+    assert load_reports(home / "r.json")[0].images == 20
     assert journals() == []
 
 

@@ -10,7 +10,7 @@ from clip_surgery.errors import InputError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 
-PHOTOGRAPHS = Path(__file__).parents[3] / "../shared/data/coco128/images"
+PHOTOGRAPHS = Path(__file__).parents[4] / "../shared/data/coco128/images"
 
 
 def files(folder="out"):
@@ -21,21 +21,21 @@ def test_one_picture_two_texts(cli, scene):
     done = cli("explain", scene, "fox", "tree")
     assert done.code == 0, done.err
     assert done.err == ""
-    assert files() == ["scene.png"]
-    assert "wrote out/scene.png" in done.out
+    assert files() == ["scene.explain.png"]
+    assert "wrote out/scene.explain.png" in done.out
     assert "fox" in done.out
-    with Image.open("out/scene.png") as drawn:
+    with Image.open("out/scene.explain.png") as drawn:
         assert drawn.width > drawn.height > 200
 
 
 def test_all_formats(cli, scene):
     done = cli("explain", scene, "fox", "tree", "--format", "json,safetensors", "-f", "png")
     assert done.code == 0, done.err
-    assert files() == ["scene.json", "scene.png", "scene.safetensors"]
-    record = json.loads(Path("out/scene.json").read_text())
+    assert files() == ["scene.explain.json", "scene.explain.png", "scene.explain.safetensors"]
+    record = json.loads(Path("out/scene.explain.json").read_text())
     assert record["image"] == str(scene)
     assert [text["text"] for text in record["texts"]] == ["fox", "tree"]
-    explanation = Explanation.load("out/scene.safetensors")
+    explanation = Explanation.load("out/scene.explain.safetensors")
     assert explanation.texts == ("fox", "tree")
     assert explanation.images == (str(scene),)
     assert record["texts"][0]["score"] == pytest.approx(
@@ -52,7 +52,7 @@ def test_options_reach_the_explanation(cli, scene):
         *["--format", "safetensors", "--truncate"],
     )
     assert done.code == 0, done.err
-    explanation = Explanation.load("a/b/scene.safetensors")
+    explanation = Explanation.load("a/b/scene.explain.safetensors")
     assert "depth=3" in explanation.method
     assert "redundancy='none'" in explanation.method
     assert explanation.framings[0].frame == (64, 64)
@@ -63,7 +63,7 @@ def test_texts_from_options_and_files(cli, scene, home):
     (home / "words.txt").write_text("# what to look for\nkey\n\nhouse\n", encoding="utf-8")
     done = cli("explain", scene, "fox", "--text", "out/in", "--labels", "words.txt", "-f", "json")
     assert done.code == 0, done.err
-    texts = json.loads(Path("out/scene.json").read_text())["texts"]
+    texts = json.loads(Path("out/scene.explain.json").read_text())["texts"]
     assert [text["text"] for text in texts] == ["fox", "out/in", "key", "house"]
 
 
@@ -84,13 +84,15 @@ def test_results_never_replace_a_picture_that_was_asked_for(cli, scene, home):
     before = scene.read_bytes()
     assert cli("explain", "scene.png", "fox", "--out", ".").code == 0
     assert scene.read_bytes() == before
-    assert (home / "scene-2.png").is_file()
+    assert (home / "scene.explain.png").is_file()
 
 
 def test_results_of_an_earlier_run_are_replaced(cli, scene):
-    for _ in range(2):
-        assert cli("explain", scene, "fox").code == 0
-    assert files() == ["scene.png"]
+    assert "replaced" not in cli("explain", scene, "fox").err
+    again = cli("explain", scene, "fox")
+    assert again.code == 0
+    assert "replaced 1 files of an earlier run" in again.err
+    assert files() == ["scene.explain.png"]
 
 
 def test_bad_pictures_are_told_and_skipped(cli, scene, home):
@@ -98,7 +100,7 @@ def test_bad_pictures_are_told_and_skipped(cli, scene, home):
     (home / "cut.png").write_bytes(scene.read_bytes()[:500])
     done = cli("explain", "bad.jpg", "cut.png", scene, "missing.jpg", "fox", "tree")
     assert done.code == 1
-    assert files() == ["scene.png"]
+    assert files() == ["scene.explain.png"]
     lines = done.err.strip().splitlines()
     assert len(lines) == 3
     assert all(line.startswith("error: ") for line in lines)
@@ -125,7 +127,7 @@ def test_work_done_is_kept_when_a_later_picture_fails(cli, scene, home, monkeypa
     monkeypatch.setattr(Explainer, "explain_images", fail_on_the_last)
     done = cli("explain", "0.png", "1.png", "2.png", "fox", "--batch-size", 1)
     assert done.code == 3
-    assert files() == ["0.png", "1.png"]
+    assert files() == ["0.explain.png", "1.explain.png"]
     assert done.err == ("error: unexpected RuntimeError: the machine burns (--debug shows where)\n")
 
 
@@ -143,7 +145,7 @@ def test_one_bad_picture_does_not_cost_its_batch(cli, scene, home, monkeypatch):
     done = cli("explain", "0.png", "1.png", "2.png", "fox")
     assert done.code == 1
     assert done.err == "error: 1.png: refused.\n"
-    assert files() == ["0.png", "2.png"]
+    assert files() == ["0.explain.png", "2.explain.png"]
 
 
 def test_memory_that_does_not_suffice_is_told_with_a_way_out(cli, scene, home, monkeypatch):
@@ -170,7 +172,7 @@ def test_many_rows_are_cut_in_the_table_only(cli, scene, home):
     done = cli("explain", scene, "--labels", "words.txt", "--templates", "name", "-f", "json")
     assert done.code == 0, done.err
     assert "and 10 more" in done.out
-    assert len(json.loads(Path("out/scene.json").read_text())["texts"]) == 50
+    assert len(json.loads(Path("out/scene.explain.json").read_text())["texts"]) == 50
 
 
 BAD = {
@@ -226,8 +228,8 @@ def test_a_large_photograph_is_drawn_small_and_its_record_is_in_its_own_pixels(c
     Image.effect_noise((3000, 2000), 50).convert("RGB").save(home / "large.jpg")
     done = cli("explain", "large.jpg", "dog", "car", "--format", "png,json,safetensors")
     assert done.code == 0, done.err
-    record = json.loads(Path("out/large.json").read_text())
+    record = json.loads(Path("out/large.explain.json").read_text())
     assert record["size"] == {"height": 2000, "width": 3000}
-    assert Explanation.load("out/large.safetensors").framings[0].original == (2000, 3000)
-    with Image.open("out/large.png") as drawn:
+    assert Explanation.load("out/large.explain.safetensors").framings[0].original == (2000, 3000)
+    with Image.open("out/large.explain.png") as drawn:
         assert drawn.width < 1600

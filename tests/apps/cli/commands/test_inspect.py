@@ -6,7 +6,7 @@ from PIL import Image
 
 
 def record():
-    return json.loads(Path("out/scene.json").read_text())
+    return json.loads(Path("out/scene.inspect.json").read_text())
 
 
 def test_attention_of_a_point_and_what_texts_share(cli, scene):
@@ -35,7 +35,7 @@ def test_a_point_outside_one_of_the_pictures(cli, scene, home):
     assert done.err == (
         "error: small.png: expected a point within 50 x 50 px (x, y), but got (220.0, 100.0).\n"
     )
-    assert not Path("out/small.png").exists()
+    assert not Path("out/small.inspect.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from clip_surgery.segmenters.segmenter import Candidates
 
 pytest.importorskip("transformers", reason="SAM is read through transformers")
 
-from tests.backbones.segmenters.test_sam import tiny_sam
+from tests.segmenters.test_sam import tiny_sam
 
 SCENE = read_scene()
 FIRST = SCENE.objects[0]
@@ -49,16 +49,16 @@ def test_a_real_sam_from_a_folder(cli, scene, sam, home):
     # transformers may have drawn a bar before
     error = "error: bad.jpg: not an image in a format that Pillow reads.\n"
     assert done.err.endswith(error)
-    found = json.loads(Path("out/scene.json").read_text())
+    found = json.loads(Path("out/scene.masks.json").read_text())
     assert [mask["text"] for mask in found["masks"]] == ["pig", "turtle+boat"]
     assert decode_rle(found["masks"][0]["segmentation"]).shape == (288, 288)
-    with Image.open("out/scene.mask.png") as mask:
+    with Image.open("out/scene.masks.mask.png") as mask:
         assert mask.size == (288, 288)
 
 
 @pytest.mark.parametrize("prompt_kinds", [["box"], ["map"], ["points", "box", "map"]])
-def test_other_clues(cli, scene, sam, prompt_kinds):
-    options = [part for prompt_kind in prompt_kinds for part in ("--clue", prompt_kind)]
+def test_other_prompt_kinds(cli, scene, sam, prompt_kinds):
+    options = [part for prompt_kind in prompt_kinds for part in ("--prompt-kind", prompt_kind)]
     done = cli("masks", scene, "pig", "--segmenter", sam, *options)
     assert done.code == 0, done.err
 
@@ -66,10 +66,10 @@ def test_other_clues(cli, scene, sam, prompt_kinds):
 def test_what_is_not_there_has_no_mask(cli, scene, same_colour):
     done = cli("masks", scene, FIRST, SCENE.absent, "--min-presence", 0.5)
     assert done.code == 0, done.err
-    found = json.loads(Path("out/scene.json").read_text())
+    found = json.loads(Path("out/scene.masks.json").read_text())
     [present] = found["masks"]
     assert found["absent"] == [SCENE.absent]
-    with Image.open("out/scene.mask.png") as image:
+    with Image.open("out/scene.masks.mask.png") as image:
         assert (np.array(image) == decode_rle(present["segmentation"])).all()
     assert done.out.splitlines()[2].split()[1:] == [SCENE.absent, "none"]
 
@@ -78,7 +78,7 @@ def test_what_is_not_there_has_no_mask(cli, scene, same_colour):
     ("arguments", "reason"),
     [
         (["pig", "--segmenter", "/no/such/folder"], "/no/such/folder"),
-        (["pig", "--clue", "hint"], "Invalid value for '--clue'"),
+        (["pig", "--prompt-kind", "hint"], "Invalid value for '--prompt-kind'"),
         (["pig+"], "on both sides of every '+'"),
         (["pig", "--segmenter", "facebook/sam-vit-base"], "facebook/sam-vit-base"),  # offline
     ],

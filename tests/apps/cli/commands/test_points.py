@@ -13,7 +13,7 @@ FIRST, SECOND, THIRD = SCENE.objects[:3]
 
 
 def objects():
-    return json.loads(Path("out/scene.json").read_text())["objects"]
+    return json.loads(Path("out/scene.points.json").read_text())["objects"]
 
 
 def test_texts_joined_by_plus_are_one_object():

@@ -15,7 +15,7 @@ def files(home):
             "backbone": "demo",
             "framing": f"Rule(size={size})",
         }
-        return Report(row=row, values={"AP": value}, pictures=3, settings=settings)
+        return Report(row=row, values={"AP": value}, images=3, settings=settings)
 
     save_reports([report("gem", 40.0, 96), report("[b]gone", 1.0, 96)], home / "a.json")
     save_reports([report("gem", 42.5, 224)], home / "b.json")
@@ -36,7 +36,7 @@ def test_one_report(cli, files):
 
 def test_names_that_are_no_text_are_printed(cli, files):
     """Where the terminal takes UTF-8 alone, as most do."""
-    odd = Report(row="gem", values={}, pictures=1, settings={}, failures=("\udcff.jpg: bad",))
+    odd = Report(row="gem", values={}, images=1, settings={}, failures=("\udcff.jpg: bad",))
     save_reports([odd], files / "odd.json")
     done = cli("report", "odd.json", "--markdown")
     assert done.code == 0

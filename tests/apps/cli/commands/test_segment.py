@@ -9,8 +9,8 @@ from clip_surgery.records.mask_files import decode_rle
 
 
 def segmentation():
-    record = json.loads(Path("out/scene.json").read_text())
-    with Image.open("out/scene.mask.png") as image:
+    record = json.loads(Path("out/scene.segment.json").read_text())
+    with Image.open("out/scene.segment.mask.png") as image:
         assert image.mode == "P"
         return record, np.array(image)
 
@@ -19,9 +19,9 @@ def test_masks_records_and_pictures_agree(cli, scene):
     done = cli("segment", scene, "pig", "koala", "turtle,boat")
     assert done.code == 0, done.err
     assert sorted(path.name for path in Path("out").iterdir()) == [
-        "scene.json",
-        "scene.mask.png",
-        "scene.png",
+        "scene.segment.json",
+        "scene.segment.mask.png",
+        "scene.segment.png",
     ]
     record, mask = segmentation()
     assert (mask > 0).all()

@@ -10,7 +10,7 @@ FIRST, SECOND = SCENE.objects[:2]
 
 
 def found():
-    return json.loads(Path("out/scene.json").read_text())["tags"]
+    return json.loads(Path("out/scene.tag.json").read_text())["tags"]
 
 
 def test_without_texts_common_words_are_tried(cli, scene):

@@ -11,7 +11,7 @@ from clip_surgery.word_explanation import WordExplanation
 def test_the_words_of_a_sentence(cli, scene, evidence):
     done = cli("words", scene, "a pig and a turtle", "--evidence", evidence, "-f", "json,png")
     assert done.code == 0, done.err
-    record = json.loads(Path("out/scene.json").read_text())
+    record = json.loads(Path("out/scene.words.json").read_text())
     assert record["sentence"] == "a pig and a turtle"
     assert record["evidence"] == evidence
     assert [word["kind"] for word in record["words"]] == ["start", *["word"] * 5, "end"]
@@ -21,13 +21,13 @@ def test_the_words_of_a_sentence(cli, scene, evidence):
 def test_what_is_seen_ranks_before_what_is_not(cli, scene):
     seen, absent = read_scene().objects[0], read_scene().absent
     cli("words", scene, f"a {seen} and a {absent}")
-    ranking = json.loads(Path("out/scene.json").read_text())["ranking"]
+    ranking = json.loads(Path("out/scene.words.json").read_text())["ranking"]
     assert ranking.index(seen) < ranking.index(absent)
 
 
 def test_maps_are_kept(cli, scene):
     assert cli("words", scene, "a pig", "--format", "safetensors", "--depth", 3).code == 0
-    found = WordExplanation.load("out/scene.safetensors")
+    found = WordExplanation.load("out/scene.words.safetensors")
     assert found.words == ("[start]", "a", "pig", "[end]")
     assert "depth=3" in found.explanation.method
 

@@ -26,7 +26,7 @@ from tests.evaluation.datasets.small_coco import (
 )
 
 NAMES = read_class_names("coco80").names
-COCO128 = Path(__file__).parents[3] / "../shared/data/coco128"
+COCO128 = Path(__file__).parents[4] / "../shared/data/coco128"
 with_photographs = pytest.mark.skipif(
     not COCO128.is_dir(), reason="no photographs in ../shared/data/coco128"
 )

@@ -23,7 +23,7 @@ from tests.evaluation.datasets.small_trees import (
     write_text,
 )
 
-COCO128 = Path(__file__).parents[3] / "../shared/data/coco128"
+COCO128 = Path(__file__).parents[4] / "../shared/data/coco128"
 NAMES = "# by hand\ncat: cat, kitten\ndog\n~ wall\n"
 
 

@@ -113,7 +113,7 @@ def test_no_folder_and_another_folder(tmp_path):
 
 @pytest.mark.parametrize(
     ("file", "what"),
-    [("JPEGImages/2007_000042.jpg", "pictures"), ("SegmentationClass/2007_000042.png", "masks")],
+    [("JPEGImages/2007_000042.jpg", "images"), ("SegmentationClass/2007_000042.png", "masks")],
 )
 def test_half_unpacked(tree, file, what):
     (tree / "VOCdevkit/VOC2012" / file).unlink()

@@ -64,7 +64,7 @@ def compare(
     texts = check_texts(request.texts)
     drawing.check()
     chosen = parse_methods(methods)
-    run = Run.begin(request, out, formats or ["png"], [Format.PNG, Format.JSON])
+    run = Run.begin("compare", request, out, formats or ["png"], [Format.PNG, Format.JSON])
     explainer = model.load(vocabulary=drawing.vocabulary)
     features = encode(explainer, texts)
     several = Several(chosen)
@@ -117,7 +117,7 @@ class Several:
                 explanation = explainer.with_method(method).explain_images(pictures, features)
             except UnsupportedModelError as error:
                 # the list of methods that would serve is of no use beside them
-                reason = str(error).split(" Methods that work with ")[0]
+                reason = error.problem
                 self.refused[name] = reason.removeprefix(f"{method.name} ")
                 console.notice(f"{name} is left out: it {self.refused[name]}")
                 continue

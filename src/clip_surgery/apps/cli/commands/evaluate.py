@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.evaluation_options import SCENES, RunOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
     MODEL,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from clip_surgery.explainer import Explainer
     from clip_surgery.framing import FramingMode
 
-SCENES = 500
 # Written here for the help, which imports nothing; a test holds them against the registries.
 DATASETS = (
     *("scenes", "folder", "voc20", "voc21", "voc07", "context59", "context60", "imagenet_s50"),
@@ -93,26 +93,6 @@ class MeasuredModel(ExplainerOptions):
             templates=protocol.templates,
         )
         return wanted.recipe(vocabulary=protocol.vocabulary)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How a run goes on, and where it is kept."""
-
-    workers: Annotated[
-        int, typer.Option(min=0, help="Processes that share the work; 0 for this one alone.")
-    ] = 0
-    journal: Annotated[
-        Path | None,
-        typer.Option(
-            help="Keep what is done here, to go on after a stop.",
-            metavar="FOLDER", show_default="in the cache, till the run is complete",
-        ),
-    ] = None  # fmt: skip
-    resume: Annotated[
-        bool,
-        typer.Option("--resume/--fresh", help="Go on where the same run stopped, or begin anew."),
-    ] = True
 
 
 @with_options

@@ -47,7 +47,9 @@ def explain(
     texts = check_texts(request.texts)
     drawing.check()
     method = by.build()
-    run = Run.begin(request, out, formats or ["png"], [Format.PNG, Format.JSON, Format.SAFETENSORS])
+    run = Run.begin(
+        "explain", request, out, formats or ["png"], [Format.PNG, Format.JSON, Format.SAFETENSORS]
+    )
     explainer = model.load(method=method, vocabulary=drawing.vocabulary)
 
     def result(picture: InputImage, explanation: Explanation) -> Result:

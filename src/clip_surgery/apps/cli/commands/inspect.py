@@ -64,7 +64,7 @@ def inspect(
     place = None if point is None else read_point(point)
     wanted = read_kinds(kinds)
     colours.check()
-    run = Run.begin(request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
+    run = Run.begin("inspect", request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
     explainer = model.load(method=by.build())
     notice_unknown_words(explainer.backbone, texts)
 

@@ -75,7 +75,7 @@ def masks(
     names = ["+".join(texts) for texts in objects]
     rule, method = how.build(), by.build()
     kinds = [Format.PNG, Format.MASK, Format.JSON]
-    run = Run.begin(request, out, formats or kinds, kinds)
+    run = Run.begin("masks", request, out, formats or kinds, kinds)
     with console.status(f"loading {segmenter}"):
         from clip_surgery.segmenters.sam import SamSegmenter
 

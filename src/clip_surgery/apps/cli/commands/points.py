@@ -65,7 +65,7 @@ def points(
     objects = split_objects(request.texts)
     drawing.check()
     mode = how.build()
-    run = Run.begin(request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
+    run = Run.begin("points", request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
     explainer = model.load(
         method=by.build(), vocabulary=drawing.vocabulary or vocabulary_for(min_presence)
     )

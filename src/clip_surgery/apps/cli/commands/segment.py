@@ -93,7 +93,7 @@ def segment(
         raise InputError(f"--background-words do not go with --background {where}.")
     windows = _windows(model, crop, stride)
     kinds = [Format.PNG, Format.MASK, Format.JSON]
-    run = Run.begin(request, out, formats or kinds, kinds)
+    run = Run.begin("segment", request, out, formats or kinds, kinds)
     explainer = model.load(method=by.build())
     features = encode(explainer, texts)
 

@@ -71,7 +71,7 @@ def tag(
 
     request = asked.read(need_texts=False)
     given = check_texts(request.texts) if request.texts else ()
-    run = Run.begin(request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
+    run = Run.begin("tag", request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
     vocabulary = "common" if score is ScoreName.PRESENCE else vocabulary_for(min_presence)
     explainer = model.load(method="similarity", vocabulary=vocabulary)
     texts = given or resolve_vocabulary("common", known=explainer.backbone.nouns) or ()

@@ -72,6 +72,7 @@ def words(
     [sentence] = request.texts
     colours.check()
     run = Run.begin(
+        "words",
         request,
         out,
         formats or ["png", "json"],

@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from rich.console import Console
 from rich.text import Text
 
+from clip_surgery.inputs.names import printable
+
 WIDE = 160  # columns of a table that goes to a file or another program, not to a screen
 
 _drawing: ContextVar[Console | None] = ContextVar("_drawing", default=None)
@@ -49,8 +51,8 @@ def notice(message: str) -> None:
 
 
 def _line(label: str, style: str, message: str) -> None:
-    # Text, not markup: a path or label may hold square brackets.
-    messages().print(Text.assemble((label, style), message), soft_wrap=True)
+    # `Text` and not markup, because a path or text may contain square brackets.
+    messages().print(Text.assemble((label, style), printable(message)), soft_wrap=True)
 
 
 @contextmanager
@@ -60,7 +62,7 @@ def status(what: str) -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    with console.status(Text(what)):
+    with console.status(Text(printable(what))):
         yield
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from clip_surgery.apps.cli.commands.evaluate import SCENES, RunOptions
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.evaluation_options import SCENES, RunOptions
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.datasets.registry import open_dataset

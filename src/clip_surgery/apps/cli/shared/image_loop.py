@@ -54,7 +54,12 @@ class Run:
 
     @classmethod
     def begin(
-        cls, request: Request, folder: Path, formats: Sequence[str], known: Sequence[Format]
+        cls,
+        command: str,
+        request: Request,
+        folder: Path,
+        formats: Sequence[str],
+        known: Sequence[Format],
     ) -> Run:
         """A run over the images of a request, its folder made.
 
@@ -63,7 +68,7 @@ class Run:
             InputError: when the folder cannot be made.
         """
         kinds = read_formats(formats, known)
-        outputs = Outputs(folder=folder, formats=kinds, inputs=request.images)
+        outputs = Outputs(folder=folder, command=command, formats=kinds, inputs=request.images)
         outputs.prepare()
         return cls(outputs=outputs, skipped=len(request.missing))
 

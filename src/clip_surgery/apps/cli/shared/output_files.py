@@ -10,6 +10,9 @@ from itertools import count
 from pathlib import Path
 
 from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.storage.atomic_file import replacing_atomically
+
+LONGEST_STEM = 100  # characters of an input's name in the names of its results
 
 
 class Format(StrEnum):
@@ -63,15 +66,20 @@ class Outputs:
 
     Attributes:
         folder: where files are written.
+        command: name of the command, which is part of all file names, so that the results of one
+            command never replace those of another.
         formats: the kinds of files for each image.
-        inputs: the images asked for, which no result may replace.
-        written: the files so far.
+        inputs: paths of the input images, which no result may replace.
+        written: paths of the files written so far.
+        replaced: those of them that replaced a file of an earlier run.
     """
 
     folder: Path
+    command: str
     formats: tuple[Format, ...]
     inputs: Collection[Path] = ()
     written: list[Path] = field(default_factory=list)
+    replaced: list[Path] = field(default_factory=list)
 
     def prepare(self) -> None:
         """Make the folder, before any long work.
@@ -92,26 +100,31 @@ class Outputs:
         Raises:
             InputError: when a file cannot be written.
         """
-        stem = self._free_stem(Path(name).stem)
+        stem = self._free_stem(f"{Path(name).stem[:LONGEST_STEM]}.{self.command}")
         for kind in self.formats:
             path = self.folder / f"{stem}{kind.suffix}"
+            existed = path.exists()
             try:
-                files[kind](path)
+                with replacing_atomically(path) as temporary:
+                    files[kind](temporary)
             except OSError as error:
-                raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
+                reason = error.strerror or error
+                raise InputError(f"{path}: cannot be written ({reason}).") from error
             self.written.append(path)
+            if existed:
+                self.replaced.append(path)
 
     def _free_stem(self, wanted: str) -> str:
-        """A name whose files no other image of this run has, in any letter case, nor an input.
+        """Return a file name stem that no other image of this run uses, ignoring letter case.
 
-        An input's own stem is not taken either: beside street.jpg, street.png would look like it.
+        Images of the same name from different folders get the endings "-2", "-3" and so on. The
+        name of an input image in the same folder is not used either.
         """
-        here = [path for path in self.inputs if path.parent.resolve() == self.folder.resolve()]
-        stems = {path.stem.casefold() for path in here}
-        taken = {path.name.casefold() for path in (*here, *self.written)}
+        inputs = [path for path in self.inputs if path.parent.resolve() == self.folder.resolve()]
+        taken = {path.name.casefold() for path in (*inputs, *self.written)}
         for number in count(1):
             stem = wanted if number == 1 else f"{wanted}-{number}"
             names = {f"{stem}{kind.suffix}".casefold() for kind in self.formats}
-            if stem.casefold() not in stems and not names & taken:
+            if not names & taken:
                 return stem
         raise AssertionError("count never ends")

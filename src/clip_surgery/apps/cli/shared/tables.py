@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.inputs.names import printable
 
 if TYPE_CHECKING:
     from clip_surgery.apps.cli.shared.output_files import Outputs
@@ -37,7 +38,7 @@ def show_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         else:
             table.add_column(column, overflow="fold")
     for row in rows[:SHOWN_ROWS]:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     screen = console.results()
     screen.print(table)
     if len(rows) > SHOWN_ROWS:
@@ -48,9 +49,14 @@ def show_files(outputs: Outputs, *, skipped: int) -> None:
     """Say where the files are, and how many images have none."""
     screen = console.results()
     if len(outputs.written) == 1:
-        screen.print(f"wrote {outputs.written[0]}", soft_wrap=True, markup=False)
+        screen.print(printable(f"wrote {outputs.written[0]}"), soft_wrap=True, markup=False)
     else:
-        told = f"wrote {len(outputs.written)} files to {outputs.folder}/"
-        screen.print(told, soft_wrap=True, markup=False)
+        summary = printable(f"wrote {len(outputs.written)} files to {outputs.folder}/")
+        screen.print(summary, soft_wrap=True, markup=False)
+    if outputs.replaced:
+        console.notice(
+            f"replaced {len(outputs.replaced)} files of an earlier run of this command; "
+            "choose another --out to keep both."
+        )
     if skipped:
         screen.print(f"skipped {skipped} (see above)")

@@ -83,7 +83,7 @@ class MaskFiles(ImageFiles):
         Raises:
             InputError: says how many of `of` are missing, with examples.
         """
-        for path_of, kind in ((self.image_path, "pictures"), (self.mask_path, "masks")):
+        for path_of, kind in ((self.image_path, "images"), (self.mask_path, "masks")):
             paths = [path_of(stem) for stem in self.listing]
             check_files(paths, f"{of}: half unpacked, {kind}")
 
