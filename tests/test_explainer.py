@@ -1,15 +1,22 @@
 """Images and texts to an explanation: batches, sizes, names, and the model in memory."""
 
+import io
+import math
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import clip_surgery as cs
-from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery import explainer as explainer_module
+from clip_surgery.errors import FewTextsWarning, InputError, UnknownNameError, WeightsError
 from clip_surgery.explainer import batches_of_one_frame
 from clip_surgery.framing import FramingRule
 from clip_surgery.inputs.images import read_image
+from clip_surgery.loading import wrap
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from tests.towers import tiny_open_clip
 
@@ -122,3 +129,62 @@ def test_bad_settings_are_refused(explainer):
         FramingRule(mode="crop")
     with pytest.raises(InputError, match="size"):
         FramingRule(size=0)
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(hostile_model):
+    with torch.no_grad():
+        hostile_model.visual.proj[0, 0] = float("nan")
+    explainer = wrap(hostile_model, cache=False, templates="name")
+    with pytest.raises(WeightsError, match=r"wrapped:CLIP: method clip_surgery gave scores that"):
+        explainer(np.zeros((32, 32, 3), dtype=np.uint8), ["dog", "cat", "car"])
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("image_std", (0.0, 0.0, 0.0)), ("image_mean", (0.1, 0.2)), ("image_std", (1, 1, math.nan))],
+)
+def test_a_preprocessing_that_gives_nan_is_refused_by_name(hostile_model, name, values):
+    backbone = wrap(hostile_model).backbone
+    with pytest.raises(InputError, match=f"wrapped:CLIP: expected {name}"):
+        replace(backbone, **{name: values})
+
+
+def test_two_texts_are_warned_about_and_three_are_not(hostile_model):
+    explainer = wrap(hostile_model, cache=False, templates="name")
+    image = np.zeros((32, 32, 3), dtype=np.uint8)
+    with pytest.warns(FewTextsWarning, match="mirrored maps"):
+        explainer(image, ["dog", "cat"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explainer(image, ["dog", "cat", "car"])
+        explainer(image, ["dog"])
+        explainer.with_method("similarity")(image, ["dog", "cat"])
+
+
+def test_reference_words_are_encoded_once_per_explainer(hostile_model, monkeypatch):
+    explainer = wrap(hostile_model, cache=False, templates="name", vocabulary=["bus", "tree"])
+    encoded = []
+    encode = explainer_module.encode_texts
+    monkeypatch.setattr(
+        explainer_module,
+        "encode_texts",
+        lambda backbone, texts, **settings: (
+            encoded.append(tuple(texts)) or encode(backbone, texts, **settings)
+        ),
+    )
+    first, second = explainer.encode(["dog"]), explainer.encode(["cat"])
+    assert encoded == [("dog",), ("bus", "tree"), ("cat",)]
+    assert torch.equal(first.reference, second.reference)
+
+
+def test_the_bytes_of_a_file_may_be_a_bytearray(hostile_model):
+    content = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(content, "PNG")
+    explainer = wrap(hostile_model, cache=False, templates="name")
+    assert len(explainer(bytearray(content.getvalue()), ["dog"]).images) == 1
+
+
+@pytest.fixture
+def hostile_model():
+    """A model of its own, because a test changes its weights."""
+    return tiny_open_clip()

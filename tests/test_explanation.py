@@ -223,3 +223,33 @@ def test_text_index():
 def test_parts_that_do_not_belong_together(change, reason):
     with pytest.raises(InputError, match=reason):
         replace(explained((2, 3)), **change)
+
+
+def test_printing_is_short_and_names_what_there_is():
+    explanation = explained((2, 3), (4, 1))
+    shown = repr(explanation)
+    assert len(shown) < 600
+    for text in explanation.texts:
+        assert text in shown
+    assert "2 x 3, 4 x 1 patches" in shown
+    assert explanation.method in shown
+    assert "tensor" not in shown
+
+
+def test_a_text_is_an_index_and_an_index_error_names_the_images():
+    explanation = explained((2, 3), (4, 1))
+    text = explanation.texts[1]
+    assert explanation[text].texts == (text,)
+    assert len(explanation[text]) == 2
+    with pytest.raises(IndexError, match=explanation.images[0]):
+        explanation[2]
+    with pytest.raises(UnknownNameError, match="Unknown text 'no such text'"):
+        explanation["no such text"]
+
+
+def test_a_notebook_shows_the_maps_and_escapes_the_names():
+    explanation = replace(explained((2, 3)), images=("<b>a</b>.png",))
+    shown = explanation._repr_html_()
+    assert shown.count("data:image/png;base64,") == len(explanation.texts)
+    assert "<b>a</b>" not in shown
+    assert "&lt;b&gt;a&lt;/b&gt;.png" in shown

@@ -61,6 +61,10 @@ class UnsupportedModelError(ClipSurgeryError, TypeError):
         return str(self).split(". Methods that work with ", maxsplit=1)[0].rstrip(".") + "."
 
 
+class FewTextsWarning(UserWarning):
+    """Two texts are compared with each other only, so that their maps are mirror images."""
+
+
 class WeightsError(ClipSurgeryError, OSError):
     """Weights that cannot be found, fetched or trusted (missing, offline, damaged)."""
 

@@ -6,15 +6,17 @@ so threads may share one.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.errors import InputError
+from clip_surgery.errors import FewTextsWarning, InputError, WeightsError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image, to_pixels
@@ -62,6 +64,7 @@ class Explainer:
     cache: TextCache | None = None
     truncate: bool = False
     vocabulary: tuple[str, ...] | None = None
+    _reference_memo: dict[Any, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -80,7 +83,16 @@ class Explainer:
         features = self._encode(check_texts(texts))
         if self.vocabulary is None:
             return features
-        return replace(features, reference=self._encode(check_texts(self.vocabulary)).labels)
+        return replace(features, reference=self._reference_features(self.vocabulary))
+
+    def _reference_features(self, vocabulary: tuple[str, ...]) -> Tensor:
+        """Features (V, D) of the reference words, encoded once for this explainer."""
+        backbone = self.backbone
+        key = (vocabulary, self.templates, backbone.fingerprint(), str(backbone.device))
+        if key not in self._reference_memo:
+            self._reference_memo.clear()
+            self._reference_memo[key] = self._encode(check_texts(vocabulary)).labels
+        return self._reference_memo[key]
 
     def _encode(self, texts: tuple[str, ...]) -> TextFeatures:
         with torch.no_grad():
@@ -106,7 +118,8 @@ class Explainer:
             UnsupportedModelError: when the model lacks a part that the method needs.
         """
         listed: Sequence[ImageSource | InputImage]
-        if isinstance(images, Sequence) and not isinstance(images, str | bytes):
+        single = str | bytes | bytearray | memoryview
+        if isinstance(images, Sequence) and not isinstance(images, single):
             listed = images
         else:
             listed = [images]
@@ -149,6 +162,7 @@ class Explainer:
         The evidence comes back as float32 on the CPU. Call the method itself, with
         `backbone.normalise(pixels)`, for maps on the device and gradients through them.
         """
+        self._warn_of_mirrored_maps(len(texts.texts))
         normalised = self.backbone.normalise(pixels)
         with torch.set_grad_enabled(self.method.needs_gradient):
             evidence = self.method(self.backbone, normalised, texts)
@@ -157,13 +171,35 @@ class Explainer:
             with torch.no_grad():
                 features = ClipSurgery().features(self.backbone.tower, normalised)
                 stands = reference_log_ratios(features, texts, scale=self.backbone.logit_scale)
-        return Evidence(
+        host_evidence = Evidence(
             patches=_to_host(evidence.patches),
             similarity=None if evidence.similarity is None else _to_host(evidence.similarity),
             image=_to_host(evidence.image),
             grid=evidence.grid,
             reference_log_ratios=None if stands is None else _to_host(stands),
         )
+        return self._check_finite(host_evidence)
+
+    def _warn_of_mirrored_maps(self, texts: int) -> None:
+        """Warn if feature surgery compares two texts with each other only."""
+        if texts == 2 and getattr(self.method, "redundancy", None) == "labels":
+            warnings.warn(
+                "With exactly two texts, feature surgery gives mirrored maps, because each text is "
+                'the only reference of the other. Add texts, or use vocabulary="common" and '
+                'redundancy="vocabulary".',
+                FewTextsWarning,
+                stacklevel=3,
+            )
+
+    def _check_finite(self, evidence: Evidence) -> Evidence:
+        """Return the evidence, or raise if a score is NaN or infinite."""
+        for scores in (evidence.patches, evidence.similarity, evidence.image):
+            if scores is not None and not bool(torch.isfinite(scores).all()):
+                raise WeightsError(
+                    f"{self.backbone.name}: method {self.method.name} gave scores that are not "
+                    "finite. Check the weights for NaN, or load the model in float32."
+                )
+        return evidence
 
     def frame(self, picture: InputImage) -> Framing:
         """How this image is laid into the model's frame."""

@@ -1,17 +1,21 @@
-"""Explanation: what the model showed for images and texts, as numbers to keep.
+"""The result of explaining images for texts: raw scores per patch, and how they were made.
 
-Raw evidence at patch resolution, never scaled to [0, 1]: so methods can be compared, thresholds
-mean something, and a file or a network moves (C, rows, columns) instead of images.
+Scores are at the resolution of patches and are never scaled to [0, 1]. Methods can therefore be
+compared, thresholds keep their meaning, and files are small.
 """
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
@@ -19,6 +23,8 @@ from clip_surgery.framing import Framing, Size
 from clip_surgery.storage.tensor_file import read_tensors, write_tensors
 
 FORMAT = "clip-surgery explanation 1"
+SHOWN = 5  # images, texts and scores that are listed when an explanation is printed
+MAP_SIDE = 160  # pixels of the longer side of a map in a notebook
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,10 +93,20 @@ class Explanation:
         """Number of images."""
         return len(self.patch_scores)
 
-    def __getitem__(self, index: int) -> Explanation:
-        """The explanation of one image alone."""
+    def __getitem__(self, index: int | str) -> Explanation:
+        """Return the explanation of one image, by its index, or of one text, by its name.
+
+        Raises:
+            IndexError: if there is no image of this index; the message names the images.
+            UnknownNameError: if the explanation was not made for this text.
+        """
+        if isinstance(index, str):
+            return self.only(index)
         if not -len(self) <= index < len(self):
-            raise IndexError(f"Expected an image index below {len(self)}, but got {index}.")
+            raise IndexError(
+                f"Expected an image index below {len(self)} ({_listed(self.images)}), "
+                f"but got {index}."
+            )
         index %= len(self)
         return replace(
             self,
@@ -103,6 +119,38 @@ class Explanation:
             if self.reference_log_ratios is None
             else self.reference_log_ratios[index : index + 1],
         )
+
+    def __repr__(self) -> str:
+        """Images, texts, grids, method, and the best score of each text."""
+        grids = sorted({f"{s.shape[1]} x {s.shape[2]}" for s in self.patch_scores})
+        lines = [
+            f"Explanation of {len(self)} images for {len(self.texts)} texts",
+            f"  images: {_listed(self.images)}",
+            f"  texts:  {_listed(self.texts)}",
+            f"  grid:   {_listed(grids)} patches",
+            f"  method: {self.method}, model: {self.backbone}",
+        ]
+        if len(self):
+            best, image = self.image_scores.max(dim=0)
+            scores = [
+                f"{text} {float(score):.3f} ({self.images[int(index)]})"
+                for text, score, index in zip(self.texts, best, image, strict=True)
+            ]
+            lines.append(f"  best image score of each text: {_listed(scores)}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The maps of the first images as small pictures, for notebooks."""
+        rows = [f"<pre>{html.escape(repr(self))}</pre>"]
+        for name, scores in list(zip(self.images, self.patch_scores, strict=True))[:SHOWN]:
+            figures = [
+                f'<figure style="display:inline-block;margin:4px"><img src="{_map_link(one)}" '
+                f'alt="map of {html.escape(text, quote=True)}"><figcaption>{html.escape(text)}'
+                "</figcaption></figure>"
+                for text, one in zip(self.texts[:SHOWN], scores[:SHOWN], strict=True)
+            ]
+            rows.append(f"<div><div>{html.escape(name)}</div>{''.join(figures)}</div>")
+        return "".join(rows)
 
     def __iter__(self) -> Iterator[Explanation]:
         """One explanation per image."""
@@ -245,3 +293,22 @@ class Explanation:
             images=tuple(name for part in parts for name in part.images),
             reference_log_ratios=torch.cat(ratios) if len(ratios) == len(parts) else None,
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(map(str, names[:SHOWN])) + more
+
+
+def _map_link(scores: Tensor) -> str:
+    """A map (rows, columns) scaled to its range as the data link of a small grey image."""
+    low, high = float(scores.min()), float(scores.max())
+    grey = (scores.float() - low) / max(high - low, 1e-12)
+    rows, columns = scores.shape
+    side = MAP_SIDE / max(rows, columns)
+    image = Image.fromarray((255 * grey).round().to(torch.uint8).cpu().numpy())
+    size = (max(1, round(columns * side)), max(1, round(rows * side)))
+    content = io.BytesIO()
+    image.resize(size, Image.Resampling.BILINEAR).save(content, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"

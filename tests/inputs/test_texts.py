@@ -88,3 +88,36 @@ def test_bad_label_files_are_refused_by_name(tmp_path, content, reason):
 def test_a_folder_is_not_a_label_file(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_labels(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("word " * 100_000, r"at most 2,000 characters, but number 1 has 499,999"),
+        ("caf\udce9", "valid Unicode"),
+    ],
+)
+def test_texts_that_cannot_be_tokenised_are_refused_with_a_short_message(text, message):
+    with pytest.raises(InputError, match=message) as raised:
+        check_texts([text])
+    assert len(str(raised.value)) < 300
+
+
+def test_a_line_of_ten_megabytes_is_refused_with_a_short_message(tmp_path):
+    (tmp_path / "labels.txt").write_text("x" * 10_000_000)
+    with pytest.raises(InputError, match="at most 2,000 characters") as raised:
+        read_labels(tmp_path / "labels.txt")
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("path", ["a\0b.txt", "x" * 5_000])
+def test_impossible_paths_of_labels_are_input_errors(path):
+    with pytest.raises(InputError):
+        read_labels(path)
+
+
+def test_a_file_of_labels_that_is_too_large_is_refused_without_reading_it(tmp_path):
+    with (tmp_path / "labels.txt").open("wb") as file:
+        file.truncate(10 * 2**30)
+    with pytest.raises(InputError, match="larger than 64 MiB"):
+        read_labels(tmp_path / "labels.txt")

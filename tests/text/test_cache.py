@@ -1,6 +1,7 @@
 """The disk cache: what is found, what is refused, and what is left behind when things go wrong."""
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -345,3 +346,41 @@ def test_directory_of_the_environment(monkeypatch, tmp_path):
     assert TextCache(tmp_path).directory == tmp_path
     monkeypatch.delenv("CLIP_SURGERY_CACHE")
     assert TextCache().directory.parent == Path(platformdirs.user_cache_dir("clip-surgery", False))
+
+
+def test_no_corruption_of_an_entry_is_used(counted, cache):
+    """300 corruptions: bytes changed or removed, entries swapped, entries of another folder."""
+    texts = [f"word {number}" for number in range(12)]
+    features, _ = counted.encode(texts, cache)
+    shelf = next(cache.directory.iterdir())
+    entries = sorted(shelf.iterdir())
+    whole = {path: path.read_bytes() for path in entries}
+    chance = random.Random(12)
+    for _ in range(300):
+        path, other = chance.sample(entries, 2)
+        content = bytearray(whole[path])
+        kind = chance.randrange(4)
+        if kind == 0:
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            del content[chance.randrange(len(content)) :]
+        elif kind == 2:
+            content = bytearray(whole[other])
+        else:
+            start = chance.randrange(len(content))
+            content[start : start + 8] = bytes(chance.randrange(256) for _ in range(8))
+        path.write_bytes(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            again, computed = counted.encode(texts, cache)
+        torch.testing.assert_close(again.labels, features.labels, atol=2e-6, rtol=0)
+        if bytes(content) != whole[path]:
+            assert computed
+        path.write_bytes(whole[path])
+
+
+def test_features_do_not_depend_on_the_autocast_of_the_caller(counted, cache):
+    with torch.autocast("cpu", torch.bfloat16):
+        first, _ = counted.encode(["cat"], cache)
+    plain, _ = counted.encode(["cat"], None)
+    assert torch.equal(first.labels, plain.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clip_surgery.backbones.tower import TextTower, Tower
+from clip_surgery.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,6 +29,10 @@ class Backbone:
         fingerprint: a short text that changes when the text side changes (weights, pooling,
             tokenizer): what text features depend on.
         nouns: the words the model knows, for models that know few (the demo), else empty.
+
+    Raises:
+        InputError: if image_mean or image_std is not three finite numbers, or a std is not
+            positive.
     """
 
     name: str
@@ -39,6 +45,18 @@ class Backbone:
     model: nn.Module
     fingerprint: Callable[[], str]
     nouns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("image_mean", "image_std"):
+            values = getattr(self, name)
+            if len(values) != 3 or not all(math.isfinite(value) for value in values):
+                raise InputError(
+                    f"{self.name}: expected {name} of three finite numbers, but got {values}."
+                )
+        if min(self.image_std) <= 0:
+            raise InputError(
+                f"{self.name}: expected image_std above 0, but got {tuple(self.image_std)}."
+            )
 
     @property
     def device(self) -> torch.device:

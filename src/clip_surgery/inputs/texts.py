@@ -1,4 +1,4 @@
-"""Labels: the words to look for, checked before any model sees them."""
+"""Texts that a user asks for, checked before a model reads them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from pathlib import Path
 
 from clip_surgery.errors import InputError
 
+MAX_CHARACTERS = 2_000
+"""Largest length of a text; the context of CLIP models is 77 tokens."""
+MAX_LABEL_BYTES = 64 * 2**20
+"""Largest size of a file of labels."""
 _SHOWN = 80
 
 
 def check_texts(texts: Iterable[str]) -> tuple[str, ...]:
-    """The labels as a tuple, spaces around them removed.
+    """Return the texts as a tuple, without spaces around them.
 
     Raises:
-        InputError: for a single string instead of a list, no label at all, a label that is not
-            text, is empty, or is there twice (upper and lower case differ).
+        InputError: for a single string instead of a list, an empty list, or a text that is not a
+            string, is empty, longer than 2,000 characters, not valid Unicode, or given twice
+            (upper and lower case differ).
 
     Example:
         >>> check_texts(["bench", " person "])
@@ -61,11 +66,21 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
         ('bench', 'person')
     """
     try:
-        content = Path(path).read_bytes()
+        file = Path(path)
+        if file.exists() and not file.is_file():
+            raise InputError(f"{path}: the file of labels cannot be read: not a regular file.")
+        if file.exists() and file.stat().st_size > MAX_LABEL_BYTES:
+            raise InputError(
+                f"{path}: the file of labels is larger than {MAX_LABEL_BYTES // 2**20} MiB."
+            )
+        content = file.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: expected a file of labels, but there is no such file.") from None
-    except OSError as error:
-        raise InputError(f"{path}: the file of labels cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: the file of labels cannot be read: {reason}.") from error
     try:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -89,8 +104,17 @@ def _check_text(text: object, number: int) -> str:
             f"Expected texts, but number {number + 1} is {type(text).__name__}: {text!r}."
         )
     label = text.strip()
+    if len(label) > MAX_CHARACTERS:
+        raise InputError(
+            f"Expected texts of at most {MAX_CHARACTERS:,} characters, but number {number + 1} has "
+            f"{len(label):,}: {_show(label)}."
+        )
     if not label:
-        raise InputError(f"Expected a text with words, but number {number + 1} is {text!r}.")
+        raise InputError(f"Expected a text with words, but number {number + 1} is {_show(text)}.")
+    if any(0xD800 <= ord(character) < 0xE000 for character in label):
+        raise InputError(
+            f"Expected texts in valid Unicode, but number {number + 1} is {_show(label)}."
+        )
     return label
 
 

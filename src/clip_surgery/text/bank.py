@@ -98,9 +98,11 @@ def _ensemble(
     tower = backbone.text_tower
     prompts = [fill(template, text) for text in texts for template in templates]
     ids = tower.tokenize(prompts, truncate=truncate).to(backbone.device)  # (L M, T)
-    features = encode_prompts(  # (L, M, D)
-        tower, ids.view(len(texts), len(templates), -1), chunk_tokens=chunk_tokens
-    )
+    # A feature must not depend on the autocast of the caller that computes it first.
+    with torch.autocast(backbone.device.type, enabled=False):
+        features = encode_prompts(  # (L, M, D)
+            tower, ids.view(len(texts), len(templates), -1), chunk_tokens=chunk_tokens
+        )
     return F.normalize(F.normalize(features.float(), dim=-1).mean(dim=1), dim=-1)
 
 

@@ -1,8 +1,9 @@
-"""Text features on disk: one small file a text, so that a label is computed once per machine.
+"""Text features on disk, so that the feature of a text is computed once per machine.
 
-A feature depends on weights, templates, text and the weights' type, and on nothing else. Weights,
-templates and type name a folder; the text names a safetensors file in it. A file appears by being
-renamed into place, so that readers, other processes and a killed writer never see half of one.
+A feature depends on the weights, the templates, the text and the dtype of the weights, and on
+nothing else. Weights, templates and dtype determine a folder, and the text a safetensors file in
+it. Each file contains its text, the key of its folder and a checksum, which are verified when it is
+read. Files are written atomically, so that readers and other processes never see a partial one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor
 from clip_surgery.storage.atomic_file import writing_atomically
 
 DIRECTORY_VARIABLE = "CLIP_SURGERY_CACHE"
-_FORMAT = 1
+_FORMAT = 2
 _KEY = "feature"
 _UNIT_LENGTH_TOLERANCE = 1e-3
 
@@ -60,7 +61,7 @@ class TextCache:
                 who wants long prompts refused.
         """
         settings = [_FORMAT, fingerprint, list(templates), str(dtype), truncate]
-        return Shelf(self, self.directory / _digest(json.dumps(settings)))
+        return Shelf(self, _digest(json.dumps(settings)))
 
     def give_up(self, error: OSError) -> None:
         """Warn, the first time only, that nothing can be kept here, and keep nothing more."""
@@ -80,35 +81,46 @@ class TextCache:
 
 
 class Shelf:
-    """The features of one set of weights and templates."""
+    """The features of one set of weights and templates.
 
-    def __init__(self, cache: TextCache, folder: Path) -> None:
+    Args:
+        cache: the cache that the folder is part of.
+        key: digest of weights, templates and dtype; the name of the folder.
+    """
+
+    def __init__(self, cache: TextCache, key: str) -> None:
         self.cache = cache
-        self.folder = folder
+        self.key = key
+        self.folder = cache.directory / key
 
     def path(self, text: str) -> Path:
         """The file of a text, whether or not it is there."""
         return self.folder / f"{_digest(text)}.safetensors"
 
     def read(self, text: str, width: int) -> Tensor | None:
-        """The feature (width,) of a text, or None where there is none that can be used.
+        """Return the feature (width,) of a text, or None if the cache has no valid one.
 
-        A file that is damaged, or is not a unit-length float32 feature of that width, is warned
-        about by name and treated as absent.
+        A file that is damaged, that belongs to another text or other weights, or that is not a
+        unit-length float32 feature of this width, causes a warning and counts as missing.
         """
         path = self.path(text)
         try:
-            tensors = safetensors.torch.load(path.read_bytes())
+            content = path.read_bytes()
+            feature = safetensors.torch.load(content).get(_KEY)
+            described = _metadata(content)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError, RecursionError) as error:
             damage = str(error)
         else:
-            feature = tensors.get(_KEY)
-            if feature is not None and _is_feature(feature, width):
+            if feature is None or not _is_feature(feature, width):
+                damage = f"expected {width} float32 numbers of unit length"
+            elif described.get("text") != text or described.get("key") != self.key:
+                damage = "it belongs to another text or to other weights"
+            elif described.get("checksum") != _checksum(feature):
+                damage = "its checksum does not match its content"
+            else:
                 return feature
-            held = {name: (str(t.dtype), tuple(t.shape)) for name, t in tensors.items()}
-            damage = f"expected {width} float32 numbers of unit length, but it holds {held}"
         warnings.warn(
             f"{path}: this text feature is damaged and is computed again: {damage}.", stacklevel=2
         )
@@ -121,7 +133,9 @@ class Shelf:
         """
         if not self.cache.writable or not bool(feature.isfinite().all()):
             return
-        content = safetensors.torch.save({_KEY: feature.detach().float().cpu().contiguous()})
+        values = feature.detach().float().cpu().contiguous()
+        described = {"text": text, "key": self.key, "checksum": _checksum(values)}
+        content = safetensors.torch.save({_KEY: values}, {_KEY: json.dumps(described)})
         path = self.path(text)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -139,6 +153,18 @@ def _default_directory() -> Path:
 
 def _digest(content: str) -> str:
     return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _checksum(feature: Tensor) -> str:
+    return sha256(feature.numpy().tobytes()).hexdigest()
+
+
+def _metadata(content: bytes) -> dict[str, object]:
+    """The description that `Shelf.write` puts into the header of a safetensors file."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    described = json.loads(header.get("__metadata__", {}).get(_KEY, "{}"))
+    return described if isinstance(described, dict) else {}
 
 
 def _is_feature(tensor: Tensor, width: int) -> bool:
