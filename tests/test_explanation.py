@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -113,6 +114,7 @@ FORMAT = "clip-surgery explanation 1"
         with_metadata(format=FORMAT, facts="{"),
         with_metadata(format=FORMAT, facts="{}"),
         with_metadata(format=FORMAT, facts="[]"),
+        with_metadata(format=FORMAT, facts="[" * 100_000),
         with_metadata(
             format=FORMAT,
             facts=json.dumps(
@@ -128,7 +130,7 @@ FORMAT = "clip-surgery explanation 1"
     ],
     ids=[
         *["missing", "folder", "empty", "text", "damaged", "other tensors", "other version"],
-        *["no facts", "broken facts", "empty facts", "list of facts", "missing tensors"],
+        *["no facts", "broken facts", "empty facts", "list of facts", "nested facts", "missing tensors"],
     ],
 )
 def test_load_of_something_else_names_the_file(tmp_path, write):
@@ -152,8 +154,90 @@ def test_indexing_and_iterating():
     assert torch.equal(parts[1].image_scores, explanation.image_scores[1:])
     assert_same(Explanation.join(parts), explanation)
     for index in (2, -3):
-        with pytest.raises(IndexError):
+        with pytest.raises(IndexError, match=rf"index below 2 \(folder/0.jpg, folder/1.jpg\), but got {index}"):
             explanation[index]
+    with pytest.raises(IndexError, match=r"index below 0 \(none\), but got 0"):
+        explained()[0]
+    with pytest.raises(InputError, match="index of an image or a text, but got float"):
+        explanation[0.5]
+
+
+def test_indexing_by_a_text():
+    explanation = explained((2, 3), (4, 1), reference_log_ratios=True)
+    assert_same(explanation["dog"], explanation.only("dog"))
+    assert len(explanation["dog"]) == 2
+    with pytest.raises(UnknownNameError, match=r"Unknown text 'dogs'\. Did you mean 'dog'"):
+        explanation["dogs"]
+
+
+def test_printing_is_short_and_lists_the_best_score_of_each_text():
+    explanation = replace(
+        explained((2, 3), (4, 1)),
+        image_scores=torch.tensor([[0.1, 0.2], [0.3, -0.5]]),
+        images=("street.jpg", "red\x1b[31m.jpg"),
+    )
+    assert str(explanation).splitlines()[0] == (
+        "Explanation(2 images, 2 texts, grid 2 x 3, 4 x 1 patches, method ClipSurgery(depth=6), "
+        "backbone demo)"
+    )
+    assert str(explanation).splitlines()[1:] == [
+        r"  dog: 0.300 in red\x1b[31m.jpg",
+        "  ein Vögelchen: 0.200 in street.jpg",
+    ]
+    many = explained(*[(2, 3)] * 30, texts=tuple(f"text {index}" for index in range(500)))
+    assert len(str(many)) < 1000
+    assert "490 more texts" in str(many)
+    assert str(explained()).startswith("Explanation(0 images, 2 texts, grid 0 x 0")
+
+
+def test_notebooks_show_small_maps_with_escaped_names():
+    explanation = explained((2, 3), (4, 1), texts=("<b>dog</b>", "cat"))
+    shown = explanation._repr_html_()
+    assert shown.count("data:image/png;base64,") == 4
+    assert "&lt;b&gt;dog&lt;/b&gt;" in shown
+    assert "<b>" not in shown
+    many = explained(*[(2, 3)] * 12, texts=tuple(f"text {index}" for index in range(50)))
+    assert many._repr_html_().count("<img") == 100
+    assert "2 more images" in many._repr_html_()
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_notebooks_show_constant_and_broken_maps(value):
+    explanation = replace(
+        explained((2, 3), texts=("dog",)), patch_scores=(torch.full((1, 2, 3), value),)
+    )
+    assert "data:image/png" in explanation._repr_html_()
+
+
+def test_a_repeated_word_yields_all_its_positions():
+    explanation = explained((2, 3), texts=("a", "dog", "a"))
+    assert explanation.text_indices("a") == [0, 2]
+    assert explanation.text_indices(["dog", "a"]) == [1, 0, 2]
+    assert explanation.only("a").texts == ("a", "a")
+    with pytest.raises(InputError, match=r"'a' has the positions \[0, 2\]"):
+        explanation.text_index("a")
+
+
+def test_names_that_are_not_utf8_can_be_saved(tmp_path):
+    explanation = replace(explained((2, 3)), images=("stra\udcdfe \x1b.jpg",))
+    path = tmp_path / "e.safetensors"
+    explanation.save(path)
+    assert Explanation.load(path).images == explanation.images
+    assert r"stra\xdfe \x1b.jpg" in repr(str(explanation))[1:-1].replace("\\\\", "\\")
+
+
+@pytest.mark.parametrize("path", ["a\0b.safetensors", "x" * 5_000, "x/" * 2_500 + "e"])
+def test_impossible_paths_are_input_errors(path):
+    with pytest.raises(InputError):
+        explained((2, 3)).save(path)
+    with pytest.raises(InputError):
+        Explanation.load(path)
+
+
+def test_a_pipe_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "e.safetensors")
+    with pytest.raises(InputError, match="not a regular file"):
+        Explanation.load(tmp_path / "e.safetensors")
 
 
 def test_join_drops_similarity_unless_all_have_it():
@@ -162,7 +246,7 @@ def test_join_drops_similarity_unless_all_have_it():
     assert len(joined) == 2
 
 
-def test_join_drops_standing_unless_all_have_it():
+def test_join_drops_reference_log_ratios_unless_all_have_them():
     joined = Explanation.join([explained((2, 3), reference_log_ratios=True), explained((2, 3))])
     assert joined.reference_log_ratios is None
 

@@ -1,52 +1,57 @@
-"""The result of explaining images for texts: raw scores per patch, and how they were made.
+"""The result of explaining images for texts: raw scores at patch resolution.
 
-Scores are at the resolution of patches and are never scaled to [0, 1]. Methods can therefore be
-compared, thresholds keep their meaning, and files are small.
+Scores are not scaled to [0, 1], so that methods can be compared and thresholds have a meaning.
+They are kept at the resolution of the patches, (C, rows, columns), so that files stay small; tasks
+such as `heatmaps` bring them to the size of the image.
 """
 
 from __future__ import annotations
 
-import base64
-import html
-import io
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.explanation_summary import listed, notebook_html, summary
 from clip_surgery.framing import Framing, Size
 from clip_surgery.storage.tensor_file import read_tensors, write_tensors
 
 FORMAT = "clip-surgery explanation 1"
-SHOWN = 5  # images, texts and scores that are listed when an explanation is printed
-MAP_SIDE = 160  # pixels of the longer side of a map in a notebook
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explanation:
-    """Evidence for C texts in B images; images may have grids of different shape.
+    """Scores of C texts in B images; the grids of the images may differ in shape.
 
     Attributes:
-        patch_scores: per image (C, rows, columns), raw, higher is more evidence.
-        similarity: per image (C, rows, columns), the dense path's cosine before feature
-            surgery (segmentation reads this one), or None where a method has none.
-        image_scores: (B, C), cosine of image and text.
+        patch_scores: one tensor (C, rows, columns) per image. Scores are raw; a higher score is
+            more evidence for the text.
+        similarity: one tensor (C, rows, columns) per image, the cosine similarity of patches and
+            texts before feature surgery, which segmentation uses. None if the method has none.
+        image_scores: (B, C), cosine similarity of images and texts.
         reference_log_ratios: (B, 2, C), log ratio of each text to the reference words, for the
             whole image and for its best patches (see `surgery.reference_log_ratios`). Presence
             is computed from them. None if the explainer had no vocabulary.
         texts: the C texts.
-        framings: per image, the way from map to image.
-        images: per image, its name (a path, or "image 0").
+        framings: one per image, the mapping between patch grid and original image.
+        images: one name per image (a path, or "image 0").
         method: the method with its settings, as text.
         backbone: name of the model.
 
     Raises:
-        InputError: when shapes and lengths do not belong together.
+        InputError: if shapes or lengths do not agree.
+
+    Example:
+        >>> from PIL import Image
+        >>> from clip_surgery.loading import load
+        >>> explanation = load("demo")(Image.radial_gradient("L"), ["clock", "cow"])
+        >>> explanation["cow"].texts, len(explanation[0])
+        (('cow',), 1)
     """
 
     patch_scores: tuple[Tensor, ...]
@@ -93,18 +98,33 @@ class Explanation:
         """Number of images."""
         return len(self.patch_scores)
 
-    def __getitem__(self, index: int | str) -> Explanation:
-        """Return the explanation of one image, by its index, or of one text, by its name.
+    def __repr__(self) -> str:
+        """Images, grids, method and model, and the best image score of each text."""
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        """A table of small maps, which notebooks display."""
+        return notebook_html(self)
+
+    def __getitem__(self, key: SupportsIndex | str) -> Explanation:
+        """Return the explanation of one image (by its index) or of one text (by the text).
 
         Raises:
-            IndexError: if there is no image of this index; the message names the images.
+            IndexError: if there is no image of this index.
             UnknownNameError: if the explanation was not made for this text.
+            InputError: if the key is neither an index nor a text.
         """
-        if isinstance(index, str):
-            return self.only(index)
+        if isinstance(key, str):
+            return self.only(key)
+        try:
+            index = operator.index(key)
+        except TypeError:
+            raise InputError(
+                f"Expected the index of an image or a text, but got {type(key).__name__}."
+            ) from None
         if not -len(self) <= index < len(self):
             raise IndexError(
-                f"Expected an image index below {len(self)} ({_listed(self.images)}), "
+                f"Expected an image index below {len(self)} ({listed(self.images)}), "
                 f"but got {index}."
             )
         index %= len(self)
@@ -120,70 +140,55 @@ class Explanation:
             else self.reference_log_ratios[index : index + 1],
         )
 
-    def __repr__(self) -> str:
-        """Images, texts, grids, method, and the best score of each text."""
-        grids = sorted({f"{s.shape[1]} x {s.shape[2]}" for s in self.patch_scores})
-        lines = [
-            f"Explanation of {len(self)} images for {len(self.texts)} texts",
-            f"  images: {_listed(self.images)}",
-            f"  texts:  {_listed(self.texts)}",
-            f"  grid:   {_listed(grids)} patches",
-            f"  method: {self.method}, model: {self.backbone}",
-        ]
-        if len(self):
-            best, image = self.image_scores.max(dim=0)
-            scores = [
-                f"{text} {float(score):.3f} ({self.images[int(index)]})"
-                for text, score, index in zip(self.texts, best, image, strict=True)
-            ]
-            lines.append(f"  best image score of each text: {_listed(scores)}")
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        """The maps of the first images as small pictures, for notebooks."""
-        rows = [f"<pre>{html.escape(repr(self))}</pre>"]
-        for name, scores in list(zip(self.images, self.patch_scores, strict=True))[:SHOWN]:
-            figures = [
-                f'<figure style="display:inline-block;margin:4px"><img src="{_map_link(one)}" '
-                f'alt="map of {html.escape(text, quote=True)}"><figcaption>{html.escape(text)}'
-                "</figcaption></figure>"
-                for text, one in zip(self.texts[:SHOWN], scores[:SHOWN], strict=True)
-            ]
-            rows.append(f"<div><div>{html.escape(name)}</div>{''.join(figures)}</div>")
-        return "".join(rows)
-
     def __iter__(self) -> Iterator[Explanation]:
         """One explanation per image."""
         return (self[index] for index in range(len(self)))
 
     def text_index(self, text: str) -> int:
-        """Where a text stands among the texts.
+        """Return the position of a text in `texts`.
 
         Raises:
-            UnknownNameError: when the explanation was not made for this text.
+            UnknownNameError: if the explanation was not made for this text.
+            InputError: if the text occurs more than once, as words of a sentence can.
         """
-        if text not in self.texts:
-            raise UnknownNameError.among("text", text, self.texts)
-        return self.texts.index(text)
+        positions = self.text_indices(text)
+        if len(positions) > 1:
+            raise InputError(
+                f"Expected a text that occurs once, but {text!r} has the positions {positions}. "
+                "Use text_indices for all of them."
+            )
+        return positions[0]
 
     def text_indices(self, texts: str | Sequence[str]) -> list[int]:
-        """Where one text or several stand among the texts.
+        """Return the positions of one text or several in `texts`, in the order requested.
+
+        A text that occurs more than once, as a word of a sentence can, yields all its positions.
 
         Raises:
-            InputError: when no text is given.
-            UnknownNameError: when the explanation was not made for one of them.
+            InputError: if no text is given.
+            UnknownNameError: if the explanation was not made for one of them.
         """
-        asked = [texts] if isinstance(texts, str) else list(texts)
-        if not asked:
+        requested = [texts] if isinstance(texts, str) else list(texts)
+        if not requested:
             raise InputError("Expected at least one text, but got an empty list.")
-        return [self.text_index(text) for text in asked]
+        positions: dict[str, list[int]] = {}
+        for index, text in enumerate(self.texts):
+            positions.setdefault(text, []).append(index)
+        for text in requested:
+            if not isinstance(text, str):
+                raise InputError(f"Expected texts, but got {type(text).__name__}: {text!r}.")
+            if text not in positions:
+                raise UnknownNameError.among("text", text, self.texts)
+        return [index for text in dict.fromkeys(requested) for index in positions[text]]
 
     def only(self, texts: str | Sequence[str]) -> Explanation:
-        """The explanation of one text or several alone, in the order asked; scores stay.
+        """Return the explanation of one text or several, in the order requested.
+
+        The scores are those computed together with the other texts; nothing is computed again.
 
         Raises:
-            InputError: when no text is given.
-            UnknownNameError: when the explanation was not made for one of them.
+            InputError: if no text is given.
+            UnknownNameError: if the explanation was not made for one of them.
         """
         rows = self.text_indices(texts)
         return replace(
@@ -200,20 +205,22 @@ class Explanation:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one safetensors file (tensors, and the rest as JSON metadata).
+        """Write the explanation to one safetensors file: tensors, and the rest as JSON metadata.
+
+        The file is replaced as a whole; if writing fails, an older file of this name is kept.
 
         Raises:
-            InputError: when the file cannot be written.
+            InputError: if the file cannot be written.
         """
         tensors, facts = self.to_parts()
         write_tensors(path, tensors, facts, kind=FORMAT)
 
     @classmethod
     def load(cls, path: str | Path) -> Explanation:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            InputError: when the file is missing, damaged or of another kind.
+            InputError: if the file is missing, damaged or of another kind.
         """
         tensors, facts = read_tensors(path, kind=FORMAT)
         try:
@@ -224,7 +231,7 @@ class Explanation:
             ) from error
 
     def to_parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors by name, and the rest as plain values: what a file holds."""
+        """Return the tensors by name, and the rest as plain values that JSON can hold."""
         tensors = {"image_scores": self.image_scores}
         if self.reference_log_ratios is not None:
             tensors["reference_log_ratios"] = self.reference_log_ratios
@@ -242,7 +249,7 @@ class Explanation:
 
     @classmethod
     def from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Explanation:
-        """What `to_parts` took apart."""
+        """Build an explanation from the two results of `to_parts`."""
         count = len(facts["images"])
         return cls(
             patch_scores=tuple(tensors[f"patch_scores.{i}"] for i in range(count)),
@@ -263,10 +270,12 @@ class Explanation:
 
     @classmethod
     def join(cls, parts: list[Explanation]) -> Explanation:
-        """Put explanations of different images by the same texts, method and model together.
+        """Combine explanations of different images for the same texts, method and model.
+
+        `similarity` and `reference_log_ratios` are kept if all parts have them.
 
         Raises:
-            InputError: when there is none, or when texts, method or model differ.
+            InputError: if there is no part, or texts, method or model differ.
         """
         if not parts:
             raise InputError("Expected at least one explanation to join, but got none.")
@@ -293,22 +302,3 @@ class Explanation:
             images=tuple(name for part in parts for name in part.images),
             reference_log_ratios=torch.cat(ratios) if len(ratios) == len(parts) else None,
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(map(str, names[:SHOWN])) + more
-
-
-def _map_link(scores: Tensor) -> str:
-    """A map (rows, columns) scaled to its range as the data link of a small grey image."""
-    low, high = float(scores.min()), float(scores.max())
-    grey = (scores.float() - low) / max(high - low, 1e-12)
-    rows, columns = scores.shape
-    side = MAP_SIDE / max(rows, columns)
-    image = Image.fromarray((255 * grey).round().to(torch.uint8).cpu().numpy())
-    size = (max(1, round(columns * side)), max(1, round(rows * side)))
-    content = io.BytesIO()
-    image.resize(size, Image.Resampling.BILINEAR).save(content, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""WordExplanation: which words of a sentence an image shows, and where."""
+"""The result of explaining an image for the words of a sentence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
+from clip_surgery.inputs.names import printable
 from clip_surgery.storage.tensor_file import read_tensors, write_tensors
 
 FORMAT = "clip-surgery words 1"
@@ -18,7 +19,7 @@ WordKind = Literal["word", "start", "end"]
 
 
 class RankedWord(NamedTuple):
-    """A word with its score, and its place in the sentence."""
+    """A word, its score, and its position (from 0) among the words of the explanation."""
 
     text: str
     score: float
@@ -27,18 +28,18 @@ class RankedWord(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WordExplanation:
-    """Evidence for the W words of one sentence in one image.
+    """Scores and maps of the W words of one sentence in one image.
 
     Attributes:
         sentence: the whole sentence.
-        explanation: of the one image; its texts are the words in order, the start and end
-            tokens among them, so that every task and output works on them.
-        kinds: per word "word", "start" or "end".
-        scores: (W,) what ranks the words, see `evidence`.
-        evidence: what the scores are: "similarity" or "gradient".
+        explanation: the explanation of the image. Its texts are the words in order, including the
+            start and end tokens, so that tasks and figures can be used on it.
+        kinds: for each word "word", "start" or "end".
+        scores: (W,), the scores by which the words are ranked.
+        evidence: the kind of the scores, "similarity" or "gradient".
 
     Raises:
-        InputError: when the parts do not belong together.
+        InputError: if shapes or lengths do not agree.
     """
 
     sentence: str
@@ -61,11 +62,22 @@ class WordExplanation:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words in order, start and end tokens among them."""
+        """The words in order, including the start and end tokens."""
         return self.explanation.texts
 
+    def __repr__(self) -> str:
+        """The sentence, and its three words of highest score."""
+        best = ", ".join(f"{word.text} {word.score:.3f}" for word in self.ranking()[:3])
+        return printable(
+            f"WordExplanation({self.sentence!r} in {self.explanation.images[0]}, best words: {best})"
+        )
+
     def ranking(self, *, ends: bool = False) -> list[RankedWord]:
-        """The words, best first; the start and end tokens, which often rank high, with `ends`."""
+        """Return the words ordered by score, the highest first.
+
+        Args:
+            ends: include the start and end tokens, which often have high scores.
+        """
         ranked = [
             RankedWord(text, score, place)
             for place, (text, score, kind) in enumerate(
@@ -76,23 +88,23 @@ class WordExplanation:
         return sorted(ranked, key=lambda word: -word.score)
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one safetensors file.
+        """Write the explanation to one safetensors file, which is replaced as a whole.
 
         Raises:
-            InputError: when the file cannot be written.
+            InputError: if the file cannot be written.
         """
         tensors, facts = self.explanation.to_parts()
-        own = {"sentence": self.sentence, "kinds": self.kinds, "evidence": self.evidence}
+        words = {"sentence": self.sentence, "kinds": self.kinds, "evidence": self.evidence}
         write_tensors(
-            path, {**tensors, "word_scores": self.scores}, {**facts, "words": own}, kind=FORMAT
+            path, {**tensors, "word_scores": self.scores}, {**facts, "words": words}, kind=FORMAT
         )
 
     @classmethod
     def load(cls, path: str | Path) -> WordExplanation:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            InputError: when the file is missing, damaged or of another kind.
+            InputError: if the file is missing, damaged or of another kind.
         """
         tensors, facts = read_tensors(path, kind=FORMAT)
         try:

@@ -1,7 +1,8 @@
-"""Tensor file: tensors and plain facts about them in one safetensors file of a named format."""
+"""Tensor files: tensors and plain facts about them in one safetensors file of a named format."""
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clip_surgery.errors import InputError
+from clip_surgery.inputs.names import printable
 from clip_surgery.storage.atomic_file import writing_atomically
 
 
@@ -21,10 +23,19 @@ def write_tensors(
 ) -> None:
     """Write tensors, and facts as JSON beside them, under the name of a format.
 
+    The file is replaced as a whole: if writing fails, for example on a full disk, an older file
+    of this name stays as it was.
+
+    Args:
+        path: the file to write or to replace.
+        tensors: tensors by name.
+        facts: plain values. JSON escapes text that cannot be encoded as UTF-8.
+        kind: name of the format, which `read_tensors` checks.
+
     Raises:
-        InputError: when the file cannot be written.
+        InputError: if the file cannot be written.
     """
-    # Images of one batch share memory, which the file format refuses: each gets its own.
+    # The maps of one batch share memory, which the file format refuses: each gets a copy.
     content = save(
         {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -35,30 +46,54 @@ def write_tensors(
     try:
         with writing_atomically(Path(path)) as file:
             file.write(content)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}).") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        raise InputError(f"{_shown(path)}: cannot be written ({_reason(error)}).") from error
 
 
 def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote under this format.
+    """Read the tensors and facts that `write_tensors` wrote under this format.
 
     Raises:
-        InputError: when the file is missing, damaged or of another format.
+        InputError: if the file is missing, damaged or of another format.
     """
+    expected = f"Expected a file of format {kind!r}, but {_shown(path)}"
     try:
+        if not Path(path).is_file():
+            raise InputError(f"{expected}: {_absence(Path(path))}.")
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, SafetensorError) as error:
-        raise InputError(f"Expected a file of format {kind!r}, but {path}: {error}.") from error
+    except (OSError, ValueError, MemoryError, SafetensorError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{expected}: {_reason(error)}.") from error
     if metadata.get("format") != kind:
-        raise InputError(
-            f"Expected a file of format {kind!r}, but {path} is {metadata.get('format')!r}."
-        )
+        raise InputError(f"{expected} is {metadata.get('format')!r}.")
     try:
         facts = json.loads(metadata["facts"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"Expected a file of format {kind!r}, but {path} is damaged: {error!r}."
-        ) from error
+    except (KeyError, ValueError) as error:
+        raise InputError(f'{expected} is damaged: field "facts": {error!r}.') from error
+    except RecursionError as error:
+        raise InputError(f'{expected} is damaged: field "facts" is nested too deeply.') from error
+    if not isinstance(facts, dict):
+        raise InputError(f'{expected} is damaged: field "facts" is a {type(facts).__name__}.')
     return tensors, facts
+
+
+def _absence(path: Path) -> str:
+    """Why a path that is no regular file cannot be read."""
+    return "not a regular file" if path.exists() else "no such file"
+
+
+def _shown(path: str | Path) -> str:
+    """The path for a message, cut where it would fill it."""
+    text = printable(path)
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return "the path is too long"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
