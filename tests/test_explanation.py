@@ -130,7 +130,8 @@ FORMAT = "clip-surgery explanation 1"
     ],
     ids=[
         *["missing", "folder", "empty", "text", "damaged", "other tensors", "other version"],
-        *["no facts", "broken facts", "empty facts", "list of facts", "nested facts", "missing tensors"],
+        *["no facts", "broken facts", "empty facts", "list of facts", "nested facts"],
+        "missing tensors",
     ],
 )
 def test_load_of_something_else_names_the_file(tmp_path, write):
@@ -154,7 +155,7 @@ def test_indexing_and_iterating():
     assert torch.equal(parts[1].image_scores, explanation.image_scores[1:])
     assert_same(Explanation.join(parts), explanation)
     for index in (2, -3):
-        with pytest.raises(IndexError, match=rf"index below 2 \(folder/0.jpg, folder/1.jpg\), but got {index}"):
+        with pytest.raises(IndexError, match=rf"\(folder/0.jpg, folder/1.jpg\), but got {index}"):
             explanation[index]
     with pytest.raises(IndexError, match=r"index below 0 \(none\), but got 0"):
         explained()[0]

@@ -1,15 +1,14 @@
-"""Explainer: images and texts to an Explanation, in batches.
+"""The explainer: a model and a method, which explain images for texts in batches.
 
-It holds a model, a method and the settings between them; it has no state that a call changes,
-so threads may share one.
+Calls do not change the settings of an explainer, and threads may share one.
 """
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,38 +20,43 @@ from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image, to_pixels
 from clip_surgery.inputs.texts import check_texts
-from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.method import Evidence, Method
 from clip_surgery.methods.registry import as_method
+from clip_surgery.surgery.consistent_features import consistent_features
 from clip_surgery.surgery.reference_log_ratios import reference_log_ratios
 from clip_surgery.text.bank import encode_texts
 from clip_surgery.text.cache import TextCache
 from clip_surgery.text.features import TextFeatures
 
+_SINGLE_IMAGES = (str, bytes, bytearray, memoryview)
+"""Sequences that are one image (a path or the bytes of a file), not several."""
+_NAMED_IMAGES = (str, os.PathLike, InputImage)
+"""Images with a name of their own; others are called "image 0" and so on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Explainer:
-    """A model and a method, ready to explain images.
+    """A model and a method that explain images.
 
     Attributes:
         backbone: the model.
-        method: how it is explained.
-        templates: prompt templates, each with one "{}".
-        framing: how images are laid into the model's frame.
-        batch_size: images of one frame that run together.
-        cache: where text features are kept on disk, None for nowhere.
+        method: the method that computes the scores.
+        templates: prompt templates, each with one "{}" for the text.
+        framing: how images are resized to the input of the model.
+        batch_size: maximum number of images that the model processes at a time.
+        cache: cache of text features on disk, or None for no cache.
         truncate: cut texts over the context length instead of refusing them.
         vocabulary: reference words, for presence and for `redundancy="vocabulary"`.
 
     Raises:
-        InputError: when batch_size is below 1.
+        InputError: if batch_size is not a whole number of at least 1.
 
     Example:
         >>> import numpy as np
         >>> from clip_surgery.loading import load
         >>> explainer = load("demo")
-        >>> picture = np.zeros((96, 128, 3), dtype=np.uint8)
-        >>> explainer([picture], ["dog", "boat"]).patch_scores[0].shape
+        >>> image = np.zeros((96, 128, 3), dtype=np.uint8)
+        >>> explainer([image], ["dog", "boat"]).patch_scores[0].shape
         torch.Size([2, 12, 16])
     """
 
@@ -64,21 +68,26 @@ class Explainer:
     cache: TextCache | None = None
     truncate: bool = False
     vocabulary: tuple[str, ...] | None = None
-    _reference_memo: dict[Any, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    _reference_memo: dict[Any, Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"Expected batch_size of at least 1, but got {self.batch_size}.")
+        whole = isinstance(self.batch_size, int) and not isinstance(self.batch_size, bool)
+        if not whole or self.batch_size < 1:
+            raise InputError(f"Expected batch_size of at least 1, but got {self.batch_size!r}.")
 
     def with_method(self, method: str | Method) -> Explainer:
-        """The same model and settings with another method."""
+        """Return an explainer of the same model and settings with another method."""
         return replace(self, method=as_method(method))
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
-        """Text features of the labels, once for many calls of `explain_pixels`.
+        """Return the features of texts, which many calls of `explain_pixels` can use.
+
+        The reference words of the vocabulary are encoded in the first call only.
 
         Raises:
-            InputError: when there is no text, or one is empty, repeated or too long.
+            InputError: if there is no text, or one is empty, repeated or too long.
         """
         features = self._encode(check_texts(texts))
         if self.vocabulary is None:
@@ -107,39 +116,45 @@ class Explainer:
     def __call__(
         self, images: Sequence[ImageSource | InputImage] | ImageSource, texts: Sequence[str]
     ) -> Explanation:
-        """Explain images for texts: evidence per patch, and one score an image and text.
+        """Explain images for texts: a score for each patch and text, and for each image and text.
 
         Args:
-            images: paths, bytes, PIL images or numpy arrays (H, W, 3) uint8; sizes may differ.
-            texts: the labels, C of them, without templates.
+            images: one image or several: paths, bytes, PIL images or numpy arrays (H, W, 3) uint8.
+                Their sizes may differ.
+            texts: C texts, without templates.
 
         Raises:
-            InputError: when an image or text cannot be used; the message names it.
-            UnsupportedModelError: when the model lacks a part that the method needs.
+            InputError: if an image or text cannot be used; the message names it.
+            UnsupportedModelError: if the model lacks a part that the method needs.
+            WeightsError: if the scores are not finite.
         """
         listed: Sequence[ImageSource | InputImage]
-        single = str | bytes | bytearray | memoryview
-        if isinstance(images, Sequence) and not isinstance(images, single):
+        if isinstance(images, Sequence) and not isinstance(images, _SINGLE_IMAGES):
             listed = images
         else:
             listed = [images]
-        pictures = [
-            read_image(
-                image, name=None if isinstance(image, str | Path | InputImage) else f"image {index}"
-            )
+        input_images = [
+            read_image(image, name=None if isinstance(image, _NAMED_IMAGES) else f"image {index}")
             for index, image in enumerate(listed)
         ]
-        return self.explain_images(pictures, self.encode(texts))
+        return self.explain_images(input_images, self.encode(texts))
 
-    def explain_images(self, pictures: Sequence[InputImage], texts: TextFeatures) -> Explanation:
-        """Explain images that are read already, for texts that are encoded already."""
-        framings = tuple(self.frame(picture) for picture in pictures)
-        found: dict[int, tuple[Evidence, int]] = {}
+    def explain_images(
+        self, input_images: Sequence[InputImage], texts: TextFeatures
+    ) -> Explanation:
+        """Explain images that have been read, for texts that have been encoded.
+
+        Raises:
+            UnsupportedModelError: if the model lacks a part that the method needs.
+            WeightsError: if the scores are not finite.
+        """
+        framings = tuple(self.frame(image) for image in input_images)
+        evidence_rows: dict[int, tuple[Evidence, int]] = {}
         for indices in batches_of_one_frame(framings, self.batch_size):
-            pixels = torch.stack([self._framed(pictures[i], framings[i]) for i in indices])
+            pixels = torch.stack([self._framed(input_images[i], framings[i]) for i in indices])
             evidence = self.explain_pixels(pixels, texts)
-            found.update((index, (evidence, row)) for row, index in enumerate(indices))
-        rows = [found[index] for index in range(len(pictures))]
+            evidence_rows.update((index, (evidence, row)) for row, index in enumerate(indices))
+        rows = [evidence_rows[index] for index in range(len(input_images))]
         similarity = [e.grid.to_map(e.similarity[r]) for e, r in rows if e.similarity is not None]
         ratios = [e.reference_log_ratios[r] for e, r in rows if e.reference_log_ratios is not None]
         return Explanation(
@@ -150,33 +165,44 @@ class Explainer:
             else torch.zeros(0, len(texts.texts)),
             texts=texts.texts,
             framings=framings,
-            images=tuple(picture.name for picture in pictures),
+            images=tuple(image.name for image in input_images),
             method=repr(self.method),
             backbone=self.backbone.name,
             reference_log_ratios=torch.stack(ratios) if ratios else None,
         )
 
     def explain_pixels(self, pixels: Tensor, texts: TextFeatures) -> Evidence:
-        """Explain pixels (B, 3, H, W) in [0, 1] with sides of whole patches.
+        """Explain pixels for texts that have been encoded.
 
-        The evidence comes back as float32 on the CPU. Call the method itself, with
-        `backbone.normalise(pixels)`, for maps on the device and gradients through them.
+        For maps on the device, or gradients through them, call the method itself with
+        `backbone.normalise(pixels)`.
+
+        Args:
+            pixels: (B, 3, H, W) in [0, 1], with sides of whole patches.
+            texts: features of C texts, from `encode`.
+
+        Returns:
+            The evidence as float32 on the CPU.
+
+        Raises:
+            UnsupportedModelError: if the model lacks a part that the method needs.
+            WeightsError: if the scores are not finite, for example because weights are NaN.
         """
         self._warn_of_mirrored_maps(len(texts.texts))
         normalised = self.backbone.normalise(pixels)
         with torch.set_grad_enabled(self.method.needs_gradient):
             evidence = self.method(self.backbone, normalised, texts)
-        stands = evidence.reference_log_ratios
-        if stands is None and texts.reference is not None:  # a method without dense features
+        ratios = evidence.reference_log_ratios
+        if ratios is None and texts.reference is not None:  # a method without patch features
             with torch.no_grad():
-                features = ClipSurgery().features(self.backbone.tower, normalised)
-                stands = reference_log_ratios(features, texts, scale=self.backbone.logit_scale)
+                features = consistent_features(self.backbone.tower, normalised)
+                ratios = reference_log_ratios(features, texts, scale=self.backbone.logit_scale)
         host_evidence = Evidence(
             patches=_to_host(evidence.patches),
             similarity=None if evidence.similarity is None else _to_host(evidence.similarity),
             image=_to_host(evidence.image),
             grid=evidence.grid,
-            reference_log_ratios=None if stands is None else _to_host(stands),
+            reference_log_ratios=None if ratios is None else _to_host(ratios),
         )
         return self._check_finite(host_evidence)
 
@@ -193,7 +219,8 @@ class Explainer:
 
     def _check_finite(self, evidence: Evidence) -> Evidence:
         """Return the evidence, or raise if a score is NaN or infinite."""
-        for scores in (evidence.patches, evidence.similarity, evidence.image):
+        scored = (evidence.patches, evidence.similarity, evidence.image)
+        for scores in (*scored, evidence.reference_log_ratios):
             if scores is not None and not bool(torch.isfinite(scores).all()):
                 raise WeightsError(
                     f"{self.backbone.name}: method {self.method.name} gave scores that are not "
@@ -201,31 +228,37 @@ class Explainer:
                 )
         return evidence
 
-    def frame(self, picture: InputImage) -> Framing:
-        """How this image is laid into the model's frame."""
+    def frame(self, image: InputImage) -> Framing:
+        """Return how this image is resized to the input of the model."""
         return self.framing.framing(
-            Size(*picture.size),
+            Size(*image.size),
             native_size=self.backbone.image_size,
             patch_size=self.backbone.tower.patch_size,
         )
 
-    def pixels(self, picture: InputImage) -> Tensor:
-        """One image as the model's tower takes it: framed and normalised, (1, 3, H, W)."""
-        return self.backbone.normalise(self._framed(picture, self.frame(picture))[None])
+    def pixels(self, image: InputImage) -> Tensor:
+        """Return one image resized and normalised as the input of the image tower, (1, 3, H, W)."""
+        return self.backbone.normalise(self._framed(image, self.frame(image))[None])
 
-    def _framed(self, picture: InputImage, framing: Framing) -> Tensor:
-        """The image in its frame (3, H, W) in [0, 1]."""
-        return to_pixels(framing.apply(picture.image, margin=self._margin))
+    def _framed(self, image: InputImage, framing: Framing) -> Tensor:
+        """The resized image (3, H, W) in [0, 1]."""
+        try:
+            return to_pixels(framing.apply(image.image, margin=self._margin))
+        except MemoryError as error:
+            raise InputError(
+                f"{image.name}: not enough memory to resize the image to "
+                f"{framing.frame.height} x {framing.frame.width} px (height x width)."
+            ) from error
 
     @property
     def _margin(self) -> tuple[int, int, int]:
-        """The model's mean colour: zero after normalisation, so margins say nothing."""
+        """Colour of letterbox margins: the mean colour, which normalisation maps to zero."""
         red, green, blue = (round(255 * mean) for mean in self.backbone.image_mean)
         return red, green, blue
 
 
 def batches_of_one_frame(framings: Sequence[Framing], batch_size: int) -> Iterator[list[int]]:
-    """Indices of images that can run together: of one frame, at most `batch_size`."""
+    """Yield indices of images that share one frame size, at most `batch_size` at a time."""
     by_frame: dict[Size, list[int]] = {}
     for index, framing in enumerate(framings):
         by_frame.setdefault(framing.frame, []).append(index)

@@ -23,6 +23,9 @@ MAX_PATCHES = 4_096
 MAX_ASPECT_RATIO = 8.0
 """Default limit of the longer side divided by the shorter one for the mode "keep ratio"."""
 
+_REDUCING_GAP = 4.0
+"""Images more than four times too large are first reduced by whole factors, to save memory."""
+
 
 class Size(NamedTuple):
     """Height and width in pixels."""
@@ -114,7 +117,11 @@ class Framing:
                 f"Expected an image of {tuple(self.original)} (height, width), "
                 f"but got {(image.height, image.width)}."
             )
-        content = image.resize((self.content.width, self.content.height), Image.Resampling.BICUBIC)
+        content = image.resize(
+            (self.content.width, self.content.height),
+            Image.Resampling.BICUBIC,
+            reducing_gap=_REDUCING_GAP,
+        )
         if self.content == self.frame:
             return content
         framed = Image.new("RGB", (self.frame.width, self.frame.height), margin)

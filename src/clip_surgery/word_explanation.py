@@ -68,9 +68,8 @@ class WordExplanation:
     def __repr__(self) -> str:
         """The sentence, and its three words of highest score."""
         best = ", ".join(f"{word.text} {word.score:.3f}" for word in self.ranking()[:3])
-        return printable(
-            f"WordExplanation({self.sentence!r} in {self.explanation.images[0]}, best words: {best})"
-        )
+        image = self.explanation.images[0]
+        return printable(f"WordExplanation({self.sentence!r} in {image}, best words: {best})")
 
     def ranking(self, *, ends: bool = False) -> list[RankedWord]:
         """Return the words ordered by score, the highest first.

@@ -21,6 +21,7 @@ def consistent_features(tower: Tower, pixels: Tensor) -> Features:
     """Return the model's image feature (B, D) and patch features (B, P, D) of pixels.
 
     Args:
+        tower: the image tower.
         pixels: normalised pixels (B, 3, H, W) with sides of whole patches.
 
     Raises:
