@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # Those that need no accelerator; benchmarks/gpu.py is for a machine that has one.
 BENCHMARKS := walk memory text_bank methods scenes tasks presence harness compiled batch page
 
-.PHONY: help demo test test-all lint types tests slow-tests site findings bench clean
+.PHONY: help demo test test-all lint types tests slow-tests fuzz site findings bench clean
 .DEFAULT_GOAL := help
 
 help:            ## show this list
@@ -38,6 +38,9 @@ tests: $(INSTALLED)    ## the quick tests, on all cores
 
 slow-tests: $(INSTALLED) ## the slow tests, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m slow
+
+fuzz: $(INSTALLED)      ## damaged inputs, ten times as many as in the tests
+	CLIP_SURGERY_FUZZ_TIMES=10 CLIP_SURGERY_FUZZ_SEED=$$(date +%j) $(BIN)/pytest tests/fuzz
 
 site: $(INSTALLED)      ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -272,15 +272,15 @@ def names(paths, album):
 
 
 def test_list_images_of_folders_patterns_and_files(album):
-    assert names(list_images([album]), album) == ["a.JPG", "b.png"]
+    assert names(list_images([album]), album) == ["a.JPG", "b.png", "more/c.png"]
     assert names(list_images([f"{album}/*"]), album) == ["a.JPG", "b.png"]
     assert names(list_images([f"{album}/**/*.png"]), album) == ["b.png", "more/c.png"]
     assert names(list_images([album / "notes.txt", album]), album) == [
-        "notes.txt",
-        "a.JPG",
-        "b.png",
+        *("notes.txt", "a.JPG", "b.png", "more/c.png")
     ]
-    assert names(list_images([album / "b.png", str(album)]), album) == ["b.png", "a.JPG"]
+    assert names(list_images([album / "b.png", str(album)]), album) == [
+        *("b.png", "a.JPG", "more/c.png")
+    ]
     assert list_images([]) == []
 
 
@@ -294,7 +294,7 @@ def test_list_images_takes_a_file_with_pattern_signs_in_its_name(album):
     [
         ("missing.png", "missing.png: no such file"),
         ("http://example.org/cat.png", "download it first"),
-        ("*.gif", r"\*\.gif: no image in this pattern"),
+        ("*.gif", r"\*\.gif: no image matches this pattern"),
         ("empty", "empty: no image in this folder"),
     ],
 )
@@ -310,3 +310,14 @@ def test_photographs_are_read():
         picture = read_image(path)
         assert picture.image.mode == "RGB"
         assert to_pixels(picture).shape == (3, *picture.size)
+
+
+def test_hidden_folders_are_skipped_and_the_message_says_what_was_seen(tmp_path):
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache/a.png").touch()
+    (tmp_path / "deep/er").mkdir(parents=True)
+    (tmp_path / "deep/er/notes.txt").touch()
+    with pytest.raises(InputError, match=r"no image in this folder, only files with \.txt"):
+        list_images([tmp_path])
+    (tmp_path / "deep/er/b.webp").touch()
+    assert names(list_images([tmp_path]), tmp_path) == ["deep/er/b.webp"]

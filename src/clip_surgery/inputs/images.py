@@ -121,30 +121,33 @@ def read_image(
 def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Find the image files that paths, folders and glob patterns name, each once, in order.
 
-    A folder gives the images directly in it (`IMAGE_SUFFIXES`), a pattern those it matches
-    (`**` reaches into subfolders), both sorted; a file is taken whatever its ending.
+    Args:
+        paths: files, which are taken whatever their suffix; folders, which are searched with their
+            subfolders for files with one of `IMAGE_SUFFIXES`; patterns, in which `**` matches
+            subfolders. Hidden files and folders are skipped, and links to folders are not
+            followed. The images of a folder or pattern are sorted.
 
     Raises:
-        InputError: when a path does not exist, or a folder or pattern gives no image.
+        InputError: if a path does not exist, or a folder or pattern has no image; the message says
+            what was found instead.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for given in paths:
         text = os.fspath(given)
         _check_no_link(text, text)
         path = Path(text)
         if path.is_dir():
-            matches = _images_among(path.iterdir())
-        elif path.exists():
+            matches = _images_among(_files_below(path))
+        elif _exists(path):
             matches = [path]
         elif glob.has_magic(text):
             matches = _images_among(map(Path, glob.iglob(text, recursive=True)))
         else:
-            raise InputError(f"{text}: no such file.")
+            raise InputError(f"{printable(text)}: no such file.")
         if not matches:
-            kind = "folder" if path.is_dir() else "pattern"
-            raise InputError(f"{text}: no image in this {kind}.")
-        found.update(dict.fromkeys(matches))
-    return list(found)
+            raise InputError(f"{printable(text)}: {_nothing_found(path)}")
+        files.update(dict.fromkeys(matches))
+    return list(files)
 
 
 def to_pixels(picture: InputImage | Image.Image) -> Tensor:
@@ -157,6 +160,34 @@ def to_pixels(picture: InputImage | Image.Image) -> Tensor:
     if image.mode != "RGB":
         raise InputError(f"Expected an RGB image, but got {image.mode}.")
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).to(torch.float32) / 255
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or contains NUL
+        return False
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder and its subfolders that are not hidden."""
+    for parent, subfolders, names in os.walk(folder):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in names)
+
+
+def _nothing_found(path: Path) -> str:
+    """Why a folder or pattern gave no image: what is there, and what would find images."""
+    if not path.is_dir():
+        return f"no image matches this pattern; {path.parent}/**/*.png searches subfolders too."
+    suffixes = {file.suffix.lower() or "no suffix" for file in _files_below(path)}
+    if not suffixes:
+        return "no image in this folder, which has no files."
+    some = ", ".join(sorted(suffixes)[:5])
+    return (
+        f"no image in this folder, only files with {printable(some)}; files that "
+        "are named one by one are read whatever their suffix."
+    )
 
 
 def _images_among(paths: Iterable[Path]) -> list[Path]:

@@ -66,7 +66,8 @@ def with_image(config, dependency, image):
 def what_it_says(answer):
     """What a visitor is told by the events of an answer: the errors and the output."""
     events = [json.loads(line[6:]) for line in answer.splitlines() if line.startswith("data: ")]
-    return [event.get("output") for event in events if event["msg"] == "process_completed"]
+    outputs = [event["output"] for event in events if event["msg"] == "process_completed"]
+    return [(output.get("data"), output.get("error")) for output in outputs]
 
 
 def test_no_endpoint_reads_a_file_outside_of_the_upload_folder(site, config, secret):

@@ -39,7 +39,11 @@ class Controls:
 
     def choose_example(self, event: gr.EventData) -> tuple[Any, list[str], str]:
         """Picture, words and sentence of an example."""
-        number = int(read_number(event.example, "example", low=0, high=len(self.examples) - 1))
+        number = int(
+            read_number(
+                getattr(event, "example", None), "example", low=0, high=len(self.examples) - 1
+            )
+        )
         chosen = self.examples[number]
         return chosen.picture.image, list(chosen.words), chosen.caption
 
@@ -109,7 +113,10 @@ class Controls:
         """What the clicked point looks at."""
         kept = still_there(visit)
         small = shrunk(kept.picture, views.DRAWN_SIDE)
-        across, down = (read_number(v, "a point", low=0, high=1) for v in (event.x, event.y))
+        across, down = (
+            read_number(v, "a point", low=0, high=1)
+            for v in (getattr(event, axis, None) for axis in "xy")
+        )
         point = (
             min(across * small.size.width, small.size.width - 1),
             min(down * small.size.height, small.size.height - 1),

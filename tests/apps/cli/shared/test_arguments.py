@@ -47,9 +47,12 @@ def test_what_is_a_picture(argument, images):
     ("argument", "reason"),
     [
         ("stret.jpg", "stret.jpg: no such file."),
-        ("empty", "empty: no image in this folder. If it is a text, give it with --text."),
+        (
+            "empty",
+            "empty: no image in this folder, which has no files. If it is a text, give it with --text.",
+        ),
         ("and/or", "and/or: no such file. If it is a text, give it with --text."),
-        ("*.bmp", "*.bmp: no image in this pattern."),
+        ("*.bmp", "*.bmp: no image matches this pattern; "),
         ("http://x.org/a.png", "http://x.org/a.png: images are read from files; download it"),
     ],
 )
