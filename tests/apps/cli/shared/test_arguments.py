@@ -49,7 +49,7 @@ def test_what_is_a_picture(argument, images):
         ("stret.jpg", "stret.jpg: no such file."),
         (
             "empty",
-            "empty: no image in this folder, which has no files. If it is a text, give it with --text.",
+            "empty: no image in this folder, which has no files. If it is a text, give it",
         ),
         ("and/or", "and/or: no such file. If it is a text, give it with --text."),
         ("*.bmp", "*.bmp: no image matches this pattern; "),
