@@ -26,6 +26,7 @@ LAYERS = {
     "surgery": 4,
     "methods": 5,
     "explainer": 6,
+    "settings": 6,
     "loading": 6,
     "windows": 6,
     "tasks": 7,

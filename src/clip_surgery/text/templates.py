@@ -1,6 +1,6 @@
-"""Prompt templates as data: the sentences a label is put into before a text tower reads it.
+"""Prompt templates: the sentences that a text is put into before the text tower encodes it.
 
-A label is described better by the mean of many sentences than by one (Radford et al.,
+A text is described better by the mean of many sentences than by one (Radford et al.,
 arXiv 2103.00020, section 3.1.4). The 80 ImageNet templates and the seven best of them are the lists
 OpenAI published with CLIP (notebooks/Prompt_Engineering_for_ImageNet.ipynb, MIT licence); the five
 "in the scene" sentences are those CLIP Surgery (arXiv 2304.05653) adds.
@@ -8,12 +8,15 @@ OpenAI published with CLIP (notebooks/Prompt_Engineering_for_ImageNet.ipynb, MIT
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from clip_surgery.errors import InputError, UnknownNameError
 
 SLOT = "{}"
+MAX_TEMPLATE_CHARACTERS = 2_000
+"""Largest length of a template; the context of CLIP models is 77 tokens."""
+_LONGEST_SHOWN = 80
 
 _IMAGENET = (
     "a bad photo of a {}.",
@@ -125,19 +128,20 @@ TEMPLATE_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "name": (SLOT,),
     }
 )
-"""The template sets that have a name: clip_surgery (85), imagenet (80), small (7), photo, name."""
+"""Template sets by name: clip_surgery (85 templates), imagenet (80), small (7), photo and name."""
 
 
 def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
-    """The templates meant by a set's name, by one template or by several.
+    """Return the templates of a named set, or one template or several, checked.
 
     Args:
         templates: a name of `TEMPLATE_SETS`, a template such as "a photo of a {}.", or a sequence
-            of templates. Each holds "{}" exactly once; other braces are ordinary characters.
+            of templates. Each contains "{}" exactly once; other braces are ordinary characters.
 
     Raises:
-        UnknownNameError: for a word that is neither a set's name nor holds "{}".
-        InputError: for no template, a template without exactly one "{}", or one given twice.
+        UnknownNameError: for text that is neither the name of a set nor contains "{}".
+        InputError: for no template, a template without exactly one "{}", a template of more than
+            2,000 characters, or one given twice.
 
     Example:
         >>> resolve_templates("photo")
@@ -148,9 +152,18 @@ def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(templates, str):
         if SLOT not in templates:
             if templates not in TEMPLATE_SETS:
+                if len(templates) > _LONGEST_SHOWN:
+                    raise InputError(
+                        f'Expected a template with "{SLOT}", but got {_shown(templates)}.'
+                    )
                 raise UnknownNameError.among("template set", templates, TEMPLATE_SETS)
             return TEMPLATE_SETS[templates]
         templates = (templates,)
+    if not isinstance(templates, Iterable) or isinstance(templates, bytes | Mapping):
+        raise InputError(
+            f"Expected a template set, a template or a list of templates, "
+            f"but got {type(templates).__name__}: {_shown(templates)}."
+        )
     checked = tuple(_check_template(template) for template in templates)
     if not checked:
         raise InputError("Expected at least one template, but got none.")
@@ -163,7 +176,7 @@ def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def fill(template: str, text: str) -> str:
-    """The template with the text in its slot; braces in the text stay as they are.
+    """Return the template with "{}" replaced by the text; braces in the text are kept.
 
     Example:
         >>> fill("a photo of a {}.", "bench")
@@ -172,13 +185,25 @@ def fill(template: str, text: str) -> str:
     return template.replace(SLOT, text)
 
 
+def _shown(value: object) -> str:
+    """The value as it is written in Python, cut if it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
 def _check_template(template: object) -> str:
     if not isinstance(template, str):
         raise InputError(
-            f"Expected a template as text, but got {type(template).__name__}: {template!r}."
+            f"Expected a template as text, but got {type(template).__name__}: {_shown(template)}."
         )
     if template.count(SLOT) != 1:
         raise InputError(
-            f'Expected a template with exactly one "{SLOT}" for the label, but got {template!r}.'
+            f'Expected a template with exactly one "{SLOT}" for the text, '
+            f"but got {_shown(template)}."
+        )
+    if len(template) > MAX_TEMPLATE_CHARACTERS:
+        raise InputError(
+            f"Expected a template of at most {MAX_TEMPLATE_CHARACTERS:,} characters, "
+            f"but got {len(template):,}: {_shown(template)}."
         )
     return template

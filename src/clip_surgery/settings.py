@@ -1,0 +1,76 @@
+"""The settings of an explainer beside its model: one object that `load` and `wrap` share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.explainer import Explainer
+from clip_surgery.framing import FramingRule
+from clip_surgery.inputs.vocabulary import resolve_vocabulary
+from clip_surgery.methods.method import Method
+from clip_surgery.methods.registry import as_method
+from clip_surgery.text.cache import TextCache
+from clip_surgery.text.templates import resolve_templates
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainerSettings:
+    """Settings of an explainer as a user writes them.
+
+    Attributes:
+        method: name of a method, also with settings as in "clip_surgery(depth=8)", or a method.
+        templates: name of a template set, one template with "{}", or several.
+        framing: how images are resized; None keeps the aspect ratio at the model's size.
+        batch_size: maximum number of images that the model processes at a time.
+        cache: keep text features on disk.
+        truncate: cut texts over the context length instead of refusing them.
+        vocabulary: reference words, for presence and for `redundancy="vocabulary"`; "common" is
+            the included list of common nouns (or the nouns of the model, if it knows few).
+
+    Example:
+        >>> from clip_surgery.backbones.loading import load_backbone
+        >>> settings = ExplainerSettings(templates="photo", batch_size=2)
+        >>> settings.explainer(load_backbone("demo")).templates
+        ('a photo of a {}.',)
+    """
+
+    method: str | Method = "clip_surgery"
+    templates: str | Sequence[str] = "clip_surgery"
+    framing: FramingRule | None = None
+    batch_size: int = 8
+    cache: bool = True
+    truncate: bool = False
+    vocabulary: str | Sequence[str] | None = None
+
+    def explainer(self, backbone: Backbone) -> Explainer:
+        """Return an explainer of this model with these settings.
+
+        Raises:
+            UnknownNameError: for the name of a method, template set or vocabulary that is unknown.
+            InputError: for a setting that cannot be used.
+        """
+        return Explainer(
+            backbone=backbone,
+            method=as_method(self.method),
+            templates=resolve_templates(self.templates),
+            framing=self.framing or FramingRule(),
+            batch_size=self.batch_size,
+            cache=TextCache() if self.cache else None,
+            truncate=self.truncate,
+            vocabulary=resolve_vocabulary(self.vocabulary, known=backbone.nouns),
+        )
+
+
+class SettingArguments(TypedDict, total=False):
+    """The fields of `ExplainerSettings` as the types of keyword arguments; a test compares them."""
+
+    method: str | Method
+    templates: str | Sequence[str]
+    framing: FramingRule | None
+    batch_size: int
+    cache: bool
+    truncate: bool
+    vocabulary: str | Sequence[str] | None
