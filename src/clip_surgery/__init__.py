@@ -1,6 +1,6 @@
-"""clip-surgery: heatmaps, points, masks, tags and words out of any CLIP model, without training.
+"""clip-surgery: heatmaps, points, masks, tags and words from any CLIP model, without training.
 
-Names are loaded when they are first used, so that `import clip_surgery` costs nothing.
+Names are imported when they are first used, so that `import clip_surgery` is fast.
 """
 
 from __future__ import annotations
@@ -9,23 +9,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clip_surgery.apps.batch.job import Asking, Job
+    from clip_surgery.apps.batch.local_engine import LocalEngine
+    from clip_surgery.apps.batch.ray_engine import RayEngine
+    from clip_surgery.apps.batch.sources import open_source
     from clip_surgery.errors import (
         ClipSurgeryError,
+        FewTextsWarning,
         InputError,
         MissingExtraError,
         UnknownNameError,
         UnsupportedModelError,
         WeightsError,
     )
+    from clip_surgery.evaluation.datasets.dataset import Dataset, Sample
+    from clip_surgery.evaluation.datasets.registry import open_dataset
+    from clip_surgery.evaluation.execution.run import evaluate
+    from clip_surgery.evaluation.protocols.protocol import Protocol
+    from clip_surgery.evaluation.protocols.registry import default_protocol
+    from clip_surgery.evaluation.reporting.report import Report
     from clip_surgery.explainer import Explainer
     from clip_surgery.explanation import Explanation
     from clip_surgery.figures.overlay import overlay
     from clip_surgery.figures.words import words_figure
     from clip_surgery.framing import Framing, FramingRule, Size
     from clip_surgery.grid import PatchGrid
+    from clip_surgery.inputs.images import InputImage, read_image
     from clip_surgery.loading import load, wrap
+    from clip_surgery.methods.method import Evidence, Method
+    from clip_surgery.methods.registered import register_method
     from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image
     from clip_surgery.segmenters.sam import SamSegmenter
+    from clip_surgery.segmenters.segmenter import Segmenter
+    from clip_surgery.settings import ExplainerSettings
     from clip_surgery.tasks.boxes import Box, BoxRule, boxes
     from clip_surgery.tasks.heatmaps import heatmaps
     from clip_surgery.tasks.inspection import AttentionMap, Redundancy, attention, redundancy
@@ -36,30 +52,46 @@ if TYPE_CHECKING:
     from clip_surgery.tasks.segmentation import segment, split_names
     from clip_surgery.tasks.tags import Tag, tags
     from clip_surgery.tasks.words import words
+    from clip_surgery.text.cache import TextCache
     from clip_surgery.windows import Windows, explain_windows
     from clip_surgery.word_explanation import WordExplanation
 
 _MODULES = {
+    "Asking": "apps.batch.job",
     "AttentionMap": "tasks.inspection",
     "Box": "tasks.boxes",
     "BoxRule": "tasks.boxes",
     "ClipSurgeryError": "errors",
+    "Dataset": "evaluation.datasets.dataset",
+    "Evidence": "methods.method",
     "Explainer": "explainer",
+    "ExplainerSettings": "settings",
     "Explanation": "explanation",
+    "FewTextsWarning": "errors",
     "Framing": "framing",
     "FramingRule": "framing",
     "InputError": "errors",
+    "InputImage": "inputs.images",
+    "Job": "apps.batch.job",
+    "LocalEngine": "apps.batch.local_engine",
     "Mask": "tasks.masks",
+    "Method": "methods.method",
     "MissingExtraError": "errors",
     "PatchGrid": "grid",
     "PeakPoints": "tasks.point_rules",
     "Points": "tasks.points",
     "PresenceRule": "tasks.presence",
+    "Protocol": "evaluation.protocols.protocol",
+    "RayEngine": "apps.batch.ray_engine",
     "Redundancy": "tasks.inspection",
     "ReferencePoints": "tasks.point_rules",
+    "Report": "evaluation.reporting.report",
     "SamSegmenter": "segmenters.sam",
+    "Sample": "evaluation.datasets.dataset",
+    "Segmenter": "segmenters.segmenter",
     "Size": "framing",
     "Tag": "tasks.tags",
+    "TextCache": "text.cache",
     "UnknownNameError": "errors",
     "UnsupportedModelError": "errors",
     "WeightsError": "errors",
@@ -68,16 +100,22 @@ _MODULES = {
     "attention": "tasks.inspection",
     "boxes": "tasks.boxes",
     "decode_rle": "records.mask_files",
+    "default_protocol": "evaluation.protocols.registry",
     "encode_rle": "records.mask_files",
+    "evaluate": "evaluation.execution.run",
     "explain_windows": "windows",
     "heatmaps": "tasks.heatmaps",
     "load": "loading",
     "masks": "tasks.masks",
+    "open_dataset": "evaluation.datasets.registry",
+    "open_source": "apps.batch.sources",
     "overlay": "figures.overlay",
     "palette_image": "records.mask_files",
     "points": "tasks.points",
     "presence": "tasks.presence",
+    "read_image": "inputs.images",
     "redundancy": "tasks.inspection",
+    "register_method": "methods.registered",
     "segment": "tasks.segmentation",
     "split_names": "tasks.segmentation",
     "tags": "tasks.tags",
@@ -87,26 +125,41 @@ _MODULES = {
 }
 
 __all__ = [
+    "Asking",
     "AttentionMap",
     "Box",
     "BoxRule",
     "ClipSurgeryError",
+    "Dataset",
+    "Evidence",
     "Explainer",
+    "ExplainerSettings",
     "Explanation",
+    "FewTextsWarning",
     "Framing",
     "FramingRule",
     "InputError",
+    "InputImage",
+    "Job",
+    "LocalEngine",
     "Mask",
+    "Method",
     "MissingExtraError",
     "PatchGrid",
     "PeakPoints",
     "Points",
     "PresenceRule",
+    "Protocol",
+    "RayEngine",
     "Redundancy",
     "ReferencePoints",
+    "Report",
     "SamSegmenter",
+    "Sample",
+    "Segmenter",
     "Size",
     "Tag",
+    "TextCache",
     "UnknownNameError",
     "UnsupportedModelError",
     "WeightsError",
@@ -115,16 +168,22 @@ __all__ = [
     "attention",
     "boxes",
     "decode_rle",
+    "default_protocol",
     "encode_rle",
+    "evaluate",
     "explain_windows",
     "heatmaps",
     "load",
     "masks",
+    "open_dataset",
+    "open_source",
     "overlay",
     "palette_image",
     "points",
     "presence",
+    "read_image",
     "redundancy",
+    "register_method",
     "segment",
     "split_names",
     "tags",
