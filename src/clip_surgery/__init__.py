@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from clip_surgery.settings import ExplainerSettings
     from clip_surgery.tasks.boxes import Box, BoxRule, boxes
     from clip_surgery.tasks.heatmaps import heatmaps
-    from clip_surgery.tasks.inspection import AttentionMap, Redundancy, attention, redundancy
+    from clip_surgery.tasks.inspection import AttentionMap, SharedSimilarity, attention, redundancy
     from clip_surgery.tasks.masks import Mask, masks
     from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
     from clip_surgery.tasks.points import Points, points
@@ -83,12 +83,12 @@ _MODULES = {
     "PresenceRule": "tasks.presence",
     "Protocol": "evaluation.protocols.protocol",
     "RayEngine": "apps.batch.ray_engine",
-    "Redundancy": "tasks.inspection",
     "ReferencePoints": "tasks.point_rules",
     "Report": "evaluation.reporting.report",
     "SamSegmenter": "segmenters.sam",
     "Sample": "evaluation.datasets.dataset",
     "Segmenter": "segmenters.segmenter",
+    "SharedSimilarity": "tasks.inspection",
     "Size": "framing",
     "Tag": "tasks.tags",
     "TextCache": "text.cache",
@@ -151,12 +151,12 @@ __all__ = [
     "PresenceRule",
     "Protocol",
     "RayEngine",
-    "Redundancy",
     "ReferencePoints",
     "Report",
     "SamSegmenter",
     "Sample",
     "Segmenter",
+    "SharedSimilarity",
     "Size",
     "Tag",
     "TextCache",

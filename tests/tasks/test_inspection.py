@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -101,3 +103,28 @@ def test_redundancy_works_with_a_vocabulary(backbone, image):
     [found] = redundancy(explainer, [image], ["dog"])
     with pytest.raises(InputError):
         presence(found.explanation)
+
+
+def test_redundancy_accepts_a_single_image(explainer, image, tmp_path):
+    [from_image] = redundancy(explainer, image, ["dog", "bus"])
+    [from_list] = redundancy(explainer, [image], ["dog", "bus"])
+    assert torch.equal(from_image.shares, from_list.shares)
+    with pytest.raises(InputError, match=r"street\.jpg"):
+        redundancy(explainer, str(tmp_path / "street.jpg"), ["dog", "bus"])
+
+
+@torch.no_grad()
+def test_attention_of_the_first_block_runs_no_other_block(explainer, image):
+    tower = explainer.backbone.tower
+    pixels = explainer.pixels(read_image(image))
+
+    def must_not_run(tokens, parts="qkv"):
+        raise AssertionError("a later block was run")
+
+    first, *later = tower.blocks
+    later = [
+        replace(block, attention=replace(block.attention, project_in=must_not_run))
+        for block in later
+    ]
+    found = patch_attention(replace(tower, blocks=(first, *later)), pixels, block=0)
+    torch.testing.assert_close(found["q-k"], patch_attention(tower, pixels, block=0)["q-k"])

@@ -83,8 +83,8 @@ def test_absent_texts_have_no_mask():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"images": IMAGES[:1]}, "2 images in a list, but got 1"),
-        ({"images": "street.jpg"}, "2 images in a list, but got 1"),
+        ({"images": IMAGES[:1]}, "2 explained images, but got 1"),
+        ({"images": "street.jpg"}, "2 explained images, but got 1"),
         ({"images": [np.zeros((40, 61, 3), np.uint8)] * 2}, r"^0\.jpg: expected the explained"),
         ({"texts": []}, "at least one text"),
         ({"texts": [()]}, "at least one text"),
@@ -98,3 +98,10 @@ def test_bad_calls(explanation, change, reason):
     images, texts = call.pop("images"), call.pop("texts")
     with pytest.raises(InputError, match=reason):
         masks(explanation, images, texts, Recorder(), **call)
+
+
+def test_masks_accept_a_single_image(explanation):
+    alone = explanation[0]
+    [[from_image]] = masks(alone, IMAGES[0], "dog", Recorder())
+    [[from_list]] = masks(alone, IMAGES[:1], "dog", Recorder())
+    assert torch.equal(from_image.mask, from_list.mask)

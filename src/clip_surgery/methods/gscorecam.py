@@ -20,6 +20,7 @@ from clip_surgery.methods.grad_cam import channel_maps, channel_weights
 from clip_surgery.methods.gradient import GradientMethod
 from clip_surgery.methods.method import Evidence
 from clip_surgery.surgery.features import cosine
+from clip_surgery.surgery.min_max import min_max
 from clip_surgery.surgery.trace import trace_image
 from clip_surgery.surgery.walk import walk
 
@@ -58,7 +59,7 @@ class GScoreCam(GradientMethod):
         count = min(self.channels, weights.shape[-1])
         chosen = torch.zeros_like(weights, dtype=torch.bool)  # (B, C, E)
         chosen.scatter_(2, weights.topk(count, dim=-1).indices, value=True)
-        maps = _min_max(channel_maps(traced).transpose(1, 2))  # (B, E, P)
+        maps = min_max(channel_maps(traced).transpose(1, 2), dims=(-1,))  # (B, E, P)
         with torch.no_grad():
             patches = [
                 self._one_picture(backbone, picture, labels, traced.grid, of_texts, of_picture)
@@ -89,9 +90,3 @@ class GScoreCam(GradientMethod):
             logits.append(backbone.logit_scale * cosine(walk(backbone.tower, masked).image, labels))
         shares = torch.cat(logits).T.masked_fill(~chosen, -torch.inf).softmax(dim=-1)
         return shares @ maps
-
-
-def _min_max(maps: Tensor) -> Tensor:
-    """Maps (..., P) in [0, 1], a flat one zero."""
-    low, high = maps.aminmax(dim=-1, keepdim=True)
-    return torch.where(high > low, (maps - low) / (high - low), 0.0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from clip_surgery.explanation import Explanation
 from clip_surgery.records.explanations import DIGITS, SizeRecord
-from clip_surgery.tasks.inspection import AttentionMap, Redundancy
+from clip_surgery.tasks.inspection import AttentionMap, SharedSimilarity
 from clip_surgery.tasks.tags import Tag
 from clip_surgery.word_explanation import WordExplanation
 
@@ -107,7 +107,7 @@ def words_record(found: WordExplanation) -> WordsRecord:
 
 
 def inspection_record(
-    redundancy: Redundancy, attention: Sequence[AttentionMap]
+    redundancy: SharedSimilarity, attention: Sequence[AttentionMap]
 ) -> InspectionRecord:
     """Attention of one point and redundancy of one image."""
     texts = redundancy.explanation.texts[:-1]  # the last is the empty one

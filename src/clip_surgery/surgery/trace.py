@@ -146,6 +146,27 @@ def trace_image(tower: Tower, pixels: Tensor, *, depth: int = 1) -> ImageTrace:
     return ImageTrace(image=tower.pool(tokens), steps=tuple(steps), grid=grid)
 
 
+def block_heads(tower: Tower, pixels: Tensor, *, block: int) -> Heads:
+    """Return query, key and value of one block, without running that block or later ones.
+
+    Args:
+        tower: an image tower.
+        pixels: normalised pixels (B, 3, H, W) with sides of whole patches.
+        block: index of the block, from 0.
+
+    Raises:
+        InputError: if pixels are not of whole patches.
+        UnsupportedModelError: if the tower has no blocks.
+    """
+    first_of(tower, 1)
+    grid = checked_grid(tower, pixels)
+    tower = tower.at(grid)
+    tokens = tower.embed(pixels)
+    for earlier in tower.blocks[:block]:
+        tokens = run_block(earlier, tokens)
+    return project_heads(tower, tower.blocks[block], tokens, grid)
+
+
 def first_of(tower: Tower, depth: int) -> int:
     """Index of the first of the last `depth` blocks; more than there are means all.
 

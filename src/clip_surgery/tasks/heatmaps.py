@@ -16,6 +16,7 @@ from torch import Tensor
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
+from clip_surgery.surgery.min_max import is_flat, min_max
 from clip_surgery.tasks.presence import presence
 
 Contrast = Literal["text", "image", "none", "presence"]
@@ -103,12 +104,7 @@ def _scale(maps: Tensor, contrast: Contrast) -> Tensor:
     if contrast == "none" or maps.numel() == 0:
         return maps
     dims = (-3, -2, -1) if contrast == "image" else (-2, -1)
-    low, high = maps.amin(dims, keepdim=True), maps.amax(dims, keepdim=True)
-    span = high - low
-    # Resizing a constant map leaves rounding noise, which must not be stretched to an image.
-    flat = span <= 1e-6 * torch.maximum(low.abs(), high.abs())
-    scaled = (maps - low) / span.masked_fill(flat, 1.0)
-    return scaled.masked_fill(flat, 0.0).clamp(0.0, 1.0)
+    return min_max(maps, dims=dims)
 
 
 def _peak(scores: Tensor, framing: Framing) -> Peak | None:
@@ -121,7 +117,7 @@ def _peak(scores: Tensor, framing: Framing) -> Peak | None:
     )
     scores = scores.cpu().masked_fill(~inside, float("-inf"))
     seen = scores[inside]
-    if seen.numel() == 0 or seen.amax() == seen.amin():
+    if seen.numel() == 0 or is_flat(seen.amin(), seen.amax()):
         return None
     row, column = divmod(int(scores.argmax()), columns)
     point = framing.restore_points(torch.stack([x[column], y[row]]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -24,7 +25,7 @@ from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.surgery.attention import Heads
-from clip_surgery.surgery.trace import trace
+from clip_surgery.surgery.trace import block_heads
 
 AttentionKind = Literal["q-k", "v-v", "q-q", "k-k"]
 EMPTY = ""
@@ -135,8 +136,7 @@ def patch_attention(
     count = len(tower.blocks)
     if count and not -count <= block < count:
         raise InputError(f"Expected a block from {-count} to {count - 1}, but got {block}.")
-    depth = -block if block < 0 else count - block
-    heads = trace(tower, pixels, depth=max(1, depth)).heads[0]
+    heads = block_heads(tower, pixels, block=block % max(1, count))
     return {kind: _attention(heads, kind) for kind in kinds}
 
 
@@ -150,7 +150,7 @@ def _attention(heads: Heads, kind: AttentionKind) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Redundancy:
+class SharedSimilarity:
     """What all texts share in one image.
 
     Attributes:
@@ -164,8 +164,10 @@ class Redundancy:
 
 
 def redundancy(
-    explainer: Explainer, images: Sequence[ImageSource | InputImage], texts: Sequence[str]
-) -> list[Redundancy]:
+    explainer: Explainer,
+    images: Sequence[ImageSource | InputImage] | ImageSource | InputImage,
+    texts: Sequence[str],
+) -> list[SharedSimilarity]:
     """How much of the texts' maps the empty text explains, one answer per image.
 
     Maps are those of the explainer's method before feature surgery, or of CLIP Surgery's two
@@ -190,11 +192,13 @@ def redundancy(
         labels=torch.cat([features.labels, features.empty[None]]),
         reference=None,
     )
+    if isinstance(images, str | bytes | Path) or not isinstance(images, Sequence):
+        images = [images]
     pictures = [read_image(image) for image in images]
     found = []
     for part in plain.explain_images(pictures, widened):
         maps = part.patch_scores[0].flatten(1)
-        found.append(Redundancy(explanation=part, shares=explained_share(maps[:-1], maps[-1])))
+        found.append(SharedSimilarity(explanation=part, shares=explained_share(maps[:-1], maps[-1])))
     return found
 
 

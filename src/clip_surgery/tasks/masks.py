@@ -34,7 +34,7 @@ class Mask:
         text: which text; several as one object are joined by "+".
         mask: (H, W) bool at the image's size.
         score: the segmenter's own rating.
-        points: what it was shown, and that it may be drawn; empty when points were no clue.
+        points: what it was shown, and that it may be drawn; empty when points were not used.
         box: the box it was shown, or None.
     """
 
@@ -47,7 +47,7 @@ class Mask:
 
 def masks(
     explanation: Explanation,
-    images: Sequence[ImageSource],
+    images: Sequence[ImageSource | InputImage] | ImageSource | InputImage,
     texts: str | Sequence[str | Sequence[str]],
     segmenter: Segmenter,
     *,
@@ -56,11 +56,11 @@ def masks(
     box_rule: BoxRule | None = None,
     min_presence: float | None = None,
 ) -> list[list[Mask | None]]:
-    """One mask per image and text; None where a text gives no clue (absent, or a flat map).
+    """One mask per image and text; None where a text gives no prompt (absent, or a flat map).
 
     Args:
         explanation: made for these texts in these images.
-        images: the images it was made of, in its order.
+        images: the images of the explanation, in its order; a single image is accepted as well.
         texts: one text, or several; an entry that is itself several texts is one object.
         segmenter: such as `SamSegmenter`; it is called once an image.
         prompt_kinds: what it is shown: "points", the best "box" and the "map" as a rough mask.
@@ -69,13 +69,16 @@ def masks(
         min_presence: texts less likely in the image than this have no mask.
 
     Raises:
-        InputError: when images are not those of the explanation, no text or clue is given, or as
+        InputError: when images are not those of the explanation, no text or prompt kind is given, or as
             for `points`.
-        UnknownNameError: for a text the explanation was not made for, or an unknown clue.
+        UnknownNameError: for a text the explanation was not made for, or an unknown prompt kind.
     """
-    if isinstance(images, str | bytes | InputImage) or len(images) != len(explanation):
-        count = 1 if isinstance(images, str | bytes | InputImage) else len(images)
-        raise InputError(f"Expected {len(explanation)} images in a list, but got {count}.")
+    if isinstance(images, str | bytes) or not isinstance(images, Sequence):
+        images = [images]
+    if len(images) != len(explanation):
+        raise InputError(
+            f"Expected the {len(explanation)} explained images, but got {len(images)}."
+        )
     if not prompt_kinds:
         raise InputError("Expected at least one prompt kind, but got none.")
     for prompt_kind in prompt_kinds:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clip_surgery.errors import InputError
+from clip_surgery.surgery.min_max import is_flat, rescale
 
 
 class Cells(NamedTuple):
@@ -140,7 +141,7 @@ def _smooth(level: Tensor, inside: Tensor, radius: int) -> Tensor:
     sums = F.avg_pool2d(both, 2 * radius + 1, stride=1, padding=radius)[:, 0]
     smooth = sums[0] / sums[1].clamp(min=1e-6)
     low, high = smooth[inside].min(), smooth[inside].max()
-    return (smooth - low) / (high - low) if high > low else level
+    return level if is_flat(low, high) else rescale(smooth, low, high)
 
 
 def _nearest(place: Tensor, cell: int, others: list[int]) -> float:

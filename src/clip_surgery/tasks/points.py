@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
+from clip_surgery.surgery.min_max import is_flat, rescale
 from clip_surgery.tasks.heatmaps import finite_scores
 from clip_surgery.tasks.patch_centres import patch_centres, patches_in_image
 from clip_surgery.tasks.point_rules import PeakPoints, PointRule, ReferencePoints
@@ -148,7 +149,4 @@ def _level(scores: Tensor, inside: Tensor) -> Tensor | None:
     if not len(seen):
         return None
     low, high = seen.min(), seen.max()
-    # resizing a constant map leaves rounding noise, which is not evidence
-    if high - low <= 1e-6 * torch.maximum(low.abs(), high.abs()):
-        return None
-    return (scores - low) / (high - low)
+    return None if is_flat(low, high) else rescale(scores, low, high)

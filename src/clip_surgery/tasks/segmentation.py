@@ -17,6 +17,7 @@ from torch import Tensor
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
+from clip_surgery.surgery.min_max import rescale
 
 Background = Literal["none", "threshold", "words"]
 NO_CLASS = -1
@@ -144,8 +145,7 @@ def _segment(
         found = torch.where(wins, numbers[row], found)
         if lowest is not None:
             low, high = maps.amin((1, 2)), maps.amax((1, 2))
-            height = (highest - low[row]) / (high - low).clamp(min=1e-12)[row]
-            level = torch.where(wins, height, level)
+            level = torch.where(wins, rescale(highest, low[row], high[row]), level)
     return found if lowest is None else found.masked_fill(level < lowest, NO_CLASS)
 
 

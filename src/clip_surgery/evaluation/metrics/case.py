@@ -18,11 +18,9 @@ from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Sample
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
+from clip_surgery.surgery.min_max import is_flat
 from clip_surgery.tasks.heatmaps import finite_scores
 from clip_surgery.text.features import TextFeatures
-
-FLAT = 1e-6
-"""A map whose values span no more than this share of the largest is one value, and rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -180,8 +178,7 @@ class Case:
         They are those of `tasks.heatmaps`, at a quarter of its time.
         """
         low, high = self.raw.amin((1, 2)), self.raw.amax((1, 2))
-        flat = high - low <= FLAT * torch.maximum(low.abs(), high.abs())
-        factor = (1 / (high - low)).masked_fill(flat, 0.0)
+        factor = (1 / (high - low)).masked_fill(is_flat(low, high), 0.0)
         return (self.raw_judged - low[:, None]).mul_(factor[:, None]).clamp_(0.0, 1.0)
 
     def at_judged(self, maps: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from clip_surgery.inputs.images import InputImage
-    from clip_surgery.tasks.inspection import AttentionKind, AttentionMap, Redundancy
+    from clip_surgery.tasks.inspection import AttentionKind, AttentionMap, SharedSimilarity
 
 
 @with_options
@@ -68,7 +68,7 @@ def inspect(
     explainer = model.load(method=by.build())
     notice_unknown_words(explainer.backbone, texts)
 
-    def find(pictures: Sequence[InputImage]) -> list[tuple[Redundancy, list[AttentionMap]]]:
+    def find(pictures: Sequence[InputImage]) -> list[tuple[SharedSimilarity, list[AttentionMap]]]:
         shared = redundancy(explainer, pictures, texts)
         looked = [
             attention(
@@ -82,7 +82,7 @@ def inspect(
         ]
         return list(zip(shared, looked, strict=True))
 
-    def result(picture: InputImage, found: tuple[Redundancy, list[AttentionMap]]) -> Result:
+    def result(picture: InputImage, found: tuple[SharedSimilarity, list[AttentionMap]]) -> Result:
         shared, looked = found
         shares = zip(texts, shared.shares.tolist(), strict=True)
         return Result(
@@ -99,7 +99,7 @@ def inspect(
 
 def draw(
     picture: InputImage,
-    shared: Redundancy,
+    shared: SharedSimilarity,
     looked: Sequence[AttentionMap],
     colours: ColourOptions,
 ) -> Image:
