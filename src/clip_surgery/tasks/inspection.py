@@ -198,7 +198,9 @@ def redundancy(
     found = []
     for part in plain.explain_images(pictures, widened):
         maps = part.patch_scores[0].flatten(1)
-        found.append(SharedSimilarity(explanation=part, shares=explained_share(maps[:-1], maps[-1])))
+        found.append(
+            SharedSimilarity(explanation=part, shares=explained_share(maps[:-1], maps[-1]))
+        )
     return found
 
 

@@ -69,8 +69,8 @@ def masks(
         min_presence: texts less likely in the image than this have no mask.
 
     Raises:
-        InputError: when images are not those of the explanation, no text or prompt kind is given, or as
-            for `points`.
+        InputError: if images are not those of the explanation, if no text or prompt kind is
+            given, or as for `points`.
         UnknownNameError: for a text the explanation was not made for, or an unknown prompt kind.
     """
     if isinstance(images, str | bytes) or not isinstance(images, Sequence):
