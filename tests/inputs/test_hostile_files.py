@@ -1,15 +1,18 @@
 """Files that are too large, of the wrong kind or declare sizes that do not fit into memory."""
 
+import io
 import os
 import struct
 import zlib
+from contextlib import suppress
 
 import pytest
 from PIL import Image
 
 from clip_surgery.errors import InputError
 from clip_surgery.framing import FramingRule, Size
-from clip_surgery.inputs.images import MAX_BYTES, read_image
+from clip_surgery.inputs.decoder_messages import without_decoder_messages
+from clip_surgery.inputs.images import MAX_BYTES, list_images, read_image
 
 
 def png_of_declared_size(width, height):
@@ -107,3 +110,43 @@ def test_a_name_that_is_not_utf8_is_read_and_escaped(tmp_path):
     image = read_image(os.fsdecode(path))
     assert image.name.endswith(r"caf\xe9.png")
     image.name.encode("utf-8")
+
+
+@pytest.mark.parametrize("path", ["a\0b.png", "x" * 5_000 + ".png", "x/" * 2_500 + "a.png"])
+def test_impossible_paths_in_a_list_are_input_errors(path):
+    with pytest.raises(InputError, match="no such file"):
+        list_images([path])
+
+
+def test_messages_of_libtiff_do_not_reach_the_terminal(capfd):
+    with without_decoder_messages("TIFF"):
+        os.write(2, b"TIFFReadDirectory: Warning, Unknown field\n")
+    with without_decoder_messages("PNG"):
+        os.write(2, b"kept\n")
+    assert capfd.readouterr().err == "kept\n"
+    content = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(content, "TIFF", compression="tiff_lzw")
+    damaged = bytearray(content.getvalue())
+    damaged[8:60] = bytes(range(52))
+    with suppress(InputError):
+        read_image(bytes(damaged))
+    assert capfd.readouterr().err == ""
+
+
+def test_standard_error_is_restored_after_an_error(capfd):
+    with suppress(ZeroDivisionError), without_decoder_messages("TIFF"):
+        os.write(2, str(1 // 0).encode())
+    os.write(2, b"restored\n")
+    assert capfd.readouterr().err == "restored\n"
+
+
+def test_too_little_memory_is_an_input_error(monkeypatch, tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+
+    def exhausted(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "convert", exhausted)
+    monkeypatch.setattr(Image.Image, "copy", exhausted)
+    with pytest.raises(InputError, match=r"a.png: there is not enough memory"):
+        read_image(tmp_path / "a.png")

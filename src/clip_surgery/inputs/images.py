@@ -1,7 +1,7 @@
-"""Images: any image from the caller becomes an upright RGB image, or an error that says why.
+"""Reading of images: every source becomes an upright RGB image, or an error that says why.
 
-Everything that changes what is seen happens here, before any resize: orientation, palette,
-transparency, bit depth, colour space. So the model and the overlay see the same image.
+Orientation, palette, transparency, bit depth and colour space are converted here, before any
+resize, so that the model and the overlay use the same image.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from torch import Tensor
 from clip_surgery.errors import InputError
 from clip_surgery.framing import Size
 from clip_surgery.inputs.colour_modes import to_rgb
+from clip_surgery.inputs.decoder_messages import without_decoder_messages
 from clip_surgery.inputs.names import printable
 
 MAX_PIXELS = 64_000_000
@@ -39,15 +40,15 @@ IMAGE_SUFFIXES = frozenset(
     {".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
     | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
-"""Endings by which images are found in folders."""
+"""Suffixes by which images are recognised in folders."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class InputImage:
-    """An upright RGB image and what to call it in results and errors.
+    """An upright RGB image and its name in results and error messages.
 
     Raises:
-        InputError: when the image is not RGB or has no area.
+        InputError: if the image is not RGB or has no area.
     """
 
     image: Image.Image
@@ -136,7 +137,7 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         text = os.fspath(given)
         _check_no_link(text, text)
         path = Path(text)
-        if path.is_dir():
+        if _exists(path) and path.is_dir():
             matches = _images_among(_files_below(path))
         elif _exists(path):
             matches = [path]
@@ -150,13 +151,13 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return list(files)
 
 
-def to_pixels(picture: InputImage | Image.Image) -> Tensor:
-    """Turn an RGB image into pixels (3, H, W), float32 in [0, 1].
+def to_pixels(source: InputImage | Image.Image) -> Tensor:
+    """Return the pixels (3, H, W) of an RGB image, float32 in [0, 1].
 
     Raises:
-        InputError: when the image is not RGB.
+        InputError: if the image is not RGB.
     """
-    image = picture.image if isinstance(picture, InputImage) else picture
+    image = source.image if isinstance(source, InputImage) else source
     if image.mode != "RGB":
         raise InputError(f"Expected an RGB image, but got {image.mode}.")
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).to(torch.float32) / 255
@@ -178,7 +179,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _nothing_found(path: Path) -> str:
     """Why a folder or pattern gave no image: what is there, and what would find images."""
-    if not path.is_dir():
+    if not (_exists(path) and path.is_dir()):
         return f"no image matches this pattern; {path.parent}/**/*.png searches subfolders too."
     suffixes = {file.suffix.lower() or "no suffix" for file in _files_below(path)}
     if not suffixes:
@@ -191,7 +192,7 @@ def _nothing_found(path: Path) -> str:
 
 
 def _images_among(paths: Iterable[Path]) -> list[Path]:
-    """Keep image files; names with a leading dot are some system's side files."""
+    """The image files among paths, sorted; names with a leading dot are hidden files."""
     return sorted(
         path
         for path in paths
@@ -244,7 +245,7 @@ def _from_pil(image: Image.Image, name: str, max_pixels: int) -> InputImage:
             f"{name}: {image.width} x {image.height} px is over the limit of {MAX_SIDE:,} pixels "
             "a side."
         )
-    with _reasons(name):
+    with _reasons(name), without_decoder_messages(image.format):
         image.load()
         image = to_rgb(_upright(image))
     return InputImage(image=image, name=name)
@@ -273,8 +274,8 @@ def _reasons(name: str) -> Iterator[None]:
     """Turn whatever a decoder raises on a bad file into one line that names the file."""
     try:
         with warnings.catch_warnings():
-            # Pillow warns of odd metadata and of large images. The first does not matter to
-            # the image, the second is decided by our own limit.
+            # Pillow warns of odd metadata, which does not change the pixels, and of large
+            # images, for which `max_pixels` is the limit.
             warnings.simplefilter("ignore")
             yield
     except InputError as error:
@@ -283,6 +284,8 @@ def _reasons(name: str) -> Iterator[None]:
         raise InputError(f"{name}: not an image in a format that Pillow reads.") from None
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: too large to be unpacked safely ({_one_line(error)}).") from None
+    except MemoryError as error:
+        raise InputError(f"{name}: there is not enough memory to decode it.") from error
     except Exception as error:  # decoders raise nearly anything: struct.error, SyntaxError, ...
         raise InputError(f"{name}: damaged or unsupported ({_one_line(error)}).") from error
 
@@ -290,13 +293,13 @@ def _reasons(name: str) -> Iterator[None]:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # unreadable metadata says nothing about orientation; the pixels are fine
+    except Exception:  # the metadata cannot be read, so the orientation is unknown
         return image
 
 
 def _check_no_link(path: str, name: str) -> None:
     if path.lower().startswith(("http://", "https://")):
-        raise InputError(f"{name}: images are read from files; download it first.")
+        raise InputError(f"{printable(name)}: images are read from files; download it first.")
 
 
 def _check_area(image: Image.Image, name: str) -> None:
