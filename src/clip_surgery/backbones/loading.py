@@ -173,7 +173,7 @@ def list_backbones() -> Iterator[BackboneRow]:
     from clip_surgery.backbones.open_clip.catalogue import list_architectures
 
     for architecture, tag in list_architectures():
-        yield BackboneRow(f"open_clip:{architecture}/{tag}", "open_clip", "fetched once")
+        yield BackboneRow(f"open_clip:{architecture}/{tag}", "open_clip", "downloaded on first use")
     yield BackboneRow("open_clip:ARCH", "a file", "with --checkpoint FILE")
     yield BackboneRow("hf-hub:NAME", "Hugging Face hub", "repositories in open_clip's format")
     yield BackboneRow("hugging_face:NAME", "Hugging Face hub", "CLIP models of transformers")

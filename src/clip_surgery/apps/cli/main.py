@@ -40,7 +40,6 @@ app = typer.Typer(
     help="See what CLIP sees: heatmaps out of any CLIP model, without training.",
     epilog="Begin with: clip-surgery demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -68,6 +67,10 @@ def options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error (any position).")
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", help="Show no notices and no progress (any position)."),
+    ] = False,
 ) -> None:
     """See what CLIP sees: heatmaps out of any CLIP model, without training."""
 
@@ -80,7 +83,8 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    given = [argument for argument in given if argument != "--debug"]
+    console.set_quiet("--quiet" in given)
+    given = [argument for argument in given if argument not in ("--debug", "--quiet")]
     warnings.showwarning = _notice_of_warning
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         # Names of files may hold what is no text, and terminals may not know every letter.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clip_surgery.errors import InputError
-from clip_surgery.inputs.images import IMAGE_SUFFIXES, list_images
+from clip_surgery.inputs.images import IMAGE_SUFFIXES, MAX_PIXELS, list_images
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Request:
     images: tuple[Path, ...]
     texts: tuple[str, ...]
     missing: tuple[str, ...]
+    max_pixels: int = MAX_PIXELS
 
 
 def sort_arguments(arguments: Iterable[str]) -> Request:
@@ -30,7 +31,7 @@ def sort_arguments(arguments: Iterable[str]) -> Request:
 
     Example:
         >>> sort_arguments(["missing.jpg", "a dog"])
-        Request(images=(), texts=('a dog',), missing=('missing.jpg: no such file.',))
+        Request(images=(), texts=('a dog',), missing=('missing.jpg: no such file.',), max_pixels=64000000)
     """
     images: dict[Path, None] = {}
     texts, missing = [], []

@@ -1,7 +1,8 @@
-"""Console: where the command line speaks, results on stdout and all else on stderr."""
+"""The consoles of the command line: results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,11 +14,19 @@ from clip_surgery.inputs.names import printable
 
 WIDE = 160  # columns of a table that goes to a file or another program, not to a screen
 
+LONGEST_MESSAGE = 1000  # characters of a notice or error, which may quote a long text
+
+_quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
 _drawing: ContextVar[Console | None] = ContextVar("_drawing", default=None)
 
 
 class _PipeConsole(Console):
     """A console that ends quietly when its reader has gone, as in `... | head`."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        # Rich leaves out colours for NO_COLOR, but not bold, italic and dim.
+        plain = bool(os.environ.get("NO_COLOR"))
+        super().__init__(stderr=stderr, highlight=False, color_system=None if plain else "auto")
 
     def on_broken_pipe(self) -> None:
         try:
@@ -28,7 +37,7 @@ class _PipeConsole(Console):
 
 def results() -> Console:
     """The console for results: stdout."""
-    console = _PipeConsole(highlight=False)
+    console = _PipeConsole()
     if not console.is_terminal:
         console.width = WIDE
     return console
@@ -37,7 +46,12 @@ def results() -> Console:
 def messages() -> Console:
     """The console for progress, notices and errors: stderr."""
     # While a bar is drawn, lines must pass through its console, which moves the bar down.
-    return _drawing.get() or _PipeConsole(stderr=True, highlight=False)
+    return _drawing.get() or _PipeConsole(stderr=True)
+
+
+def set_quiet(quiet: bool) -> None:
+    """Leave out notices and progress from now on, or show them again."""
+    _quiet.set(quiet)
 
 
 def error(message: str) -> None:
@@ -47,10 +61,15 @@ def error(message: str) -> None:
 
 def notice(message: str) -> None:
     """Say in one line what is worth knowing though nothing went wrong."""
-    _line("note: ", "bold yellow", message)
+    if not _quiet.get():
+        _line("note: ", "bold yellow", message)
 
 
 def _line(label: str, style: str, message: str) -> None:
+    if len(message) > LONGEST_MESSAGE:
+        half = LONGEST_MESSAGE // 2
+        left_out = len(message) - 2 * half
+        message = f"{message[:half]} ... ({left_out:,} characters) ... {message[-half:]}"
     # `Text` and not markup, because a path or text may contain square brackets.
     messages().print(Text.assemble((label, style), printable(message)), soft_wrap=True)
 
@@ -59,7 +78,7 @@ def _line(label: str, style: str, message: str) -> None:
 def status(what: str) -> Iterator[None]:
     """Show that something takes a while, on a terminal."""
     console = messages()
-    if not console.is_terminal:
+    if not console.is_terminal or _quiet.get():
         yield
         return
     with console.status(Text(printable(what))):
@@ -79,7 +98,7 @@ def progress(what: str, *, total: int) -> Iterator[Callable[[float], None]]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal or total < 2,
+        disable=not console.is_terminal or total < 2 or _quiet.get(),
     )
     before = _drawing.set(console)
     try:

@@ -42,12 +42,14 @@ class Run:
 
     Attributes:
         outputs: where results are written.
+        max_pixels: maximum number of pixels of an image.
         skipped: how many images could not be used.
         answered: how many could.
         rows: what was found in them, to be shown.
     """
 
     outputs: Outputs
+    max_pixels: int
     skipped: int = 0
     answered: int = 0
     rows: list[tuple[str, ...]] = field(default_factory=list)
@@ -70,7 +72,9 @@ class Run:
         kinds = read_formats(formats, known)
         outputs = Outputs(folder=folder, command=command, formats=kinds, inputs=request.images)
         outputs.prepare()
-        return cls(outputs=outputs, skipped=len(request.missing))
+        return cls(
+            outputs=outputs, max_pixels=request.max_pixels, skipped=len(request.missing)
+        )
 
     def explain(
         self,
@@ -104,7 +108,7 @@ class Run:
                 pictures = []
                 for path in part:
                     with self._skipping():
-                        pictures.append(read_image(path))
+                        pictures.append(read_image(path, max_pixels=self.max_pixels))
                 if pictures:
                     self._batch(pictures, find, result)
                 advance(len(part))

@@ -37,6 +37,13 @@ class Asked:
     labels: Annotated[
         Path | None, typer.Option(help="A file of texts, one a line.", metavar="FILE")
     ] = None
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(
+            min=1, show_default=False,
+            help="Skip images of more pixels than this; 64 million if not given.",
+        ),
+    ] = None  # fmt: skip
 
     def read(self, *, need_texts: bool = True) -> Request:
         """Sort the arguments, add texts from options, and tell which images are missing.
@@ -51,6 +58,8 @@ class Asked:
         request = sort_arguments(self.arguments)
         more = (*(self.text or ()), *(read_labels(self.labels) if self.labels else ()))
         request = replace(request, texts=(*request.texts, *more))
+        if self.max_pixels is not None:
+            request = replace(request, max_pixels=self.max_pixels)
         if not (request.images or request.missing):
             raise InputError("No image among the arguments: give a file, a folder or a pattern.")
         if need_texts and not request.texts:
