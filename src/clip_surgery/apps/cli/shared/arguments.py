@@ -30,8 +30,9 @@ def sort_arguments(arguments: Iterable[str]) -> Request:
     """Tell images (files, folders, patterns) from texts, in order.
 
     Example:
-        >>> sort_arguments(["missing.jpg", "a dog"])
-        Request(images=(), texts=('a dog',), missing=('missing.jpg: no such file.',), max_pixels=64000000)
+        >>> request = sort_arguments(["missing.jpg", "a dog"])
+        >>> request.texts, request.missing
+        (('a dog',), ('missing.jpg: no such file.',))
     """
     images: dict[Path, None] = {}
     texts, missing = [], []
