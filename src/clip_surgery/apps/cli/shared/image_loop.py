@@ -72,9 +72,7 @@ class Run:
         kinds = read_formats(formats, known)
         outputs = Outputs(folder=folder, command=command, formats=kinds, inputs=request.images)
         outputs.prepare()
-        return cls(
-            outputs=outputs, max_pixels=request.max_pixels, skipped=len(request.missing)
-        )
+        return cls(outputs=outputs, max_pixels=request.max_pixels, skipped=len(request.missing))
 
     def explain(
         self,
