@@ -233,3 +233,13 @@ def test_a_large_photograph_is_drawn_small_and_its_record_is_in_its_own_pixels(c
     assert Explanation.load("out/large.explain.safetensors").framings[0].original == (2000, 3000)
     with Image.open("out/large.explain.png") as drawn:
         assert drawn.width < 1600
+
+
+def test_presence_that_draws_nothing_says_why(cli, scene, monkeypatch):
+    from clip_surgery.tasks import heatmaps as module
+
+    whole = module.heatmaps
+    monkeypatch.setattr(module, "heatmaps", lambda *a, **k: [0 * m for m in whole(*a, **k)])
+    done = cli("explain", scene, "dog", "cat", "--contrast", "presence")
+    assert done.code == 0, done.err
+    assert "--contrast presence draws nothing" in done.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
     DrawingOptions,
@@ -74,9 +75,15 @@ def draw(picture: InputImage, explanation: Explanation, drawing: DrawingOptions)
     from clip_surgery.tasks.heatmaps import heatmaps
 
     small, explanation = at_most(picture, explanation)
+    maps = heatmaps(explanation, contrast=drawing.scaling)[0]
+    if drawing.scaling == "presence" and not maps.any():
+        console.notice(
+            f"{picture.name}: --contrast presence draws nothing, because no text is likely to be "
+            "in the image; --contrast text draws each map on its own scale."
+        )
     return figure(
         small,
-        heatmaps(explanation, contrast=drawing.scaling)[0],
+        maps,
         explanation.texts,
         notes=[f"score {score:.3f}" for score in explanation.image_scores[0].tolist()],
         heading=heading(picture, explanation.method, explanation.backbone),
