@@ -7,11 +7,16 @@ import signal
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.loading import wrap_backbone
 from tests.towers import same_weights, tiny_hugging_face, tiny_open_clip
+
+# A busy machine can take longer than the default limit of 200 ms for one example.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test asks the network
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell, and

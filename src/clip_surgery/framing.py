@@ -1,7 +1,7 @@
-"""Framing: from the original image to the model's frame, and the way back.
+"""Resizing of images to the input of a model, and the inverse for maps and points.
 
-One object owns the resize and its inverse, so that a map or a point can never come back through
-other numbers than the image went in. Sizes are (height, width) in pixels, points are (x, y).
+One object has the resize and its inverse, so that both always use the same numbers. Sizes are
+(height, width) in pixels, points are (x, y) in pixels.
 """
 
 from __future__ import annotations
@@ -36,13 +36,18 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Framing:
-    """How one image was laid into the frame that the model sees.
+    """How one image is resized and placed in the frame, which is the input of the model.
 
-    The original is resized to `content`, which lies centred in `frame`; squash and keep-ratio
-    fill the frame (`content == frame`), letterbox leaves margins.
+    The original is resized to `content`, which is centred in `frame`. Squash and keep-ratio
+    fill the frame (`content == frame`); letterbox leaves margins.
+
+    Attributes:
+        original: size of the image in pixels.
+        content: size of the resized image in pixels.
+        frame: size of the input of the model in pixels.
 
     Raises:
-        InputError: when a side is below 1 px or the content is larger than the frame.
+        InputError: if a side is below 1 px or the content is larger than the frame.
 
     Example:
         >>> framing = Framing.keep_ratio(Size(480, 640), short_side=224, multiple_of=16)
@@ -67,12 +72,12 @@ class Framing:
 
     @classmethod
     def squash(cls, original: Size, *, frame: Size) -> Framing:
-        """Resize to the frame whatever the ratio, as the reference code does."""
+        """Resize to the frame and change the aspect ratio, as the reference code does."""
         return cls(original=original, content=frame, frame=frame)
 
     @classmethod
     def letterbox(cls, original: Size, *, frame: Size) -> Framing:
-        """Resize with the ratio kept until it fits, centred, margins left over."""
+        """Keep the aspect ratio, resize to fit the frame, and centre the image between margins."""
         scale = min(frame.height / original.height, frame.width / original.width)
         content = Size(
             max(1, min(frame.height, round(original.height * scale))),
@@ -84,10 +89,13 @@ class Framing:
     def keep_ratio(
         cls, original: Size, *, short_side: int, multiple_of: int, max_patches: int = MAX_PATCHES
     ) -> Framing:
-        """Scale the short side to `short_side`, each side rounded to whole patches.
+        """Scale the short side to `short_side`, and round each side to whole patches.
 
-        Images so long that they would give more than `max_patches` patches are scaled down
-        as a whole: a 1 x 10,000 px strip must not take the machine's memory.
+        Args:
+            original: size of the image in pixels.
+            short_side: length of the short side in pixels.
+            multiple_of: side of a patch in pixels.
+            max_patches: an image that would have more patches is scaled down.
         """
         scale = short_side / min(original)
         patches = [side * scale / multiple_of for side in original]
@@ -100,17 +108,21 @@ class Framing:
 
     @property
     def offset(self) -> Size:
-        """Where the content's upper left corner lies in the frame, in pixels."""
+        """Position of the upper left corner of the content in the frame, in pixels."""
         return Size(
             (self.frame.height - self.content.height) // 2,
             (self.frame.width - self.content.width) // 2,
         )
 
     def apply(self, image: Image.Image, *, margin: tuple[int, int, int] = (0, 0, 0)) -> Image.Image:
-        """Lay an RGB image of size `original` into the frame (bicubic, antialiased).
+        """Return an RGB image resized (bicubic, antialiased) and placed in the frame.
+
+        Args:
+            image: an RGB image of size `original`.
+            margin: colour of the margins, red, green and blue in 0..255.
 
         Raises:
-            InputError: when the image is not of the size this framing was made for.
+            InputError: if the image is not of the size this framing was made for.
         """
         if (image.height, image.width) != tuple(self.original):
             raise InputError(
@@ -129,7 +141,7 @@ class Framing:
         return framed
 
     def restore_map(self, maps: Tensor) -> Tensor:
-        """Bring maps over the frame (..., rows, columns) to the original: (..., H, W), bilinear."""
+        """Resize maps of the frame (..., rows, columns) to the original image (..., H, W), bilinear."""
         flat = maps.reshape(1, -1, *maps.shape[-2:])
         if self.content == self.frame:
             size = [self.original.height, self.original.width]
@@ -145,7 +157,7 @@ class Framing:
         return restored.reshape(*maps.shape[:-2], *self.original)
 
     def _content_in_frame(self, like: Tensor) -> Tensor:
-        """Sampling grid (1, H, W, 2) that reads the content out of the frame, in [-1, 1]."""
+        """Sampling grid (1, H, W, 2) in [-1, 1] of the content within the frame."""
         height = torch.arange(self.original.height, device=like.device, dtype=like.dtype)
         width = torch.arange(self.original.width, device=like.device, dtype=like.dtype)
         y = (height + 0.5) * (self.content.height / self.original.height) + self.offset.height
@@ -155,14 +167,14 @@ class Framing:
         return torch.stack([grid_x, grid_y], dim=-1)[None]
 
     def restore_points(self, points: Tensor) -> Tensor:
-        """Bring frame points (..., 2) in (x, y) pixels to the original, clipped inside it."""
+        """Map points (..., 2) of the frame, (x, y) in pixels, to the original image, and clip."""
         offset, ratio = self._offset_and_ratio(points)
         last = points.new_tensor([self.original.width - 1, self.original.height - 1])
         restored = (points - offset) / ratio
         return torch.minimum(restored.clamp(min=0), last)
 
     def frame_points(self, points: Tensor) -> Tensor:
-        """Bring original points (..., 2) in (x, y) pixels into the frame."""
+        """Map points (..., 2) of the original image, (x, y) in pixels, to the frame."""
         offset, ratio = self._offset_and_ratio(points)
         return points * ratio + offset
 

@@ -1,4 +1,4 @@
-"""PatchGrid: how a row of patches lies on the image, and back."""
+"""The grid of patches of an image: from a row of patches to a map, and back."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from clip_surgery.errors import InputError
 
 @dataclass(frozen=True)
 class PatchGrid:
-    """Rows and columns of the patches of one image; patches run row by row.
+    """Number of rows and columns of the patches of one image; patches are in row-major order.
 
     Raises:
-        InputError: when rows or columns is below 1.
+        InputError: if rows or columns is below 1.
 
     Example:
         >>> import torch
@@ -37,10 +37,10 @@ class PatchGrid:
         return self.rows * self.columns
 
     def to_map(self, values: Tensor) -> Tensor:
-        """Lay values of patches (..., P) on the grid: (..., rows, columns).
+        """Return values of patches (..., P) as maps (..., rows, columns).
 
         Raises:
-            InputError: when the last dimension is not the number of patches.
+            InputError: if the last dimension is not the number of patches.
         """
         if values.shape[-1] != self.patches:
             raise InputError(
@@ -50,10 +50,10 @@ class PatchGrid:
         return values.reshape(*values.shape[:-1], self.rows, self.columns)
 
     def from_map(self, maps: Tensor) -> Tensor:
-        """Flatten maps (..., rows, columns) to patches (..., P).
+        """Return maps (..., rows, columns) as values of patches (..., P).
 
         Raises:
-            InputError: when the last two dimensions are not the grid.
+            InputError: if the last two dimensions are not the grid.
         """
         if tuple(maps.shape[-2:]) != (self.rows, self.columns):
             raise InputError(

@@ -1,9 +1,9 @@
-"""Windows: a large image seen through overlapping crops, as one explanation.
+"""Explanation of a large image by overlapping windows.
 
-A model sees best at the size it was trained for; an image of many megapixels squeezed into that
-loses its small objects. Crops of the model's size, some pixels apart, are explained a batch at a
-time and blended on the grid of the whole image, each weighted less towards its rim, where a
-crop has seen less around it. Memory holds one batch and one map per text, however many windows.
+Models work best at the size they were trained with, and small objects disappear if an image of many
+megapixels is resized to it. Windows of the model's size are explained in batches and blended on
+the grid of the whole image. Patches near the border of a window have less context and get a lower
+weight. Memory is needed for one batch and one map per text, whatever the number of windows.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ from clip_surgery.methods.method import Evidence
 from clip_surgery.text.features import TextFeatures
 
 MOST_PATCHES = 2**20
-"""Largest grid of a whole image, in patches; a longer image is scaled down."""
+"""Maximum number of patches of a whole image; a larger image is scaled down."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """How an image is cut, in pixels; all are rounded to whole patches.
+    """Sizes of the windows in pixels, which are rounded to whole patches.
 
     Attributes:
-        size: the short side that the image is first brought to, ratio kept; its own if None.
-        crop: side of a window, the model's own size if None.
-        stride: from one window to the next, half a window if None.
+        size: short side to which the image is first resized with its aspect ratio kept; None
+            keeps the size of the image.
+        crop: side of a window; None is the model's own size.
+        stride: distance between neighbouring windows; None is half a window.
 
     Raises:
-        InputError: when one is below 1, or stride is larger than crop.
+        InputError: if a number is below 1, or stride is larger than crop.
     """
 
     size: int | None = None
@@ -55,7 +56,7 @@ class Windows:
             )
 
     def framing(self, original: Size, patch_size: int) -> Framing:
-        """How the whole image is brought to whole patches."""
+        """Return how the whole image is resized to whole patches."""
         return Framing.keep_ratio(
             original,
             short_side=self.size or min(original),
@@ -64,7 +65,7 @@ class Windows:
         )
 
     def side_and_step(self, native_size: int, patch_size: int) -> tuple[int, int]:
-        """Side of a window and way to the next, in patches."""
+        """Return the side of a window and the distance to the next, in patches."""
         side = max(1, round((self.crop or native_size) / patch_size))
         step = side // 2 if self.stride is None else round(self.stride / patch_size)
         return side, max(1, min(side, step))
@@ -77,14 +78,19 @@ def explain_windows(
     *,
     windows: Windows | None = None,
 ) -> Explanation:
-    """Explain one image through overlapping windows, as an explanation of the whole.
+    """Explain one image by overlapping windows and return one explanation of the whole image.
 
     `image_scores` and `reference_log_ratios` are the maxima over all windows, because a text is in
-    the image if it is in one of its windows. `texts` are texts, or the result of
-    `Explainer.encode`.
+    the image if it is in one of its windows.
+
+    Args:
+        explainer: the model and method.
+        image: a path, bytes, a PIL image or a numpy array.
+        texts: C texts, or their features from `Explainer.encode`.
+        windows: sizes of the windows; by default the model's size, half a window apart.
 
     Raises:
-        InputError: when the image or a text cannot be used.
+        InputError: if the image or a text cannot be used.
 
     Example:
         >>> from PIL import Image
@@ -95,14 +101,14 @@ def explain_windows(
         torch.Size([2, 25, 40])
     """
     windows = windows or Windows()
-    picture = read_image(image)
+    input_image = read_image(image)
     features = texts if isinstance(texts, TextFeatures) else explainer.encode(texts)
     patch = explainer.backbone.tower.patch_size
-    framing = windows.framing(picture.size, patch)
+    framing = windows.framing(input_image.size, patch)
     grid = PatchGrid(rows=framing.frame.height // patch, columns=framing.frame.width // patch)
     side, step = windows.side_and_step(explainer.backbone.image_size, patch)
     blend = _Blend(grid, PatchGrid(rows=min(side, grid.rows), columns=min(side, grid.columns)))
-    pixels = to_pixels(framing.apply(picture.image))
+    pixels = to_pixels(framing.apply(input_image.image))
     corners = [
         (top, left)
         for top in window_starts(grid.rows, side, step)
@@ -118,7 +124,7 @@ def explain_windows(
         image_scores=blend.highest["image"][None],
         texts=features.texts,
         framings=(framing,),
-        images=(picture.name,),
+        images=(input_image.name,),
         method=f"{explainer.method!r} in windows of {side * patch} px, {step * patch} px apart",
         backbone=explainer.backbone.name,
         reference_log_ratios=blend.highest["reference_log_ratios"][None]
@@ -128,7 +134,7 @@ def explain_windows(
 
 
 def window_starts(length: int, side: int, step: int) -> list[int]:
-    """Where windows of `side` begin on a line, `step` apart; the last one ends where it does.
+    """Return the starts of windows of length `side`, `step` apart; the last ends at `length`.
 
     Example:
         >>> window_starts(10, 4, 3), window_starts(11, 4, 3), window_starts(3, 4, 3)
@@ -140,7 +146,7 @@ def window_starts(length: int, side: int, step: int) -> list[int]:
 
 @dataclass(eq=False)
 class _Blend:
-    """Weighted sums of windows on the grid of the image, and what is highest in any of them."""
+    """Weighted sums of the windows on the grid of the image, and maxima over the windows."""
 
     grid: PatchGrid
     window: PatchGrid
@@ -152,7 +158,7 @@ class _Blend:
         self.weights = torch.zeros(self.grid.rows, self.grid.columns)
 
     def add(self, corners: list[tuple[int, int]], evidence: Evidence) -> None:
-        """Take in a batch of windows whose upper left patches are `corners`."""
+        """Add a batch of windows whose upper left patches are `corners`."""
         for name in ("patches", "similarity"):
             scores = getattr(evidence, name)
             if scores is None:
@@ -178,12 +184,12 @@ class _Blend:
 
 def _crop(pixels: Tensor, corner: tuple[int, int], window: PatchGrid, patch: int) -> Tensor:
     """The pixels (3, h, w) of the window whose upper left patch is `corner`."""
-    top, left = (patch * place for place in corner)
+    top, left = (patch * index for index in corner)
     return pixels[:, top : top + patch * window.rows, left : left + patch * window.columns]
 
 
 def _tent(length: int) -> Tensor:
-    """Weights (length,) that rise from the rim to 1 in the middle and are nowhere 0."""
+    """Weights (length,) that rise from the borders to 1 in the middle; all are above 0."""
     half = torch.arange(1, length + 1, dtype=torch.float32)
     rising = torch.minimum(half, half.flip(0))
     return rising / rising.max()

@@ -1,7 +1,7 @@
-"""Vocabulary: the reference words that a text is compared with.
+"""The vocabulary: reference words that texts are compared with.
 
-What an image scores for a text says little alone; what it scores for ordinary words beside it
-says more. The list of common nouns is this library's own and travels with it.
+The score of an image and a text has no absolute meaning; compared with the scores of ordinary words
+it has one. The list of common nouns was made for this library and is part of the package.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COMMON = "common"
 
 @cache
 def common_nouns() -> tuple[str, ...]:
-    """A few hundred English nouns for what photographs show.
+    """Return a few hundred English nouns for what photographs show.
 
     Example:
         >>> "bench" in common_nouns()
@@ -32,10 +32,12 @@ def common_nouns() -> tuple[str, ...]:
 def resolve_vocabulary(
     vocabulary: str | Iterable[str] | None, *, known: tuple[str, ...] = ()
 ) -> tuple[str, ...] | None:
-    """The reference words that a setting means, None for none.
+    """Return the reference words that a setting stands for, or None.
 
-    "common" means the common nouns, or `known`, all the words of a model that knows few: a word
-    that a model never read is no reference for it.
+    Args:
+        vocabulary: "common" for the list of common nouns, reference words, or None.
+        known: all words of a model that was trained on few; they replace the common nouns,
+            because words that a model was not trained on are no reference.
 
     Raises:
         UnknownNameError: for another name than "common".

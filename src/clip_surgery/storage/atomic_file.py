@@ -1,4 +1,4 @@
-"""Whole files: there as a whole or not at all, whenever the writer is killed."""
+"""Atomic writing: a file is complete or absent, even if the writer is killed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from typing import BinaryIO
 from uuid import uuid4
 
 PARTIAL = ".partial"
-"""How the names of files end that are not finished."""
+"""Suffix of the names of files that are not complete yet."""
 
 
 @contextmanager
 def writing_atomically(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
-    """Write a file that takes its place when the block ends, and leaves nothing if it raises.
+    """Yield an open file that replaces `path` when the block ends, and is removed if it raises.
 
-    Until then it has a hidden name of its own beside `path`, so several writers of one file do no
-    harm. `durable` brings it to the disk first, its name too: then it also outlives a power cut.
+    Until then the file has a hidden, unique name in the same folder, so that several writers of
+    one file do not disturb each other.
+
+    Args:
+        path: the file to write or to replace.
+        durable: write file and name to the disk before returning, so that they survive a power cut.
 
     Raises:
-        OSError: when it cannot be written.
+        OSError: if the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -75,13 +79,13 @@ def replacing_atomically(path: Path) -> Iterator[Path]:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what writers that were killed have left in a folder."""
+    """Remove the incomplete files that killed writers have left in a folder."""
     for path in folder.glob(f".*{PARTIAL}"):
         path.unlink(missing_ok=True)
 
 
 def name_when_whole(name: str) -> str | None:
-    """The name that an unfinished file of `writing_atomically` was to get; None for other names.
+    """Return the final name of an incomplete file of `writing_atomically`; None for other names.
 
     Example:
         >>> name_when_whole(".note.txt.0123456789ab.partial"), name_when_whole("note.txt")
@@ -92,7 +96,7 @@ def name_when_whole(name: str) -> str | None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring new names in a folder to the disk, on systems where a folder can be opened."""
+    """Write the names in a folder to the disk, on systems where a folder can be opened."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,12 +1,15 @@
-"""File lock: one process at a time, and free again when that process ends, however it ends."""
+"""A lock on a file for one process, which the system releases when the process ends."""
 
 from __future__ import annotations
 
 
 def take_lock(handle: int) -> bool:
-    """Lock an open file until it is closed; False when another process has it.
+    """Lock an open file until it is closed, and return whether this process has the lock.
 
-    True as well where files cannot be locked: on Windows, and on some network file systems.
+    Where files cannot be locked (on Windows and on some network file systems), the result is True.
+
+    Args:
+        handle: file descriptor of the open file.
     """
     try:
         import fcntl
