@@ -141,7 +141,7 @@ class Framing:
         return framed
 
     def restore_map(self, maps: Tensor) -> Tensor:
-        """Resize maps of the frame (..., rows, columns) to the original image (..., H, W), bilinear."""
+        """Resize maps of the frame (..., rows, columns) to the original image: (..., H, W)."""
         flat = maps.reshape(1, -1, *maps.shape[-2:])
         if self.content == self.frame:
             size = [self.original.height, self.original.width]
