@@ -4,7 +4,7 @@
     python docs/make_findings.py --count 50       fewer scenes, to try it
     python docs/make_findings.py --write-only     the page again from docs/findings.json
 
-Numbers go to docs/findings.json, and the page holds nothing that is not in there.
+Numbers go to docs/findings.json. The section on training is fixed text of findings_page.py.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def render(emoji: str, font: ImageFont.FreeTypeFont) -> Image.Image:
     ImageDraw.Draw(canvas).text((20, 20), emoji, font=font, embedded_color=True)
     box = canvas.getchannel("A").getbbox()
     if box is None:
-        raise SystemExit(f"the font has no image for {emoji!r}")
+        raise SystemExit(f"the font has no picture for {emoji!r}")
     sprite = canvas.crop(box)
     scale = CELL / max(sprite.size)
     size = tuple(max(1, round(side * scale)) for side in sprite.size)

@@ -1,4 +1,4 @@
-"""Make the scene that `clip-surgery demo` explains: image, mask and names.
+"""Make the scene that `clip-surgery demo` explains: picture, mask and names.
 
 Run `python training/make_demo_scene.py`; the files are part of the package.
 """

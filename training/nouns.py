@@ -1,4 +1,4 @@
-"""Everyday nouns and the emoji that images each."""
+"""Everyday nouns and the emoji that pictures each."""
 
 # fmt: off
 EMOJI = {

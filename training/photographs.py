@@ -58,7 +58,7 @@ def measured(options: argparse.Namespace) -> dict[str, float]:
         config = dataclasses.replace(config, device=options.device)
     vocabulary = Vocabulary(concepts.words)
     model = build(config, len(vocabulary))
-    model.load_state_dict(parts["model"])
+    model.load_state_dict(parts["average"])
     held_out = load(options.decoded, "val", config.device)
     count = min(SELDOM, len(held_out))
     return figures(model, config, vocabulary, concepts, options.decoded, count)

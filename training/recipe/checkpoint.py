@@ -39,13 +39,18 @@ def save(
     progress: Progress,
     config: Config,
     token_ids: list[int],
+    average: CLIP | None = None,
 ) -> None:
-    """Write the run's checkpoint; an interruption leaves the one before."""
+    """Write the run's checkpoint; an interruption leaves the one before.
+
+    average: the model of averaged weights, if it is another than the one in training.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{FILE}.partial"
     torch.save(
         {
             "model": model.state_dict(),
+            "average": (average or model).state_dict(),
             "optimiser": optimiser.state_dict(),
             "progress": dataclasses.asdict(progress),
             "config": dataclasses.asdict(config),
@@ -68,16 +73,20 @@ def read(path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"Expected a training checkpoint, but {path} cannot be read: {error}"
         ) from error
-    wanted = {"model", "optimiser", "progress", "config", "token_ids"}
+    wanted = {"model", "average", "optimiser", "progress", "config", "token_ids"}
     if not isinstance(parts, dict) or not wanted <= set(parts):
         raise WeightsError(f"Expected a training checkpoint, but {path} holds something else")
     return parts
 
 
 def resume(
-    folder: Path, model: CLIP, optimiser: torch.optim.Optimizer, token_ids: list[int]
+    folder: Path,
+    model: CLIP,
+    optimiser: torch.optim.Optimizer,
+    token_ids: list[int],
+    average: CLIP | None = None,
 ) -> Progress:
-    """Load the run's checkpoint into model and optimiser; fresh progress where there is none.
+    """Load the run's checkpoint into model, average and optimiser; fresh progress if there is none.
 
     Raises:
         WeightsError: the checkpoint is damaged or of another vocabulary or model.
@@ -90,6 +99,8 @@ def resume(
         raise WeightsError(f"Expected a checkpoint of this vocabulary, but {path} has another one")
     try:
         model.load_state_dict(parts["model"])
+        if average is not None and average is not model:
+            average.load_state_dict(parts["average"])
         optimiser.load_state_dict(parts["optimiser"])
     except (RuntimeError, ValueError) as error:
         raise WeightsError(

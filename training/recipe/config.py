@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from clip_surgery.evaluation.datasets.scenes import ALL_NOUNS, TRAINING_NOUNS
 
@@ -67,8 +68,26 @@ class Config:
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.98)
     label_weight: float = 1.0
+    """Weight of the label loss; 0 trains on captions alone, which is what CLIP does."""
+    labels_compete: bool = False
+    """Whether the labels of one image compete with one another: cross-entropy with a uniform target
+    over the present labels. Without it, each present label competes with the absent labels only."""
+    labels_both_ways: bool = True
+    """Whether the label loss also ranks the images for each label, not only the labels for each
+    image."""
+    label_templates: Literal["all", "few"] = "all"
+    """The templates of the label prompts: the 85 of CLIP Surgery and the plain ones, or seven."""
+    true_captions_are_negatives: bool = False
+    """Whether a caption that is also true of another image of the batch is a negative of that
+    image, as in CLIP's own training."""
     empty_captions: float = 0.01
-    """Share of captions replaced by the empty string, so that it comes to mean "any image"."""
+    """Share of captions replaced by the empty string, so that it comes to mean "any picture"."""
+    average_decay: float = 0.0
+    """Decay a step of the exponential moving average of the weights, which is what is measured and
+    exported; 0 for none."""
+    described_every: int = 0
+    """One scene in so many is described by words outside the label set: the colour or the sizes of
+    its objects. 0 for none."""
     first_scale: float = 14.3
     """The logit scale at the start; 14.3 is CLIP's 1 / 0.07."""
     seed: int = 7

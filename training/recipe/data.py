@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor
 from clip_surgery.evaluation.datasets.scenes import SceneBatch, training_batch
 from recipe.config import Config
 from recipe.loss import also_true
-from recipe.vocabulary import Vocabulary, all_templates
+from recipe.vocabulary import Vocabulary, label_templates
+from recipe.words import described_batch
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -86,19 +87,21 @@ class SceneSource:
 
     def scenes(self, start: int, most_objects: int, count: int) -> SceneBatch:
         """Scenes start, ..., start + count - 1."""
+        compose = described_batch if self.config.described_every else training_batch
         if self._pool is None:
-            return training_batch(**self._settings(start, most_objects, count))
+            return compose(**self._settings(start, most_objects, count))
         if self._ahead and self._ahead[0][0] != start:
             self._ahead.clear()
         while len(self._ahead) < 2 * self.config.workers:
             following = self._ahead[-1][0] + self.config.batch if self._ahead else start
             wanted = self._settings(following, most_objects, count)
-            self._ahead.append((following, self._pool.submit(training_batch, **wanted)))
+            self._ahead.append((following, self._pool.submit(compose, **wanted)))
         return self._ahead.popleft()[1].result()
 
-    def _settings(self, start: int, most_objects: int, count: int) -> dict[str, object]:
+    def _settings(self, start: int, most_objects: int, count: int) -> dict[str, Any]:
         config = self.config
-        return {
+        every = {"every": config.described_every} if config.described_every else {}
+        return every | {
             "seed": config.seed,
             "start": start,
             "count": count,
@@ -125,9 +128,13 @@ def as_batch(
     vocabulary: Vocabulary,
     rng: np.random.Generator,
 ) -> Batch:
-    """The texts encoded, one random prompt for each label, a few captions emptied."""
-    templates = all_templates()
-    prompts = [templates[rng.integers(len(templates))].format(noun) for noun in config.nouns]
+    """The texts encoded, one random prompt for each label, a few captions emptied.
+
+    There are no prompts where the label loss has no weight.
+    """
+    templates = label_templates(config.label_templates)
+    prompted = config.nouns if config.label_weight else ()
+    prompts = [templates[rng.integers(len(templates))].format(noun) for noun in prompted]
     emptied = rng.random(len(captions)) < config.empty_captions
     texts = ["" if gone else text for text, gone in zip(captions, emptied, strict=True)]
     tokens, ends = vocabulary.encode([*texts, *prompts], multiple=config.text_multiple)
@@ -148,7 +155,7 @@ def as_batch(
 def random_patches(
     batch: int, patches: int, keep: float, rng: np.random.Generator, device: str
 ) -> Tensor:
-    """Which of the patches are kept, (batch, n) int64, drawn anew for each image."""
+    """Which of the patches are kept, (batch, n) int64, drawn anew for each picture."""
     order = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
     draw = torch.rand(batch, patches, generator=order, device=device)
     return draw.argsort(1)[:, : round(keep * patches)]

@@ -15,6 +15,7 @@ from open_clip.model import CLIP
 from torch import Tensor
 
 from recipe import checkpoint
+from recipe.average import Average
 from recipe.checkpoint import Progress
 from recipe.config import Config, Schedule
 from recipe.data import Batch, SceneSource, Source
@@ -22,8 +23,10 @@ from recipe.localisation import localisation
 from recipe.loss import caption_loss, label_loss
 from recipe.measure import retrieval
 from recipe.model import build, optimiser
+from recipe.package import load_compact
 from recipe.towers import image_features, text_features
 from recipe.vocabulary import Vocabulary
+from recipe.words import MORE_WORDS
 
 LARGEST_SCALE = math.log(100)
 Measure = Callable[[CLIP], dict[str, float]]
@@ -42,7 +45,7 @@ class Task:
 
 def scenes_task(config: Config) -> Task:
     """Scenes alone."""
-    vocabulary = Vocabulary(config.nouns)
+    vocabulary = Vocabulary(config.nouns, MORE_WORDS if config.described_every else ())
     return Task(
         vocabulary=vocabulary,
         source=SceneSource(config, vocabulary),
@@ -52,17 +55,25 @@ def scenes_task(config: Config) -> Task:
 
 
 def train(
-    config: Config, out: Path, task: Task | None = None, call_minutes: float = math.inf
+    config: Config,
+    out: Path,
+    task: Task | None = None,
+    call_minutes: float = math.inf,
+    weights: Path | None = None,
 ) -> Progress:
     """Train from scratch, or from where the checkpoint in `out` stopped, to the schedule's end.
 
-    `call_minutes` ends this call earlier, with a checkpoint to go on from.
+    `call_minutes` ends this call earlier, with a checkpoint to go on from. `weights` is an exported
+    file to start from instead of fresh weights.
     """
     task = task or scenes_task(config)
     ids = task.vocabulary.ids
     model = build(config, len(ids))
+    if weights:
+        load_compact(model, weights, ids)
+    average = Average(model, config.average_decay)
     optimise = optimiser(model, config)
-    progress = checkpoint.resume(out, model, optimise, ids)
+    progress = checkpoint.resume(out, model, optimise, ids, average.model)
     step = Step(model, optimise, config)
     log = Log(out / "log.jsonl")
     called = saved = time.monotonic()
@@ -74,20 +85,21 @@ def train(
         losses = step(task.source.batch(progress.samples, share), rate(config.schedule, share))
         progress.samples += config.batch
         progress.steps += 1
+        average.update(progress.steps)
         log.add(losses, config.batch)
         if progress.steps % config.log_steps == 0:
             log.write(progress, share=share, scale=float(model.logit_scale.detach().exp()))
         if progress.steps % config.retrieval_steps == 0:
-            log.write(progress, **task.often(model))
+            log.write(progress, **task.often(average.model))
         if progress.steps % config.localisation_steps == 0:
-            log.write(progress, **task.seldom(model))
+            log.write(progress, **task.seldom(average.model))
         progress.seconds += time.monotonic() - began
         if time.monotonic() - saved > 60 * config.checkpoint_minutes:
-            checkpoint.save(out, model, optimise, progress, config, ids)
+            checkpoint.save(out, model, optimise, progress, config, ids, average.model)
             saved = time.monotonic()
-    checkpoint.save(out, model, optimise, progress, config, ids)
+    checkpoint.save(out, model, optimise, progress, config, ids, average.model)
     if progress.share(config) >= 1:
-        log.write(progress, **(task.often(model) | task.seldom(model)))
+        log.write(progress, **(task.often(average.model) | task.seldom(average.model)))
     return progress
 
 
@@ -118,16 +130,25 @@ class Step:
         scale = model.logit_scale.exp()
         logits = scale * images.float() @ texts.float().T  # (B, B + C)
         count = len(images)
-        captions = caption_loss(logits[:, :count], batch.also_true)
-        labels = label_loss(logits[:, count:], batch.present)
-        loss = captions + config.label_weight * labels
+        masked = None if config.true_captions_are_negatives else batch.also_true
+        loss = captions = caption_loss(logits[:, :count], masked)
+        losses = {"captions": captions.detach()}
+        if config.label_weight:
+            labels = label_loss(
+                logits[:, count:],
+                batch.present,
+                compete=config.labels_compete,
+                both_ways=config.labels_both_ways,
+            )
+            losses["labels"] = labels.detach()
+            loss = captions + config.label_weight * labels
         self.optimise.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         self.optimise.step()
         with torch.no_grad():
             model.logit_scale.clamp_(max=LARGEST_SCALE)
-        return {"captions": captions.detach(), "labels": labels.detach()}
+        return losses
 
 
 def compiled(function: Callable[..., Tensor], config: Config) -> Callable[..., Tensor]:

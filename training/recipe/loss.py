@@ -7,28 +7,48 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def caption_loss(logits: Tensor, also_true: Tensor) -> Tensor:
+def caption_loss(logits: Tensor, also_true: Tensor | None = None) -> Tensor:
     """Symmetric InfoNCE of logits (B, B), images by captions.
 
-    also_true: (B, B) bool, captions that are true of another image; they are no negatives.
+    also_true: (B, B) bool, captions that are true of another picture; they are no negatives. None:
+    every caption of another picture is a negative.
     """
-    own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
-    logits = logits.masked_fill(also_true & ~own, float("-inf"))
+    if also_true is not None:
+        own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+        logits = logits.masked_fill(also_true & ~own, float("-inf"))
     target = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def label_loss(logits: Tensor, present: Tensor) -> Tensor:
-    """Multi-positive softmax of logits (B, C), both ways; present (B, C) bool.
+def label_loss(
+    logits: Tensor, present: Tensor, *, compete: bool = False, both_ways: bool = True
+) -> Tensor:
+    """Multi-positive softmax of logits (B, C); present (B, C) bool.
 
-    Each present label stands against all absent labels of its image, never against another present
-    one, and each image that holds a label against all images that do not.
+    compete: cross-entropy with a uniform target over the present labels of an image, so that these
+    labels compete with one another. Otherwise each present label stands against the absent labels
+    of its image only. both_ways: the mean of this and of the same loss with images and labels
+    exchanged; otherwise only the labels of each image are ranked.
     """
-    absent = logits.masked_fill(present, -1e4)  # finite: a label may be in every image
-    rows = torch.logaddexp(logits, absent.logsumexp(1, keepdim=True)) - logits
-    columns = torch.logaddexp(logits, absent.logsumexp(0, keepdim=True)) - logits
+    one_way = _competing if compete else _separate
+    loss = one_way(logits, present)
+    return (loss + one_way(logits.T, present.T)) / 2 if both_ways else loss
+
+
+def _separate(logits: Tensor, present: Tensor) -> Tensor:
+    """Mean over all present pairs: each against the absent labels of its image."""
+    absent = logits.masked_fill(present, -1e4)  # finite: a label may be in every picture
+    each = torch.logaddexp(logits, absent.logsumexp(1, keepdim=True)) - logits
     held = present.to(logits.dtype)
-    return ((rows + columns) * held).sum() / held.sum() / 2
+    return (each * held).sum() / held.sum()
+
+
+def _competing(logits: Tensor, present: Tensor) -> Tensor:
+    """Mean over the images that hold a label: cross-entropy with all present labels as target."""
+    held = present.to(logits.dtype)
+    count = held.sum(1)
+    each = -(held * logits.log_softmax(1)).sum(1) / count.clamp(min=1)
+    return each.sum() / (count > 0).sum()
 
 
 def also_true(named: Tensor, names_place: Tensor, present: Tensor) -> Tensor:

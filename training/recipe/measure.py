@@ -33,7 +33,7 @@ def retrieval(model: CLIP, config: Config, vocabulary: Vocabulary) -> dict[str, 
     """Retrieval and label precision on held-out scenes.
 
     retrieval: share of scenes whose own caption scores highest of all. label_precision: share of
-    the k highest labels that are in the image, k the number that are.
+    the k highest labels that are in the picture, k the number that are.
     """
     samples = validation(config.model.image_size, config.scene_nouns)
     images = encode_pictures(model, config, samples)
@@ -51,7 +51,7 @@ def retrieval(model: CLIP, config: Config, vocabulary: Vocabulary) -> dict[str, 
 
 
 def encode_pictures(model: CLIP, config: Config, samples: tuple[Sample, ...]) -> Tensor:
-    """Unit features (B, D) of whole images, in pieces of 64."""
+    """Unit features (B, D) of whole pictures, in pieces of 64."""
     pixels = torch.from_numpy(np.stack([np.asarray(sample.image) for sample in samples]))
     features = []
     for piece in pixels.to(config.device).split(64):

@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from open_clip.model import CLIP
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from clip_surgery.errors import WeightsError
 from recipe import checkpoint
 from recipe.config import Config, Model
 from recipe.data import MEAN, STD
@@ -32,7 +34,7 @@ def export(run: Path, out: Path) -> dict[str, Any]:
     """
     parts = checkpoint.read(run / checkpoint.FILE)
     sizes = Model(**parts["config"]["model"])
-    state = expanded(parts["model"], parts["token_ids"])
+    state = expanded(parts["average"], parts["token_ids"])
     model_cfg = model_config(sizes, VOCABULARY, POSITIONS)
     CLIP(**model_cfg).load_state_dict(state)  # it must load as plain open_clip, or not ship
     out.mkdir(parents=True, exist_ok=True)
@@ -68,6 +70,28 @@ def expanded_model(model: CLIP, config: Config, token_ids: list[int]) -> CLIP:
     whole = CLIP(**model_config(config.model, VOCABULARY, POSITIONS)).to(config.device).eval()
     whole.load_state_dict(expanded(model.state_dict(), token_ids))
     return whole
+
+
+def load_compact(model: CLIP, weights: Path, token_ids: list[int]) -> None:
+    """Load an exported file into a model of the compact vocabulary, to train it further.
+
+    A token whose row in the file is zero was never trained; it keeps the model's fresh row.
+
+    Raises:
+        WeightsError: the file cannot be read or is of another model.
+    """
+    try:
+        state = {name: value.float() for name, value in load_file(weights).items()}
+        rows = state["token_embedding.weight"][token_ids]
+        fresh = model.token_embedding.weight.detach().cpu()
+        state["token_embedding.weight"] = torch.where(rows.any(1, keepdim=True), rows, fresh)
+        positions = state["positional_embedding"]
+        state["positional_embedding"] = positions[: len(model.positional_embedding)]
+        model.load_state_dict(state)
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(
+            f"Expected an export of this model, but got {weights}: {error}"
+        ) from error
 
 
 def expanded(state: dict[str, Tensor], token_ids: list[int]) -> dict[str, Tensor]:

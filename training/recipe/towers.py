@@ -19,15 +19,21 @@ def image_features(model: CLIP, patches: Tensor, kept: Tensor | None = None) -> 
     kept: (B, n) int64, which patches of the grid these are; None means all, in order.
     """
     visual = model.visual
+    tokens = embedded(model, patches, kept)
+    for block in visual.transformer.resblocks:
+        tokens = through_block(block, tokens, causal=False)
+    return F.normalize(visual.ln_post(tokens[:, 0]) @ visual.proj, dim=-1)
+
+
+def embedded(model: CLIP, patches: Tensor, kept: Tensor | None = None) -> Tensor:
+    """The tokens (B, 1 + n, E) that enter the first block: the class token, then the patches."""
+    visual = model.visual
     tokens = F.linear(patches, visual.conv1.weight.flatten(1))  # (B, n, E)
     positions = visual.positional_embedding
     tokens = tokens + (positions[1:] if kept is None else F.embedding(kept, positions[1:]))
     first = (visual.class_embedding + positions[0]).to(tokens.dtype)
     tokens = torch.cat([first.expand(len(tokens), 1, -1), tokens], dim=1)  # (B, 1 + n, E)
-    tokens = visual.ln_pre(tokens)
-    for block in visual.transformer.resblocks:
-        tokens = through_block(block, tokens, causal=False)
-    return F.normalize(visual.ln_post(tokens[:, 0]) @ visual.proj, dim=-1)
+    return visual.ln_pre(tokens)
 
 
 def text_features(model: CLIP, tokens: Tensor, ends: Tensor) -> Tensor:
@@ -41,6 +47,12 @@ def text_features(model: CLIP, tokens: Tensor, ends: Tensor) -> Tensor:
 
 def through_block(block: nn.Module, tokens: Tensor, *, causal: bool) -> Tensor:
     """One pre-norm transformer block of open_clip, (B, N, E) to (B, N, E)."""
+    tokens = attended(block, tokens, causal=causal)
+    return tokens + block.mlp(block.ln_2(tokens))
+
+
+def attended(block: nn.Module, tokens: Tensor, *, causal: bool) -> Tensor:
+    """The tokens (B, N, E) after the first half of a block, its attention."""
     attention = block.attn
     rows, length, width = tokens.shape
     heads = attention.num_heads
@@ -49,8 +61,7 @@ def through_block(block: nn.Module, tokens: Tensor, *, causal: bool) -> Tensor:
     q, k, v = split.unbind(0)  # each (B, h, N, d)
     mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     mixed = mixed.transpose(1, 2).reshape(rows, length, width)
-    tokens = tokens + attention.out_proj(mixed)
-    return tokens + block.mlp(block.ln_2(tokens))
+    return tokens + attention.out_proj(mixed)
 
 
 def patches_of(pixels: Tensor, side: int) -> Tensor:

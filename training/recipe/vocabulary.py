@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import torch
 from open_clip import OPENAI_IMAGENET_TEMPLATES
@@ -21,6 +22,7 @@ SCENE_TEMPLATES = (
 )
 """The five that CLIP Surgery adds to the 80 of ImageNet."""
 PLAIN_TEMPLATES = ("{}", "a {}", "a {}.", "the {}", "a photo of a {}.", "a photo of a {}")
+FEW_TEMPLATES = (*PLAIN_TEMPLATES[:5], "a picture of a {}.", "there is a {} in the scene.")
 LABEL_TEMPLATES: tuple[str, ...] = (
     *(template("{}") for template in OPENAI_IMAGENET_TEMPLATES),
     *SCENE_TEMPLATES,
@@ -70,6 +72,6 @@ class Vocabulary:
         return tokens, torch.tensor([len(filled) - 1 for filled in rows])
 
 
-def all_templates() -> tuple[str, ...]:
-    """Every template that label prompts are drawn from; the short plain ones come oftener."""
-    return (*LABEL_TEMPLATES, *PLAIN_TEMPLATES * 4)
+def label_templates(which: Literal["all", "few"]) -> tuple[str, ...]:
+    """The templates that label prompts are drawn from; in "all", the plain ones come more often."""
+    return FEW_TEMPLATES if which == "few" else (*LABEL_TEMPLATES, *PLAIN_TEMPLATES * 4)

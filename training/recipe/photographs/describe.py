@@ -1,4 +1,4 @@
-"""Captions of collages: every image in it by its name or by its kind."""
+"""Captions of collages: every picture in it by its name or by its kind."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Layout:
     """B canvases of up to K pieces, painted in order.
 
     active: (B, K), the piece is there. centre, half: (B, K, 2), x and y as a share of the canvas.
-    zoom: (B, K), how much of the image is shown, as a share of its largest fitting part's side.
+    zoom: (B, K), how much of the picture is shown, as a share of its largest fitting part's side.
     boxed: (B, K), the piece shows its object's box and no more. shift: (B, K, 2) in -1 to 1, where
     the part lies. angle: (B, K) radians. mirrored: (B, K).
     """

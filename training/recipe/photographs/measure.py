@@ -22,7 +22,7 @@ from recipe.photographs.store import Photographs
 from recipe.vocabulary import Vocabulary
 
 PIECE = 100
-"""Images walked at once."""
+"""Pictures walked at once."""
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ SMALLEST_BOX = 0.35
 
 
 class Canvas:
-    """B images being painted: pixels (B, 3, S, S) float in 0 to 255 and owner (B, S, S) int64.
+    """B pictures being painted: pixels (B, 3, S, S) float in 0 to 255 and owner (B, S, S) int64.
 
     owner is the number of the piece that a pixel shows, -1 where nothing has been painted.
     """
@@ -50,12 +50,12 @@ class Canvas:
             self._paint(layout, piece, textures, whole.expand(len(chosen), 4), first + piece)
 
     def _crop(self, layout: Layout, piece: int, boxes: Tensor) -> Tensor:
-        """The part of each image that is shown, (B, 4): centre x, y, half x, y in -1 to 1."""
+        """The part of each picture that is shown, (B, 4): centre x, y, half x, y in -1 to 1."""
         half = self._tensor(layout.half[:, piece])
-        fitting = half / half.amax(dim=1, keepdim=True)  # keeps the image's proportions
+        fitting = half / half.amax(dim=1, keepdim=True)  # keeps the picture's proportions
         size = fitting * self._tensor(layout.zoom[:, piece])[:, None]
         middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-        # The part holds the middle of the object's box, and lies inside the image.
+        # The part holds the middle of the object's box, and lies inside the picture.
         centre = middle + self._tensor(layout.shift[:, piece]) * size * 0.8
         centre = torch.minimum(torch.maximum(centre, size - 1), 1 - size)
         free = torch.cat([centre, size], dim=1)
@@ -98,13 +98,13 @@ class Canvas:
 
 
 def coloured(canvas: Canvas, rng: np.random.Generator) -> Tensor:
-    """The pixels, brightness, contrast, saturation and tint of each image changed a little."""
+    """The pixels, brightness, contrast, saturation and tint of each picture changed a little."""
     pixels, painted = canvas.pixels, (canvas.owner >= 0)[:, None]
     draws = rng.uniform(-1, 1, (len(pixels), 6)).astype(np.float32)
     change = torch.from_numpy(draws).to(pixels.device)[:, :, None, None, None]
     grey = pixels.mean(dim=1, keepdim=True)
     pixels = grey + (pixels - grey) * (1 + 0.4 * change[:, 0])
-    # What is not painted is black and stays so; it must not count as a dark part of the image.
+    # What is not painted is black and stays so; it must not count as a dark part of the picture.
     share = painted.float().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-3)
     mean = pixels.mean(dim=(1, 2, 3), keepdim=True) / share
     pixels = mean + (pixels - mean) * (1 + 0.3 * change[:, 1])

@@ -37,7 +37,7 @@ class Drawn:
 
 
 class PhotographSource:
-    """Batches that depend on (seed, start, progress) only; images are painted on the device."""
+    """Batches that depend on (seed, start, progress) only; pictures are painted on the device."""
 
     def __init__(
         self, config: Config, vocabulary: Vocabulary, concepts: Concepts, photographs: Photographs

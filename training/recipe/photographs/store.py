@@ -25,7 +25,7 @@ COLUMNS = ("label", "box", "image")
 class Photographs:
     """N photographs: pixels (N, 3, 64, 64) uint8, classes (N,) int64, boxes (N, 4) float32.
 
-    A box is (left, upper, right, lower) in -1 to 1 of the image, as grid_sample counts.
+    A box is (left, upper, right, lower) in -1 to 1 of the picture, as grid_sample counts.
     """
 
     pixels: Tensor

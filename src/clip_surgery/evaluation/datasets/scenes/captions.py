@@ -9,7 +9,7 @@ import numpy as np
 
 TEMPLATES: tuple[str, ...] = (
     "a photo of {}.",
-    "an image of {}.",
+    "a picture of {}.",  # a caption that the demo model was trained with
     "{}",
     "there is {}.",
     "a scene with {}.",
