@@ -7,6 +7,7 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs/notebooks").glob("*.ipynb"))
+pytestmark = pytest.mark.slow
 
 
 # The kernel's own plumbing, not ours: sockets of a finished kernel are closed by the collector.

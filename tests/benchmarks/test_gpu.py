@@ -8,6 +8,7 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from clip_surgery.evaluation.protocols.registry import protocol_named
 from tests.evaluation.squares import load_tiny
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What an extra's packages are called when they are imported, where that is another name.
 MODULES = {"ray[data]": "ray.data", "onnxruntime": "onnxruntime"}
