@@ -92,7 +92,10 @@ def test_bad_pictures_are_skipped_whatever_the_method(cli, scene, home, monkeypa
     done = cli("compare", "scene.png", "bad.jpg", "1.png", "pig", "--methods", "similarity")
     assert done.code == 1
     assert done.err == "error: bad.jpg: not an image in a format that Pillow reads.\n"
-    assert sorted(path.name for path in Path("out").iterdir()) == ["1.png", "scene.png"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+            "1.compare.png",
+            "scene.compare.png",
+        ]
 
 
 BAD = {
