@@ -93,9 +93,9 @@ def test_bad_pictures_are_skipped_whatever_the_method(cli, scene, home, monkeypa
     assert done.code == 1
     assert done.err == "error: bad.jpg: not an image in a format that Pillow reads.\n"
     assert sorted(path.name for path in Path("out").iterdir()) == [
-            "1.compare.png",
-            "scene.compare.png",
-        ]
+        "1.compare.png",
+        "scene.compare.png",
+    ]
 
 
 BAD = {
