@@ -49,19 +49,20 @@ def require_hub(wanted: str, *, advice: str = _ADVICE) -> None:
 
 def could_not_fetch(wanted: str, reason: str, *, advice: str = _ADVICE) -> WeightsError:
     """Build the error for weights that were to be fetched."""
-    return WeightsError(f"Could not fetch {wanted}: {reason}. {advice}")
+    return WeightsError(f"Could not fetch {one_line(wanted)}: {reason}. {advice}")
 
 
 def not_usable(what: Path | str, reason: BaseException | str) -> WeightsError:
     """Build the error for a file or folder that is there but cannot be used."""
-    return WeightsError(f"Could not load weights from {what}: {one_line(reason)}")
+    return WeightsError(f"Could not load weights from {one_line(str(what))}: {one_line(reason)}")
 
 
 def one_line(reason: BaseException | str, *, length: int = 200) -> str:
-    """Lay an error's message on one line of at most `length` characters."""
+    """Return an error's message or a name as one line of at most `length` printable characters."""
     if isinstance(reason, str):
         text = reason
     else:
         text = f"{type(reason).__name__}: {reason}" if str(reason) else type(reason).__name__
     text = " ".join(text.split())
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text if len(text) <= length else f"{text[: length - 3]}..."

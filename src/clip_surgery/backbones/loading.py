@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.config_files import is_file, is_folder
 from clip_surgery.backbones.devices import resolve_device, resolve_dtype
-from clip_surgery.backbones.hub import not_usable
+from clip_surgery.backbones.finite_weights import check_finite_weights
+from clip_surgery.backbones.hub import not_usable, one_line
 from clip_surgery.backbones.positions import PositionMode, check_position_mode
 from clip_surgery.errors import (
     InputError,
@@ -78,15 +80,21 @@ def load_backbone(
     """
     check_position_mode(positions)
     source = parse_name(name)
-    where, kind = resolve_device(device), resolve_dtype(dtype)
-    if checkpoint is None:
-        return _load(source, checkpoint=None, device=where, dtype=kind, positions=positions)
-    if source.scheme != "open_clip":
+    if checkpoint is not None and source.scheme != "open_clip":
         raise InputError(f"Expected open_clip:ARCH with a checkpoint file, but got {name!r}.")
-    file = Path(checkpoint)
-    if not file.is_file():
-        raise WeightsError(f"Expected a checkpoint file, but there is none at {file}.")
-    return _load(source, checkpoint=file, device=where, dtype=kind, positions=positions)
+    if checkpoint is not None and not is_file(checkpoint):
+        raise WeightsError(
+            f"Expected a checkpoint file, but there is none at {_shown(str(checkpoint))}."
+        )
+    backbone = _load(
+        source,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        device=resolve_device(device),
+        dtype=resolve_dtype(dtype),
+        positions=positions,
+    )
+    check_finite_weights(backbone.model, source=backbone.name)
+    return backbone
 
 
 def wrap_backbone(
@@ -139,32 +147,35 @@ def parse_name(name: str) -> Source:
     """Read a model's name.
 
     Raises:
-        UnknownNameError: when it has none of the known forms.
+        InputError: if the name is not a string.
+        UnknownNameError: if it has none of the known forms.
 
     Example:
         >>> parse_name("open_clip:ViT-B-16/openai")
         Source(scheme='open_clip', rest='ViT-B-16/openai')
     """
+    if not isinstance(name, str):
+        raise InputError(f"Expected a model's name as a string, but got {type(name).__name__}.")
     if name == "demo":
         return Source("demo", "")
     scheme, colon, rest = name.partition(":")
     if colon and rest:
         if scheme == "local-dir":
             return Source("folder", rest)
-        if scheme == "open_clip" and Path(rest).is_dir():
+        if scheme == "open_clip" and is_folder(rest):
             return Source("folder", rest)
         if scheme in {"open_clip", "hf-hub", "hugging_face"}:
             return Source(scheme, rest)  # type: ignore[arg-type]  # one of the three
-    if name and Path(name).is_dir():
+    if name and is_folder(name):
         return Source("folder", name)
-    if Path(name).is_file():
+    if is_file(name):
         raise UnknownNameError(
             f"Unknown model {name!r}: it is a file. Give its architecture as "
             f"open_clip:ARCH and the file as the checkpoint."
         )
     near = get_close_matches(scheme, get_args(Scheme)[:-1], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise UnknownNameError(f"Unknown model {name!r}.{hint} Expected {_FORMS}.")
+    raise UnknownNameError(f"Unknown model '{_shown(name)}'.{hint} Expected {_FORMS}.")
 
 
 def list_backbones() -> Iterator[BackboneRow]:
@@ -178,6 +189,11 @@ def list_backbones() -> Iterator[BackboneRow]:
     yield BackboneRow("hf-hub:NAME", "Hugging Face hub", "repositories in open_clip's format")
     yield BackboneRow("hugging_face:NAME", "Hugging Face hub", "CLIP models of transformers")
     yield BackboneRow("FOLDER", "a local folder", "in open_clip's or transformers' format")
+
+
+def _shown(path: str) -> str:
+    """A name or path from the caller as messages show it: shortened, on one line."""
+    return one_line(path)
 
 
 def _load(
@@ -212,8 +228,10 @@ def _load_folder(
     folder: Path, *, device: torch.device, dtype: torch.dtype, positions: PositionMode
 ) -> Backbone:
     """Load a folder by what lies in it: open_clip's, the demo's or transformers' configuration."""
-    if not folder.is_dir():
-        raise WeightsError(f"Expected a folder with a model, but there is none at {folder}.")
+    if not is_folder(folder):
+        raise WeightsError(
+            f"Expected a folder with a model, but there is none at {_shown(str(folder))}."
+        )
     if (folder / "open_clip_config.json").is_file():
         from clip_surgery.backbones.open_clip import loading as open_clip_loading
 

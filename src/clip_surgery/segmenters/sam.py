@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clip_surgery.backbones.config_files import faults_name, is_folder
 from clip_surgery.backbones.devices import resolve_device
 from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, require_hub
 from clip_surgery.errors import ClipSurgeryError, MissingExtraError, UnsupportedModelError
@@ -71,7 +72,7 @@ class SamSegmenter:
         except ClipSurgeryError:
             raise
         except Exception as error:  # transformers raises OSError, ValueError and others
-            if Path(source).is_dir():
+            if is_folder(source):
                 raise not_usable(source, error) from error
             require_hub(source, advice=_ADVICE)
             try:
@@ -80,7 +81,8 @@ class SamSegmenter:
                 raise
             except Exception as fetching:
                 raise could_not_fetch(source, one_line(fetching), advice=_ADVICE) from fetching
-        return cls.wrap(model.to(where).eval())
+        with faults_name(source):
+            return cls.wrap(model.to(where).eval())
 
     @classmethod
     def wrap(cls, model: nn.Module) -> SamSegmenter:

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.config_files import (
+    faults_name,
+    object_field,
+    read_json_object,
+    three_numbers,
+)
 from clip_surgery.backbones.hub import not_usable
 from clip_surgery.backbones.positions import PositionMode
+from clip_surgery.errors import WeightsError
 
 FOLDER = Path(__file__).parent
 _WEIGHTS = "model.safetensors"
@@ -42,30 +48,37 @@ def load_demo(
 
     from clip_surgery.backbones.open_clip.model import read_open_clip
 
-    try:
+    with faults_name(folder):
         model = CLIP(**config["model_cfg"])
         model.load_state_dict(weights)
         set_model_preprocess_cfg(model, config["preprocess_cfg"])
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise not_usable(folder, error) from error
-    backbone = read_open_clip(model.to(device, dtype).eval(), name=name, positions=positions)
+        backbone = read_open_clip(model.to(device, dtype).eval(), name=name, positions=positions)
     return dataclasses.replace(backbone, nouns=tuple(config["nouns"]))
 
 
 def is_demo_folder(folder: Path) -> bool:
     """Whether the folder holds a model in the demo's format."""
     try:
-        return "model_cfg" in json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return "model_cfg" in read_json_object(folder / _CONFIG)
+    except WeightsError:
         return False
 
 
 def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        return {key: config[key] for key in ("model_cfg", "preprocess_cfg", "nouns", "sha256")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise not_usable(file, error) from error
+    """Read the configuration and check the fields that this module uses itself."""
+    config = read_json_object(file)
+    model = object_field(config, "model_cfg", file=file)
+    for part in ("vision_cfg", "text_cfg"):
+        object_field(model, f"model_cfg.{part}", file=file)
+    preprocessing = object_field(config, "preprocess_cfg", file=file)
+    for key in ("mean", "std"):
+        three_numbers(preprocessing.get(key), f"preprocess_cfg.{key}", source=file)
+    nouns = config.get("nouns")
+    if not isinstance(nouns, list) or not all(isinstance(noun, str) for noun in nouns):
+        raise not_usable(file, "expected nouns to be a list of strings")
+    if not isinstance(config.get("sha256"), str):
+        raise not_usable(file, "expected sha256 to be the digest of the weights")
+    return config
 
 
 def _read_weights(file: Path, expected: str) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ from transformers import AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.image_processing_base import ImageProcessingMixin
 
 from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.config_files import faults_name, is_folder, three_numbers
 from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, require_hub
 from clip_surgery.backbones.hugging_face.model import Channels, read_hugging_face
 from clip_surgery.backbones.positions import PositionMode
@@ -29,7 +30,7 @@ def load_hugging_face(
         UnsupportedModelError: for another kind of model.
     """
     name = f"hugging_face:{source}"
-    folder = Path(source) if Path(source).is_dir() else None
+    folder = Path(source) if is_folder(source) else None
     try:
         model, tokenizer, mean, std = _load(source, local_files_only=True)
     except ClipSurgeryError:
@@ -44,14 +45,15 @@ def load_hugging_face(
             raise
         except Exception as error:
             raise could_not_fetch(name, one_line(error)) from error
-    return read_hugging_face(
-        model.to(device, dtype).eval(),
-        name=name,
-        tokenizer=tokenizer,
-        image_mean=mean,
-        image_std=std,
-        positions=positions,
-    )
+    with faults_name(folder or name):
+        return read_hugging_face(
+            model.to(device, dtype).eval(),
+            name=name,
+            tokenizer=tokenizer,
+            image_mean=mean,
+            image_std=std,
+            positions=positions,
+        )
 
 
 MODEL_TYPES = ("clip", "metaclip_2", "altclip", "chinese_clip", "siglip", "siglip2")
@@ -90,7 +92,7 @@ def _tokenizer(source: str, *, vocabulary: int, local_files_only: bool) -> Any:
 def _mean_and_std(
     source: str, *, local_files_only: bool
 ) -> tuple[Channels | None, Channels | None]:
-    """Read the pixels' mean and deviation; None when the model does not say."""
+    """Read mean and standard deviation of the pixels; None for those that are not recorded."""
     try:
         settings, _ = ImageProcessingMixin.get_image_processor_dict(
             source, local_files_only=local_files_only
@@ -98,5 +100,8 @@ def _mean_and_std(
     except (OSError, ValueError):
         return None, None
     settings = settings.get("image_processor", settings)
-    mean, std = settings.get("image_mean"), settings.get("image_std")
-    return tuple(mean) if mean else None, tuple(std) if std else None
+    mean, std = (
+        None if settings.get(field) is None else three_numbers(settings[field], field, source=source)
+        for field in ("image_mean", "image_std")
+    )
+    return mean, std

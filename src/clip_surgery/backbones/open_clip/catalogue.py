@@ -12,6 +12,7 @@ from open_clip.pretrained import (
     list_pretrained_tags_by_model,
 )
 
+from clip_surgery.backbones.hub import one_line
 from clip_surgery.errors import InputError, UnknownNameError, UnsupportedModelError
 
 
@@ -65,7 +66,7 @@ def split_name(rest: str) -> tuple[str, str | None]:
     if architecture not in known:
         near = get_close_matches(architecture or whole, known, n=3) or known
         raise UnknownNameError(
-            f"Unknown open_clip architecture {architecture or whole!r}. "
+            f"Unknown open_clip architecture '{one_line(architecture or whole)}'. "
             f"Near ones: {', '.join(near)}."
         )
     return architecture, tag
@@ -86,7 +87,7 @@ def tag_config(architecture: str, tag: str | None) -> dict[str, Any]:
         )
     found: dict[str, Any] = get_pretrained_cfg(architecture, tag)
     if not found:
-        raise UnknownNameError.among(f"tag of open_clip:{architecture}", tag, tags)
+        raise UnknownNameError.among(f"tag of open_clip:{architecture}", one_line(tag), tags)
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,13 @@ from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer, SimpleToken
 from torch import nn
 
 from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.config_files import (
+    faults_name,
+    object_field,
+    positive_integer,
+    read_json_object,
+    three_numbers,
+)
 from clip_surgery.backbones.hub import (
     cached_file,
     could_not_fetch,
@@ -36,9 +42,10 @@ from clip_surgery.backbones.open_clip.catalogue import (
 )
 from clip_surgery.backbones.open_clip.model import read_open_clip
 from clip_surgery.backbones.open_clip.tokenizer import BPE_WORDS
+from clip_surgery.backbones.open_clip.torch_script import is_torch_script, torch_script_advice
 from clip_surgery.backbones.positions import PositionMode
 from clip_surgery.backbones.tokenizers import knows_words
-from clip_surgery.errors import ClipSurgeryError, InputError, MissingExtraError
+from clip_surgery.errors import ClipSurgeryError, InputError, MissingExtraError, WeightsError
 
 CONFIG_NAME = "open_clip_config.json"
 _PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "pure_bf16", torch.float16: "pure_fp16"}
@@ -126,10 +133,12 @@ def load_folder(
     config = _read_config(folder / CONFIG_NAME)
     check_config(config, str(folder))
     weights = _weights_in(folder)
-    tokenizer = _make_tokenizer(config["text_cfg"], None if in_hub else folder)
+    with faults_name(folder / CONFIG_NAME):
+        tokenizer = _make_tokenizer(config["text_cfg"], None if in_hub else folder)
     model = _create(f"local-dir:{folder}", weights=weights, device=device, dtype=dtype)
     name = name or f"open_clip:{folder}"
-    return read_open_clip(model, name=name, tokenizer=tokenizer, positions=positions)
+    with faults_name(folder / CONFIG_NAME):
+        return read_open_clip(model, name=name, tokenizer=tokenizer, positions=positions)
 
 
 def _fetch_tag(config: dict[str, Any], name: str) -> Path:
@@ -159,6 +168,8 @@ def _create(
 ) -> nn.Module:
     """Make the model with its weights, in eval mode; `tag` is open_clip's entry for them."""
     tag = tag or {}
+    if is_torch_script(weights):
+        raise WeightsError(f"Could not load weights from {weights}: {torch_script_advice(weights)}")
     try:
         model: nn.Module = create_model(
             model_name,
@@ -175,16 +186,27 @@ def _create(
 
 
 def _read_config(file: Path) -> dict[str, Any]:
-    """Read the model part of open_clip_config.json."""
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        model_config: dict[str, Any] = config["model_cfg"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise not_usable(file, error) from error
-    for part in ("embed_dim", "vision_cfg", "text_cfg"):
-        if part not in model_config:
-            raise not_usable(file, f"model_cfg has no {part}")
-    return model_config
+    """Read the model part of open_clip_config.json, and check the fields used by this library."""
+    config = read_json_object(file)
+    model = object_field(config, "model_cfg", file=file)
+    positive_integer(model.get("embed_dim"), "model_cfg.embed_dim", source=file)
+    vision = object_field(model, "model_cfg.vision_cfg", file=file)
+    if not isinstance(vision.get("timm_model_name") or "", str):
+        raise not_usable(file, "expected model_cfg.vision_cfg.timm_model_name to be a string")
+    text = object_field(model, "model_cfg.text_cfg", file=file)
+    positive_integer(
+        text.get("context_length", DEFAULT_CONTEXT_LENGTH),
+        "model_cfg.text_cfg.context_length",
+        source=file,
+    )
+    if text.get("tokenizer_kwargs") is not None:
+        object_field(text, "model_cfg.text_cfg.tokenizer_kwargs", file=file)
+    if config.get("preprocess_cfg") is not None:
+        preprocessing = object_field(config, "preprocess_cfg", file=file)
+        for key in ("mean", "std"):
+            if preprocessing.get(key) is not None:
+                three_numbers(preprocessing[key], f"preprocess_cfg.{key}", source=file)
+    return model
 
 
 def _weights_in(folder: Path) -> Path:
