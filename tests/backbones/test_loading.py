@@ -437,7 +437,7 @@ BAD_FOLDERS = {
     "broken open_clip": ({"open_clip_config.json": "{"}, "open_clip_config.json"),
     "list": ({"open_clip_config.json": "[]"}, "open_clip_config.json"),
     "no model_cfg": ({"open_clip_config.json": "{}"}, "model_cfg is missing"),
-    "no towers": ({"open_clip_config.json": '{"model_cfg": {}}'}, "model_cfg.embed_dim to be an integer above 0"),
+    "no towers": ({"open_clip_config.json": '{"model_cfg": {}}'}, "model_cfg.embed_dim"),
     "broken": ({"config.json": "{"}, "Could not load weights from"),
     "no weights": ({"config.json": '{"model_type": "clip"}'}, "Could not load weights from"),
 }

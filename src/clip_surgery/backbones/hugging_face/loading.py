@@ -101,7 +101,7 @@ def _mean_and_std(
         return None, None
     settings = settings.get("image_processor", settings)
     mean, std = (
-        None if settings.get(field) is None else three_numbers(settings[field], field, source=source)
+        three_numbers(settings[field], field, source=source) if settings.get(field) else None
         for field in ("image_mean", "image_std")
     )
     return mean, std
