@@ -64,9 +64,7 @@ def positive_integer(value: object, field: str, *, source: Path | str) -> int:
     return value
 
 
-def three_numbers(
-    value: object, field: str, *, source: Path | str
-) -> tuple[float, float, float]:
+def three_numbers(value: object, field: str, *, source: Path | str) -> tuple[float, float, float]:
     """Return the mean or standard deviation of the three channels of an image.
 
     A single number counts for all three channels.
