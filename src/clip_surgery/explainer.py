@@ -18,6 +18,7 @@ from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.errors import FewTextsWarning, InputError, WeightsError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, FramingRule, Size
+from clip_surgery.inputs.image_lists import as_image_list
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image, to_pixels
 from clip_surgery.inputs.texts import check_texts
 from clip_surgery.methods.method import Evidence, Method
@@ -28,8 +29,6 @@ from clip_surgery.text.bank import encode_texts
 from clip_surgery.text.cache import TextCache
 from clip_surgery.text.features import TextFeatures
 
-_SINGLE_IMAGES = (str, bytes, bytearray, memoryview)
-"""Sequences that are one image (a path or the bytes of a file), not several."""
 _NAMED_IMAGES = (str, os.PathLike, InputImage)
 """Images with a name of their own; others are called "image 0" and so on."""
 
@@ -128,14 +127,9 @@ class Explainer:
             UnsupportedModelError: if the model lacks a part that the method needs.
             WeightsError: if the scores are not finite.
         """
-        listed: Sequence[ImageSource | InputImage]
-        if isinstance(images, Sequence) and not isinstance(images, _SINGLE_IMAGES):
-            listed = images
-        else:
-            listed = [images]
         input_images = [
             read_image(image, name=None if isinstance(image, _NAMED_IMAGES) else f"image {index}")
-            for index, image in enumerate(listed)
+            for index, image in enumerate(as_image_list(images))
         ]
         return self.explain_images(input_images, self.encode(texts))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -21,6 +20,7 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
+from clip_surgery.inputs.image_lists import as_image_list
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.dense import DenseMethod
@@ -192,9 +192,7 @@ def redundancy(
         labels=torch.cat([features.labels, features.empty[None]]),
         reference=None,
     )
-    if isinstance(images, str | bytes | Path) or not isinstance(images, Sequence):
-        images = [images]
-    pictures = [read_image(image) for image in images]
+    pictures = [read_image(image) for image in as_image_list(images)]
     found = []
     for part in plain.explain_images(pictures, widened):
         maps = part.patch_scores[0].flatten(1)

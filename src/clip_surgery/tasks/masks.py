@@ -15,6 +15,7 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
+from clip_surgery.inputs.image_lists import as_image_list
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.segmenters.segmenter import Prompt, Segmenter
 from clip_surgery.tasks.boxes import Box, BoxRule, boxes
@@ -73,8 +74,7 @@ def masks(
             given, or as for `points`.
         UnknownNameError: for a text the explanation was not made for, or an unknown prompt kind.
     """
-    if isinstance(images, str | bytes) or not isinstance(images, Sequence):
-        images = [images]
+    images = as_image_list(images)
     if len(images) != len(explanation):
         raise InputError(
             f"Expected the {len(explanation)} explained images, but got {len(images)}."
