@@ -68,7 +68,10 @@ class InputImage:
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """Opening a pipe that nobody writes to would otherwise wait for ever."""
 
-ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | InputImage"
+FileContent: TypeAlias = bytes | bytearray | memoryview
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | FileContent | Image.Image | NDArray[Any] | InputImage"
+)
 
 
 def read_image(
