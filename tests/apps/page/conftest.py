@@ -24,13 +24,13 @@ def explainer(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def offers(explainer):
+def model_choices(explainer):
     return ModelChoices.of([explainer])
 
 
 @pytest.fixture
-def actions(offers):
-    return Actions(offers=offers, segmenter=LeftHalf(seconds=0))
+def actions(model_choices):
+    return Actions(models=model_choices, segmenter=LeftHalf(seconds=0))
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +40,12 @@ def scene():
 
 
 @pytest.fixture
-def pictures(tmp_path, scene):
-    """Files to upload: a scene, a picture of one colour, one that is too large, and no picture."""
+def image_files(tmp_path, scene):
+    """Files to upload: a scene, an image of one colour, one that is too large, and no image."""
     scene.image.save(tmp_path / "scene.png")
     Image.new("RGB", (200, 120), (250, 10, 10)).save(tmp_path / "red.png")
     Image.new("L", (1100, 1000)).save(tmp_path / "large.png")
-    (tmp_path / "broken.png").write_bytes(b"not a picture at all")
+    (tmp_path / "broken.png").write_bytes(b"not an image at all")
     return tmp_path
 
 

@@ -3,7 +3,7 @@
     python server.py RUNS
 
 writes a line to the file RUNS whenever a model runs, prints its address, and ends with its stdin.
-Pictures over a megapixel are refused, and every object is found in the left half.
+Images over a megapixel are refused, and every object is found in the left half.
 """
 
 import sys
@@ -27,10 +27,10 @@ class LeftHalf:
     def __init__(self, seconds=0.5):
         self.seconds = seconds
 
-    def __call__(self, picture, prompts):
+    def __call__(self, image, prompts):
         time.sleep(self.seconds)
-        mask = torch.zeros(1, *picture.size, dtype=torch.bool)
-        mask[..., : picture.size.width // 2] = True
+        mask = torch.zeros(1, *image.size, dtype=torch.bool)
+        mask[..., : image.size.width // 2] = True
         return [Candidates(masks=mask, scores=torch.tensor([0.9])) for _ in prompts]
 
 
@@ -51,10 +51,10 @@ class Counted:
 
 def main():
     actions = Actions(
-        offers=ModelChoices.of([load("demo", vocabulary="common")]),
+        models=ModelChoices.of([load("demo", vocabulary="common")]),
         segmenter=LeftHalf(),
-        limits=Limits(megapixels=1, file_mb=1, words=8, waiting=4),
-        one_at_a_time=Counted(Path(sys.argv[1])),
+        limits=Limits(megapixels=1, file_mb=1, texts=8, waiting=4),
+        model_lock=Counted(Path(sys.argv[1])),
     )
     with serving(actions) as address:
         sys.stdout.write(f"{address}\n")

@@ -25,8 +25,8 @@ def client(site, tmp_path_factory):
 
 
 @pytest.fixture
-def scene_file(pictures):
-    return handle_file(pictures / "scene.png")
+def scene_file(image_files):
+    return handle_file(image_files / "scene.png")
 
 
 def test_names_are_those_of_the_documentation(client):
@@ -37,8 +37,8 @@ def test_names_are_those_of_the_documentation(client):
     }
 
 
-def test_models(client, offers):
-    assert client.predict(api_name="/models") == {"demo": list(offers.first.methods)}
+def test_models(client, model_choices):
+    assert client.predict(api_name="/models") == {"demo": list(model_choices.first.methods)}
 
 
 def test_explain_is_what_the_library_says(client, scene_file, scene, explainer):
@@ -68,10 +68,10 @@ def test_places(client, scene_file):
     assert attention[0]["patch"] == [1, 3]
 
 
-def test_tags_and_words(client, scene_file, offers):
+def test_tags_and_words(client, scene_file, model_choices):
     tags = client.predict(scene_file, top=5, api_name="/tags")["tags"]
     assert len(tags) == 5
-    assert tags[0]["text"] in offers.first.words
+    assert tags[0]["text"] in model_choices.first.suggested_texts
     assert len(client.predict(scene_file, WORDS, api_name="/tags")["tags"]) == 3
     words = client.predict(scene_file, "a pig and a car", api_name="/words")
     assert words["sentence"] == "a pig and a car"
@@ -87,24 +87,24 @@ def test_figure_is_a_picture(client, scene_file):
 @pytest.mark.parametrize(
     ("name", "given", "reason"),
     [
-        ("broken.png", {"words": WORDS}, "broken.png: not an image in a format"),
-        ("large.png", {"words": WORDS}, "large.png: 1100 x 1000 px is over the limit of 1,000,000"),
-        ("red.png", {"words": []}, "Type at least one word"),
-        ("red.png", {"words": list("abcdefghi")}, "at most 8 words at once, but got 9"),
-        ("red.png", {"words": {"a": 1}}, "Expected a list of words, but got dict"),
-        ("red.png", {"words": [1, 2]}, "Expected"),
-        ("red.png", {"words": ["a" * 301]}, "at most 300 letters"),
-        ("red.png", {"words": WORDS, "model": "dmo"}, "Unknown model 'dmo'. Did you mean 'demo'"),
-        ("red.png", {"words": WORDS, "method": "gme"}, "Unknown method 'gme'. Did you mean 'gem'"),
+        ("broken.png", {"texts": WORDS}, "broken.png: not an image in a format"),
+        ("large.png", {"texts": WORDS}, "large.png: 1100 x 1000 px is over the limit of 1,000,000"),
+        ("red.png", {"texts": []}, "Type at least one text"),
+        ("red.png", {"texts": list("abcdefghi")}, "at most 8 texts at once, but got 9"),
+        ("red.png", {"texts": {"a": 1}}, "Expected a list of texts, but got dict"),
+        ("red.png", {"texts": [1, 2]}, "Expected"),
+        ("red.png", {"texts": ["a" * 301]}, "at most 300 characters"),
+        ("red.png", {"texts": WORDS, "model": "dmo"}, "Unknown model 'dmo'. Did you mean 'demo'"),
+        ("red.png", {"texts": WORDS, "method": "gme"}, "Unknown method 'gme'. Did you mean 'gem'"),
     ],
 )
-def test_messages(client, pictures, name, given, reason):
+def test_messages(client, image_files, name, given, reason):
     with pytest.raises(AppError) as raised:
-        client.predict(handle_file(pictures / name), **given, api_name="/explain")
+        client.predict(handle_file(image_files / name), **given, api_name="/explain")
     message = str(raised.value)
     assert reason in message
     assert "\n" not in message
-    assert str(pictures) not in message
+    assert str(image_files) not in message
 
 
 def by_hand(client, site, name, *data):
@@ -146,7 +146,7 @@ def test_a_file_over_the_limit_is_refused(site, tmp_path):
     assert "exceeded" in answer.text
 
 
-def test_requests_beyond_the_queue_are_refused_and_the_others_answered(site, pictures):
+def test_requests_beyond_the_queue_are_refused_and_the_others_answered(site, image_files):
     clients = [Client(site.address, verbose=False) for _ in range(12)]
     gate = threading.Barrier(len(clients))
     told = []
@@ -154,7 +154,7 @@ def test_requests_beyond_the_queue_are_refused_and_the_others_answered(site, pic
     def ask(client):
         gate.wait()
         try:
-            file = handle_file(pictures / "scene.png")
+            file = handle_file(image_files / "scene.png")
             told.append(len(client.predict(file, ["car", "pig"], api_name="/masks")["masks"]))
         except Exception as error:
             told.append(str(error))

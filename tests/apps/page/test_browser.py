@@ -39,7 +39,7 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser, site):
+def open_visit(browser, site):
     """Open the page as a new visitor; each keeps the addresses that were asked for."""
     contexts = []
 
@@ -68,11 +68,11 @@ def visit(browser, site):
 
 
 def upload(page, path):
-    page.set_input_files("#picture input[type=file]", path)
+    page.set_input_files("#image input[type=file]", path)
 
 
-def type_words(page, *words):
-    box = page.locator("#words input")
+def type_texts(page, *words):
+    box = page.locator("#texts input")
     for word in words:
         box.fill(word)
         box.press("Enter")
@@ -81,8 +81,8 @@ def type_words(page, *words):
 
 def explain(page, path, *words):
     upload(page, path)
-    page.wait_for_selector("#picture img")
-    type_words(page, *words)
+    page.wait_for_selector("#image img")
+    type_texts(page, *words)
     page.click("#explain")
     page.wait_for_selector(f"#maps .cs-card[data-title='{words[0]}']")
 
@@ -95,10 +95,10 @@ def titles(page, where):
     return [card.get_attribute("data-title") for card in page.locator(f"{where} .cs-card").all()]
 
 
-def test_upload_and_explain(visit, site, pictures):
-    page = visit()
+def test_upload_and_explain(open_visit, site, image_files):
+    page = open_visit()
     before = site.runs
-    explain(page, pictures / "scene.png", "car", "pig", "dog")
+    explain(page, image_files / "scene.png", "car", "pig", "dog")
     assert titles(page, "#maps") == ["car", "pig", "dog"]
     assert site.runs == before + 1
     assert page.locator("#maps .cs-faint").count() == 1  # there is no dog
@@ -109,9 +109,9 @@ def test_upload_and_explain(visit, site, pictures):
     assert site.runs == before + 1  # one look of the model shows all of these
 
 
-def test_opacity_asks_nothing_and_contrast_no_model(visit, site, pictures):
-    page = visit()
-    explain(page, pictures / "scene.png", "car", "dog")
+def test_opacity_asks_nothing_and_contrast_no_model(open_visit, site, image_files):
+    page = open_visit()
+    explain(page, image_files / "scene.png", "car", "dog")
     layer = page.locator("#maps .cs-layer").first
     assert layer.evaluate("e => getComputedStyle(e).opacity") == "0.75"
     runs, asked = site.runs, len(page.asked)
@@ -129,34 +129,34 @@ def test_opacity_asks_nothing_and_contrast_no_model(visit, site, pictures):
     assert site.runs == runs
 
 
-def test_messages_for_bad_files(visit, site, pictures):
-    page = visit()
+def test_messages_for_bad_files(open_visit, site, image_files):
+    page = open_visit()
     runs = site.runs
-    upload(page, pictures / "broken.png")
+    upload(page, image_files / "broken.png")
     page.get_by_text("broken.png: not an image in a format that Pillow reads").wait_for()
-    page.wait_for_selector("#picture img", state="detached")  # it is let go
-    upload(page, pictures / "large.png")
+    page.wait_for_selector("#image img", state="detached")  # it is let go
+    upload(page, image_files / "large.png")
     page.get_by_text("over the limit of 1,000,000 pixels").wait_for()
     page.reload()
     page.wait_for_selector("#explain")
     page.click("#explain")
-    page.get_by_text("Choose a picture first").wait_for()
+    page.get_by_text("Choose an image first").wait_for()
     assert site.runs == runs
 
 
-def test_words_are_text_and_never_markup(visit, pictures):
-    page = visit()
+def test_words_are_text_and_never_markup(open_visit, image_files):
+    page = open_visit()
     evil = "<img src=x onerror=document.title='hacked'>"
-    explain(page, pictures / "scene.png", "car", evil)
+    explain(page, image_files / "scene.png", "car", evil)
     open_tab(page, "Tags")
     page.get_by_role("rowheader", name=evil).wait_for()
     assert page.locator("#tags img").count() == 0
     assert page.title() == "CLIP Surgery"
 
 
-def test_attention_of_a_clicked_point(visit, pictures):
-    page = visit()
-    explain(page, pictures / "scene.png", "car")
+def test_attention_of_a_clicked_point(open_visit, image_files):
+    page = open_visit()
+    explain(page, image_files / "scene.png", "car")
     open_tab(page, "Attention")
     page.locator("#attention .cs-frame").first.click(position={"x": 60, "y": 60})
     page.wait_for_selector("#attention .cs-layer")
@@ -168,8 +168,8 @@ def test_attention_of_a_clicked_point(visit, pictures):
     )
 
 
-def test_example_sentence_and_masks(visit):
-    page = visit()
+def test_example_sentence_and_masks(open_visit):
+    page = open_visit()
     page.click("[data-example='2']")
     page.wait_for_selector("#maps .cs-card")
     open_tab(page, "Words")
@@ -177,16 +177,16 @@ def test_example_sentence_and_masks(visit):
     page.click("#read")
     page.wait_for_selector("#read-words .cs-word")
     open_tab(page, "Masks")
-    page.click("#cut")
+    page.click("#segment")
     page.wait_for_selector("#masks .cs-layer")
     open_tab(page, "Tags")
-    page.click("#tag")
+    page.click("#find-tags")
     page.wait_for_function("document.querySelectorAll('#tags tbody tr').length == 12")
 
 
-def test_downloads(visit, pictures, tmp_path):
-    page = visit()
-    explain(page, pictures / "scene.png", "car", "dog")
+def test_downloads(open_visit, image_files, tmp_path):
+    page = open_visit()
+    explain(page, image_files / "scene.png", "car", "dog")
     with page.expect_download() as saved:
         page.click("#save-json")
     assert saved.value.suggested_filename == "scene.json"
@@ -194,20 +194,20 @@ def test_downloads(visit, pictures, tmp_path):
     found = json.loads((tmp_path / "scene.json").read_text())
     assert [text["text"] for text in found["explanation"]["texts"]] == ["car", "dog"]
     with page.expect_download() as saved:
-        page.click("#save-picture")
+        page.click("#save-image")
     saved.value.save_as(tmp_path / "scene-maps.png")
     with Image.open(tmp_path / "scene-maps.png") as figure:
         assert figure.width > 600
 
 
-def test_two_visitors_do_not_see_each_other(visit, site, pictures):
-    one, other = visit(), visit()
-    upload(one, pictures / "scene.png")
-    upload(other, pictures / "red.png")
-    one.wait_for_selector("#picture img")
-    other.wait_for_selector("#picture img")
-    type_words(one, "car", "pig")
-    type_words(other, "clock")
+def test_two_visitors_do_not_see_each_other(open_visit, site, image_files):
+    one, other = open_visit(), open_visit()
+    upload(one, image_files / "scene.png")
+    upload(other, image_files / "red.png")
+    one.wait_for_selector("#image img")
+    other.wait_for_selector("#image img")
+    type_texts(one, "car", "pig")
+    type_texts(other, "clock")
     one.click("#explain")
     other.click("#explain")
     one.wait_for_selector("#maps .cs-card")
@@ -215,22 +215,22 @@ def test_two_visitors_do_not_see_each_other(visit, site, pictures):
     assert titles(one, "#maps") == ["car", "pig"]
     assert titles(other, "#maps") == ["clock"]
     for page in (one, other):  # what the server keeps of each is the visitor's own
-        page.get_by_label("all words alike").check()
+        page.get_by_label("all texts on one scale").check()
         page.wait_for_function("document.querySelector('#contrast input:checked').value == 'image'")
         with page.expect_download() as saved:
             page.click("#save-json")
         name = json.loads(saved.value.path().read_text())["explanation"]["image"]
         assert name == ("scene.png" if page is one else "red.png")
     # a third visitor begins with nothing, and an upload lies under a name that nobody guesses
-    third = visit()
+    third = open_visit()
     third.click("#save-json")
     third.get_by_text("Press Explain first").wait_for()
-    source = one.locator("#picture img").first.get_attribute("src")
+    source = one.locator("#image img").first.get_attribute("src")
     assert re.search(r"/[0-9a-f]{64}/scene\.png", source), source
 
 
-def test_a_narrow_window_needs_no_sideways_scrolling(visit):
-    page = visit()
+def test_a_narrow_window_needs_no_sideways_scrolling(open_visit):
+    page = open_visit()
     page.set_viewport_size({"width": 390, "height": 800})
     page.click("[data-example='1']")
     page.wait_for_selector("#maps .cs-card")

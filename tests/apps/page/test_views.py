@@ -11,7 +11,7 @@ from PIL import Image
 
 from clip_surgery.apps.page import views
 from clip_surgery.apps.page.examples import examples, examples_view
-from clip_surgery.apps.page.html_cards import Card, data_link, heat_layer, sheet
+from clip_surgery.apps.page.html_cards import Card, cards_view, data_link, heat_layer
 from clip_surgery.figures.overlay import overlay
 from clip_surgery.inputs.images import read_image
 from clip_surgery.tasks.inspection import attention
@@ -20,7 +20,7 @@ EVIL = '"><script>alert(1)</script>'
 
 
 def opened(link):
-    """The picture of a data: link."""
+    """The image of a data: link."""
     kind, content = link.split(",", 1)
     assert kind == "data:image/webp;base64"
     return Image.open(io.BytesIO(base64.b64decode(content)))
@@ -38,8 +38,8 @@ def test_a_layer_over_the_picture_is_the_overlay(scene, opacity):
 
 
 def test_the_picture_is_written_once_and_titles_are_text(scene):
-    picture = read_image(scene.image)
-    html = sheet(picture, [Card(title=EVIL, note=EVIL), Card(title="b")])
+    image = read_image(scene.image)
+    html = cards_view(image, [Card(title=EVIL, note=EVIL), Card(title="b")])
     assert html.count("data:image/webp") == 1
     assert "<script" not in html
     assert "--cs-ratio:320/320" in html
@@ -47,49 +47,49 @@ def test_the_picture_is_written_once_and_titles_are_text(scene):
 
 
 @pytest.fixture
-def visit(actions, scene):
-    picture = actions.read_picture(scene.image)
-    return actions.explain(picture, ["car", "pig", EVIL], "demo", "clip_surgery")
+def session(actions, scene):
+    image = actions.prepare_image(scene.image)
+    return actions.explain(image, ["car", "pig", EVIL], "demo", "clip_surgery")
 
 
-def test_every_view_shows_every_word_as_text(actions, visit):
+def test_every_view_shows_every_word_as_text(actions, session):
     shown = [
-        views.maps_view(visit, "text"),
-        views.points_view(visit, None),
-        views.tags_view(visit.explanation),
-        views.segments_view(visit, "none"),
-        views.masks_view(visit, actions.masks(visit)),
+        views.maps_view(session, "text"),
+        views.points_view(session, None),
+        views.tags_view(session.explanation),
+        views.segments_view(session, "none"),
+        views.masks_view(session, actions.masks(session)),
     ]
     for html in shown:
         assert "<script" not in html
         assert "car" in html
         assert "&lt;script&gt;" in html
-    sentence = actions.sentence(visit.picture, f"a pig {EVIL}", "demo", "clip_surgery")
-    assert "<script" not in views.words_view(visit.picture, sentence)
+    sentence = actions.sentence(session.image, f"a pig {EVIL}", "demo", "clip_surgery")
+    assert "<script" not in views.words_view(session.image, sentence)
 
 
-def test_marks_and_shares(visit):
-    html = views.points_view(visit, None)
+def test_marks_and_shares(session):
+    html = views.points_view(session, None)
     assert html.count('class="cs-box"') <= 3  # the best of each word
     assert 'class="cs-on"' in html
     assert 'class="cs-off"' in html
-    gone = views.points_view(visit, 1.0)
+    gone = views.points_view(session, 1.0)
     assert gone.count("not there") == 3
-    shares = re.findall(r"<span>([\d.]+)%</span>", views.segments_view(visit, "none"))
+    shares = re.findall(r"<span>([\d.]+)%</span>", views.segments_view(session, "none"))
     assert sum(map(float, shares)) == pytest.approx(100, abs=0.3)
-    kept = re.findall(r"<span>([\d.]+)%</span>", views.segments_view(visit, "threshold"))
+    kept = re.findall(r"<span>([\d.]+)%</span>", views.segments_view(session, "threshold"))
     assert sum(map(float, kept)) < 100
 
 
 def test_a_method_without_dense_similarity_is_told(actions, scene):
-    picture = actions.read_picture(scene.image)
-    visit = actions.explain(picture, ["car"], "demo", "grad_cam")
-    assert "choose clip_surgery" in views.segments_view(visit, "none")
+    image = actions.prepare_image(scene.image)
+    session = actions.explain(image, ["car"], "demo", "grad_cam")
+    assert "for example clip_surgery" in views.segments_view(session, "none")
 
 
 def test_attention_marks_the_point(explainer, scene):
-    picture = read_image(scene.image)
-    html = views.attention_view(picture, attention(explainer, picture, (100, 50)))
+    image = read_image(scene.image)
+    html = views.attention_view(image, attention(explainer, image, (100, 50)))
     assert html.count('cx="100.0" cy="50.0"') == 3
 
 
@@ -99,4 +99,4 @@ def test_examples_are_scenes_with_a_word_that_is_not_there():
     for number, example in enumerate(shown):
         assert f'data-example="{number}"' in html
         assert example.caption
-        assert example.words[-1] not in example.words[:-1]
+        assert example.texts[-1] not in example.texts[:-1]

@@ -1,1 +1,1 @@
-"""The web page: `actions` is what each button does, `page` shows it with Gradio."""
+"""The web page: `actions` computes what the elements show, `page` displays it with Gradio."""

@@ -1,18 +1,21 @@
-"""Actions: what each button of the page does, in plain values and without Gradio."""
+"""Actions: what each button of the page computes, in plain values and without Gradio."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 
 from clip_surgery.apps.page.limits import Limits
 from clip_surgery.apps.page.model_choices import ModelChoices
-from clip_surgery.apps.page.sessions import Session, shrunk
+from clip_surgery.apps.page.sessions import Session, reduced
+from clip_surgery.apps.page.stopping import check_running, time_limit
 from clip_surgery.errors import InputError
+from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
+from clip_surgery.inputs.names import printable
 from clip_surgery.inputs.texts import check_texts
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks import inspection
@@ -21,149 +24,174 @@ from clip_surgery.tasks.words import words
 from clip_surgery.word_explanation import WordExplanation
 
 SHOWN_SIDE = 1024
-"""Longer side of the picture that is kept and drawn, in pixels."""
-GONE = "Press Explain first: this page keeps nothing of a picture (any more)."
+"""Longer side in pixels of the image that is kept and drawn."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Actions:
-    """The page without its looks.
+    """What the page can do, independent of how it looks.
 
-    The models are used by one thread at a time; all else runs beside it.
+    One thread at a time uses the models, and one at a time decodes an image. Everything else runs
+    in parallel.
 
     Attributes:
-        offers: the models.
+        models: the models that a visitor may choose.
         limits: what is refused.
-        segmenter: cuts objects out; None where the page has none.
-        one_at_a_time: held while a model runs.
+        segmenter: the model that segments objects, or None if the page has none.
+        model_lock: held while a model runs.
+        image_lock: held while an image is decoded, which may take much memory.
     """
 
-    offers: ModelChoices
+    models: ModelChoices
     limits: Limits = field(default_factory=Limits)
     segmenter: Segmenter | None = None
-    one_at_a_time: AbstractContextManager[object] = field(default_factory=threading.Lock)
+    model_lock: AbstractContextManager[object] = field(default_factory=threading.Lock)
+    image_lock: AbstractContextManager[object] = field(default_factory=threading.Lock)
 
-    def read_picture(self, source: ImageSource | None, name: str = "picture") -> InputImage:
-        """The picture of a visitor at a size of the limits, under the name that it had there.
+    def prepare_image(self, source: ImageSource | None, name: str = "image") -> InputImage:
+        """Read the image of a visitor and reduce it to the size of the limits.
+
+        Args:
+            source: the image, usually the bytes of its file.
+            name: name of the file on the visitor's machine.
 
         Raises:
-            InputError: when there is none, or it is too large, damaged or no picture.
+            InputError: if there is no image, or it is too large, damaged or not an image.
         """
         if source is None:
-            raise InputError("Choose a picture first: upload, paste or photograph one.")
-        most = self.limits.megapixels * 1_000_000
-        return shrunk(read_image(source, name=name, max_pixels=most), self.limits.side)
+            raise InputError("Choose an image first: upload, paste or photograph one.")
+        max_pixels = self.limits.megapixels * 1_000_000
+        with self.image_lock:
+            check_running()
+            return reduced(read_image(source, name=name, max_pixels=max_pixels), self.limits.side)
 
-    def read_words(self, words: Iterable[str] | str | None) -> tuple[str, ...]:
-        """The words to look for; commas separate, words given twice count once.
+    def read_texts(self, texts: Iterable[str] | str | None) -> tuple[str, ...]:
+        """Return the texts to look for. Commas separate texts, and repeated texts count once.
 
         Raises:
-            InputError: when there is none, or too many, or one is too long or no text.
+            InputError: if there is no text, there are too many, one is too long, or one is not a
+                text.
         """
-        listed: object = [words] if isinstance(words, str) else words or []
+        listed: object = [texts] if isinstance(texts, str) else ([] if texts is None else texts)
         if not isinstance(listed, Iterable) or isinstance(listed, Mapping):
-            raise InputError(f"Expected a list of words, but got {type(listed).__name__}.")
-        parts = []
-        for word in listed:
-            if not isinstance(word, str):
-                raise InputError(f"Expected words as text, but got {type(word).__name__}.")
-            parts += [part.strip() for part in word.split(",")]
-        unique = tuple(dict.fromkeys(filter(None, parts)))
+            raise InputError(f"Expected a list of texts, but got {type(listed).__name__}.")
+        unique: dict[str, None] = {}
+        for text in listed:
+            if not isinstance(text, str):
+                raise InputError(f"Expected a list of texts, but got {type(text).__name__} in it.")
+            unique.update((part.strip(), None) for part in text.split(",") if part.strip())
         if not unique:
-            raise InputError("Type at least one word to look for.")
-        if len(unique) > self.limits.words:
+            raise InputError("Type at least one text to look for.")
+        if len(unique) > self.limits.texts:
             raise InputError(
-                f"Expected at most {self.limits.words} words at once, but got {len(unique)}."
+                f"Expected at most {self.limits.texts} texts at once, but got {len(unique)}."
             )
-        for word in unique:
-            self._check_length(word)
+        for text in unique:
+            self._check_length(text)
         return check_texts(unique)
 
     def explain(
         self,
-        picture: InputImage,
-        words: Iterable[str] | str | None,
+        image: InputImage,
+        texts: Iterable[str] | str | None,
         model: str,
         method: str,
         *,
         keep_side: int | None = SHOWN_SIDE,
     ) -> Session:
-        """Ask the model where the words are; what is kept is at most `keep_side` pixels long.
+        """Explain an image for texts.
+
+        Args:
+            image: the image of the visitor.
+            texts: texts to look for.
+            model: name of a model of the page.
+            method: name of a method that works with the model.
+            keep_side: maximum longer side in pixels of the image in the result; None keeps it.
 
         Raises:
-            InputError: when the words cannot be used, or the method not with this model.
-            UnknownNameError: for a model that is not offered or an unknown method.
+            InputError: if the texts cannot be used, or the method does not work with this model.
+            UnknownNameError: for an unknown model or method.
         """
-        offer = self.offers[model]
-        explainer = offer.with_method(method)
-        texts = self.read_words(words)
-        with self.one_at_a_time:
-            explanation = explainer.explain_images([picture], explainer.encode(texts))
-        kept = picture if keep_side is None else shrunk(picture, keep_side)
-        return Session(model=offer.name, picture=kept, explanation=explanation)
+        explainer = self._limited(self.models[model].with_method(method))
+        checked_texts = self.read_texts(texts)
+        with self._model_turn():
+            explanation = explainer.explain_images([image], explainer.encode(checked_texts))
+        kept = image if keep_side is None else reduced(image, keep_side)
+        return Session(model=model, image=kept, explanation=explanation)
 
     def attention(
-        self, picture: InputImage, point: tuple[float, float], model: str
+        self, image: InputImage, point: tuple[float, float], model: str
     ) -> list[inspection.AttentionMap]:
-        """What the patch at (x, y) in pixels looks at: the model's own way, and CLIP Surgery's.
+        """Return the attention of the patch at a point: CLIP's own, and that of CLIP Surgery.
+
+        Args:
+            image: the image of the visitor.
+            point: (x, y) in pixels of the image.
+            model: name of a model of the page.
 
         Raises:
-            InputError: when the point lies outside.
-            UnsupportedModelError: when the image tower has no attention to look at.
+            InputError: if the point is outside of the image.
+            UnsupportedModelError: if the image tower has no attention.
         """
-        explainer = self.offers[model].explainer
-        with self.one_at_a_time:
-            return inspection.attention(explainer, picture, point)
+        explainer = self._limited(self.models[model].explainer)
+        with self._model_turn():
+            return inspection.attention(explainer, image, point)
 
     def sentence(
-        self, picture: InputImage, sentence: str, model: str, method: str
+        self, image: InputImage, sentence: str, model: str, method: str
     ) -> WordExplanation:
-        """Which words of a sentence the picture shows, and where.
+        """Return how well each word of a sentence matches the image, and where.
 
         Raises:
-            InputError: when there is no sentence, or it is too long.
-            UnsupportedModelError: when the text tower does not show its tokens.
+            InputError: if there is no sentence, or it is too long.
+            UnsupportedModelError: if the text tower does not give features of its tokens.
         """
         if not isinstance(sentence, str) or not sentence.strip():
-            raise InputError("Type a sentence about the picture.")
+            raise InputError("Type a sentence about the image.")
         self._check_length(sentence)
-        explainer = self.offers[model].with_method(method)
-        with self.one_at_a_time:
-            return words(explainer, picture, sentence.strip())
+        explainer = self._limited(self.models[model].with_method(method))
+        [checked_sentence] = check_texts([sentence])
+        with self._model_turn():
+            return words(explainer, image, checked_sentence)
 
-    def find_tags(self, picture: InputImage, model: str) -> Explanation:
-        """The picture asked for every word that the page suggests for this model."""
-        offer = self.offers[model]
-        explainer = offer.explainer.with_method("similarity")
-        with self.one_at_a_time:
-            return explainer.explain_images([picture], explainer.encode(offer.words))
+    def find_tags(self, image: InputImage, model: str) -> Explanation:
+        """Explain the image for all texts that the page suggests for this model."""
+        explainer = self._limited(self.models[model].with_method("similarity"))
+        with self._model_turn():
+            texts = explainer.encode(self.models[model].suggested_texts)
+            return explainer.explain_images([image], texts)
 
-    def masks(self, visit: Session) -> list[Mask | None]:
-        """The object of each word cut out of the kept picture; None where there is no clue.
+    def masks(self, session: Session) -> list[Mask | None]:
+        """Segment the object of each text in the kept image; None where no object was found.
 
         Raises:
-            InputError: when the page has no segmenter.
+            InputError: if the page has no segmenter.
         """
         if self.segmenter is None:
             raise InputError("This page has no segmenter; start it with --segmenter NAME.")
-        with self.one_at_a_time:
-            [found] = masks(visit.shown, [visit.picture], visit.shown.texts, self.segmenter)
-        return found
+        explanation = session.kept_explanation
+        with self._model_turn():
+            [masks_of_image] = masks(
+                explanation, [session.image], explanation.texts, self.segmenter
+            )
+        return masks_of_image
+
+    def _limited(self, explainer: Explainer) -> Explainer:
+        """The explainer with at most as many patches per image as the limits allow."""
+        framing = explainer.framing
+        max_patches = min(framing.max_patches, self.limits.patches)
+        return replace(explainer, framing=replace(framing, max_patches=max_patches))
+
+    @contextmanager
+    def _model_turn(self) -> Iterator[None]:
+        """Wait until no other thread uses a model; then the time limit begins."""
+        with self.model_lock, time_limit(self.limits.seconds):
+            check_running()
+            yield
 
     def _check_length(self, text: str) -> None:
-        if len(text) > self.limits.letters:
+        if len(text) > self.limits.characters:
             raise InputError(
-                f"Expected at most {self.limits.letters} letters, but {text[:40]!r}... "
-                f"has {len(text)}."
+                f"Expected at most {self.limits.characters} characters, but "
+                f"{printable(text[:40])!r}... has {len(text)}."
             )
-
-
-def still_there(visit: Session | None) -> Session:
-    """The visit, if it is still kept.
-
-    Raises:
-        InputError: when it is not.
-    """
-    if not isinstance(visit, Session):
-        raise InputError(GONE)
-    return visit

@@ -1,29 +1,31 @@
-"""The page's API: every answer in one call, for `gradio_client` or any HTTP client.
+"""The API of the page: one call per result, for `gradio_client` or any HTTP client.
 
     from gradio_client import Client, handle_file
 
     client = Client("http://127.0.0.1:7860")
     client.predict(handle_file("street.jpg"), ["bench", "person"], api_name="/explain")
 
-Each call stands alone: it takes a picture and gives JSON, the same records as the command line
-writes; places are in pixels of the picture, whose size the answer names.
+Each call takes an image and returns JSON, in the records that the command line writes. Coordinates
+are in pixels of the image, whose size is part of the result.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
-from clip_surgery.apps.page import answers
+from clip_surgery.apps.page import results
 from clip_surgery.apps.page.actions import Actions
-from clip_surgery.apps.page.requests import read_number, read_upload, told
+from clip_surgery.apps.page.requests import read_choice, read_number, read_upload, with_messages
 from clip_surgery.apps.page.sessions import Session
 from clip_surgery.records.explanations import DIGITS
 from clip_surgery.records.regions import masks_record, segmentation_record
 from clip_surgery.records.texts import image_record, words_record
+from clip_surgery.tasks.heatmaps import Contrast
 
 METHOD = "clip_surgery"
+CONTRASTS = get_args(Contrast)
 
 
 class Api:
@@ -33,132 +35,142 @@ class Api:
         self.actions = actions
 
     def models(self) -> Any:
-        """The models of this page, each with the methods that work with it."""
-        offers = self.actions.offers
-        return {name: list(offers[name].methods) for name in offers.names}
+        """List the models of this page, each with the methods that work with it."""
+        models = self.actions.models
+        return {name: list(models[name].methods) for name in models.names}
 
-    def explain(self, picture: Any, words: Any, model: str, method: str) -> Any:
-        """Scores, presence (how likely a word is in the picture at all) and peaks of words."""
-        return answers.record(self._visit(picture, words, model, method).explanation)
+    def explain(self, image: Any, texts: Any, model: Any, method: Any) -> Any:
+        """Return score, probability of presence and peaks of each text."""
+        return results.record(self._session(image, texts, model, method).explanation)
 
-    def maps(self, picture: Any, words: Any, model: str, method: str) -> Any:
-        """Raw evidence of each word at patch resolution: rows of columns, higher is more."""
-        explanation = self._visit(picture, words, model, method).explanation
+    def maps(self, image: Any, texts: Any, model: Any, method: Any) -> Any:
+        """Return the raw scores of each text per patch, as a list of rows."""
+        explanation = self._session(image, texts, model, method).explanation
         scores = explanation.patch_scores[0].double().numpy().round(DIGITS).tolist()
-        listed = dict(zip(explanation.texts, scores, strict=True))
-        return {**image_record(explanation), "maps": listed}
+        scores_by_text = dict(zip(explanation.texts, scores, strict=True))
+        return {**image_record(explanation), "maps": scores_by_text}
 
     def figure(
         self,
-        picture: Any,
-        words: Any,
-        model: str,
-        method: str,
+        image: Any,
+        texts: Any,
+        model: Any,
+        method: Any,
         contrast: Any,
         opacity: Any,
     ) -> Any:
-        """The maps over the picture as one PNG; contrast is text, image or presence."""
-        share = read_number(opacity, "opacity", low=0, high=1)
-        visit = self._visit(picture, words, model, method)
-        return answers.drawing(visit, contrast=contrast, opacity=share)
+        """Draw the maps over the image as one PNG; contrast is text, image or presence."""
+        checked_contrast: Any = read_choice(contrast, "contrast", CONTRASTS)
+        checked_opacity = read_number(opacity, "opacity", low=0, high=1)
+        session = self._session(image, texts, model, method)
+        return results.drawing(session, contrast=checked_contrast, opacity=checked_opacity)
 
-    def points(self, picture: Any, words: Any, model: str, method: str, min_presence: Any) -> Any:
-        """Clicks on and off the object of each word, and boxes around it."""
-        least = read_number(min_presence, "min_presence", low=0, high=1)
-        visit = self._visit(picture, words, model, method)
-        return answers.points_answer(visit.explanation, least)
+    def points(self, image: Any, texts: Any, model: Any, method: Any, min_presence: Any) -> Any:
+        """Return points on and off the object of each text, and boxes around it."""
+        checked_presence = read_number(min_presence, "min_presence", low=0, high=1)
+        session = self._session(image, texts, model, method)
+        return results.points_result(session.explanation, checked_presence)
 
-    def tags(self, picture: Any, words: Any, model: str, top: Any) -> Any:
-        """Which words are in the picture, best first; the page's own words where none is given."""
-        most = int(read_number(top, "top", low=1, high=1000))
-        read = read_upload(self.actions, picture)
+    def tags(self, image: Any, texts: Any, model: Any, top: Any) -> Any:
+        """Rank texts by how well they match the image; without texts, those of the page."""
+        count = int(read_number(top, "top", low=1, high=1000))
+        checked_image = read_upload(self.actions, image)
         explanation = (
-            self.actions.explain(read, words, model, "similarity").explanation
-            if words
-            else self.actions.find_tags(read, model)
+            self.actions.explain(checked_image, texts, model, "similarity").explanation
+            if texts
+            else self.actions.find_tags(checked_image, model)
         )
         rows = [
-            {"text": tag.text, "score": round(tag.score, DIGITS), "presence": round(share, DIGITS)}
-            for tag, share in answers.likely_tags(explanation, top=most)
+            {
+                "text": tag.text,
+                "score": round(tag.score, DIGITS),
+                "presence": round(probability, DIGITS),
+            }
+            for tag, probability in results.tags_with_presence(explanation, top=count)
         ]
         return {**image_record(explanation), "tags": rows}
 
-    def words(self, picture: Any, sentence: str, model: str, method: str) -> Any:
-        """The words of a sentence with their scores, and the words alone from the best on."""
-        read = read_upload(self.actions, picture)
-        return words_record(self.actions.sentence(read, sentence, model, method))
+    def words(self, image: Any, sentence: Any, model: Any, method: Any) -> Any:
+        """Return the words of a sentence with their scores, and a ranking of them."""
+        checked_image = read_upload(self.actions, image)
+        return words_record(self.actions.sentence(checked_image, sentence, model, method))
 
-    def attention(self, picture: Any, x: Any, y: Any, model: str) -> Any:
-        """What the patch at (x, y) in pixels looks at, by q-k and by v-v."""
-        read = read_upload(self.actions, picture)
+    def attention(self, image: Any, x: Any, y: Any, model: Any) -> Any:
+        """Return the attention of the patch at (x, y) in pixels, of kinds q-k and v-v."""
+        checked_image = read_upload(self.actions, image)
         point = (
-            read_number(x, "x", low=0, high=read.size.width),
-            read_number(y, "y", low=0, high=read.size.height),
+            read_number(x, "x", low=0, high=checked_image.size.width),
+            read_number(y, "y", low=0, high=checked_image.size.height),
         )
         return [
             {
-                "kind": one.kind,
-                "patch": list(one.patch),
-                "weights": one.weights.double().numpy().round(DIGITS).tolist(),
+                "kind": attention_map.kind,
+                "patch": list(attention_map.patch),
+                "weights": attention_map.weights.double().numpy().round(DIGITS).tolist(),
             }
-            for one in self.actions.attention(read, point, model)
+            for attention_map in self.actions.attention(checked_image, point, model)
         ]
 
-    def segment(self, picture: Any, words: Any, model: str, method: str) -> Any:
-        """The pixels of each word, as COCO run lengths."""
-        visit = self._visit(picture, words, model, method)
-        names = [[text] for text in visit.explanation.texts]
-        return segmentation_record(visit.explanation, answers.segmentation(visit), names)
+    def segment(self, image: Any, texts: Any, model: Any, method: Any) -> Any:
+        """Return the pixels of each text as COCO run lengths."""
+        session = self._session(image, texts, model, method)
+        classes = [[text] for text in session.explanation.texts]
+        return segmentation_record(session.explanation, results.segmentation(session), classes)
 
-    def masks(self, picture: Any, words: Any, model: str, method: str) -> Any:
-        """The object of each word cut out by the segmenter, as COCO run lengths."""
-        visit = self._visit(picture, words, model, method)
-        explanation = visit.explanation
-        return masks_record(explanation, self.actions.masks(visit), explanation.texts)
+    def masks(self, image: Any, texts: Any, model: Any, method: Any) -> Any:
+        """Return a mask of the object of each text by the segmenter, as COCO run lengths."""
+        session = self._session(image, texts, model, method)
+        explanation = session.explanation
+        return masks_record(explanation, self.actions.masks(session), explanation.texts)
 
-    def _visit(self, picture: Any, words: Any, model: str, method: str) -> Session:
-        read = read_upload(self.actions, picture)
-        return self.actions.explain(read, words, model, method, keep_side=None)
+    def _session(self, image: Any, texts: Any, model: Any, method: Any) -> Session:
+        checked_image = read_upload(self.actions, image)
+        return self.actions.explain(checked_image, texts, model, method, keep_side=None)
 
 
-def publish(actions: Actions, **running: Any) -> None:
-    """Add the API to the page that is being built; `running` says how its calls are queued."""
+def publish(actions: Actions, **queue_settings: Any) -> None:
+    """Add the API to the page that is being built.
+
+    Args:
+        actions: the actions of the page.
+        queue_settings: settings of Gradio for how its calls are queued.
+    """
     api = Api(actions)
     with gr.Column(visible=False):
-        picture = gr.Image(type="filepath", label="picture")
-        words = gr.JSON(label="words: a list of texts")
-        optional = gr.JSON(value=[], label="words: a list of texts, or [] for the page's own")
+        image = gr.Image(type="filepath", label="image")
+        texts = gr.JSON(label="texts: a list")
+        optional = gr.JSON(value=[], label="texts: a list, or [] for the texts of the page")
         sentence = gr.Textbox(label="sentence")
-        model = gr.Textbox(actions.offers.names[0], label="model, see /models")
+        model = gr.Textbox(actions.models.names[0], label="model, see /models")
         method = gr.Textbox(METHOD, label="method, see /models")
         contrast = gr.Textbox("text", label="contrast: text, image or presence")
         opacity = gr.Number(0.75, label="opacity from 0 to 1")
-        least = gr.Number(0, label="leave out words less likely than this")
+        min_presence = gr.Number(0, label="minimum probability of presence from 0 to 1")
         top = gr.Number(12, label="how many")
         x, y = gr.Number(label="x in pixels"), gr.Number(label="y in pixels")
-        answer = gr.JSON(label="answer")
-        image = gr.Image(format="png", label="figure")
-    asked = [picture, words, model, method]
+        result = gr.JSON(label="result")
+        figure = gr.Image(format="png", label="figure")
+    request = [image, texts, model, method]
     endpoints: list[tuple[Any, list[Any], Any]] = [
-        (api.models, [], answer),
-        (api.explain, asked, answer),
-        (api.maps, asked, answer),
-        (api.figure, [*asked, contrast, opacity], image),
-        (api.points, [*asked, least], answer),
-        (api.tags, [picture, optional, model, top], answer),
-        (api.words, [picture, sentence, model, method], answer),
-        (api.attention, [picture, x, y, model], answer),
-        (api.segment, asked, answer),
+        (api.models, [], result),
+        (api.explain, request, result),
+        (api.maps, request, result),
+        (api.figure, [*request, contrast, opacity], figure),
+        (api.points, [*request, min_presence], result),
+        (api.tags, [image, optional, model, top], result),
+        (api.words, [image, sentence, model, method], result),
+        (api.attention, [image, x, y, model], result),
+        (api.segment, request, result),
     ]
     if actions.segmenter is not None:
-        endpoints.append((api.masks, asked, answer))
+        endpoints.append((api.masks, request, result))
     for function, inputs, output in endpoints:
         gr.Button(visible=False).click(
-            told(function),
+            with_messages(function),
             inputs,
             output,
             api_name=function.__name__,
             api_description=function.__doc__,
             preprocess=False,
-            **running,
+            **queue_settings,
         )

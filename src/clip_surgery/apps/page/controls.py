@@ -1,4 +1,4 @@
-"""Controls: what the elements of the page call, from values as sent to values as shown."""
+"""Handlers of the elements of the page, from values as sent to values as shown."""
 
 from __future__ import annotations
 
@@ -7,146 +7,162 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
 from clip_surgery.apps.page import views
-from clip_surgery.apps.page.actions import Actions, still_there
-from clip_surgery.apps.page.answers import drawing, everything
+from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.examples import Example
 from clip_surgery.apps.page.html_cards import file_link
-from clip_surgery.apps.page.requests import read_number, read_upload, warn
-from clip_surgery.apps.page.sessions import shrunk
+from clip_surgery.apps.page.requests import read_choice, read_number, read_upload, warn
+from clip_surgery.apps.page.results import drawing, full_record
+from clip_surgery.apps.page.sessions import reduced, require_session
 from clip_surgery.errors import InputError
+from clip_surgery.methods.registry import METHODS
+from clip_surgery.tasks.heatmaps import Contrast
+from clip_surgery.tasks.segmentation import Background
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Controls:
-    """The handlers of the page."""
+    """The handlers. Their arguments come from a visitor and are not trusted."""
 
     actions: Actions
     examples: Sequence[Example]
 
-    def check(self, picture: Any) -> Any:
-        """Say at once what is wrong with a picture, and let go of it."""
+    def check(self, image: Any) -> Any:
+        """Show at once what is wrong with an image, and remove it."""
         try:
-            read_upload(self.actions, picture)
+            read_upload(self.actions, image)
         except InputError as error:
             warn(error)
             return None
         return gr.skip()
 
     def choose_example(self, event: gr.EventData) -> tuple[Any, list[str], str]:
-        """Picture, words and sentence of an example."""
-        number = int(
-            read_number(
-                getattr(event, "example", None), "example", low=0, high=len(self.examples) - 1
-            )
+        """Return image, texts and sentence of an example."""
+        number = read_number(
+            getattr(event, "example", None), "example", low=0, high=len(self.examples) - 1
         )
-        chosen = self.examples[number]
-        return chosen.picture.image, list(chosen.words), chosen.caption
+        example = self.examples[int(number)]
+        return example.image.image, list(example.texts), example.caption
 
     def choose_model(self, model: Any, method: Any) -> tuple[Any, Any, str]:
-        """The methods, words and remarks that belong to a model."""
-        offer = self.actions.offers[model]
-        kept = method if method in offer.methods else offer.methods[0]
+        """Return methods, suggested texts and remarks that belong to a model."""
+        choice = self.actions.models[model]
+        kept_method = method if method in choice.methods else choice.methods[0]
         return (
-            gr.update(choices=list(offer.methods), value=kept),
-            gr.update(choices=list(offer.words)),
-            self.remark(model, kept),
+            gr.update(choices=list(choice.methods), value=kept_method),
+            gr.update(choices=list(choice.suggested_texts)),
+            self.remark(model, kept_method),
         )
 
     def remark(self, model: Any, method: Any) -> str:
-        """What the method is, and which ones this model cannot serve."""
-        from clip_surgery.methods.registry import METHODS
-
-        offer = self.actions.offers[model]
-        told = f"{method}: {METHODS[method].paper}." if method in METHODS else ""
-        missing = "".join(f"\n- {reason}" for reason in offer.left_out.values())
-        return told + (f"\n\nNot with this model:{missing}" if missing else "")
+        """Return the source of the method, and the methods that do not work with the model."""
+        choice = self.actions.models[model]
+        known = isinstance(method, str) and method in METHODS
+        source = f"{method}: {METHODS[method].paper}." if known else ""
+        missing = "".join(f"\n- {reason}" for reason in choice.left_out.values())
+        return source + (f"\n\nNot available for this model:{missing}" if missing else "")
 
     def explain(
         self,
-        picture: Any,
-        words: Any,
+        image: Any,
+        texts: Any,
         model: Any,
         method: Any,
         contrast: Any,
-        least: Any,
+        min_presence: Any,
         background: Any,
     ) -> tuple[Any, ...]:
-        """Everything that one look of the model shows."""
-        read = read_upload(self.actions, picture)
-        visit = self.actions.explain(read, words, model, method)
+        """Return the session and all views that come from one run of the model."""
+        checked_contrast = _contrast(contrast)
+        checked_background = _background(background)
+        checked_presence = _min_presence(min_presence)
+        checked_image = read_upload(self.actions, image)
+        session = self.actions.explain(checked_image, texts, model, method)
         return (
-            visit,
-            views.maps_view(visit, contrast),
-            views.points_view(visit, _least(least)),
-            views.tags_view(visit.explanation),
-            views.image_view(visit.picture),
-            views.segments_view(visit, background),
+            session,
+            views.maps_view(session, checked_contrast),
+            views.points_view(session, checked_presence),
+            views.tags_view(session.explanation),
+            views.image_view(session.image),
+            views.segments_view(session, checked_background),
         )
 
-    def redraw(self, visit: Any, contrast: Any) -> str:
-        """The maps in another contrast."""
-        return views.maps_view(still_there(visit), contrast)
+    def redraw_maps(self, session: Any, contrast: Any) -> str:
+        """Return the maps in another contrast."""
+        return views.maps_view(require_session(session), _contrast(contrast))
 
-    def repoint(self, visit: Any, least: Any) -> str:
-        """The points of the words that are likely enough."""
-        return views.points_view(still_there(visit), _least(least))
+    def redraw_points(self, session: Any, min_presence: Any) -> str:
+        """Return the points of the texts that are likely enough to be present."""
+        return views.points_view(require_session(session), _min_presence(min_presence))
 
-    def recolour(self, visit: Any, background: Any) -> str:
-        """The segments with another background."""
-        return views.segments_view(still_there(visit), background)
+    def redraw_segments(self, session: Any, background: Any) -> str:
+        """Return the segments with another rule for the background."""
+        return views.segments_view(require_session(session), _background(background))
 
-    def tag(self, picture: Any, model: Any) -> str:
-        """All words that the page suggests, best first."""
-        return views.tags_view(self.actions.find_tags(read_upload(self.actions, picture), model))
+    def find_tags(self, image: Any, model: Any) -> str:
+        """Return all texts that the page suggests, best first."""
+        checked_image = read_upload(self.actions, image)
+        return views.tags_view(self.actions.find_tags(checked_image, model))
 
-    def sentence(self, picture: Any, sentence: Any, model: Any, method: Any) -> str:
-        """The words of a sentence."""
-        read = read_upload(self.actions, picture)
-        return views.words_view(read, self.actions.sentence(read, sentence, model, method))
+    def sentence(self, image: Any, sentence: Any, model: Any, method: Any) -> str:
+        """Return the words of a sentence, coloured by score, with maps of the best."""
+        checked_image = read_upload(self.actions, image)
+        explanation = self.actions.sentence(checked_image, sentence, model, method)
+        return views.words_view(checked_image, explanation)
 
-    def attention(self, visit: Any, event: gr.EventData) -> str:
-        """What the clicked point looks at."""
-        kept = still_there(visit)
-        small = shrunk(kept.picture, views.DRAWN_SIDE)
-        across, down = (
-            read_number(v, "a point", low=0, high=1)
-            for v in (getattr(event, axis, None) for axis in "xy")
-        )
+    def attention(self, session: Any, event: gr.EventData) -> str:
+        """Return the attention of the patch at the clicked point."""
+        kept = require_session(session)
+        small = reduced(kept.image, views.DRAWN_SIDE)
+        x, y = (read_number(getattr(event, axis, None), axis, low=0, high=1) for axis in ("x", "y"))
         point = (
-            min(across * small.size.width, small.size.width - 1),
-            min(down * small.size.height, small.size.height - 1),
+            min(x * small.size.width, small.size.width - 1),
+            min(y * small.size.height, small.size.height - 1),
         )
         return views.attention_view(small, self.actions.attention(small, point, kept.model))
 
-    def masks(self, visit: Any) -> str:
-        """The objects cut out."""
-        kept = still_there(visit)
+    def masks(self, session: Any) -> str:
+        """Return the segmented objects."""
+        kept = require_session(session)
         return views.masks_view(kept, self.actions.masks(kept))
 
-    def save_picture(self, visit: Any, contrast: Any, opacity: Any) -> dict[str, str]:
-        """The maps as a PNG, for the browser to save."""
-        kept = still_there(visit)
-        share = read_number(opacity, "opacity", low=0, high=1)
+    def save_image(self, session: Any, contrast: Any, opacity: Any) -> dict[str, str]:
+        """Return the maps as a PNG file for the browser to save."""
+        kept = require_session(session)
+        checked_opacity = read_number(opacity, "opacity", low=0, high=1)
         content = io.BytesIO()
-        drawing(kept, contrast=contrast, opacity=share).save(content, "PNG")
-        return _file(kept.picture.name, ".png", "image/png", content.getvalue())
+        drawing(kept, contrast=_contrast(contrast), opacity=checked_opacity).save(content, "PNG")
+        return _download(kept.image.name, ".png", "image/png", content.getvalue())
 
-    def save_json(self, visit: Any) -> dict[str, str]:
-        """All that was found as JSON, for the browser to save."""
-        kept = still_there(visit)
-        content = json.dumps(everything(kept), ensure_ascii=False, indent=2)
-        return _file(kept.picture.name, ".json", "application/json", content.encode())
-
-
-def _least(sent: Any) -> float | None:
-    """The least presence; 0 asks for nothing."""
-    return read_number(sent, "the least presence", low=0, high=1) or None
+    def save_json(self, session: Any) -> dict[str, str]:
+        """Return all results as a JSON file for the browser to save."""
+        kept = require_session(session)
+        content = json.dumps(full_record(kept), ensure_ascii=False, indent=2)
+        return _download(kept.image.name, ".json", "application/json", content.encode())
 
 
-def _file(picture: str, suffix: str, kind: str, content: bytes) -> dict[str, str]:
-    return {"name": f"{PurePath(picture).stem}{suffix}", "content": file_link(content, kind)}
+def _min_presence(value: Any) -> float | None:
+    """The minimum probability of presence; None for 0, with which it is not checked."""
+    return read_number(value, "the minimum probability", low=0, high=1) or None
+
+
+def _contrast(value: Any) -> Contrast:
+    contrast: Any = read_choice(value, "contrast", get_args(Contrast))
+    return contrast  # type: ignore[no-any-return]
+
+
+def _background(value: Any) -> Background:
+    background: Any = read_choice(value, "background", get_args(Background))
+    return background  # type: ignore[no-any-return]
+
+
+def _download(image_name: str, suffix: str, media_type: str, content: bytes) -> dict[str, str]:
+    """A file in the form that the script `SAVE` takes."""
+    return {
+        "name": f"{PurePath(image_name).stem}{suffix}",
+        "content": file_link(content, media_type),
+    }

@@ -1,4 +1,4 @@
-"""Examples: generated scenes with words to look for, one of them not in the picture."""
+"""Example images: generated scenes with texts, one of which is not in the image."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from clip_surgery.inputs.images import InputImage
 
 SEED = 31
 SCENES = ((10, "dog"), (2, "clock"), (12, "guitar"), (4, "boat"), (19, "sheep"), (6, "cow"))
-"""Which scenes, and the word that is not in each."""
+"""Index of each scene, and a text that is not in it."""
 SIDE = 480
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
-    """A picture to begin with."""
+    """An image with texts to look for and a sentence about it."""
 
-    picture: InputImage
-    words: tuple[str, ...]
+    image: InputImage
+    texts: tuple[str, ...]
     caption: str
 
 
 def examples() -> list[Example]:
-    """The examples of the page.
+    """Return the examples of the page.
 
     Example:
-        >>> [len(example.words) > 1 for example in examples()]
+        >>> [len(example.texts) > 1 for example in examples()]
         [True, True, True, True, True, True]
     """
     scenes = SceneDataset(seed=SEED, count=1 + max(index for index, _ in SCENES), size=SIDE)
-    made = []
+    scene_examples = []
     for number, (index, absent) in enumerate(SCENES, start=1):
         scene = scenes[index]
-        made.append(
+        scene_examples.append(
             Example(
-                picture=InputImage(image=scene.image, name=f"example {number}.png"),
-                words=(*sorted(scene.present), absent),
+                image=InputImage(image=scene.image, name=f"example {number}.png"),
+                texts=(*sorted(scene.present), absent),
                 caption=scene.caption or "",
             )
         )
-    return made
+    return scene_examples
 
 
 def examples_view(shown: Sequence[Example]) -> str:
-    """Small pictures to press."""
+    """Return HTML with a button for each example."""
     buttons = "".join(
         f'<button type="button" data-example="{number}" aria-label="example {number + 1}: '
-        f'{", ".join(example.words)}" title="{", ".join(example.words)}" style="background-image:'
-        f'url({data_link(example.picture.image.resize((160, 160)), quality=85)})"></button>'
+        f'{", ".join(example.texts)}" title="{", ".join(example.texts)}" style="background-image:'
+        f'url({data_link(example.image.image.resize((160, 160)), quality=85)})"></button>'
         for number, example in enumerate(shown)
     )
     return (
-        f'<p class="cs-small">Or begin with an example</p><div class="cs-examples">{buttons}</div>'
+        f'<p class="cs-small">Or start with an example</p><div class="cs-examples">{buttons}</div>'
     )

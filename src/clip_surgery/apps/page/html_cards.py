@@ -1,8 +1,8 @@
-"""Sheets: pieces of HTML that lay colours over one picture, as text.
+"""HTML cards that show one image with different layers and marks.
 
-A picture is written once a sheet and shown by each of its cards; a map is a layer of colours with
-their own transparency, so that the browser can blend the two at any opacity by itself. All is in
-the text (data: links): nothing of a visitor is a file that another could ask for.
+The image is written once for all cards that show it. A map is a layer of colours with its own
+transparency, so that the browser can blend the two at any opacity. Images are part of the HTML
+("data:" links), so that no other visitor can request them as files.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from torch import Tensor
 
 from clip_surgery.figures.overlay import COLOUR_MAP, FADE, colour_table
 from clip_surgery.inputs.images import InputImage
+from clip_surgery.inputs.names import printable
 
 LAYER_SIDE = 320
-"""Longer side of a layer, in pixels: maps are smooth, the browser stretches them."""
-# several sheets show one picture; what is kept here goes when the picture goes
+"""Longer side of a layer in pixels. Maps are smooth, and the browser enlarges them."""
+# Several views show one image. An entry is removed together with its image.
 _LINKS: WeakKeyDictionary[InputImage, str] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One picture of a sheet with a title.
+    """A card with a title that shows the image.
 
     Attributes:
         title: plain text.
-        note: plain text at the end of the line.
-        layer: a picture with transparency that is laid over, as a link.
-        marks: SVG elements in pixels of the picture.
-        faint: whether it is drawn paler, for what is likely not there.
+        note: plain text at the end of the title line.
+        layer: link of a partly transparent image that is laid over the image.
+        marks: SVG elements in pixels of the image.
+        faint: whether the card is drawn paler, for texts that are probably not in the image.
     """
 
     title: str
@@ -46,25 +47,35 @@ class Card:
     faint: bool = False
 
 
-def sheet(picture: InputImage, cards: Iterable[Card], *, kind: str = "") -> str:
-    """Cards beside each other, all on the same picture."""
-    size = picture.size
-    drawn = "".join(_card(card, size.width, size.height) for card in cards)
-    link = _picture_link(picture)
+def cards_view(image: InputImage, cards: Iterable[Card], *, kind: str = "") -> str:
+    """Return HTML of cards side by side, all of which show the same image.
+
+    Args:
+        image: the image.
+        cards: the cards.
+        kind: CSS classes of the group of cards.
+    """
+    size = image.size
+    cards_html = "".join(_card(card, size.width, size.height) for card in cards)
     return (
-        f'<div class="cs-sheet {kind}" style="--cs-picture:url({link});'
-        f'--cs-ratio:{size.width}/{size.height}">{drawn}</div>'
+        f'<div class="cs-cards {kind}" style="--cs-image:url({_image_link(image)});'
+        f'--cs-ratio:{size.width}/{size.height}">{cards_html}</div>'
     )
 
 
-def _picture_link(picture: InputImage) -> str:
-    if picture not in _LINKS:
-        _LINKS[picture] = data_link(picture.image, quality=88)
-    return _LINKS[picture]
+def plain(text: str) -> str:
+    """Return HTML that shows the text as it is, with control characters escaped."""
+    return escape(printable(text))
+
+
+def _image_link(image: InputImage) -> str:
+    if image not in _LINKS:
+        _LINKS[image] = data_link(image.image, quality=88)
+    return _LINKS[image]
 
 
 def _card(card: Card, width: int, height: int) -> str:
-    title, faint = escape(card.title), " cs-faint" if card.faint else ""
+    title, faint = plain(card.title), " cs-faint" if card.faint else ""
     layer = f'<img class="cs-layer" alt="" src="{card.layer}">' if card.layer else ""
     marks = (
         f'<svg class="cs-marks" viewBox="0 0 {width} {height}" aria-hidden="true">'
@@ -72,7 +83,7 @@ def _card(card: Card, width: int, height: int) -> str:
         if card.marks
         else ""
     )
-    note = f'<span class="cs-note">{escape(card.note)}</span>' if card.note else ""
+    note = f'<span class="cs-note">{plain(card.note)}</span>' if card.note else ""
     return (
         f'<figure class="cs-card{faint}" data-title="{title}">'
         f'<div class="cs-frame" role="img" aria-label="{title}">{layer}{marks}</div>'
@@ -81,18 +92,23 @@ def _card(card: Card, width: int, height: int) -> str:
 
 
 def heat_layer(heatmap: Tensor, *, colour_map: str = COLOUR_MAP, fade: float = FADE) -> str:
-    """A map (H, W) in [0, 1] as colours, as a link.
+    """Return the link of a layer that shows a map.
 
-    Shown at opacity o over the picture it gives what `overlay` draws at opacity o.
+    Over the image at an opacity, the layer looks like `figures.overlay` at this opacity.
+
+    Args:
+        heatmap: map (H, W) in [0, 1].
+        colour_map: name of the colour map.
+        fade: how much more transparent low values are, in [0, 1].
     """
     heat = heatmap.clamp(0, 1).numpy()
     table = colour_table(colour_map)[np.rint(heat * 255).astype(np.uint8)]
-    share = np.rint(255 * (1 - fade * (1 - heat))).astype(np.uint8)
-    return data_link(Image.fromarray(np.dstack([table, share])), quality=85)
+    alpha = np.rint(255 * (1 - fade * (1 - heat))).astype(np.uint8)
+    return data_link(Image.fromarray(np.dstack([table, alpha])), quality=85)
 
 
 def data_link(image: Image.Image, *, quality: int | None = None) -> str:
-    """A picture as a data: link, WebP at a quality, or without loss where there is none."""
+    """Return an image as a "data:" link in WebP; without a quality, it is lossless."""
     content = io.BytesIO()
     if quality is None:
         image.save(content, "WEBP", lossless=True, method=0)
@@ -101,32 +117,32 @@ def data_link(image: Image.Image, *, quality: int | None = None) -> str:
     return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
 
 
-def file_link(content: bytes, kind: str) -> str:
-    """A file's content as a data: link, which the browser saves."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def file_link(content: bytes, media_type: str) -> str:
+    """Return the content of a file as a "data:" link, which the browser saves."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def disc(x: float, y: float, radius: float) -> str:
-    """A click on the object."""
+    """Return the SVG mark of a point on the object."""
     return f'<circle class="cs-on" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>'
 
 
-def cross(x: float, y: float, reach: float) -> str:
-    """A click off the object."""
+def cross(x: float, y: float, radius: float) -> str:
+    """Return the SVG mark of a point off the object."""
     path = (
-        f"M{x - reach:.1f} {y - reach:.1f}L{x + reach:.1f} {y + reach:.1f}"
-        f"M{x - reach:.1f} {y + reach:.1f}L{x + reach:.1f} {y - reach:.1f}"
+        f"M{x - radius:.1f} {y - radius:.1f}L{x + radius:.1f} {y + radius:.1f}"
+        f"M{x - radius:.1f} {y + radius:.1f}L{x + radius:.1f} {y - radius:.1f}"
     )
     return f'<path class="cs-off-edge" d="{path}"/><path class="cs-off" d="{path}"/>'
 
 
 def box(xyxy: Sequence[float]) -> str:
-    """A rectangle from its corners."""
+    """Return the SVG rectangle with the corners (left, top, right, bottom)."""
     left, top, right, bottom = xyxy
-    place = f'x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"'
-    return f'<rect class="cs-box-edge" {place}/><rect class="cs-box" {place}/>'
+    position = f'x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"'
+    return f'<rect class="cs-box-edge" {position}/><rect class="cs-box" {position}/>'
 
 
 def hint(text: str) -> str:
-    """What stands where there is no answer yet."""
-    return f'<div class="cs-hint">{escape(text)}</div>'
+    """Return HTML with a text that is shown while there is no result."""
+    return f'<div class="cs-hint">{plain(text)}</div>'

@@ -1,4 +1,4 @@
-"""Layout: the elements of the page and where they stand."""
+"""The elements of the page and their arrangement."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.api import METHOD
 from clip_surgery.apps.page.html_cards import hint
 from clip_surgery.apps.page.model_choices import ModelChoice
-from clip_surgery.apps.page.scripts import CLICK_POINT, PRESS_EXAMPLE, WIDEN
+from clip_surgery.apps.page.scripts import CLICK_POINT, PRESS_EXAMPLE, TOGGLE_WIDTH
 from clip_surgery.figures.overlay import OPACITY
 
-CONTRASTS = [("each word alone", "text"), ("all words alike", "image"), ("by presence", "presence")]
-BACKGROUNDS = [("only where a word is strong", "threshold"), ("every pixel", "none")]
-FIRST = "Choose a picture, type the words to look for, and press Explain."
+CONTRASTS = [
+    ("each text by itself", "text"),
+    ("all texts on one scale", "image"),
+    ("by presence", "presence"),
+]
+BACKGROUNDS = [("only where a text scores high", "threshold"), ("every pixel", "none")]
+START_HINT = "Choose an image, type the texts to look for, and press Explain."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Asked:
-    """The left side: what the visitor gives."""
+class InputElements:
+    """The left side: what a visitor enters."""
 
-    picture: Any
-    words: Any
+    image: Any
+    texts: Any
     explain: Any
     model: Any
     method: Any
@@ -33,18 +37,18 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Answers:
-    """The right side: what the page says; an element of a missing segmenter is None."""
+class ResultElements:
+    """The right side: the results. Without a segmenter, `segment` and `masks` are None."""
 
     opacity: Any
-    save_picture: Any
+    save_image: Any
     save_json: Any
     file: Any
     contrast: Any
     maps: Any
-    least: Any
+    min_presence: Any
     points: Any
-    tag: Any
+    find_tags: Any
     tags: Any
     sentence: Any
     read: Any
@@ -52,47 +56,49 @@ class Answers:
     attention: Any
     background: Any
     segments: Any
-    cut: Any
+    segment: Any
     masks: Any
 
 
-def asked(actions: Actions, examples: str, remark: str) -> Asked:
-    """Picture, words, button, and how it is done."""
-    first = actions.offers.first
-    picture = gr.Image(
-        label="InputImage",
+def input_elements(actions: Actions, examples: str, remark: str) -> InputElements:
+    """Create image, texts, button, model and method.
+
+    Args:
+        actions: the actions of the page.
+        examples: HTML of the example images.
+        remark: text about the model and method at the start.
+    """
+    first = actions.models.first
+    image = gr.Image(
+        label="Image",
         type="filepath",
         format="png",
         sources=["upload", "clipboard", "webcam"],
         height=330,
         buttons=["fullscreen"],
-        elem_id="picture",
+        elem_id="image",
     )
-    words = gr.Dropdown(
-        choices=list(first.words),
+    texts = gr.Dropdown(
+        choices=list(first.suggested_texts),
         value=[],
         multiselect=True,
         allow_custom_value=True,
-        max_choices=actions.limits.words,
-        label="Words",
-        info="Type a word and press Enter, or choose from the list.",
-        elem_id="words",
+        max_choices=actions.limits.texts,
+        label="Texts to look for",
+        info="Type a text and press Enter, or choose from the list.",
+        elem_id="texts",
     )
     explain = gr.Button("Explain", variant="primary", size="lg", elem_id="explain")
     gallery = gr.HTML(examples, js_on_load=PRESS_EXAMPLE, elem_id="examples")
     with gr.Accordion("Model and method", open=False):
         model = gr.Dropdown(
-            list(actions.offers.names), value=actions.offers.names[0], label="Model"
+            list(actions.models.names), value=actions.models.names[0], label="Model"
         )
-        method = gr.Dropdown(
-            list(first.methods),
-            value=start_method(first),
-            label="Method",
-        )
+        method = gr.Dropdown(list(first.methods), value=start_method(first), label="Method")
         note = gr.Markdown(remark, elem_classes="cs-small")
-    return Asked(
-        picture=picture,
-        words=words,
+    return InputElements(
+        image=image,
+        texts=texts,
         explain=explain,
         model=model,
         method=method,
@@ -101,62 +107,85 @@ def asked(actions: Actions, examples: str, remark: str) -> Asked:
     )
 
 
-def answers(actions: Actions) -> Answers:
-    """The tabs, and what holds for all of them above."""
+def result_elements(actions: Actions) -> ResultElements:
+    """Create the tabs, and above them the elements that apply to all tabs."""
+    elements: dict[str, Any] = {"segment": None, "masks": None}
     with gr.Row(elem_classes="cs-line"):
-        opacity = gr.Slider(
+        elements["opacity"] = gr.Slider(
             0, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity", scale=3, min_width=280
         )
-        save_picture = gr.Button("Save picture", size="sm", elem_id="save-picture", min_width=110)
-        save_json = gr.Button("Save JSON", size="sm", elem_id="save-json", min_width=110)
-        file = gr.JSON(visible="hidden")
-    found: dict[str, Any] = {}
+        elements["save_image"] = gr.Button(
+            "Save image", size="sm", elem_id="save-image", min_width=110
+        )
+        elements["save_json"] = gr.Button(
+            "Save JSON", size="sm", elem_id="save-json", min_width=110
+        )
+        elements["file"] = gr.JSON(visible="hidden")
     with gr.Tabs():
-        with gr.Tab("Maps"):
-            contrast = gr.Radio(CONTRASTS, value="text", label="Contrast", elem_id="contrast")
-            found["maps"] = _answer("maps", FIRST, WIDEN)
-        with gr.Tab("Points"):
-            least = gr.Slider(
-                0, 1, 0, step=0.05, label="Leave out words less likely than", elem_id="least"
+        elements |= _map_tabs()
+        elements |= _text_tabs(actions.limits.characters)
+        elements |= _region_tabs(with_masks=actions.segmenter is not None)
+    return ResultElements(**elements)
+
+
+def _map_tabs() -> dict[str, Any]:
+    elements: dict[str, Any] = {}
+    with gr.Tab("Maps"):
+        elements["contrast"] = gr.Radio(
+            CONTRASTS, value="text", label="Contrast", elem_id="contrast"
+        )
+        elements["maps"] = _result("maps", START_HINT, TOGGLE_WIDTH)
+    with gr.Tab("Points"):
+        elements["min_presence"] = gr.Slider(
+            0, 1, 0, step=0.05, label="Leave out texts less likely than", elem_id="min-presence"
+        )
+        elements["points"] = _result("points", START_HINT, TOGGLE_WIDTH)
+    return elements
+
+
+def _text_tabs(max_characters: int) -> dict[str, Any]:
+    elements: dict[str, Any] = {}
+    with gr.Tab("Tags"):
+        elements["find_tags"] = gr.Button(
+            "Look for all texts of the list", size="sm", elem_id="find-tags"
+        )
+        elements["tags"] = _result("tags", START_HINT)
+    with gr.Tab("Words"):
+        with gr.Row(elem_classes="cs-line"):
+            elements["sentence"] = gr.Textbox(
+                label="Sentence", placeholder="a dog beside a boat", lines=1, scale=4,
+                max_length=max_characters, elem_id="sentence",
+            )  # fmt: skip
+            elements["read"] = gr.Button("Read", min_width=90, scale=1, elem_id="read")
+        elements["words"] = _result("read-words", "Type a sentence and press Read.", TOGGLE_WIDTH)
+    return elements
+
+
+def _region_tabs(*, with_masks: bool) -> dict[str, Any]:
+    elements: dict[str, Any] = {}
+    with gr.Tab("Attention"):
+        elements["attention"] = _result("attention", START_HINT, CLICK_POINT)
+    with gr.Tab("Segments"):
+        elements["background"] = gr.Radio(
+            BACKGROUNDS, value="threshold", label="Pixels", elem_id="background"
+        )
+        elements["segments"] = _result("segments", START_HINT)
+    if with_masks:
+        with gr.Tab("Masks"):
+            elements["segment"] = gr.Button("Segment objects", size="sm", elem_id="segment")
+            elements["masks"] = _result(
+                "masks", "Press Explain, then Segment objects.", TOGGLE_WIDTH
             )
-            found["points"] = _answer("points", FIRST, WIDEN)
-        with gr.Tab("Tags"):
-            tag = gr.Button("Look for all words of the list", size="sm", elem_id="tag")
-            found["tags"] = _answer("tags", FIRST)
-        with gr.Tab("Words"):
-            with gr.Row(elem_classes="cs-line"):
-                sentence = gr.Textbox(
-                    label="Sentence", placeholder="a dog beside a boat", lines=1, scale=4,
-                    max_length=actions.limits.letters, elem_id="sentence",
-                )  # fmt: skip
-                read = gr.Button("Read", min_width=90, scale=1, elem_id="read")
-            found["words"] = _answer("read-words", "Type a sentence and press Read.", WIDEN)
-        with gr.Tab("Attention"):
-            found["attention"] = _answer("attention", FIRST, CLICK_POINT)
-        with gr.Tab("Segments"):
-            background = gr.Radio(
-                BACKGROUNDS, value="threshold", label="Pixels", elem_id="background"
-            )
-            found["segments"] = _answer("segments", FIRST)
-        cut = None
-        if actions.segmenter is not None:
-            with gr.Tab("Masks"):
-                cut = gr.Button("Cut out", size="sm", elem_id="cut")
-                found["masks"] = _answer("masks", "Press Explain, then Cut out.", WIDEN)
-    return Answers(
-        opacity=opacity, save_picture=save_picture, save_json=save_json, file=file,
-        contrast=contrast, least=least, background=background, tag=tag,
-        sentence=sentence, read=read, cut=cut,
-        **{"masks": None, **found},
-    )  # fmt: skip
+    return elements
 
 
-def start_method(offer: ModelChoice) -> str:
-    """The method that is chosen at the start."""
-    return METHOD if METHOD in offer.methods else offer.methods[0]
+def start_method(choice: ModelChoice) -> str:
+    """Return the method that is chosen at the start."""
+    return METHOD if METHOD in choice.methods else choice.methods[0]
 
 
-def _answer(name: str, text: str, script: str | None = None) -> Any:
+def _result(name: str, text: str, script: str | None = None) -> Any:
+    """An element for a result, with a hint until there is one."""
     return gr.HTML(
         hint(text), elem_id=name, js_on_load=script, apply_default_css=False, min_height=260
     )

@@ -1,4 +1,4 @@
-"""Limits: what one visitor may ask of the page, so that all others are served too."""
+"""Limits of what one visitor may ask of the page, so that all other visitors are served too."""
 
 from __future__ import annotations
 
@@ -9,29 +9,41 @@ from clip_surgery.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is refused, and how long things are kept.
+    """What the page refuses, and how long it keeps things. All limits are at least 1.
 
     Attributes:
-        file_mb: largest file that is taken, in MB.
-        megapixels: largest picture that is unpacked, in millions of pixels.
-        side: longer side in pixels that larger pictures are brought to; answers are in its pixels.
-        words: how many words are looked for at once.
-        letters: of a word or a sentence.
-        waiting: requests that wait for the model; one more is refused.
-        visitors: of how many visitors the last answer is kept.
-        minutes: how long it is kept, and uploaded files.
+        file_mb: maximum size of an uploaded file in MB.
+        folder_mb: maximum size of all uploaded files together in MB. While they are larger, new
+            uploads are refused.
+        megapixels: maximum number of pixels of an image in millions, checked before decoding.
+        side: maximum longer side in pixels. Larger images are reduced to it, and results are in
+            pixels of the reduced image.
+        patches: maximum number of patches that the model gets from one image. Images that would
+            give more are reduced further; the result has the same size with coarser maps.
+        texts: maximum number of texts in one request.
+        characters: maximum length of a text or a sentence.
+        request_kb: maximum size of a request without its files in kB.
+        waiting: maximum number of requests that wait for the model; further ones are refused.
+        seconds: maximum time for which one request may use the model. It is checked between the
+            blocks of the model.
+        sessions: number of visitors whose last result is kept.
+        minutes: how long a result and the uploaded files are kept.
 
     Raises:
-        InputError: when one is below 1.
+        InputError: if a limit is below 1.
     """
 
     file_mb: int = 20
+    folder_mb: int = 2_000
     megapixels: int = 50
     side: int = 2048
-    words: int = 24
-    letters: int = 300
+    patches: int = 1_024
+    texts: int = 24
+    characters: int = 300
+    request_kb: int = 256
     waiting: int = 32
-    visitors: int = 100
+    seconds: int = 60
+    sessions: int = 100
     minutes: int = 30
 
     def __post_init__(self) -> None:

@@ -1,10 +1,11 @@
-"""Offers: the models a visitor may choose from, each with the methods that work with it."""
+"""Models that a visitor may choose, each with the methods that work with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from clip_surgery.apps.page.stopping import stoppable
 from clip_surgery.errors import InputError, UnknownNameError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.registry import METHODS
@@ -18,7 +19,7 @@ class ModelChoice:
     Attributes:
         explainer: the model, with reference words for presence.
         methods: names of the methods that work with it.
-        left_out: why each of the others does not.
+        left_out: for each of the other methods, the reason why it does not.
     """
 
     explainer: Explainer
@@ -27,10 +28,10 @@ class ModelChoice:
 
     @classmethod
     def of(cls, explainer: Explainer) -> ModelChoice:
-        """What this model can do, asked of the model itself.
+        """Return a choice with all methods for which the model has the parts.
 
         Raises:
-            InputError: when the explainer was loaded without a vocabulary.
+            InputError: if the explainer was loaded without a vocabulary.
         """
         if explainer.vocabulary is None:
             raise InputError("Expected an explainer loaded with vocabulary='common'.")
@@ -41,49 +42,51 @@ class ModelChoice:
             except UnsupportedModelError as error:
                 left_out[name] = str(error).split(". ", maxsplit=1)[0]
         methods = tuple(name for name in METHODS if name not in left_out)
-        return cls(explainer=explainer, methods=methods, left_out=left_out)
+        return cls(explainer=stoppable(explainer), methods=methods, left_out=left_out)
 
     @property
     def name(self) -> str:
-        """What the model was loaded as."""
+        """Name under which the model was loaded."""
         return self.explainer.backbone.name
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """Words to suggest: those that the model knows, or common nouns."""
+    def suggested_texts(self) -> tuple[str, ...]:
+        """Texts to choose from: the words that the model knows, or common nouns."""
         return self.explainer.vocabulary or ()
 
     def with_method(self, method: str) -> Explainer:
-        """The model with a method of its own list.
+        """Return the model with one of its methods.
 
         Raises:
             InputError: for a method that does not work with this model.
-            UnknownNameError: for a name that is no method.
+            UnknownNameError: for an unknown method.
         """
+        if not isinstance(method, str):
+            raise UnknownNameError.among("method", type(method).__name__, self.methods)
         if method in self.left_out:
             raise InputError(f"{method} does not work with {self.name}: {self.left_out[method]}.")
         if method not in self.methods:
-            raise UnknownNameError.among("method", str(method), self.methods)
+            raise UnknownNameError.among("method", method[:80], self.methods)
         return self.explainer.with_method(method)
 
 
 @dataclass(frozen=True, eq=False)
 class ModelChoices:
-    """The models of a page by name, the first one chosen at the start.
-
-    Raises:
-        InputError: when there is none, or a name twice.
-    """
+    """The models of a page by name; the first one is chosen at the start."""
 
     by_name: Mapping[str, ModelChoice]
 
     @classmethod
     def of(cls, explainers: Iterable[Explainer]) -> ModelChoices:
-        """Offer these models."""
-        offers = [ModelChoice.of(explainer) for explainer in explainers]
-        by_name = {offer.name: offer for offer in offers}
-        if not offers or len(by_name) < len(offers):
-            names = [offer.name for offer in offers]
+        """Return choices of these models.
+
+        Raises:
+            InputError: if there is no model, or two have the same name.
+        """
+        choices = [ModelChoice.of(explainer) for explainer in explainers]
+        by_name = {choice.name: choice for choice in choices}
+        if not choices or len(by_name) < len(choices):
+            names = [choice.name for choice in choices]
             raise InputError(f"Expected models of different names, but got {names}.")
         return cls(by_name)
 
@@ -94,15 +97,17 @@ class ModelChoices:
 
     @property
     def first(self) -> ModelChoice:
-        """The model chosen at the start."""
+        """The model that is chosen at the start."""
         return self.by_name[self.names[0]]
 
     def __getitem__(self, name: str) -> ModelChoice:
-        """The model of this name.
+        """Return the model of this name.
 
         Raises:
-            UnknownNameError: for a model that is not offered.
+            UnknownNameError: if there is none.
         """
-        if not isinstance(name, str) or name not in self.by_name:
-            raise UnknownNameError.among("model", str(name), self.names)
+        if not isinstance(name, str):
+            raise UnknownNameError.among("model", type(name).__name__, self.names)
+        if name not in self.by_name:
+            raise UnknownNameError.among("model", name[:80], self.names)
         return self.by_name[name]

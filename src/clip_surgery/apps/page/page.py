@@ -1,7 +1,7 @@
-"""The page: which element calls which control, and how many at once.
+"""The page: which element calls which handler, and how many calls run at once.
 
-What a visitor sees of a picture is written into the page itself (see `sheets`), so that opacity is
-the browser's own affair: moving its slider sends nothing.
+The views of an image are written into the page itself (see `html_cards`), so that the browser
+changes the opacity of the maps without a request.
 """
 
 from __future__ import annotations
@@ -15,97 +15,142 @@ from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.api import publish
 from clip_surgery.apps.page.controls import Controls
 from clip_surgery.apps.page.examples import examples, examples_view
-from clip_surgery.apps.page.layout import Answers, Asked, answers, asked, start_method
-from clip_surgery.apps.page.requests import told
+from clip_surgery.apps.page.layout import (
+    InputElements,
+    ResultElements,
+    input_elements,
+    result_elements,
+    start_method,
+)
+from clip_surgery.apps.page.requests import with_messages
 from clip_surgery.apps.page.scripts import SAVE, SET_OPACITY
 
 TITLE = "CLIP Surgery"
-ABOUT = "See what CLIP sees: where each word is in a picture, without training."
-AT_ONCE = 4  # requests that are read and drawn beside each other; the model takes one at a time
+ABOUT = "See where CLIP finds each text in an image, without training."
+PARALLEL_CALLS = 4
+"""Calls that are read and drawn at the same time; one at a time uses the model."""
+
+
+class Page(gr.Blocks):  # type: ignore[misc]  # Gradio is checked without its types.
+    """Gradio's page, which passes on the values of a request as they were sent.
+
+    Gradio would open, copy or download files that a request names, and fail on values of
+    unexpected types. The handlers of this page check all values themselves.
+    """
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        """Return the values of a request, and the session for the element that holds it."""
+        if len(inputs) != len(block_fn.inputs):
+            raise gr.Error(
+                f"Expected {len(block_fn.inputs)} values, but got {len(inputs)}.",
+                print_exception=False,
+            )
+        return [
+            state[block._id] if block.stateful and state is not None else value
+            for block, value in zip(block_fn.inputs, inputs, strict=True)
+        ]
 
 
 def build(actions: Actions) -> gr.Blocks:
-    """The page, ready to be launched."""
+    """Return the page, ready to be launched."""
     seconds = 60 * actions.limits.minutes
     controls = Controls(actions=actions, examples=examples())
-    first = actions.offers.first
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(60, seconds)) as page:
+    first = actions.models.first
+    with Page(title=TITLE, analytics_enabled=False, delete_cache=(60, seconds)) as page:
         gr.HTML(f"<h1>{TITLE}</h1><p>{ABOUT}</p>", elem_classes="cs-title")
-        visit = gr.State(None, time_to_live=seconds)
+        session = gr.State(None, time_to_live=seconds)
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=320):
-                left = asked(
+                left = input_elements(
                     actions,
                     examples_view(controls.examples),
                     controls.remark(first.name, start_method(first)),
                 )
             with gr.Column(scale=4, min_width=320):
-                right = answers(actions)
-        # first, so that the names of the API are its own: Gradio numbers a name used twice
-        publish(actions, concurrency_id="work", concurrency_limit=AT_ONCE)
-        _wire(controls, visit, left, right)
+                right = result_elements(actions)
+        # The API comes first, because Gradio adds a number to a name that is used twice.
+        publish(actions, concurrency_id="work", concurrency_limit=PARALLEL_CALLS)
+        _connect_inputs(controls, session, left, right)
+        _connect_results(controls, session, left, right)
+        _connect_downloads(controls, session, right)
     page.queue(max_size=actions.limits.waiting, api_open=False)
     return page
 
 
-def _wire(controls: Controls, visit: Any, left: Asked, right: Answers) -> None:
-    """Connect every element with its control."""
+def _on(
+    event: Callable[..., Any], handler: Callable[..., Any], *elements: Any, **settings: Any
+) -> Any:
+    """Call a handler on an event, in the common queue."""
+    return event(
+        with_messages(handler),
+        *elements,
+        preprocess=False,
+        api_visibility="private",
+        concurrency_id="work",
+        concurrency_limit=PARALLEL_CALLS,
+        **settings,
+    )
 
-    def on(event: Callable[..., Any], control: Callable[..., Any], *given: Any, **more: Any) -> Any:
-        return event(
-            told(control),
-            *given,
-            preprocess=False,
-            api_visibility="private",
-            concurrency_id="work",
-            concurrency_limit=AT_ONCE,
-            **more,
-        )
 
+def _connect_inputs(
+    controls: Controls, session: Any, left: InputElements, right: ResultElements
+) -> None:
     explain: dict[str, Any] = {
         "inputs": [
-            left.picture, left.words, left.model, left.method, right.contrast, right.least,
+            left.image, left.texts, left.model, left.method, right.contrast, right.min_presence,
             right.background,
         ],
         "outputs": [
-            visit, right.maps, right.points, right.tags, right.attention, right.segments
+            session, right.maps, right.points, right.tags, right.attention, right.segments
         ],
         "show_progress_on": right.maps,
     }  # fmt: skip
-    on(left.picture.upload, controls.check, left.picture, left.picture, show_progress="hidden")
-    on(left.explain.click, controls.explain, **explain)
-    chosen = on(
+    _on(left.image.upload, controls.check, left.image, left.image, show_progress="hidden")
+    _on(left.explain.click, controls.explain, **explain)
+    example = _on(
         left.gallery.click, controls.choose_example, None,
-        [left.picture, left.words, right.sentence],
+        [left.image, left.texts, right.sentence],
     )  # fmt: skip
-    on(chosen.success, controls.explain, **explain)
-    on(
+    _on(example.success, controls.explain, **explain)
+    _on(
         left.model.change, controls.choose_model, [left.model, left.method],
-        [left.method, left.words, left.remark],
+        [left.method, left.texts, left.remark],
     )  # fmt: skip
-    on(left.method.change, controls.remark, [left.model, left.method], left.remark)
+    _on(left.method.change, controls.remark, [left.model, left.method], left.remark)
 
-    drawn: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-    on(right.contrast.input, controls.redraw, [visit, right.contrast], right.maps, **drawn)
-    on(right.least.release, controls.repoint, [visit, right.least], right.points, **drawn)
-    on(
-        right.background.input, controls.recolour, [visit, right.background], right.segments,
-        **drawn,
+
+def _connect_results(
+    controls: Controls, session: Any, left: InputElements, right: ResultElements
+) -> None:
+    redraw: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    _on(right.contrast.input, controls.redraw_maps, [session, right.contrast], right.maps, **redraw)
+    _on(
+        right.min_presence.release, controls.redraw_points, [session, right.min_presence],
+        right.points, **redraw,
     )  # fmt: skip
-    on(right.tag.click, controls.tag, [left.picture, left.model], right.tags)
-    said = [left.picture, right.sentence, left.model, left.method]
-    on(right.read.click, controls.sentence, said, right.words)
-    on(right.sentence.submit, controls.sentence, said, right.words)
-    on(right.attention.click, controls.attention, visit, right.attention)
-    if right.cut is not None:
-        on(right.cut.click, controls.masks, visit, right.masks)
+    _on(
+        right.background.input, controls.redraw_segments, [session, right.background],
+        right.segments, **redraw,
+    )  # fmt: skip
+    _on(right.find_tags.click, controls.find_tags, [left.image, left.model], right.tags)
+    sentence = [left.image, right.sentence, left.model, left.method]
+    _on(right.read.click, controls.sentence, sentence, right.words)
+    _on(right.sentence.submit, controls.sentence, sentence, right.words)
+    _on(right.attention.click, controls.attention, session, right.attention)
+    if right.segment is not None:
+        _on(right.segment.click, controls.masks, session, right.masks)
     right.opacity.change(None, right.opacity, None, js=SET_OPACITY)
-    saved = [
-        on(
-            right.save_picture.click, controls.save_picture,
-            [visit, right.contrast, right.opacity], right.file,
+
+
+def _connect_downloads(controls: Controls, session: Any, right: ResultElements) -> None:
+    downloads = [
+        _on(
+            right.save_image.click, controls.save_image,
+            [session, right.contrast, right.opacity], right.file,
         ),
-        on(right.save_json.click, controls.save_json, visit, right.file),
+        _on(right.save_json.click, controls.save_json, session, right.file),
     ]  # fmt: skip
-    for event in saved:
-        event.success(None, right.file, None, js=SAVE)
+    for download in downloads:
+        download.success(None, right.file, None, js=SAVE)

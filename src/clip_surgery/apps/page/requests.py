@@ -1,7 +1,7 @@
-"""Requests: what a browser or client sends, and how it is told that something is not possible.
+"""Values that a browser or a program sends, and how it is told that something is not possible.
 
-Nothing that comes is trusted: Gradio's own reading of values is left out for pictures, because it
-opens files before this library can say what is wrong with them.
+No value is trusted. Gradio's own reading of values is left out (see `page.Page`), because it opens
+files before this library can say what is wrong with them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from pathlib import Path, PurePath
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
+from gradio.context import LocalContext
 from gradio.utils import get_upload_folder
 
 from clip_surgery.apps.page.actions import Actions
+from clip_surgery.apps.page.stopping import watched
 from clip_surgery.errors import ClipSurgeryError, InputError
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.inputs.names import printable
@@ -26,69 +28,97 @@ from clip_surgery.inputs.names import printable
 P = ParamSpec("P")
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
-SECONDS = 8  # that a message stays
-LONGEST_NAME = 200  # letters of a file name that are shown
+MESSAGE_SECONDS = 8
+NAME_CHARACTERS = 200
+"""Maximum number of characters of a file name that are shown."""
 
 
-def told(action: Callable[P, T]) -> Callable[P, T]:
-    """The action, its errors as one line in the page instead of a failure of the server."""
+def with_messages(action: Callable[P, T]) -> Callable[P, T]:
+    """Return the action with errors as messages of the page instead of failures of the server.
+
+    The action stops when the visitor that called it leaves.
+    """
 
     @wraps(action)
-    def run(*given: P.args, **named: P.kwargs) -> T:
+    def run(*values: P.args, **named: P.kwargs) -> T:
         try:
-            return action(*given, **named)
+            with watched(_abandonment()):
+                return action(*values, **named)
         except ClipSurgeryError as error:
             raise _message(str(error), "Not possible") from None
         except gr.Error:
             raise
         except Exception as error:
             LOG.exception("%s failed", action.__name__)
-            what = "out of memory" if isinstance(error, MemoryError) else type(error).__name__
-            raise _message(f"The server failed ({what}); its log says more.", "Failed") from None
+            cause = "out of memory" if isinstance(error, MemoryError) else type(error).__name__
+            raise _message(f"The server failed ({cause}); its log says more.", "Failed") from None
 
     return run
 
 
 def warn(error: ClipSurgeryError) -> None:
-    """Show an error as one line, and go on."""
-    gr.Warning(_one_line(str(error)), duration=SECONDS, title="Not possible")
+    """Show an error as a message, and continue."""
+    gr.Warning(_one_line(str(error)), duration=MESSAGE_SECONDS, title="Not possible")
+
+
+def _abandonment() -> Callable[[], bool] | None:
+    """Return a function that says whether the visitor of the current request has left.
+
+    Gradio marks the events of a client that disconnects as not alive. None if the current call
+    does not come from Gradio's queue.
+    """
+    blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    if blocks is None or event_id is None:
+        return None
+    for jobs in blocks._queue.active_jobs:
+        for job in jobs or ():
+            if job._id == event_id:
+                return lambda: not job.alive
+    return None
 
 
 def _message(text: str, title: str) -> gr.Error:
-    return gr.Error(_one_line(text), duration=SECONDS, title=title, print_exception=False)
+    return gr.Error(_one_line(text), duration=MESSAGE_SECONDS, title=title, print_exception=False)
 
 
 def _one_line(text: str) -> str:
-    # the page shows messages as HTML
-    return html.escape(" ".join(text.split()), quote=False)
+    """The text on one line with control characters escaped, as HTML, which messages are."""
+    return html.escape(printable(" ".join(text.split())), quote=False)
 
 
-def read_upload(actions: Actions, sent: Any) -> InputImage:
-    """The picture of a file that Gradio took in (and found to be one of its uploads).
+def read_upload(actions: Actions, value: Any) -> InputImage:
+    """Read the image of an uploaded file.
+
+    Args:
+        actions: the actions of the page, for their limits.
+        value: what was sent for an image: a dictionary with the path of the upload.
 
     Raises:
-        InputError: when there is none, or it is no picture that the page takes.
+        InputError: if there is no image, or it is not a file that was uploaded to this page, or
+            not an image that the page takes.
     """
-    if sent is None:
-        return actions.read_picture(None)
-    path = sent.get("path") if isinstance(sent, dict) else None
+    if value is None:
+        return actions.prepare_image(None)
+    path = value.get("path") if isinstance(value, dict) else None
     if not isinstance(path, str):
         raise InputError("Expected an uploaded image.")
-    original_name = sent.get("orig_name")
+    if path.lower().startswith(("http://", "https://")):
+        raise InputError("Images are uploaded, not fetched from a link.")
+    original_name = value.get("orig_name")
     name = PurePath(original_name).name if isinstance(original_name, str) else ""
-    name = printable(name)[:LONGEST_NAME] or "image"
+    name = printable(name)[:NAME_CHARACTERS] or "image"
     content = _uploaded_content(Path(get_upload_folder()), path, actions.limits.file_mb * 2**20)
     if content is None:
         raise InputError(f"{name}: no longer kept by the page; choose it again.")
-    return actions.read_picture(content, name)
+    return actions.prepare_image(content, name)
 
 
 def _uploaded_content(folder: Path, path: str, max_bytes: int) -> bytes | None:
     """Return the content of a file that was uploaded to this server, and None for all others.
 
-    Gradio checks a path only if the request contains certain metadata, so a request can name any
-    file. Only regular files whose real path is inside of the upload folder are read. All others
-    give the same answer, so that a request cannot find out whether a file exists.
+    A request can name any file. Only regular files whose real path is inside of the upload folder
+    are read. All others give the same answer, so that a request cannot find out whether a file
+    exists.
     """
     try:
         real = Path(os.path.realpath(path, strict=True))
@@ -105,11 +135,23 @@ def _uploaded_content(folder: Path, path: str, max_bytes: int) -> bytes | None:
 
 
 def read_number(value: Any, name: str, *, low: float, high: float) -> float:
-    """A number within a range.
+    """Return a number from `low` to `high`, both included.
 
     Raises:
-        InputError: for anything else.
+        InputError: for a smaller or larger number, NaN, or a value that is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise InputError(f"Expected {name} within {low:g} to {high:g}, but got {value!r}.")
+        shown = repr(value) if isinstance(value, int | float) else type(value).__name__
+        raise InputError(f"Expected {name} from {low:g} to {high:g}, but got {shown[:40]}.")
     return float(value)
+
+
+def read_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
+    """Return a text that is one of `choices`.
+
+    Raises:
+        InputError: for any other value.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"Expected {name} to be one of {', '.join(choices)}.")
+    return value

@@ -1,4 +1,4 @@
-"""Scripts: the few lines that run in the browser, each the handler of one element."""
+"""Scripts that run in the browser, each the handler of one element."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ element.addEventListener('click', (event) => {
 });
 """
 
-WIDEN = """
+TOGGLE_WIDTH = """
 element.addEventListener('click', (event) => {
   const card = event.target.closest('.cs-zoom .cs-card');
   if (card) card.classList.toggle('cs-wide');

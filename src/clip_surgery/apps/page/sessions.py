@@ -1,4 +1,4 @@
-"""Visits: what is kept of one visitor between two clicks, small and no longer than needed."""
+"""Sessions: what the page keeps of one visitor between two requests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
+from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage
@@ -13,32 +14,43 @@ from clip_surgery.inputs.images import InputImage
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Session:
-    """A picture and what the model said of it; maps are drawn again from this, not computed again.
+    """An image and its explanation, from which all views are drawn without running the model.
 
     Attributes:
         model: name of the model.
-        picture: at the size it is kept in.
-        explanation: of the picture as it came, in its own pixels.
+        image: the image, reduced to the size in which it is kept.
+        explanation: explanation of the image in its size before it was reduced.
     """
 
     model: str
-    picture: InputImage
+    image: InputImage
     explanation: Explanation
 
     @property
-    def shown(self) -> Explanation:
-        """The explanation in pixels of the kept picture."""
-        return at_size(self.explanation, self.picture.size)
+    def kept_explanation(self) -> Explanation:
+        """The explanation in pixels of the kept image."""
+        return at_size(self.explanation, self.image.size)
+
+
+def require_session(session: object) -> Session:
+    """Return the session if the page still keeps it.
+
+    Raises:
+        InputError: if it does not.
+    """
+    if not isinstance(session, Session):
+        raise InputError("Press Explain first. The page no longer keeps an image of yours.")
+    return session
 
 
 def at_size(explanation: Explanation, size: Size) -> Explanation:
-    """The explanation of one picture, for a copy of the picture of this size."""
+    """Return the explanation of one image for a copy of the image of another size."""
     [framing] = explanation.framings
     return replace(explanation, framings=(replace(framing, original=size),))
 
 
 def within(size: Size, side: int) -> Size:
-    """The size scaled down to a longer side of at most `side` pixels.
+    """Return the size reduced to a longer side of at most `side` pixels.
 
     Example:
         >>> within(Size(300, 600), 200), within(Size(3, 6), 200)
@@ -48,12 +60,12 @@ def within(size: Size, side: int) -> Size:
     return Size(*(max(1, round(length * scale)) for length in size))
 
 
-def shrunk(picture: InputImage, side: int) -> InputImage:
-    """The picture itself, or a smaller copy whose longer side is `side`."""
-    size = within(picture.size, side)
-    if size == picture.size:
-        return picture
-    small = picture.image.resize(
+def reduced(image: InputImage, side: int) -> InputImage:
+    """Return the image, or a smaller copy if its longer side exceeds `side` pixels."""
+    size = within(image.size, side)
+    if size == image.size:
+        return image
+    small = image.image.resize(
         (size.width, size.height), Image.Resampling.LANCZOS, reducing_gap=3.0
     )
-    return InputImage(image=small, name=picture.name)
+    return InputImage(image=small, name=image.name)

@@ -1,4 +1,4 @@
-"""Theme: calm colours and the system's own fonts; nothing is fetched for the looks."""
+"""Colours and fonts of the page. The fonts are those of the system, so that none is fetched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
 def theme() -> gr.themes.Base:
-    """The colours and fonts of the page, in light and dark."""
+    """Return the colours and fonts of the page, for light and dark mode."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.slate,

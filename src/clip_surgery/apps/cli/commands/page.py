@@ -1,4 +1,4 @@
-"""`clip-surgery page`: the web page, on this machine unless told otherwise."""
+"""`clip-surgery page`: serve the web page, by default to this machine only."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def page(
         list[str] | None,
         typer.Option(
             "--model", "-m",
-            help="Which CLIP, may be repeated: visitors choose; the bundled demo if none is given.",
+            help="CLIP model that visitors may choose; may be repeated. Default: the bundled demo.",
             rich_help_panel=MODEL,
         ),
     ] = None,
     segmenter: Annotated[
         str | None,
         typer.Option(
-            help="A SAM or SAM 2 model that cuts objects out: its name on the hub, or a folder.",
+            help="SAM or SAM 2 model that segments objects: its name on the hub, or a folder.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -38,34 +38,52 @@ def page(
     host: Annotated[
         str,
         typer.Option(
-            help="Address to listen on; 0.0.0.0 lets other machines in.", rich_help_panel=SERVER
+            help="Address to listen on; 0.0.0.0 allows other machines to connect.",
+            rich_help_panel=SERVER,
         ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="0 takes any free.", rich_help_panel=SERVER)
+        int, typer.Option(min=0, max=65535, help="0 takes any free port.", rich_help_panel=SERVER)
     ] = 7860,
     max_mb: Annotated[
-        int, typer.Option(min=1, help="Largest file, in MB.", rich_help_panel=LIMITS)
+        int, typer.Option(min=1, help="Largest file in MB.", rich_help_panel=LIMITS)
     ] = 20,
     max_megapixels: Annotated[
         int,
-        typer.Option(min=1, help="Largest image, in millions of pixels.", rich_help_panel=LIMITS),
+        typer.Option(min=1, help="Largest image in millions of pixels.", rich_help_panel=LIMITS),
     ] = 50,
+    max_patches: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Largest number of patches of an image in the model.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = 1024,
+    max_seconds: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Longest time in the model of one request.", rich_help_panel=LIMITS
+        ),
+    ] = 60,
     max_waiting: Annotated[
-        int, typer.Option(min=1, help="Requests that wait at most.", rich_help_panel=LIMITS)
+        int,
+        typer.Option(
+            min=1, help="Largest number of requests that wait.", rich_help_panel=LIMITS
+        ),
     ] = 32,
     keep_minutes: Annotated[
         int,
         typer.Option(
-            min=1, help="How long an image and its answer are kept.", rich_help_panel=LIMITS
+            min=1, help="How long an image and its result are kept.", rich_help_panel=LIMITS
         ),
     ] = 30,
 ) -> None:  # fmt: skip
-    """Open the web page: images and words in a browser.
+    """Serve the web page, on which visitors explain images for texts.
 
     clip-surgery page --model demo --port 7860
 
-    It listens on this machine alone unless --host says otherwise, and asks nothing of the network.
+    By default, only this machine can connect (see --host). The page fetches nothing from the
+    network.
     """
     import signal
     import threading
@@ -80,21 +98,26 @@ def page(
     from clip_surgery.loading import load
 
     limits = Limits(
-        file_mb=max_mb, megapixels=max_megapixels, waiting=max_waiting, minutes=keep_minutes
+        file_mb=max_mb,
+        megapixels=max_megapixels,
+        patches=max_patches,
+        seconds=max_seconds,
+        waiting=max_waiting,
+        minutes=keep_minutes,
     )
     explainers = []
     for name in model or ["demo"]:
         with console.status(f"loading {name}"):
             explainer = load(name, device=device, dtype=dtype.value, vocabulary="common")
-            explainer.encode(["word"])  # the reference words now, not with the first visitor
+            explainer.encode(["word"])  # Encode the reference words before the first visit.
             explainers.append(explainer)
-    cutter = None
+    loaded_segmenter = None
     if segmenter is not None:
         with console.status(f"loading {segmenter}"):
             from clip_surgery.segmenters.sam import SamSegmenter
 
-            cutter = SamSegmenter.load(segmenter, device=device)
-    actions = Actions(offers=ModelChoices.of(explainers), limits=limits, segmenter=cutter)
+            loaded_segmenter = SamSegmenter.load(segmenter, device=device)
+    actions = Actions(models=ModelChoices.of(explainers), limits=limits, segmenter=loaded_segmenter)
     with serving(actions, host=host, port=port or None) as address:
         console.results().print(f"page at {address} (Ctrl+C ends it)", soft_wrap=True, markup=False)
         ended = threading.Event()

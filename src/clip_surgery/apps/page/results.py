@@ -1,0 +1,111 @@
+"""Results that are computed from a session; the model does not run here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL.Image import Image
+from torch import Tensor
+
+from clip_surgery.apps.page.sessions import Session, at_size, reduced, within
+from clip_surgery.explanation import Explanation
+from clip_surgery.figures.maps import figure
+from clip_surgery.records.explanations import DIGITS, records
+from clip_surgery.records.regions import points_record
+from clip_surgery.records.texts import tags_record
+from clip_surgery.tasks.boxes import Box, boxes
+from clip_surgery.tasks.heatmaps import Contrast, heatmaps
+from clip_surgery.tasks.points import Points, points
+from clip_surgery.tasks.presence import presence
+from clip_surgery.tasks.segmentation import Background, segment
+from clip_surgery.tasks.tags import Tag, TagScore, tags
+
+DRAWN_SIDE = 640
+"""Longer side in pixels of the images in a saved figure."""
+
+
+def maps(session: Session, contrast: Contrast, *, side: int) -> Tensor:
+    """Return the maps (C, H, W) in [0, 1], with a longer side of at most `side` pixels."""
+    size = within(session.image.size, side)
+    return heatmaps(at_size(session.explanation, size), contrast=contrast)[0]
+
+
+def points_and_boxes(
+    explanation: Explanation, min_presence: float | None = None
+) -> dict[str, tuple[Points, list[Box]]]:
+    """Return points and boxes of each text, in pixels of the explained image."""
+    return {
+        text: (
+            points(explanation, text, mode="peaks", min_presence=min_presence)[0],
+            boxes(explanation, text, min_presence=min_presence)[0],
+        )
+        for text in explanation.texts
+    }
+
+
+def segmentation(session: Session, background: Background = "none") -> Tensor:
+    """Return the class of each pixel of the kept image (H, W): an index of the texts, or -1.
+
+    Raises:
+        InputError: if the method has no dense similarity.
+        UnknownNameError: for an unknown background.
+    """
+    return segment(session.kept_explanation, background=background)[0]
+
+
+def tags_with_presence(
+    explanation: Explanation, *, score: TagScore = "surgery", top: int | None = None
+) -> list[tuple[Tag, float]]:
+    """Return texts by score, best first, each with the probability that it is present."""
+    probabilities = dict(zip(explanation.texts, presence(explanation)[0].tolist(), strict=True))
+    return [(tag, probabilities[tag.text]) for tag in tags(explanation, score=score, top=top)[0]]
+
+
+def record(explanation: Explanation) -> dict[str, Any]:
+    """Return scores, presence and peaks of the texts, ready for JSON."""
+    [image_record] = records(explanation)
+    probabilities = presence(explanation)[0].tolist()
+    texts = [
+        {**text, "presence": round(probability, DIGITS)}
+        for text, probability in zip(image_record["texts"], probabilities, strict=True)
+    ]
+    return {**image_record, "texts": texts}
+
+
+def points_result(explanation: Explanation, min_presence: float | None = None) -> dict[str, Any]:
+    """Return points and boxes of every text, ready for JSON."""
+    by_text = points_and_boxes(explanation, min_presence)
+    return dict(
+        points_record(
+            explanation,
+            [
+                ([text], text_points, {text: text_boxes})
+                for text, (text_points, text_boxes) in by_text.items()
+            ],
+        )
+    )
+
+
+def full_record(session: Session) -> dict[str, Any]:
+    """Return everything that the page shows of the image, ready for JSON."""
+    explanation = session.explanation
+    return {
+        "explanation": record(explanation),
+        "objects": points_result(explanation)["objects"],
+        "tags": tags_record(explanation, tags(explanation)[0])["tags"],
+    }
+
+
+def drawing(session: Session, *, contrast: Contrast = "text", opacity: float = 0.75) -> Image:
+    """Return the maps over the image as one figure."""
+    image = reduced(session.image, DRAWN_SIDE)
+    explanation = at_size(session.explanation, image.size)
+    probabilities = presence(explanation)[0].tolist()
+    return figure(
+        image,
+        heatmaps(explanation, contrast=contrast)[0],
+        explanation.texts,
+        notes=[f"{probability:.0%} likely in the image" for probability in probabilities],
+        heading=f"{image.name} · {explanation.method} · {explanation.backbone}",
+        opacity=opacity,
+    )
