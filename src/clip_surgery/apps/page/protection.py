@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,49 +37,67 @@ class RequestCheck:
             await self.app(scope, receive, send)
             return
         address = _address(scope)
-        if address.startswith(CLOSED):
-            await _answer(send, 404, "Not found.")
-        elif scope["method"] != "POST":
-            await self.app(scope, receive, send)
-        elif address.startswith("upload") and self._folder_is_full():
-            await _answer(send, 507, "The page holds too many files. Try again in some minutes.")
-        else:
-            await self._pass_on(scope, receive, send, address)
-
-    def _folder_is_full(self) -> bool:
-        sizes = 0
-        for folder, _, names in os.walk(self.folder):
-            for name in names:
-                try:
-                    sizes += os.lstat(os.path.join(folder, name)).st_size
-                except OSError:  # deleted in between
-                    continue
-        return sizes >= self.limits.folder_mb * MB
-
-    async def _pass_on(self, scope: Scope, receive: Any, send: Any, address: str) -> None:
-        upload = address.startswith("upload")
-        limit = (self.limits.file_mb + 1) * MB + 65_536 if upload else self.limits.request_kb * KB
-        body = _BoundedBody(receive, limit)
-        started = False
-
-        async def watched_send(message: Any) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        response = _Response(send)
         try:
-            if not upload:
-                content = await body.read_all()
-                if address.startswith(CALLS) and not _is_call(content):
-                    await _answer(send, 400, "Expected a JSON object with a list named 'data'.")
-                    return
-            await self.app(scope, body.receive, watched_send)
-        except _TooLargeError:
-            await _answer(send, 413, f"The request is larger than {limit // KB:,} kB.")
+            if address.startswith(CLOSED):
+                await response.refuse(404, "Not found.")
+            elif scope["method"] != "POST":
+                await self.app(scope, receive, response.send)
+            elif address.startswith("upload"):
+                await self._upload(scope, receive, response)
+            else:
+                await self._call(scope, receive, response, address)
+        except _TooLargeError as error:
+            await response.refuse(413, str(error))
         except Exception as error:
             LOG.warning("%s: %s", address.split("/", maxsplit=1)[0], type(error).__name__)
-            if not started:
-                await _answer(send, 400, "The request could not be understood.")
+            await response.refuse(400, "The request could not be understood.")
+
+    async def _upload(self, scope: Scope, receive: Any, response: _Response) -> None:
+        """Receive a file, with its multipart headers."""
+        if self._folder_is_full():
+            await response.refuse(507, "The page holds too many files. Try again in some minutes.")
+            return
+        body = _BoundedBody(receive, (self.limits.file_mb + 1) * MB + self.limits.request_kb * KB)
+        await self.app(scope, body.receive, response.send)
+
+    async def _call(self, scope: Scope, receive: Any, response: _Response, address: str) -> None:
+        """Check the JSON of a request before it is passed on."""
+        body = _BoundedBody(receive, self.limits.request_kb * KB)
+        content = await body.read_all()
+        if address.startswith(CALLS) and not _is_call(content):
+            await response.refuse(400, "Expected a JSON object with a list named 'data'.")
+        else:
+            await self.app(scope, body.receive, response.send)
+
+    def _folder_is_full(self) -> bool:
+        size = 0
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                with suppress(OSError):  # The file may have been deleted in between.
+                    size += os.lstat(os.path.join(folder, name)).st_size
+        return size >= self.limits.folder_mb * MB
+
+
+class _Response:
+    """The response to a request, which is refused only if it has not begun."""
+
+    def __init__(self, send: Any) -> None:
+        self._send, self._began = send, False
+
+    async def send(self, message: Any) -> None:
+        """Send a part of the response."""
+        self._began = True
+        await self._send(message)
+
+    async def refuse(self, status: int, message: str) -> None:
+        """Answer with a message, or end a response that has begun."""
+        content = b"" if self._began else json.dumps({"detail": message}).encode()
+        if not self._began:
+            headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+            await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        with suppress(Exception):  # The visitor may have left.
+            await self.send({"type": "http.response.body", "body": content})
 
 
 class _TooLargeError(Exception):
@@ -99,7 +118,7 @@ class _BoundedBody:
         message = await self._receive()
         self._size += len(message.get("body", b""))
         if self._size > self._limit:
-            raise _TooLargeError
+            raise _TooLargeError(f"The request is larger than {self._limit // KB:,} kB.")
         return message
 
     async def read_all(self) -> bytes:
@@ -127,10 +146,3 @@ def _is_call(content: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(body, dict) and isinstance(body.get("data"), list)
-
-
-async def _answer(send: Any, status: int, message: str) -> None:
-    content = json.dumps({"detail": message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
