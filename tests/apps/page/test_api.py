@@ -123,12 +123,16 @@ def by_hand(client, site, name, *data):
 def test_files_of_the_machine_and_links_are_refused(client, site, path):
     sent = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "x.png"}
     before = site.runs
-    for data in ([sent, WORDS, "demo", "clip_surgery"], [None, [sent], "demo", "clip_surgery"]):
+    told = "uploaded, not fetched" if path.startswith("http") else "no longer kept by the page"
+    for data, reason in (
+        ([sent, WORDS, "demo", "clip_surgery"], told),
+        ([None, [sent], "demo", "clip_surgery"], "Choose an image first"),
+    ):
         answer = by_hand(client, site, "explain", *data)
         assert '"success":false' in answer
+        assert reason in answer
         assert "root:" not in answer
-        if path.startswith("http"):
-            assert "uploaded, not fetched" in answer
+        assert path not in answer
     assert site.runs == before
 
 

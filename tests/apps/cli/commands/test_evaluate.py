@@ -78,10 +78,11 @@ def test_options_override_the_protocol_and_are_recorded(cli, home, own):
     assert cli(*arguments, "--protocol", "paper_tags", "--out", "a.json").code == 0
     assert cli(*arguments, *FAST, "--size", 64, "--framing", "letterbox", "-o", "b.json").code == 0
     [first], [second] = (load_reports(home / name) for name in ("a.json", "b.json"))
-    assert first.settings["framing"] == "FramingRule(mode='squash', size=224)"
+    limits = "max_patches=4096, max_aspect_ratio=8.0)"
+    assert first.settings["framing"] == f"FramingRule(mode='squash', size=224, {limits}"
     assert first.settings["templates"].startswith("85: ")
     assert "tags mAP surgery" in first.values
-    assert second.settings["framing"] == "FramingRule(mode='letterbox', size=64)"
+    assert second.settings["framing"] == f"FramingRule(mode='letterbox', size=64, {limits}"
     assert "scenes(size=64, framing=letterbox, templates=name)" in second.settings["protocol"]
 
 
