@@ -47,7 +47,7 @@ class Task:
     ) -> Task:
         """Share out this measuring; the model itself stays, each worker loads its own."""
         explainer = measuring.explainer
-        others = [one.name for one in fields(explainer) if one.name != "backbone"]
+        others = [one.name for one in fields(explainer) if one.init and one.name != "backbone"]
         return cls(
             load=load,
             settings={name: getattr(explainer, name) for name in others},
