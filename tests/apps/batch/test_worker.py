@@ -29,7 +29,8 @@ class Failing(Explainer):
 
 def failing(error, **settings):
     explainer = loaded()
-    fields = {name: getattr(explainer, name) for name in explainer.__dataclass_fields__}
+    known = explainer.__dataclass_fields__.values()
+    fields = {field.name: getattr(explainer, field.name) for field in known if field.init}
     return lambda: Failing(**fields, error=error, **settings)
 
 
