@@ -5,8 +5,9 @@ import torch
 
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.errors import InputError
-from clip_surgery.surgery.trace import trace, trace_image
+from clip_surgery.surgery.trace import trace_image
 from clip_surgery.surgery.walk import walk
+from tests.surgery.plain_trace import trace
 from tests.towers import tiny_open_clip
 
 BLOCKS = 4

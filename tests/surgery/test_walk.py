@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.errors import InputError
 from clip_surgery.surgery.attention import identity, key_key, query_key, query_query, value_value
-from clip_surgery.surgery.trace import trace
 from clip_surgery.surgery.walk import walk, walk_two_paths
+from tests.surgery.plain_trace import trace
 from tests.towers import tiny_open_clip
 
 BLOCKS = 3

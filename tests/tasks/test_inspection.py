@@ -7,7 +7,6 @@ import torch
 import clip_surgery as cs
 from clip_surgery.errors import InputError
 from clip_surgery.inputs.images import read_image
-from clip_surgery.surgery.trace import trace
 from clip_surgery.tasks.inspection import (
     attention,
     explained_share,
@@ -15,6 +14,7 @@ from clip_surgery.tasks.inspection import (
     redundancy,
 )
 from clip_surgery.tasks.presence import presence
+from tests.surgery.plain_trace import trace
 
 
 @pytest.fixture(scope="module")

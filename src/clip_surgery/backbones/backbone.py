@@ -69,7 +69,12 @@ class Backbone:
         return next(self.model.parameters()).dtype
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Pixels (B, 3, H, W) in [0, 1] to the model's scale, on its device and in its type."""
-        mean = torch.tensor(self.image_mean, device=self.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.image_std, device=self.device).view(1, 3, 1, 1)
-        return ((pixels.to(self.device, torch.float32) - mean) / std).to(self.dtype)
+        """Return pixels normalised as the model expects, on its device and in its dtype.
+
+        Args:
+            pixels: (B, 3, H, W) in [0, 1].
+        """
+        pixels = pixels.to(self.device, torch.float32)
+        mean = pixels.new_tensor(self.image_mean).view(1, 3, 1, 1)
+        std = pixels.new_tensor(self.image_std).view(1, 3, 1, 1)
+        return ((pixels - mean) / std).to(self.dtype)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from clip_surgery.backbones.projections import by_head
+from clip_surgery.backbones.block import join_heads, split_heads
 from clip_surgery.backbones.tower import TokenMap
 
 
@@ -41,11 +41,11 @@ class LatentPool:
         """Tokens (B, N, E) to what the queries make of them (B, L, D)."""
         queries = self.queries().to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         query, key, value = (
-            by_head(part, self.heads).transpose(1, 2)
+            split_heads(part, self.heads)
             for part in (queries, self.key(tokens), self.value(tokens))
         )
         received = scaled_dot_product_attention(query, key, value)  # (B, h, L, d)
-        return self.finish(received.transpose(1, 2).flatten(2))
+        return self.finish(join_heads(received))
 
     def each(self, tokens: Tensor) -> Tensor:
         """Tokens (B, n, E) to what the head makes of each alone (B, n, D)."""

@@ -58,10 +58,10 @@ class Rotary:
     def angles(self, grid: PatchGrid) -> Tensor:
         """Angles (P, d/2), float32."""
         count = self.width // 4
-        bands = self.temperature ** -(torch.arange(count) / count)
+        bands = self.temperature ** -(torch.arange(count, dtype=torch.float32) / count)
         sizes = (grid.rows, grid.columns)
         down, across = (
-            (torch.arange(size) + self.offset) / size * wanted
+            (torch.arange(size, dtype=torch.float32) + self.offset) / size * wanted
             for size, wanted in zip(sizes, self.reference or sizes, strict=True)
         )
         by_row = (down[:, None] * bands)[:, None].expand(-1, grid.columns, -1)

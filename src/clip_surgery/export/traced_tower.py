@@ -60,7 +60,9 @@ class ImageTower(nn.Module):
         self.backbone, self.method = backbone, dense(method)
         self.dtype, self.training = backbone.dtype, False
         for name in ("mean", "std"):
-            channels = torch.tensor(getattr(backbone, f"image_{name}"), device=backbone.device)
+            channels = torch.tensor(
+                getattr(backbone, f"image_{name}"), dtype=torch.float32, device=backbone.device
+            )
             self.register_buffer(name, channels.view(1, 3, 1, 1))
         example = self.example()
         self.parts = nn.ModuleList(parts_read(backbone.model, lambda: self(example)))

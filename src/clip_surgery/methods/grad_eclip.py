@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.block import join_heads
 from clip_surgery.methods.gradient import GradientMethod
 from clip_surgery.methods.method import Evidence
 from clip_surgery.methods.requirements import Part
-from clip_surgery.surgery.attention import join_heads
 from clip_surgery.surgery.features import cosine
 from clip_surgery.surgery.gradients import gradients_per_text
 from clip_surgery.surgery.trace import Step, trace_image

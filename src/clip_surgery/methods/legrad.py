@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.block import finish_block, join_heads, run_block
 from clip_surgery.backbones.tower import Block, Tower
 from clip_surgery.errors import InputError
 from clip_surgery.grid import PatchGrid
@@ -21,7 +22,7 @@ from clip_surgery.surgery.attention import attend
 from clip_surgery.surgery.features import cosine
 from clip_surgery.surgery.gradients import gradients_per_text
 from clip_surgery.surgery.trace import first_of
-from clip_surgery.surgery.walk import checked_grid, finish_block, project_heads, run_block
+from clip_surgery.surgery.walk import checked_grid, project_heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class LeGrad(GradientMethod):
             tokens = tower.embed(pixels)
             for block in tower.blocks[:first]:
                 tokens = run_block(block, tokens)
-        maps = torch.zeros(len(pixels), len(labels), grid.patches, device=tokens.device)
+        maps = tokens.new_zeros(len(pixels), len(labels), grid.patches, dtype=torch.float32)
         for block in tower.blocks[first:]:
             added, tokens = self._one_block(tower, block, tokens, labels, grid)
             maps += added
@@ -70,7 +71,7 @@ class LeGrad(GradientMethod):
         with torch.no_grad():
             heads = project_heads(tower, block, tokens, grid)
             received = attend(heads.query, heads.key, heads.value, scale=heads.scale)
-        output = finish_block(block, tokens, received.requires_grad_())
+        output = finish_block(block, tokens, join_heads(received.requires_grad_()))
         pooled = tower.project(output.mean(dim=1, keepdim=True))[:, 0]
         groups = gradients_per_text(
             cosine(pooled, labels), [received], texts_at_a_time=self.texts_at_a_time

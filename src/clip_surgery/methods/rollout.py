@@ -50,7 +50,8 @@ class Rollout:
 def _roll(tower: Tower, pixels: Tensor, grid: PatchGrid) -> tuple[Tensor, Tensor]:
     """The class row's patches of the rollout (B, P), and the tokens after the last block."""
     tokens = tower.embed(pixels)
-    rollout = torch.eye(tokens.shape[1], device=tokens.device).expand(len(tokens), -1, -1)
+    identity = torch.eye(tokens.shape[1], dtype=torch.float32, device=tokens.device)
+    rollout = identity.expand(len(tokens), -1, -1)
     for block in tower.blocks:
         # One block at a time: all matrices together would be blocks x heads x N x N.
         step = step_through(block, tokens, project_heads(tower, block, tokens, grid))

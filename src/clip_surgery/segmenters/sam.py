@@ -175,7 +175,9 @@ class _Place:
         resized = picture.image.resize(
             (self.content.width, self.content.height), Image.Resampling.BILINEAR
         )
-        mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32).view(3, 1, 1) for values in (MEAN, STD)
+        )
         return self._pad((to_pixels(resized) - mean) / std, self.side)
 
     def lay(self, maps: Tensor, size: int) -> Tensor:

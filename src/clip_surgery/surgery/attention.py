@@ -43,16 +43,6 @@ class Heads:
 AttentionRule = Callable[[Heads], Tensor]
 
 
-def split_heads(tokens: Tensor, heads: int) -> Tensor:
-    """(B, N, E) to (B, h, N, d)."""
-    return tokens.reshape(*tokens.shape[:-1], heads, -1).transpose(1, 2)
-
-
-def join_heads(heads: Tensor) -> Tensor:
-    """(B, h, N, d) to (B, N, E)."""
-    return heads.transpose(1, 2).flatten(2)
-
-
 def attend(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
     """softmax(scale q k^T) v for q (B, h, n, d), k and v (B, h, N, d): (B, h, n, d)."""
     return scaled_dot_product_attention(query, key, value, scale=scale)

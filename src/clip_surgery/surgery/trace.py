@@ -1,8 +1,11 @@
-"""Trace: a plain walk that keeps what its last blocks did.
+"""Run an image tower and keep what its last blocks computed, for methods that need gradients.
 
-For methods that read or differentiate attention (rollout, generic attention, LeGrad,
-Grad-ECLIP) and for looking at it; attention matrices are built here and nowhere else, but for
-the one head at a time of outlier repair.
+Generic attention, LeGrad, Grad-ECLIP and Grad-CAM differentiate a score with respect to attention
+matrices or attended values. Attention matrices are stored here and nowhere else, except for the
+one head at a time of outlier repair.
+
+Letters: B images, N tokens, n tokens whose output is computed, E tower width, h heads, d head
+width, D joint width.
 """
 
 from __future__ import annotations
@@ -12,31 +15,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clip_surgery.backbones.block import finish_block, join_heads, run_block
 from clip_surgery.backbones.tower import Block, Tower
 from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.grid import PatchGrid
 from clip_surgery.surgery.attention import Heads
-from clip_surgery.surgery.walk import (
-    Features,
-    checked_grid,
-    finish_block,
-    project_heads,
-    project_normed,
-    run_block,
-)
+from clip_surgery.surgery.walk import checked_grid, project_heads, project_normed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
-    """What one block of a plain walk did; n rows, all N or those that the image feature reads.
+    """What one block computed for n of N tokens: all, or those that the image feature reads.
 
     Attributes:
         block: the block itself.
-        entry: the tokens that came in (B, N, E).
+        entry: its input tokens (B, N, E).
         heads: query, key and value of all tokens.
         attention: the attention probabilities (B, h, n, N).
         received: the attended values before the out-projection (B, h, n, d).
-        tokens: the tokens that went out (B, n, E).
+        tokens: its output tokens (B, n, E).
     """
 
     block: Block
@@ -48,33 +45,14 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trace:
-    """What happened inside the last blocks of a plain walk, for looking and for gradients.
-
-    Attributes:
-        features: as `walk` returns them.
-        tokens: per traced block, its output tokens (B, N, E).
-        heads: per traced block, its query, key and value.
-        attentions: per traced block, the attention probabilities (B, h, N, N).
-        received: per traced block, the attended values before the out-projection (B, h, N, d).
-    """
-
-    features: Features
-    tokens: tuple[Tensor, ...]
-    heads: tuple[Heads, ...]
-    attentions: tuple[Tensor, ...]
-    received: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class ImageTrace:
-    """The last blocks on the way to the image feature, as the nodes of one graph.
+    """The last blocks before the image feature, as nodes of one autograd graph.
 
     Attributes:
         image: the image feature (B, D).
-        steps: what each traced block did; where only prefix tokens make the image feature, the
-            last step has their rows alone.
-        grid: how the patches lie.
+        steps: what each traced block computed. If the image feature depends on prefix tokens only,
+            the last step has their rows only.
+        grid: rows and columns of the patches.
     """
 
     image: Tensor
@@ -82,49 +60,22 @@ class ImageTrace:
     grid: PatchGrid
 
 
-def trace(tower: Tower, pixels: Tensor, *, depth: int = 1) -> Trace:
-    """Walk as CLIP does and keep what the last `depth` blocks did, attention matrices included.
-
-    Nothing is detached: gradients of any score with respect to any kept tensor can be asked for.
-
-    Raises:
-        InputError: when depth is below 1, or pixels are not of whole patches.
-        UnsupportedModelError: when the tower has no blocks.
-    """
-    first = first_of(tower, depth)
-    grid = checked_grid(tower, pixels)
-    tower = tower.at(grid)
-    tokens = tower.embed(pixels)
-    for block in tower.blocks[:first]:
-        tokens = run_block(block, tokens)
-    steps = []
-    for block in tower.blocks[first:]:
-        steps.append(step_through(block, tokens, project_heads(tower, block, tokens, grid)))
-        tokens = steps[-1].tokens
-    features = Features(
-        image=tower.pool(tokens),
-        patches=tower.project(tokens[:, tower.prefix_tokens :]),
-        grid=grid,
-    )
-    return Trace(
-        features=features,
-        tokens=tuple(step.tokens for step in steps),
-        heads=tuple(step.heads for step in steps),
-        attentions=tuple(step.attention for step in steps),
-        received=tuple(step.received for step in steps),
-    )
-
-
 def trace_image(tower: Tower, pixels: Tensor, *, depth: int = 1) -> ImageTrace:
-    """Walk to the image feature and keep the last `depth` blocks as a graph of their own.
+    """Run the forward pass to the image feature and keep the graph of the last `depth` blocks.
 
-    The graph begins at the normed tokens of the first traced block, so it is there for frozen
-    weights too and nothing is kept of the blocks before. In the last block only the rows run
-    that the image feature reads.
+    The graph starts at the normed tokens of the first traced block. It therefore exists for frozen
+    weights too, and nothing is kept of earlier blocks. In the last block only the tokens are
+    computed that the image feature reads.
+
+    Args:
+        tower: the image tower.
+        pixels: normalised pixels (B, 3, H, W); H and W are multiples of the patch size.
+        depth: number of last blocks to trace, at least 1. If it exceeds the number of blocks, all
+            blocks are traced.
 
     Raises:
-        InputError: when depth is below 1, or pixels are not of whole patches.
-        UnsupportedModelError: when the tower has no blocks.
+        InputError: if depth is below 1 or the pixels have another shape.
+        UnsupportedModelError: if the tower has no blocks.
     """
     first = first_of(tower, depth)
     grid = checked_grid(tower, pixels)
@@ -168,7 +119,7 @@ def block_heads(tower: Tower, pixels: Tensor, *, block: int) -> Heads:
 
 
 def first_of(tower: Tower, depth: int) -> int:
-    """Index of the first of the last `depth` blocks; more than there are means all.
+    """Return the index of the first of the last `depth` blocks, 0 if there are fewer blocks.
 
     Raises:
         InputError: when depth is below 1.
@@ -182,7 +133,14 @@ def first_of(tower: Tower, depth: int) -> int:
 
 
 def step_through(block: Block, tokens: Tensor, heads: Heads, *, rows: int | None = None) -> Step:
-    """Run one block on tokens (B, N, E) with its attention matrix kept, the first `rows` alone."""
+    """Run one block with its attention matrix kept.
+
+    Args:
+        block: the block.
+        tokens: its input tokens (B, N, E).
+        heads: query, key and value of these tokens.
+        rows: number of first tokens whose output is computed; all tokens if None.
+    """
     logits = heads.query[:, :, :rows] @ heads.key.transpose(-2, -1) * heads.scale
     attention = logits.softmax(dim=-1)  # (B, h, n, N)
     received = attention @ heads.value  # (B, h, n, d)
@@ -192,5 +150,5 @@ def step_through(block: Block, tokens: Tensor, heads: Heads, *, rows: int | None
         heads=heads,
         attention=attention,
         received=received,
-        tokens=finish_block(block, tokens[:, :rows], received),
+        tokens=finish_block(block, tokens[:, :rows], join_heads(received)),
     )

@@ -1,9 +1,12 @@
-"""Walks over a tower: CLIP's own forward, and the two paths of CLIP Surgery.
+"""Run an image tower: the model's own forward pass, and the two paths of CLIP Surgery.
 
-Source: CLIP Surgery (arXiv 2304.05653), architecture surgery. What differs from the released
-code: the model is not rewritten but read; one in-projection serves both paths; no attention
-matrix is held; in the last block the original path runs on the rows that the image feature
-needs. All functions are differentiable and leave the decision about gradients to the caller.
+Source: architecture surgery of CLIP Surgery (arXiv 2304.05653). Differences from the released code:
+the model is read and not rewritten; both paths share one in-projection; attention matrices are
+never stored; in the last block the original path runs only on the tokens that the image feature
+depends on. All functions are differentiable. The decision about gradients is left to the caller.
+
+Letters: B images, K prefix tokens (class token and registers), P patches, N = K + P tokens,
+E tower width, h heads, d head width, D joint width.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from clip_surgery.backbones.block import join_heads, run_block, split_heads
 from clip_surgery.backbones.tower import Block, Tower
 from clip_surgery.errors import InputError
 from clip_surgery.grid import PatchGrid
@@ -21,9 +25,7 @@ from clip_surgery.surgery.attention import (
     AttentionRule,
     Heads,
     attend,
-    join_heads,
     query_key,
-    split_heads,
     value_value,
 )
 from clip_surgery.surgery.outliers import check_repairable, fill_outliers, find_outliers
@@ -31,12 +33,12 @@ from clip_surgery.surgery.outliers import check_repairable, fill_outliers, find_
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Features:
-    """What an image tower says of B images, in the joint space, not normalised.
+    """Features of B images in the joint space of images and texts, not normalised.
 
     Attributes:
         image: the model's own image feature (B, D).
-        patches: one feature a patch (B, P, D).
-        grid: how the patches lie.
+        patches: one feature per patch (B, P, D), in row-major order of the grid.
+        grid: rows and columns of the patches.
     """
 
     image: Tensor
@@ -45,10 +47,14 @@ class Features:
 
 
 def walk(tower: Tower, pixels: Tensor) -> Features:
-    """CLIP's own forward over pixels (B, 3, H, W): its image feature and its patch features.
+    """Run the model's own forward pass and return its image feature and patch features.
+
+    Args:
+        tower: the image tower.
+        pixels: normalised pixels (B, 3, H, W); H and W are multiples of the patch size.
 
     Raises:
-        InputError: when pixels are not (B, 3, H, W) with sides of whole patches.
+        InputError: if the pixels have another shape.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
@@ -78,29 +84,33 @@ def walk_two_paths(
     feed_forward: bool = False,
     repair_outliers: bool = False,
 ) -> Features:
-    """Run the original path and, beside it in the last `depth` blocks, a path for the patches.
+    """Run the original path and, in the last `depth` blocks, a second path for the patches.
 
-    The new path z starts as the original path's patches and receives, in each block, the
-    attention output of `rule` on the ORIGINAL path's normed tokens; with the defaults this is
-    architecture surgery: z <- z + O(A(v, v) v). The image feature is exactly the model's own.
+    With x the tokens of the original path, O the out-projection and v the values of norm(x), the
+    second path z starts as the patches of x. With the default settings each block computes
+
+        z <- z + O(softmax(scale v v^T) v)
+
+    which is the architecture surgery of the paper. The second path never feeds back into the
+    original one, so the image feature is exactly the model's own.
 
     Args:
         tower: the image tower.
-        pixels: (B, 3, H, W), normalised.
-        depth: how many of the last blocks have the new path; more than there are means all,
-            0 means none (then the patches are CLIP's own).
-        rule: what the patches of the new path receive.
-        residual: whether the new path adds to itself or is replaced; a block without residual
-            (a ResNet's attention pool) always replaces it.
-        feed_forward: whether the new path runs the feed-forward too.
-        repair_outliers: whether outlier tokens are filled in before the last block, on the new
-            path and in the tokens that its rule sees; depth 0 then means CLIP's last block on
-            repaired patches.
+        pixels: normalised pixels (B, 3, H, W); H and W are multiples of the patch size.
+        depth: number of last blocks with a second path. If it exceeds the number of blocks, all
+            blocks have one. 0 returns the model's own patch features.
+        rule: the attention of the second path; it reads query, key and value of the original path.
+        residual: whether the attention output is added to the second path or replaces it. A block
+            without residual connection (the attention pool of a ResNet) always replaces it.
+        feed_forward: whether the second path runs the feed-forward too.
+        repair_outliers: whether outlier tokens are replaced by the mean of their neighbours before
+            the last block, in the second path and in the tokens that its rule reads. With depth 0
+            the last block then runs as in the model, on repaired patches.
 
     Raises:
-        InputError: when depth is negative, or pixels are not of whole patches.
-        UnsupportedModelError: when outliers are to be repaired and the tower has no class token
-            or no second-last block.
+        InputError: if depth is negative or the pixels have another shape.
+        UnsupportedModelError: if outliers are to be repaired, and the tower has no class token or
+            fewer than two blocks.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
@@ -118,13 +128,14 @@ def walk_two_paths(
     if depth == 0:
         return walk(tower, pixels)
     grid = checked_grid(tower, pixels)
-    # projections that know where each token stands can only be asked about all of them
-    few_queries = rule in VALUES_ONLY and not repair_outliers and tower.blocks_at is None
+    # A rule that reads values only needs no queries of patches. Rotary projections depend on the
+    # position of every token, so they are computed for all tokens at once.
+    prefix_queries_suffice = rule in VALUES_ONLY and not repair_outliers and tower.blocks_at is None
     tower = tower.at(grid)
     prefix, last = tower.prefix_tokens, len(tower.blocks) - 1
     first = max(0, len(tower.blocks) - depth)
     original = tower.embed(pixels)  # (B, N, E)
-    new = original[:, prefix:]  # (B, P, E)
+    patches = original[:, prefix:]  # (B, P, E), the second path
     outliers = None
 
     for index, block in enumerate(tower.blocks):
@@ -132,35 +143,37 @@ def walk_two_paths(
             outliers = find_outliers(project_heads(tower, block, original, grid))
         if index < first:
             original = run_block(block, original)
-            new = original[:, prefix:]
+            patches = original[:, prefix:]
             continue
         rows = prefix if index == last and tower.pool_reads == "prefix" else None
         normed = block.norm_attention(original)
-        queries = rows if few_queries else None
-        heads = seen = project_normed(tower, block, normed, grid, queries=queries)
+        queries = rows if prefix_queries_suffice else None
+        heads = rule_heads = project_normed(tower, block, normed, grid, queries=queries)
         if outliers is not None and index == last:
-            new = fill_outliers(new, outliers, grid)
-            sound = fill_outliers(original[:, prefix:], outliers, grid)
-            sound = torch.cat([original[:, :prefix], sound], dim=1)
-            seen = project_heads(tower, block, sound, grid)
-        out = block.attention.project_out
-        # one out-projection for both paths: a (rows + P, E) product instead of two smaller ones
-        own = attend(heads.query[:, :, :rows], heads.key, heads.value, scale=heads.scale)
-        count = own.shape[2]
-        received = out(torch.cat([join_heads(own), join_heads(rule(seen))], dim=1))
-        original = block.add_attended(original[:, :rows], received[:, :count])
-        original = add_feed_forward(block, original)
-        new = block.add_attended(new, received[:, count:]) if residual else received[:, count:]
+            patches = fill_outliers(patches, outliers, grid)
+            repaired = fill_outliers(original[:, prefix:], outliers, grid)
+            repaired = torch.cat([original[:, :prefix], repaired], dim=1)
+            rule_heads = project_heads(tower, block, repaired, grid)
+        attended = attend(heads.query[:, :, :rows], heads.key, heads.value, scale=heads.scale)
+        count = attended.shape[2]  # tokens of the original path
+        # One out-projection of (count + P, E) for both paths is faster than two smaller ones.
+        projected = block.attention.project_out(
+            torch.cat([join_heads(attended), join_heads(rule(rule_heads))], dim=1)
+        )
+        original = block.add_attended(original[:, :rows], projected[:, :count])
+        original = block.add_feed_forward(original)
+        patch_output = projected[:, count:]
+        patches = block.add_attended(patches, patch_output) if residual else patch_output
         if feed_forward:
-            new = add_feed_forward(block, new)
-    return Features(image=tower.pool(original), patches=tower.project(new), grid=grid)
+            patches = block.add_feed_forward(patches)
+    return Features(image=tower.pool(original), patches=tower.project(patches), grid=grid)
 
 
 def with_values_alone(tower: Tower) -> Tower:
-    """A tower whose last block takes its values for queries and keys too, for all tokens.
+    """Return the tower with a last block whose queries and keys are its values, for all tokens.
 
-    It is what the released code of CLIP Surgery makes of a ResNet; its image feature is not the
-    model's own.
+    The released code of CLIP Surgery changes a ResNet in this way. The image feature of the
+    returned tower is not the model's own.
     """
     last = tower.blocks[-1]
     project_in = last.attention.project_in
@@ -172,44 +185,22 @@ def with_values_alone(tower: Tower) -> Tower:
     return replace(tower, blocks=(*tower.blocks[:-1], replace(last, attention=attention)))
 
 
-def run_block(block: Block, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-    """One block as the model runs it, tokens (B, N, E) to (B, N, E).
-
-    `mask` is added to the attention logits (N, N), as text towers need.
-    """
-    attention = block.attention
-    query, key, value = (
-        split_heads(part, attention.heads)
-        for part in attention.project_in(block.norm_attention(tokens), "qkv")
-    )
-    received = torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, scale=attention.scale
-    )
-    return finish_block(block, tokens, received)
-
-
-def finish_block(block: Block, tokens: Tensor, received: Tensor) -> Tensor:
-    """What is left of a block after attention: tokens (B, n, E), received (B, h, n, d)."""
-    attended = block.attention.project_out(join_heads(received))
-    return add_feed_forward(block, block.add_attended(tokens, attended))
-
-
-def add_feed_forward(block: Block, tokens: Tensor) -> Tensor:
-    """Tokens plus the block's feed-forward of their norm."""
-    return block.add_feed_forward(tokens)
-
-
 def project_heads(tower: Tower, block: Block, tokens: Tensor, grid: PatchGrid) -> Heads:
-    """Query, key and value of a block for tokens (B, N, E)."""
+    """Return query, key and value of a block for its input tokens (B, N, E)."""
     return project_normed(tower, block, block.norm_attention(tokens), grid)
 
 
 def project_normed(
     tower: Tower, block: Block, normed: Tensor, grid: PatchGrid, *, queries: int | None = None
 ) -> Heads:
-    """Query, key and value of a block for tokens (B, N, E) that went through its norm.
+    """Return query, key and value of a block for tokens (B, N, E) after the block's norm.
 
-    `queries` leaves only so many of the first tokens a query.
+    Args:
+        tower: the tower that the block belongs to.
+        block: the block.
+        normed: the block's input tokens after its norm (B, N, E).
+        grid: rows and columns of the patches.
+        queries: number of first tokens for which queries are computed; all tokens if None.
     """
     project_in = block.attention.project_in
     if queries is None:
@@ -229,7 +220,12 @@ def project_normed(
 
 
 def checked_grid(tower: Tower, pixels: Tensor) -> PatchGrid:
-    """The patch grid of pixels, refused when they are no (B, 3, H, W) of whole patches."""
+    """Return the patch grid of pixels (B, 3, H, W).
+
+    Raises:
+        InputError: if the pixels have another shape, no image, or sides that are not multiples of
+            the patch size.
+    """
     side = tower.patch_size
     if pixels.ndim != 4 or pixels.shape[1] != 3:
         raise InputError(f"Expected pixels (B, 3, H, W), but got {tuple(pixels.shape)}.")

@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clip_surgery.backbones.tower import Attention, Block, TextTower, TokenMap
+from clip_surgery.backbones.block import finish_block, join_heads, split_heads
+from clip_surgery.backbones.tower import Attention, TextTower, TokenMap
 from clip_surgery.text.packing import (
     Prompt,
     Run,
@@ -126,7 +127,7 @@ def _read(tower: TextTower, runs: list[Run], memory: Memory, device: torch.devic
     (query,) = block.attention.project_in(normed[:, ends], "q")  # (1, prompts, E)
     key, value = block.attention.project_in(normed, "kv")
     attended = _attend(block.attention, query, key, value, row, _block_of(memory, -1))
-    return tower.project(_finish(block, tokens[:, ends], attended))[0]
+    return tower.project(finish_block(block, tokens[:, ends], attended))[0]
 
 
 def _remember(
@@ -171,14 +172,8 @@ def _to_last_block(
             keep.append((key, value))
         past = _block_of(memory, number)
         attended = _attend(block.attention, query, key, value, row, past, causal=tower.causal)
-        tokens = _finish(block, tokens, attended)
+        tokens = finish_block(block, tokens, attended)
     return tokens
-
-
-def _finish(block: Block, tokens: Tensor, attended: Tensor) -> Tensor:
-    """The two residual steps of a block after its attention."""
-    tokens = block.add_attended(tokens, block.attention.project_out(attended))
-    return block.add_feed_forward(tokens)
 
 
 def _attend(
@@ -212,20 +207,14 @@ def _attend(
             sees = torch.ones(m, part.start + m, dtype=torch.bool, device=q.device)
             sees = sees.tril(part.start)
         answer = F.scaled_dot_product_attention(
-            _heads(q, attention.heads),
-            _heads(k, attention.heads),
-            _heads(v, attention.heads),
+            split_heads(q, attention.heads),
+            split_heads(k, attention.heads),
+            split_heads(v, attention.heads),
             attn_mask=sees,
             scale=attention.scale,
         )
-        answers.append(answer.transpose(1, 2).flatten(2).flatten(0, 1))  # (S m, E)
+        answers.append(join_heads(answer).flatten(0, 1))  # (S m, E)
     return torch.cat(answers)[None]
-
-
-def _heads(tokens: Tensor, heads: int) -> Tensor:
-    """(S, n, E) to (S, h, n, E / h)."""
-    batch, length, width = tokens.shape
-    return tokens.view(batch, length, heads, width // heads).transpose(1, 2)
 
 
 def _split(row: Tensor, rectangles: list[_Rectangle], *, one_each: bool = False) -> list[Tensor]:
