@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 
 from clip_surgery.errors import (
@@ -36,3 +38,17 @@ def test_unknown_name_lists_near_names_then_all():
 def test_missing_extra_is_the_pip_command():
     error = MissingExtraError.of("transformers", "transformers")
     assert "pip install 'clip-surgery[transformers]'" in str(error)
+
+
+def test_an_unsupported_model_is_described_by_fields():
+    error = UnsupportedModelError(
+        "x needs y. Methods that work with z: a.",
+        purpose="x",
+        part="y",
+        alternatives=("a",),
+        problem="x needs y.",
+    )
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert (one.purpose, one.part, one.alternatives) == ("x", "y", ("a",))
+        assert one.problem == "x needs y."
+    assert UnsupportedModelError("alone").problem == "alone"

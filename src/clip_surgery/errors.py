@@ -42,6 +42,7 @@ class UnsupportedModelError(ClipSurgeryError, TypeError):
         purpose: what the part is needed for, for example the name of a method; None if unknown.
         part: the part that is missing, for example "class token"; None if unknown.
         alternatives: names of methods that support the model.
+        problem: what is wrong, without the alternatives; the whole message if not given.
     """
 
     def __init__(
@@ -51,14 +52,11 @@ class UnsupportedModelError(ClipSurgeryError, TypeError):
         purpose: str | None = None,
         part: str | None = None,
         alternatives: tuple[str, ...] = (),
+        problem: str | None = None,
     ) -> None:
         super().__init__(message)
         self.purpose, self.part, self.alternatives = purpose, part, alternatives
-
-    @property
-    def problem(self) -> str:
-        """The first sentence of the message, without the alternatives."""
-        return str(self).split(". Methods that work with ", maxsplit=1)[0].rstrip(".") + "."
+        self.problem = message if problem is None else problem
 
 
 class FewTextsWarning(UserWarning):

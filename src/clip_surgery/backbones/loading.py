@@ -1,4 +1,4 @@
-"""Names to Backbones: one function parses them, one library is imported, the one named."""
+"""Load a CLIP model by name, or read one in memory; only the library that is needed is imported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FORMS = (
 
 
 class Source(NamedTuple):
-    """What a model's name means: the scheme, and what stands behind it."""
+    """A model's name in its two parts: the scheme, and the rest of the name."""
 
     scheme: Scheme
     rest: str
@@ -105,7 +105,7 @@ def wrap_backbone(
     positions: PositionMode = "bilinear",
     name: str | None = None,
 ) -> Backbone:
-    """See a model that is already in memory as a Backbone; it is only read, never changed.
+    """Return a Backbone over a model that is already in memory; the model is only read.
 
     Its mode, device and type stay; what acts in training only (dropout) is not applied.
 

@@ -1,9 +1,11 @@
-"""Towers as values: the parts of an image or text transformer, shown, never changed.
+"""The parts of an image or text transformer, as functions over the weights of a loaded model.
 
-An adapter reads a model and fills these dataclasses with functions over its weights. Everything
-else (plain forward, two paths, gradient methods) is a walk over the parts, so M methods and
-N models need M + N pieces of code. Letters: B batch, N tokens, K prefix tokens (class token and
-registers), P patches, E tower width, D joint width.
+An adapter (open_clip, timm, transformers) reads a model and fills these dataclasses; the model is
+never changed. The plain forward pass, the two paths of CLIP Surgery and all gradient methods are
+written once, over these parts, and so work with every adapter. Single blocks are run by block.py.
+
+Letters: B batch, C texts, N tokens, K prefix tokens (class token and registers), P patches,
+T context length, E tower width, D joint width, h heads, d = E / h head width.
 """
 
 from __future__ import annotations
@@ -29,7 +31,14 @@ class ProjectIn(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Attention:
-    """One attention: its projections, number of heads and scale (1/sqrt(head width) in CLIP)."""
+    """Multi-head attention: project_out(softmax(scale q k^T) v) with q, k, v = project_in(tokens).
+
+    Attributes:
+        heads: number of heads h.
+        scale: factor on q k^T before the softmax, 1 / sqrt(d) in CLIP.
+        project_in: tokens (B, N, E) to query, key and value, each (B, N, E).
+        project_out: attended values (B, n, E) to the attention's output (B, n, E).
+    """
 
     heads: int
     scale: float
@@ -39,7 +48,9 @@ class Attention:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """One pre-norm transformer block; layer scale, if any, is inside project_out/feed_forward.
+    """A pre-norm transformer block: x <- x + attention(norm(x)); x <- x + feed_forward(norm(x)).
+
+    Layer scale, if the model has it, is part of project_out and feed_forward.
 
     Attributes:
         norm_attention: the norm before attention; the identity where there is none.
@@ -57,11 +68,11 @@ class Block:
     residual: bool = True
 
     def add_attended(self, tokens: Tensor, attended: Tensor) -> Tensor:
-        """Tokens (B, n, E) with what attention gave them, after its out-projection."""
+        """Return tokens (B, n, E) plus the attention output (B, n, E), or the output alone."""
         return tokens + attended if self.residual else attended
 
     def add_feed_forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, n, E) plus the feed-forward of their norm."""
+        """Return tokens (B, n, E) plus feed_forward(norm(tokens)), if the block has one."""
         if self.feed_forward is None:
             return tokens
         return tokens + self.feed_forward(self.norm_feed_forward(tokens))
@@ -102,13 +113,13 @@ class Tower:
         return bool(self.blocks) and not self.blocks[-1].residual
 
     def at(self, grid: PatchGrid) -> Tower:
-        """The same tower for images of one grid; a walk asks for it before it reads blocks."""
+        """Return the tower with the blocks for one grid; call this before using `blocks`."""
         if self.blocks_at is None:
             return self
         return replace(self, blocks=self.blocks_at(grid), blocks_at=None)
 
     def grid(self, pixels: Tensor) -> PatchGrid:
-        """The patch grid of pixels (B, 3, H, W)."""
+        """Return rows and columns of the patches of pixels (B, 3, H, W)."""
         height, width = pixels.shape[-2:]
         return PatchGrid(rows=height // self.patch_size, columns=width // self.patch_size)
 

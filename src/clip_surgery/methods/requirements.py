@@ -41,7 +41,11 @@ def unsupported(
     problem = problem.rstrip(".")
     advice = f" Methods that work with {backbone.name}: {', '.join(works)}." if works else ""
     return UnsupportedModelError(
-        f"{problem}.{advice}", purpose=purpose, part=part, alternatives=tuple(works)
+        f"{problem}.{advice}",
+        purpose=purpose,
+        part=part,
+        alternatives=tuple(works),
+        problem=f"{problem}.",
     )
 
 

@@ -112,30 +112,30 @@ class SamSegmenter:
         if not prompts:
             return []
         model: Any = self.model
-        place = _Place.of(picture.size, self.side, squash=self.squash)
-        embedding = model.get_image_embeddings(self._on_model(place.pixels(picture)[None]))
-        found = []
+        frame = _SquareFrame.of(picture.size, self.side, squash=self.squash)
+        embedding = model.get_image_embeddings(self._on_model(frame.pixels(picture)[None]))
+        candidates = []
         for prompt in prompts:
             output = model(
-                image_embeddings=embedding, multimask_output=True, **self._inputs(prompt, place)
+                image_embeddings=embedding, multimask_output=True, **self._inputs(prompt, frame)
             )
-            logits = place.restore(output.pred_masks[0, 0].float())  # (K, H, W)
+            logits = frame.restore(output.pred_masks[0, 0].float())  # (K, H, W)
             scores = output.iou_scores[0, 0].float().cpu()
-            found.append(Candidates(masks=(logits > 0).cpu(), scores=scores))
-        return found
+            candidates.append(Candidates(masks=(logits > 0).cpu(), scores=scores))
+        return candidates
 
-    def _inputs(self, prompt: Prompt, place: _Place) -> dict[str, Tensor]:
+    def _inputs(self, prompt: Prompt, frame: _SquareFrame) -> dict[str, Tensor]:
         inputs: dict[str, Tensor] = {}
         if len(prompt.xy):
-            points = torch.from_numpy(prompt.xy).float() * place.ratio
+            points = torch.from_numpy(prompt.xy).float() * frame.ratio
             inputs["input_points"] = self._on_model(points[None, None])
             labels = torch.from_numpy(prompt.labels).int()
             inputs["input_labels"] = labels[None, None].to(next(self.model.parameters()).device)
         if prompt.box is not None:
-            corners = torch.tensor(prompt.box, dtype=torch.float32).view(2, 2) * place.ratio
+            corners = torch.tensor(prompt.box, dtype=torch.float32).view(2, 2) * frame.ratio
             inputs["input_boxes"] = self._on_model(corners.view(1, 1, 4))
         if prompt.logits is not None:
-            rough = place.lay(prompt.logits[None, None], self.mask_side)
+            rough = frame.lay(prompt.logits[None, None], self.mask_side)
             inputs["input_masks"] = self._on_model(rough)
         return inputs
 
@@ -145,7 +145,7 @@ class SamSegmenter:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Place:
+class _SquareFrame:
     """How an image lies in the model's square, from its upper left corner on."""
 
     original: Size
@@ -153,7 +153,7 @@ class _Place:
     side: int
 
     @classmethod
-    def of(cls, original: Size, side: int, *, squash: bool) -> _Place:
+    def of(cls, original: Size, side: int, *, squash: bool) -> _SquareFrame:
         scale = side / max(original)
         content = (
             Size(side, side) if squash else Size(*(max(1, round(o * scale)) for o in original))

@@ -1,4 +1,4 @@
-"""Segmenter: what any promptable segmentation model looks like to this library."""
+"""The interface of promptable segmentation models, with their prompts and results."""
 
 from __future__ import annotations
 

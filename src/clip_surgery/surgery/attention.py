@@ -21,13 +21,16 @@ from clip_surgery.grid import PatchGrid
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Heads:
-    """Query, key and value of one block, each (B, h, N, d), and what a rule may need beside.
+    """Query, key and value of one block, and the other facts that attention rules use.
 
     Attributes:
-        normed: the normed tokens (B, N, E) that the projections were made from.
-        scale: the model's own factor on q k^T.
-        prefix_tokens: tokens before the patches.
-        grid: how the patches lie.
+        query: (B, h, N, d).
+        key: (B, h, N, d).
+        value: (B, h, N, d).
+        normed: the tokens after the block's norm (B, N, E), input of the projections.
+        scale: the model's factor on q k^T before the softmax.
+        prefix_tokens: number of tokens before the patches.
+        grid: rows and columns of the patches.
     """
 
     query: Tensor
@@ -39,8 +42,8 @@ class Heads:
     grid: PatchGrid
 
 
-# Heads to the attended patches (B, h, P, d); prefix tokens may serve as keys but get no row.
 AttentionRule = Callable[[Heads], Tensor]
+"""Heads to the attended patches (B, h, P, d). Prefix tokens may be keys, but have no output."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
@@ -49,13 +52,16 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor
 
 
 def query_key(heads: Heads) -> Tensor:
-    """The model's own attention, for the patches."""
+    """Return the model's own attention, softmax(scale q k^T) v, for the patches."""
     patches = heads.query[:, :, heads.prefix_tokens :]
     return attend(patches, heads.key, heads.value, scale=heads.scale)
 
 
 def value_value(heads: Heads) -> Tensor:
-    """Consistent self-attention A(v, v) v: a patch gathers from patches that carry the same."""
+    """Return consistent self-attention softmax(scale v v^T) v, the rule of CLIP Surgery.
+
+    A patch attends to patches with similar values, which belong to similar content.
+    """
     patches = heads.value[:, :, heads.prefix_tokens :]
     return attend(patches, heads.value, heads.value, scale=heads.scale)
 
@@ -71,24 +77,24 @@ def sharp_value_value(heads: Heads) -> Tensor:
 
 
 def query_query(heads: Heads) -> Tensor:
-    """A(q, q) v."""
+    """Return softmax(scale q q^T) v for the patches."""
     patches = heads.query[:, :, heads.prefix_tokens :]
     return attend(patches, heads.query, heads.value, scale=heads.scale)
 
 
 def key_key(heads: Heads) -> Tensor:
-    """A(k, k) v."""
+    """Return softmax(scale k k^T) v for the patches."""
     patches = heads.key[:, :, heads.prefix_tokens :]
     return attend(patches, heads.key, heads.value, scale=heads.scale)
 
 
 def identity(heads: Heads) -> Tensor:
-    """Each patch keeps its own value: attention with the identity matrix."""
+    """Return the value of each patch, that is, attention with the identity matrix."""
     return heads.value[:, :, heads.prefix_tokens :]
 
 
 def summed(*rules: AttentionRule) -> AttentionRule:
-    """The sum of what several rules give, as if their attention matrices were added."""
+    """Return a rule whose output is the sum of the outputs of several rules."""
 
     def rule(heads: Heads) -> Tensor:
         received = rules[0](heads)
@@ -156,4 +162,4 @@ def gaussian_bumps(grid: PatchGrid, std: float) -> Tensor:
 
 
 VALUES_ONLY: frozenset[AttentionRule] = frozenset({value_value, sharp_value_value, identity})
-"""Rules that read no query and no key: the walk may leave those out that nobody else needs."""
+"""Rules that use values only, so that queries and keys of patches need not be computed for them."""

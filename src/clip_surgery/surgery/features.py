@@ -1,8 +1,10 @@
-"""Feature surgery: what all texts share is taken out of a similarity.
+"""Feature surgery: remove the component of the patch-text similarity that all texts share.
 
-Source: CLIP Surgery (arXiv 2304.05653), equations of feature surgery; the closed form on the
-similarity equals the released tensor form [B, P, C, D] and needs no such tensor. Letters:
-B images, P patches, C texts, R reference words, D joint width.
+Source: equations of feature surgery in CLIP Surgery (arXiv 2304.05653). The released code computes
+them on a tensor (B, P, C, D); the closed form used here gives the same result from the similarity
+(B, P, C) alone.
+
+Letters: B images, P patches, C texts, R reference words, D joint width.
 """
 
 from __future__ import annotations
@@ -20,7 +22,15 @@ Weighting = Literal["reference", "paper"]
 
 
 def cosine(features: Tensor, texts: Tensor) -> Tensor:
-    """Cosine of features (..., D) with text features (C, D), in float32: (..., C)."""
+    """Return the cosine of features with text features, in float32.
+
+    Args:
+        features: (..., D), of any length.
+        texts: (C, D), of any length.
+
+    Returns:
+        (..., C), on the device of `features`.
+    """
     unit = normalize(features.float(), dim=-1)
     return unit @ normalize(texts.float(), dim=-1).T.to(unit.device)
 
@@ -33,27 +43,32 @@ def feature_surgery(
     weighting: Weighting = "reference",
     reference: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """Take out of a patch-text similarity what the texts share, weighted by the class feature.
+    """Return the similarity without its component that all texts share.
 
-    w = softmax(temperature c) / mean; the shared part of a patch is mean over texts of w S.
-    "reference" returns w S - mean(w S), what the released code computes; "paper" returns
-    S - mean(w S), the paper's equations: one bias a patch, so the order of texts is kept.
+    With S the similarity of patches with texts, c that of the image with texts, and the weights
+
+        w_t = exp(temperature c_t) / mean over texts of exp(temperature c),
+
+    the shared component of a patch is the mean over texts of w S. The weighting "reference"
+    returns w S - mean(w S), as the released code does. The weighting "paper" returns S - mean(w S),
+    the equations of the paper: one number is subtracted per patch, so the order of texts is kept.
 
     Args:
-        similarity: S (B, P, C).
-        class_similarity: c (B, C), the class feature's.
-        temperature: tau.
+        similarity: S (B, P, C), the cosine of each patch with each text.
+        class_similarity: c (B, C), the cosine of the image feature with each text.
+        temperature: factor on c before the exponential; 2 in the paper.
         weighting: "reference" or "paper".
-        reference: S (B, P, R) and c (B, R) of a fixed vocabulary; then the shared part and the
-            scale of w come from these words instead of the texts, and the map of a text does
-            not change with its neighbours.
+        reference: S (B, P, R) and c (B, R) of fixed reference words. If given, the shared
+            component and the mean in w are computed over these words instead of the texts, so that
+            the map of a text does not depend on the other texts.
 
     Returns:
-        (B, P, C). With one text and no reference it is zero everywhere: nothing is unshared.
+        Evidence (B, P, C). For a single text without reference words the result is zero, because
+        the whole similarity counts as shared.
 
     Raises:
-        InputError: when the shapes do not belong together or temperature is not finite.
-        UnknownNameError: for another weighting.
+        InputError: if the shapes do not match or the temperature is not finite.
+        UnknownNameError: if the weighting is unknown.
 
     Example:
         >>> similarity = torch.tensor([[[0.3, 0.1], [0.2, 0.2]]])
@@ -68,7 +83,7 @@ def feature_surgery(
     shared, shared_class = reference or (similarity, class_similarity)
     _check_pair(shared, shared_class)
 
-    # exp(tau c) / mean exp(tau c), shifted so that no exponential can overflow
+    # Subtracting the highest c leaves w unchanged and prevents overflow of the exponentials.
     shift = shared_class.amax(dim=-1, keepdim=True)
     mean = (temperature * (shared_class - shift)).exp().mean(dim=-1, keepdim=True)
     weights = (temperature * (class_similarity - shift)).exp() / mean  # (B, C)

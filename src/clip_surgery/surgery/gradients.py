@@ -1,4 +1,4 @@
-"""Gradients of every text's score at once, and of every image's, by one vectorised backward."""
+"""Gradients of the scores of all images and texts, by one vectorised backward pass."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _FLOAT16_SCALE = 1024.0
 def gradients_per_text(
     scores: Tensor, tensors: Sequence[Tensor], *, texts_at_a_time: int
 ) -> Iterator[tuple[Tensor, ...]]:
-    """d scores[b, c] / d tensor[b] for scores (B, C), a few texts after each other.
+    """Yield d scores[b, c] / d tensor[b] for all images b, a group of texts c at a time.
 
-    Images do not see each other, so the sum over them differentiates each by its own tensors.
-    No `.grad` of any parameter is written.
+    The score of an image depends on its own tensors only. The sum of scores over images therefore
+    has the same gradients as the single scores. No `.grad` of any parameter is written.
 
     Args:
-        scores: (B, C) float32, with a graph that reaches each tensor.
-        tensors: each (B, ...).
-        texts_at_a_time: c, the texts whose gradients are in memory together.
+        scores: (B, C) float32, with an autograd graph that reaches each tensor.
+        tensors: tensors to differentiate by, each (B, ...).
+        texts_at_a_time: number c of texts per group; their gradients are in memory together.
 
     Yields:
-        For each group of texts, one gradient (c, B, ...) a tensor, float32.
+        For each group of c texts, one gradient (c, B, ...) per tensor, float32.
 
     Raises:
-        UnsupportedModelError: when no gradient passes from the scores to the tensors.
+        UnsupportedModelError: if no gradient passes from the scores to the tensors.
     """
     if not scores.requires_grad:
         raise UnsupportedModelError("No gradient passes through the image tower's last blocks.")
     half = any(tensor.dtype == torch.float16 for tensor in tensors)
     factor = _FLOAT16_SCALE if half else 1.0
     total = scores.sum(dim=0)  # (C,)
-    wanted = factor * torch.eye(len(total), dtype=total.dtype, device=total.device)
-    for rows in torch.split(wanted, texts_at_a_time):
-        found = torch.autograd.grad(
+    directions = factor * torch.eye(len(total), dtype=total.dtype, device=total.device)
+    for rows in torch.split(directions, texts_at_a_time):
+        gradients = torch.autograd.grad(
             total, tuple(tensors), rows, retain_graph=True, is_grads_batched=True
         )
-        yield tuple(gradient.float() / factor for gradient in found)
+        yield tuple(gradient.float() / factor for gradient in gradients)

@@ -1,4 +1,4 @@
-"""Outlier tokens: patches that became the model's scratch space, found and filled in.
+"""Find outlier tokens, patches in which the model stores global information, and replace them.
 
 Source: SC-CLIP (arXiv 2411.15869) fills outlier tokens from their 3 x 3 neighbours before the last
 block; SFP (ICCV 2025) finds them by attention: the class token looks at them more than patches do.
@@ -20,7 +20,7 @@ from clip_surgery.surgery.attention import Heads
 
 
 def find_outliers(heads: Heads) -> Tensor:
-    """Patches that receive more attention from the class token than from patches: (B, P) bool.
+    """Return which patches get more attention from the class token than from patches, (B, P) bool.
 
     Meant for the heads of the second-last block. The matrix (B, N, N) is held for one head at a
     time: what a patch receives from all patches is a column of it, which fused attention hides.
@@ -35,9 +35,17 @@ def find_outliers(heads: Heads) -> Tensor:
 
 
 def fill_outliers(patches: Tensor, outliers: Tensor, grid: PatchGrid) -> Tensor:
-    """Patches (B, P, E) with each outlier (B, P) replaced by the mean of its sound neighbours.
+    """Return patches with each outlier replaced by the mean of its neighbours that are no outliers.
 
-    Neighbours are the up to eight around it; an outlier without a sound one stays as it is.
+    A patch has up to eight neighbours. An outlier whose neighbours are all outliers is unchanged.
+
+    Args:
+        patches: (B, P, E).
+        outliers: (B, P) bool.
+        grid: rows and columns of the patches.
+
+    Returns:
+        Patches (B, P, E).
     """
     sound = (~outliers)[..., None].to(patches.dtype)  # (B, P, 1)
     total = _around(patches * sound, grid)
@@ -47,10 +55,10 @@ def fill_outliers(patches: Tensor, outliers: Tensor, grid: PatchGrid) -> Tensor:
 
 
 def check_repairable(tower: Tower) -> None:
-    """Refuse towers in which outliers cannot be told.
+    """Refuse towers in which outliers cannot be found.
 
     Raises:
-        UnsupportedModelError: naming the part that is missing.
+        UnsupportedModelError: if the tower has no class token or fewer than two blocks.
     """
     if tower.prefix_tokens == 0 or tower.pool_reads != "prefix":
         raise UnsupportedModelError(
@@ -65,7 +73,7 @@ def check_repairable(tower: Tower) -> None:
 
 
 def _around(patches: Tensor, grid: PatchGrid) -> Tensor:
-    """The sum of the eight neighbours of each patch, what lies outside counting nothing."""
+    """Return the sum of the neighbours of each patch; those outside the grid count as zero."""
     laid = grid.to_map(patches.transpose(1, 2))  # (B, E, rows, columns)
     rows, columns = grid.rows, grid.columns
     padded = pad(laid, (1, 1, 1, 1))

@@ -1,15 +1,18 @@
-"""Standing: how far a text stands out from ordinary words, in an image and in its best patches.
+"""Log ratios of a text's probability to that of reference words, for an image and its patches.
 
-A cosine alone does not say whether a text is in the image: its level differs from model to
-model and from image to image. Compared with reference words and with the empty text it does.
-With the model's own factor k on cosines, R reference words r and the empty text as one more,
+A cosine alone does not tell whether a text is present in an image, because the level of cosines
+differs between models and between images. The comparison with reference words and the empty text
+does. With c_t the cosine of the image with text t, S_pt that of patch p, k the factor by which the
+model multiplies cosines (its logit scale), and r the R reference words and the empty text,
 
-    image = k c_t - log mean_r exp(k c_r)
-    patches = mean over the best patches p of  k S_pt - log mean_r exp(k S_pr)
+    image   = k c_t - log(mean over r of exp(k c_r))
+    patches = mean over the best patches p of  k S_pt - log(mean over r of exp(k S_pr))
 
-Each is a log ratio: 0 where the text matches as an average word does, and exp of it is how many
-times likelier the text is under the model's own softmax. Both rise with the text's own cosine.
-Letters: B images, C texts, D joint width, P patches, R words.
+Both are log ratios. 0 means that the text matches as well as an average word; exp(value) is the
+ratio of the text's probability to the mean probability of the words under the model's softmax. The
+best patches are those with the highest values. Presence (tasks/presence) is derived from both.
+
+Letters: B images, C texts, D joint width, P patches, R reference words.
 """
 
 from __future__ import annotations
@@ -25,16 +28,22 @@ from clip_surgery.surgery.walk import Features
 from clip_surgery.text.features import TextFeatures
 
 BEST_SHARE = 0.03
-"""Share of the patches that "the best patches" means, at least one: a small object's size."""
+"""Share of all patches that count as the best ones (at least one patch); a small object's size."""
 
 
 def reference_log_ratios(features: Features, texts: TextFeatures, *, scale: float) -> Tensor:
-    """How far each text stands out from `texts.reference`: (B, 2, C), image then patches.
+    """Return the log ratios of each text to the reference words, for image and patches.
 
-    `scale` is k, the factor the model multiplies cosines with.
+    Args:
+        features: features of B images.
+        texts: features of C texts, with reference words.
+        scale: k, the model's factor on cosines before its softmax (100 in OpenAI's models).
+
+    Returns:
+        (B, 2, C) float32: [:, 0] compares with the whole image, [:, 1] with its best patches.
 
     Raises:
-        InputError: when the texts come without reference words.
+        InputError: if the texts have no reference words.
     """
     if texts.reference is None:
         raise InputError("Expected reference words beside the texts, but got none.")
@@ -46,6 +55,6 @@ def reference_log_ratios(features: Features, texts: TextFeatures, *, scale: floa
 
 
 def _log_ratio(features: Tensor, labels: Tensor, words: Tensor, scale: float) -> Tensor:
-    """k cos(f, t) - log mean_r exp(k cos(f, r)): (..., C)."""
-    ordinary = (scale * cosine(features, words)).logsumexp(dim=-1, keepdim=True)
-    return scale * cosine(features, labels) - ordinary + math.log(len(words))
+    """Return k cos(f, t) - log(mean over r of exp(k cos(f, r))), (..., C)."""
+    word_logits = (scale * cosine(features, words)).logsumexp(dim=-1, keepdim=True)
+    return scale * cosine(features, labels) - word_logits + math.log(len(words))

@@ -40,7 +40,7 @@ class ModelChoice:
             try:
                 require(explainer.backbone, getattr(method, "needs", ()), purpose=name)
             except UnsupportedModelError as error:
-                left_out[name] = str(error).split(". ", maxsplit=1)[0]
+                left_out[name] = error.problem.rstrip(".")
         methods = tuple(name for name in METHODS if name not in left_out)
         return cls(explainer=stoppable(explainer), methods=methods, left_out=left_out)
 

@@ -11,7 +11,10 @@ from clip_surgery.methods.similarity import Similarity
 
 
 def refuse(self, *_):
-    raise UnsupportedModelError("rollout needs a token. Methods that work with demo: similarity.")
+    raise UnsupportedModelError(
+        "rollout needs a token. Methods that work with demo: similarity.",
+        problem="rollout needs a token.",
+    )
 
 
 def test_a_row_a_method_and_a_column_a_text(cli, scene):
