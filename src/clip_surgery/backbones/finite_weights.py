@@ -8,7 +8,7 @@ from torch import nn
 from clip_surgery.errors import WeightsError
 
 UNREAD_PARTS = ("text_decoder.",)
-"""Parts that no tower reads: CoCa's caption decoder, which open_clip leaves partly uninitialised."""
+"""Parts that no tower reads: CoCa's caption decoder, which open_clip initialises in part only."""
 
 
 @torch.no_grad()
