@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)     ## explain a scene with the bundled model, offline, into out/demo.png
 	$(BIN)/clip-surgery demo --out out
 
-test: lint types tests ## linter, type checker and the quick tests; about 6 minutes on two cores
+test: lint types tests ## linter, type checker and the quick tests; about 10 minutes on two cores
 
 test-all: test slow-tests ## the quick tests, then the slow ones: browser, Ray, exports, clean installation
 
