@@ -12,7 +12,7 @@ import platform
 import torch
 
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.foreground_attention import ForegroundAttention
 from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
 from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc
@@ -73,7 +73,7 @@ def measure(explainer: Explainer, dataset: SceneDataset) -> dict[str, dict[str, 
         explanation = explainer.explain_images(pictures, texts)
         likely.append(presence(explanation))
         for one, sample in zip(explanation, samples, strict=True):
-            case = Case(explanation=one, sample=sample, names=names, explainer=explainer)
+            case = EvaluatedImage(explanation=one, sample=sample, names=names, explainer=explainer)
             for metric in metrics.values():
                 metric.update(case)
             true.append(torch.tensor([name in sample.present for name in names]))

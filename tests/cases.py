@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from clip_surgery.evaluation.datasets.dataset import Sample
-from clip_surgery.evaluation.metrics.case import Case, texts_to_explain
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage, texts_to_explain
 from clip_surgery.explainer import Explainer
 from clip_surgery.framing import Framing, Size
 from tests.explanations import explained, random_scores
@@ -44,7 +44,7 @@ def case_of(
     prompts: tuple[tuple[str, ...], ...] | None = None,
     background: tuple[str, ...] = (),
     **parts: Any,
-) -> Case:
+) -> EvaluatedImage:
     """Scores (texts, rows, columns) over a mask; of its size, patches are pixels: no resize."""
     size = Size(*mask.shape)
     asked = tuple((name,) for name in names) if prompts is None else prompts
@@ -54,7 +54,7 @@ def case_of(
         texts=texts_to_explain(asked, background),
         **{"similarity": True, **parts},
     )
-    return Case(
+    return EvaluatedImage(
         explanation=explanation,
         sample=sample_of(mask, names, present=present),
         names=names,
@@ -70,7 +70,7 @@ def random_mask(seed: int, height: int = 12, width: int = 16) -> NDArray[np.int6
     return np.kron(blocks, np.ones((4, 4), np.int64)).astype(np.int64)
 
 
-def random_case(seed: int, **parts: Any) -> Case:
+def random_case(seed: int, **parts: Any) -> EvaluatedImage:
     """Normal scores with some ties, over blocks."""
     mask = random_mask(seed)
     scores = random_scores(len(NAMES), *mask.shape, seed=seed).round(decimals=1)
@@ -82,9 +82,11 @@ def random_case(seed: int, **parts: Any) -> Case:
     return case_of(mask, scores, **given)
 
 
-def explained_case(explainer: Explainer, sample: Sample, names: tuple[str, ...] = NAMES) -> Case:
+def explained_case(
+    explainer: Explainer, sample: Sample, names: tuple[str, ...] = NAMES
+) -> EvaluatedImage:
     """What a model says of a sample, with the model."""
-    return Case(
+    return EvaluatedImage(
         explanation=explainer([sample.image], names),
         sample=sample,
         names=names,

@@ -6,7 +6,7 @@ import pytest
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from clip_surgery.evaluation.execution.run import evaluate
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.pointing import Pointing
 from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.metrics.tags_map import TagsMap
@@ -43,7 +43,7 @@ def test_a_report_equals_the_metrics_fed_by_hand(voc, explainer):
     own = explainer.with_method(*METHODS.values())
     for index in range(4):
         sample = dataset[index]
-        case = Case(
+        case = EvaluatedImage(
             explanation=own([sample.image], dataset.names), sample=sample, names=dataset.names
         )
         for metric in metrics:

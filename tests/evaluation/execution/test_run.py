@@ -11,7 +11,7 @@ import clip_surgery as cs
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.execution.interrupts import interrupts_held_back
 from clip_surgery.evaluation.execution.run import EvaluationInterrupted, evaluate
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.pointing import Pointing
 from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.protocols.protocol import Protocol
@@ -37,7 +37,9 @@ def test_the_runner_measures_what_a_loop_by_hand_does(explainer):
         for index in range(len(dataset)):
             sample = dataset[index]
             explanation = explainer.with_method(method)([sample.image], dataset.names)
-            pointing.update(Case(explanation=explanation, sample=sample, names=dataset.names))
+            pointing.update(
+                EvaluatedImage(explanation=explanation, sample=sample, names=dataset.names)
+            )
         assert report.values["pointing"] == pytest.approx(pointing.compute()["pointing"])
         assert report.values["ms per image"] > 0
         assert report.images == 5
@@ -94,7 +96,9 @@ def test_bad_pictures_are_counted_named_and_left_out(explainer):
         for index in good:
             sample = Squares()[index]
             explanation = explainer.with_method(method)([sample.image], Squares.names)
-            pointing.update(Case(explanation=explanation, sample=sample, names=Squares.names))
+            pointing.update(
+                EvaluatedImage(explanation=explanation, sample=sample, names=Squares.names)
+            )
         assert report.values["pointing"] == pytest.approx(pointing.compute()["pointing"])
 
 
@@ -217,7 +221,7 @@ def test_aliases_background_words_and_windows(explainer, windows):
         else:
             explanation = explain_windows(seen, sample.image, texts, windows=windows)
         metric.update(
-            Case(
+            EvaluatedImage(
                 explanation=explanation,
                 sample=sample,
                 names=dataset.names,

@@ -14,7 +14,7 @@ from clip_surgery.evaluation.execution.evaluator import Evaluator
 from clip_surgery.evaluation.execution.journal import Journal
 from clip_surgery.evaluation.execution.plan import Plan
 from clip_surgery.evaluation.execution.prefetch import Prefetcher
-from clip_surgery.evaluation.execution.resuming import part_kept
+from clip_surgery.evaluation.execution.resuming import stored_result
 from clip_surgery.evaluation.execution.run import (
     EXPLANATION_METRICS,
     EvaluationInterrupted,
@@ -137,7 +137,9 @@ def worked(explainer, dataset, folder, numbers, load=load_tiny):
         signal.signal(signal.SIGINT, before)
         far.close()
         thread.join()
-    return answers, [part_kept(measuring, journal, number) for number in range(len(plan.parts()))]
+    return answers, [
+        stored_result(measuring, journal, number) for number in range(len(plan.parts()))
+    ]
 
 
 def test_a_worker_does_the_parts_it_is_told(explainer, tmp_path):

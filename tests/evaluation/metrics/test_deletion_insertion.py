@@ -7,12 +7,12 @@ from PIL import ImageFilter
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.deletion_insertion import (
     DeletionInsertion,
     on_frame,
     patch_ranks,
 )
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import InputImage, read_image
@@ -111,7 +111,7 @@ def test_the_right_order_beats_the_wrong_one(explainer):
         explanation = type(explained.explanation)(
             **{**vars(explained.explanation), "patch_scores": (scores,)}
         )
-        case = Case(
+        case = EvaluatedImage(
             explanation=explanation, sample=sample, names=("cat", "dog"), explainer=explainer
         )
         metric = DeletionInsertion(("cat", "dog"), score="cosine")
@@ -133,9 +133,9 @@ def test_features_at_hand_are_not_encoded_again(explainer, monkeypatch):
         "explainer": explainer,
     }
     without, given = DeletionInsertion(NAMES, steps=2), DeletionInsertion(NAMES, steps=2)
-    without.update(Case(**parts))
+    without.update(EvaluatedImage(**parts))
     monkeypatch.setattr(type(explainer), "encode", lambda *_: pytest.fail("encoded again"))
-    given.update(Case(**parts, features=features))
+    given.update(EvaluatedImage(**parts, features=features))
     assert given.compute() == pytest.approx(without.compute(), abs=1e-4)
 
 
@@ -148,7 +148,7 @@ def test_margins_and_windows(explainer):
         cache=False,
         framing=FramingRule(mode="letterbox"),
     )
-    tall = Case(
+    tall = EvaluatedImage(
         explanation=explain_windows(explainer, sample.image, NAMES, windows=Windows(size=80)),
         sample=sample,
         names=NAMES,

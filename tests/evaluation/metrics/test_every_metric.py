@@ -92,7 +92,7 @@ def test_a_state_of_something_else_is_refused(key, cases):
     with pytest.raises(InputError, match="Expected a state"):
         METRICS[key](NAMES).load({**state, "more": torch.zeros(1)})
     if key != "presence":  # what it counts is the same for any names
-        with pytest.raises(InputError, match="other names"):
+        with pytest.raises(InputError, match="other class names"):
             METRICS[key](NAMES[:3]).load(state)
     beyond = {name: value + 10**6 if value.ndim else value for name, value in state.items()}
     shapes = {name: value for name, value in state.items() if name.endswith("shape")}

@@ -8,7 +8,7 @@ import torch
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.foreground_attention import (
     ForegroundAttention,
     foreground_share,
@@ -94,7 +94,7 @@ def test_a_model_without_attention_is_skipped(explainer):
     tower = replace(explainer.backbone.tower, blocks=())
     bare = replace(explainer, backbone=replace(explainer.backbone, tower=tower))
     case, metric = explained_case(explainer, sample_of(MASK)), ForegroundAttention(NAMES)
-    metric.update(Case(**{**vars(case), "explainer": bare}))
+    metric.update(EvaluatedImage(**{**vars(case), "explainer": bare}))
     assert metric.compute() == {}
 
 

@@ -94,7 +94,7 @@ def test_explainability_iou_naive():
     by_class = {}
     for case in cases:
         for row, index in enumerate(case.present):
-            hot, inside = case.scaled_judged[row] >= found["threshold"], case.insides[row]
+            hot, inside = case.judged_heatmaps[row] >= found["threshold"], case.object_pixels[row]
             iou = 100 * int((hot & inside).sum()) / int((hot | inside).sum())
             by_class.setdefault(index, []).append(iou)
     means = [sum(own) / len(own) for own in by_class.values()]

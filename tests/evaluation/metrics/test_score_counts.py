@@ -65,7 +65,7 @@ def test_precision_and_area_are_torchmetrics_own():
 
 @pytest.mark.parametrize("room", [1, 50, 10**6])
 def test_counting_naive(room, monkeypatch):
-    monkeypatch.setattr(score_counts, "_WAITING", room)
+    monkeypatch.setattr(score_counts, "_PENDING", room)
     counts, expected = ScoreCounts(3), torch.zeros(3, BINS, dtype=torch.int64)
     for _ in range(20):
         groups, scores = torch.randint(0, 3, (17,)), torch.randn(17).round(decimals=1)
