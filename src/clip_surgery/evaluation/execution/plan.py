@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import ClassNames
-from clip_surgery.evaluation.datasets.dataset import Dataset
+from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
 from clip_surgery.evaluation.execution.cost import Cost
 from clip_surgery.evaluation.execution.partial_result import PartialResult
 from clip_surgery.evaluation.metrics.evaluated_image import texts_to_explain
@@ -116,7 +116,7 @@ class Plan:
         """
         backbone = explainer.backbone
         return {
-            "dataset": repr(self.dataset),
+            "dataset": describe_dataset(self.dataset),
             "images": str(len(self.dataset)),
             "names": digest(self.names),
             "texts": digest(self.texts),

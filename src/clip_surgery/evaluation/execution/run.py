@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.datasets.dataset import Dataset
+from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
 from clip_surgery.evaluation.execution.evaluator import Evaluator
 from clip_surgery.evaluation.execution.interrupts import interrupts_held_back
 from clip_surgery.evaluation.execution.journal import Journal
@@ -235,7 +235,7 @@ def _settings(evaluator: Evaluator, weights: str, workers: int) -> dict[str, str
     explainer, protocol = evaluator.explainer, evaluator.plan.protocol
     backbone, templates = explainer.backbone, explainer.templates
     settings = {
-        "dataset": repr(evaluator.plan.dataset),
+        "dataset": describe_dataset(evaluator.plan.dataset),
         "backbone": backbone.name,
         "weights": weights,
         "device": f"{backbone.device.type}, {backbone.dtype}",
