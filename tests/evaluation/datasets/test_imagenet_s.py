@@ -42,7 +42,7 @@ def test_every_class(made):
         assert sample.mask[0].tolist() == [index, -2, -1, -1, -1, -1, -1, -1]
         assert sample.present == {dataset.names[index]}
     assert dataset.names[0] == "goldfish"
-    assert repr(dataset) == f"ImageNetS(split='validation', pictures={listed(dataset.listing)})"
+    assert repr(dataset) == f"ImageNetS(split='validation', images={listed(dataset.listing)})"
     assert np.array_equal(pickle.loads(pickle.dumps(dataset))[7].mask, dataset[7].mask)
     assert len(ImageNetS(made / "ImageNetS50")) == 50
 

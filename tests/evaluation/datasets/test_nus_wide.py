@@ -56,7 +56,7 @@ def test_every_concept(tmp_path):
 def test_it_is_small_and_can_be_sent_and_does_not_say_where_it_is(tmp_path):
     make(tmp_path, [{"dog"}, set(), set()])
     dataset = NusWide(tmp_path)
-    assert repr(dataset) == f"NusWide(split='test', pictures={listed(FILES)})"
+    assert repr(dataset) == f"NusWide(split='test', images={listed(FILES)})"
     other = pickle.loads(pickle.dumps(dataset))
     assert other[0].present == {"dog"}
     np.testing.assert_array_equal(np.asarray(other[0].image), np.asarray(dataset[0].image))

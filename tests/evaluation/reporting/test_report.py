@@ -15,8 +15,8 @@ from clip_surgery.evaluation.reporting.report import (
     Report,
     load_reports,
     markdown_table,
+    report_warnings,
     save_reports,
-    warnings_of,
 )
 
 
@@ -128,15 +128,17 @@ def test_the_table_has_a_column_for_every_number():
 
 
 def test_what_is_partial_is_said():
-    assert warnings_of([report(), report("b")]) == []
+    assert report_warnings([report(), report("b")]) == []
     few = [f"{number}.jpg: bad" for number in range(7)]
     lost = [report(row, failures=tuple(few), complete=False) for row in ("a", "b")]
-    assert warnings_of(lost) == [
+    assert report_warnings(lost) == [
         "partial, interrupted after 9 images",
         "7 images left out: 0.jpg: bad; 1.jpg: bad; 2.jpg: bad; 3.jpg: bad; 4.jpg: bad; and 2 more",
     ]
-    assert warnings_of([lost[0], report("b")])[0].endswith("images: a")
-    assert warnings_of([report(failures=("0.jpg: bad.",))]) == ["1 image left out: 0.jpg: bad: gem"]
+    assert report_warnings([lost[0], report("b")])[0].endswith("images: a")
+    assert report_warnings([report(failures=("0.jpg: bad.",))]) == [
+        "1 image left out: 0.jpg: bad: gem"
+    ]
 
 
 def test_the_machine_is_described_without_its_name():
@@ -208,8 +210,8 @@ def test_every_setting_that_differs_is_listed_once():
         "images": ("9", "8", both),
         "images left out": ("0", "1", both),
         "complete": ("yes", "no", both),
-        "torch's version": ("2.1", "2.2", both),
-        "timm's version": ("-", "1", both),
+        "version of torch": ("2.1", "2.2", both),
+        "version of timm": ("-", "1", both),
         "commit": ("old", "-", both),
         "method": ("x", "y", ("b",)),
         "templates": ("85", "-", ("b",)),

@@ -75,7 +75,7 @@ def test_every_id(tmp_path):
 def test_the_repr_says_what_it_is_but_not_where(tmp_path, parts):
     make_coco(tmp_path, parts)
     pictures = listed(["000000000007.jpg", "000000000009.jpg"])
-    text = f"CocoObjects(annotations='instances_val2017.json', pictures={pictures})"
+    text = f"CocoObjects(annotations='instances_val2017.json', images={pictures})"
     assert repr(CocoObjects(tmp_path)) == text
     parts["images"][0] |= {"id": 8, "file_name": "000000000008.jpg"}
     parts["annotations"] = []

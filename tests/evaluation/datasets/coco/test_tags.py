@@ -53,7 +53,7 @@ def test_2014_and_the_repr(tmp_path):
     dataset = CocoTags(tmp_path, year=2014)
     pictures = listed(["000000000007.jpg", "000000000009.jpg"])
     assert repr(dataset) == (
-        f"CocoTags(annotations='instances_val2014.json', without_objects=True, pictures={pictures})"
+        f"CocoTags(annotations='instances_val2014.json', without_objects=True, images={pictures})"
     )
     assert pickle.loads(pickle.dumps(dataset))[1].present == dataset[1].present
     with pytest.raises(InputError, match="val2017"):

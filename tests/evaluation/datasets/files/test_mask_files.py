@@ -61,7 +61,7 @@ def test_a_cut_file_is_named(tmp_path):
     noise = np.random.default_rng(0).integers(0, 20, (64, 64), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(InputError, match=r"cut\.png: not a mask"):
+    with pytest.raises(InputError, match=r"cut\.png: cannot be read as a mask"):
         read_values(path)
 
 

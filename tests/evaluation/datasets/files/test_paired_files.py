@@ -83,7 +83,7 @@ def test_it_is_a_data_set(tree):
     assert dataset[0].image.size == (3, 2)
     assert dataset[-1].mask.shape == (1, 1)
     assert len(dataset[0].present) == 3
-    assert repr(dataset) == (f"{tree.loader.__name__}(split='val', pictures={listed(tree.stems)})")
+    assert repr(dataset) == (f"{tree.loader.__name__}(split='val', images={listed(tree.stems)})")
     other = pickle.loads(pickle.dumps(dataset))
     np.testing.assert_array_equal(other[0].mask, dataset[0].mask)
     assert repr(open_dataset(tree.name, tree.root)) == repr(dataset)
@@ -153,7 +153,7 @@ def test_a_mask_of_another_size_or_in_colours(tree):
     dataset = tree.loader(tree.root)
     with pytest.raises(InputError, match=rf"{tree.mask(first).name}: expected .* 2 x 3 .* 3 x 2"):
         dataset[0]
-    with pytest.raises(InputError, match=f"{tree.mask(second).name}: .* in colours"):
+    with pytest.raises(InputError, match=f"{tree.mask(second).name}: .* a colour image"):
         dataset[1]
 
 

@@ -42,7 +42,7 @@ def test_masks(masks):
     assert dataset.classes.background == ("wall",)
     assert dataset[0].mask[0].tolist() == [0, 1, -2, -1, -1, -1, -1, -1]
     assert [dataset[index].present for index in (0, 1)] == [{"cat", "dog"}, {"dog"}]
-    assert repr(dataset) == f"FolderOfMasks(classes=2, pictures={listed('ab')})"
+    assert repr(dataset) == f"FolderOfMasks(classes=2, images={listed('ab')})"
     assert np.array_equal(pickle.loads(pickle.dumps(dataset))[0].mask, dataset[0].mask)
 
 
@@ -107,7 +107,7 @@ def test_missing_parts(masks, tmp_path):
     with pytest.raises(InputError, match=r"no such folder.*images, masks, names\.txt"):
         open_folder(tmp_path / "none")
     write_picture(masks / "images/b.jpeg")
-    with pytest.raises(InputError, match="several are called b"):
+    with pytest.raises(InputError, match="several have the stem b"):
         open_folder(masks)
     (masks / "images/b.jpeg").rename(masks / "images/c.jpeg")
     with pytest.raises(InputError, match=r"masks: 1 of 3 are missing \(c\.png\)"):
@@ -187,7 +187,7 @@ def test_instances(instances):
     assert dataset[1].present == frozenset()
     pictures = listed(["a.jpg", "b.jpg"])
     assert repr(dataset) == (
-        f"FolderOfInstances(annotations='instances.json', classes=3, pictures={pictures})"
+        f"FolderOfInstances(annotations='instances.json', classes=3, images={pictures})"
     )
     assert np.array_equal(pickle.loads(pickle.dumps(dataset))[0].mask, dataset[0].mask)
 
@@ -266,7 +266,7 @@ def test_which_of_the_forms(instances):
     assert len(open_folder(instances, annotations="other.json")) == 2
     with pytest.raises(InputError, match=r"Expected none\.json"):
         open_folder(instances, annotations="none.json")
-    with pytest.raises(InputError, match="Names are in the JSON"):
+    with pytest.raises(InputError, match="The names are in the JSON"):
         open_folder(instances, annotations="other.json", names="car")
     (instances / "images/b.jpg").unlink()
     with pytest.raises(InputError, match=r"images of other\.json: 1 of 2 .*b\.jpg"):

@@ -47,7 +47,7 @@ def test_it_is_a_data_set(tree):
     assert (dataset.name, len(dataset), dataset.names) == ("context59", 2, NAMES)
     assert PascalContext(tree, classes=60).name == "context60"
     assert dataset[1].present == {"aeroplane", "wood"}
-    assert repr(dataset) == f"PascalContext(classes=59, split='val', pictures={listed(MASKS)})"
+    assert repr(dataset) == f"PascalContext(classes=59, split='val', images={listed(MASKS)})"
     assert np.array_equal(pickle.loads(pickle.dumps(dataset))[0].mask, dataset[0].mask)
     assert len(PascalContext(tree / "VOCdevkit")) == len(PascalContext(tree / "VOCdevkit/VOC2010"))
 

@@ -87,7 +87,7 @@ def test_it_goes_to_another_process(tree):
 def test_the_record_has_no_path(tree):
     assert (
         repr(VocSegmentation(tree))
-        == f"VocSegmentation(classes=20, split='val', pictures={listed(MASKS)})"
+        == f"VocSegmentation(classes=20, split='val', images={listed(MASKS)})"
     )
 
 
@@ -142,7 +142,7 @@ def test_a_value_that_voc_does_not_use(tree, value):
 def test_masks_in_colours(tree):
     path = tree / "VOCdevkit/VOC2012/SegmentationClass/2008_000001.png"
     Image.open(path).convert("RGB").save(path)
-    with pytest.raises(InputError, match="in colours"):
+    with pytest.raises(InputError, match="a colour image"):
         VocSegmentation(tree)[2]
 
 

@@ -28,7 +28,7 @@ def test_tags(tags):
     assert [dataset[index].unsure for index in range(3)] == [{"person"}, set(), set()]
     assert (dataset[0].mask == -2).all()
     assert dataset[0].mask.shape == (6, 8)
-    assert repr(dataset) == f"VocTags(split='test', difficult='unsure', pictures={listed(FLAGS)})"
+    assert repr(dataset) == f"VocTags(split='test', difficult='unsure', images={listed(FLAGS)})"
     assert pickle.loads(pickle.dumps(dataset))[1].present == {"train"}
 
 

@@ -54,7 +54,7 @@ class AnnotatedFiles(ImageFiles):
         self.annotated_images = tuple(annotated_images)
         check_files(
             [self.image_path(index) for index in range(len(self))],
-            f"{images}: half unpacked, images of {annotations.name}",
+            f"{images}: incomplete, images of {annotations.name}",
         )
 
     def image_path(self, index: int) -> Path:

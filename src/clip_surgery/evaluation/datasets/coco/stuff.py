@@ -56,6 +56,6 @@ class CocoStuff(PairedFiles):
             masks=base / masks,
             endings=(".jpg", ".png"),
             stems="[0-9]*[0-9]",  # not *_labelTrainIds.png, which converters write there
-            of=f"COCO-Stuff in {base}",
+            description=f"COCO-Stuff in {base}",
             settings={"split": split},
         )
