@@ -35,7 +35,7 @@ class Ade20k(PairedFiles):
         Layout(
             dataset="ADE20K",
             source="ADEChallengeData2016.zip of http://sceneparsing.csail.mit.edu; give the folder "
-            "ADEChallengeData2016, or the one it is in",
+            "ADEChallengeData2016, or the folder that contains it",
             paths=(images, masks),
         ).check(base)
         super().__init__(

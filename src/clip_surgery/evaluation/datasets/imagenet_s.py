@@ -22,7 +22,7 @@ from clip_surgery.evaluation.datasets.files.paired_files import PairedFiles
 _IGNORED = 1000
 _SOURCE = (
     "data_preparation.sh of https://github.com/LUSSeg/ImageNet-S, which takes a copy of ImageNet; "
-    "give the folder ImageNetS50, or the one it is in"
+    "give the folder ImageNetS50, or the folder that contains it"
 )
 
 WORDNET_NUMBERS: tuple[str, ...] = (
@@ -83,9 +83,9 @@ class ImageNetS(PairedFiles):
 
 def _check_classes(folder: Path) -> None:
     """Make sure of all 50 classes and no other: numbers mean others in the sets of 300 and 919."""
-    found = {path.name for path in folder.iterdir() if path.is_dir()}
-    missing = [own for own in WORDNET_NUMBERS if own not in found]
-    others = sorted(own for own in found if own.startswith("n") and own not in WORDNET_NUMBERS)
+    names = {path.name for path in folder.iterdir() if path.is_dir()}
+    missing = [number for number in WORDNET_NUMBERS if number not in names]
+    others = sorted(name for name in names if name.startswith("n") and name not in WORDNET_NUMBERS)
     if missing:
         raise InputError(
             f"{folder}: incomplete, {len(missing)} of 50 folders are missing "

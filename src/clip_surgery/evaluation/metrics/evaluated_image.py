@@ -72,7 +72,7 @@ class EvaluatedImage:
         highest = int(self.sample.mask.max())
         if highest >= len(self.names):
             raise InputError(
-                f"Expected mask values below {len(self.names)}, one a name, but got {highest}."
+                f"Expected mask values below {len(self.names)}, one per class, but got {highest}."
             )
 
     @property
