@@ -27,7 +27,12 @@ def test_an_evaluation_is_told_apart(harness, tmp_path, capsys):
     options = argparse.Namespace(method="clip_surgery", journal=True)
     spent = harness.profile(load_tiny(), dataset, protocol, options)
     named = {f"metric {name}" for name in protocol.metrics}
-    assert named | {harness.FORWARD, harness.LOADING, "states to bytes", "cases"} <= set(spent)
+    assert named | {
+        harness.FORWARD,
+        harness.LOADING,
+        "states to bytes",
+        "inputs of metrics",
+    } <= set(spent)
     harness.print_table("photographs", spent, 2)
     table = capsys.readouterr().out
     rest = sum(spent.values()) - spent[harness.FORWARD]
