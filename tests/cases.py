@@ -1,4 +1,4 @@
-"""Cases made of given scores and masks, for tests of metrics."""
+"""Evaluated images made of given scores and masks, for tests of metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sample_of(
     present: frozenset[str] | None = None,
     seed: int = 0,
 ) -> Sample:
-    """An image of noise with this truth; what is present is read from the mask if not said."""
+    """An image of noise with this mask; by default the classes in the mask are present."""
     pixels = np.random.default_rng(seed).integers(0, 256, (*mask.shape, 3), dtype=np.uint8)
     seen = frozenset(names[index] for index in np.unique(mask) if index >= 0)
     return Sample(
@@ -45,7 +45,7 @@ def case_of(
     background: tuple[str, ...] = (),
     **parts: Any,
 ) -> EvaluatedImage:
-    """Scores (texts, rows, columns) over a mask; of its size, patches are pixels: no resize."""
+    """Scores (texts, rows, columns) for a mask. If both have one size, each patch is a pixel."""
     size = Size(*mask.shape)
     asked = tuple((name,) for name in names) if prompts is None else prompts
     explanation = explained(
@@ -64,14 +64,14 @@ def case_of(
 
 
 def random_mask(seed: int, height: int = 12, width: int = 16) -> NDArray[np.int64]:
-    """Blocks of -2 (not judged) to 2."""
+    """A mask of random blocks with values from -2 (not judged) to 2."""
     rng = np.random.default_rng(seed)
     blocks = rng.integers(-2, 3, (height // 4, width // 4))
     return np.kron(blocks, np.ones((4, 4), np.int64)).astype(np.int64)
 
 
 def random_case(seed: int, **parts: Any) -> EvaluatedImage:
-    """Normal scores with some ties, over blocks."""
+    """Normally distributed scores with some ties, and a random mask."""
     mask = random_mask(seed)
     scores = random_scores(len(NAMES), *mask.shape, seed=seed).round(decimals=1)
     given = {
@@ -85,7 +85,7 @@ def random_case(seed: int, **parts: Any) -> EvaluatedImage:
 def explained_case(
     explainer: Explainer, sample: Sample, names: tuple[str, ...] = NAMES
 ) -> EvaluatedImage:
-    """What a model says of a sample, with the model."""
+    """The explanation of a sample by a model, with the model."""
     return EvaluatedImage(
         explanation=explainer([sample.image], names),
         sample=sample,

@@ -20,7 +20,7 @@ def harness(monkeypatch):
     return importlib.import_module("harness")
 
 
-def test_an_evaluation_is_told_apart(harness, tmp_path, capsys):
+def test_the_time_of_an_evaluation_is_split_into_steps(harness, tmp_path, capsys):
     dataset = harness.Photographs(tmp_path, 2)
     assert dataset[1].present
     protocol = protocol_named("paper_explainability").changed(size=32)

@@ -1,4 +1,4 @@
-"""Samples that cannot be, labels without a mask, and indices from either end."""
+"""Samples with invalid fields, labels without a mask, and positive and negative indices."""
 
 import numpy as np
 import pytest

@@ -11,8 +11,8 @@ from tests.evaluation.datasets.small_trees import (
     make_voc2007,
     make_voc2012,
     striped,
+    write_image,
     write_palette,
-    write_picture,
 )
 
 
@@ -31,7 +31,7 @@ def test_a_list_that_is_not_utf_8_names_the_line(tmp_path):
 
 
 def test_names_that_are_not_utf_8(tmp_path):
-    write_picture(tmp_path / "images/a.jpg")
+    write_image(tmp_path / "images/a.jpg")
     write_palette(tmp_path / "masks/a.png", striped(1))
     (tmp_path / "names.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(InputError, match=r"names\.txt: .*line 1 has the byte 0xe9"):
@@ -40,7 +40,7 @@ def test_names_that_are_not_utf_8(tmp_path):
 
 @pytest.mark.parametrize("names", [5, [1, 2], [None], b"cat", {"cat"}])
 def test_names_that_are_no_texts(tmp_path, names):
-    write_picture(tmp_path / "images/a.jpg")
+    write_image(tmp_path / "images/a.jpg")
     write_palette(tmp_path / "masks/a.png", striped(1))
     with pytest.raises(InputError, match="Expected names as a list of texts"):
         open_dataset("folder", tmp_path, names=names)
@@ -83,7 +83,7 @@ def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
 def test_an_image_with_damaged_orientation_keeps_its_mask(tmp_path, monkeypatch):
     from PIL import Image
 
-    write_picture(tmp_path / "images/a.jpg")
+    write_image(tmp_path / "images/a.jpg")
     write_palette(tmp_path / "masks/a.png", striped(1))
     (tmp_path / "names.txt").write_text("cat\n")
 

@@ -1,4 +1,4 @@
-"""ImageNet-S 50: class numbers beyond a byte, and folders that lack a part."""
+"""ImageNet-S 50: class numbers above 255, and incomplete folders."""
 
 import pickle
 import shutil
@@ -75,7 +75,7 @@ def test_a_missing_part_is_named_with_where_to_get_it(tree, part):
         ImageNetS(tree)
 
 
-def test_half_unpacked(tree):
+def test_an_incomplete_folder(tree):
     base = tree / "ImageNetS50"
     mask_of(tree, 5).unlink()
     with pytest.raises(InputError, match=r"masks: 1 of 50 are missing \(ILSVRC2012_val_00000005"):

@@ -1,4 +1,4 @@
-"""The registry of data sets: every name opens what it says, and a wrong name or setting is told."""
+"""The registry of data sets: opening by name, registration from outside, and wrong settings."""
 
 import subprocess
 import sys
@@ -19,8 +19,8 @@ from tests.evaluation.datasets.small_trees import (
     make_voc2007,
     make_voc2012,
     striped,
+    write_image,
     write_palette,
-    write_picture,
 )
 
 NAMES = {
@@ -36,7 +36,7 @@ def trees(tmp_path_factory):
     make_voc2007(root, {"000001": {"dog": 1}})
     make_context(root, {"2008_000002": striped(59)})
     make_imagenet_s(root)
-    write_picture(root / "images/a.jpg")
+    write_image(root / "images/a.jpg")
     write_palette(root / "masks/a.png", striped(1))
     (root / "names.txt").write_text("cat\n")
     return root
@@ -95,7 +95,7 @@ def test_a_wrong_name_or_setting(trees):
         open_dataset("voc21", trees, classes=20)
 
 
-def test_a_folder_that_is_wanted_or_not(trees):
+def test_a_folder_that_is_needed_or_not(trees):
     with pytest.raises(InputError, match="Expected the folder it is in for data set voc20"):
         open_dataset("voc20")
     with pytest.raises(InputError, match="Expected no folder for data set scenes"):

@@ -1,4 +1,4 @@
-"""Runs that are killed and go on: nothing computed twice, nothing lost, nothing mixed up."""
+"""Killed runs that continue: nothing is computed twice, lost or mixed up."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def stamps(folder):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_was(explainer, uninterrupted, tmp_path):
+def test_a_killed_run_continues_where_it_stopped(explainer, uninterrupted, tmp_path):
     """Kill -9 while the fourth part is being read: the first three are there."""
     folder, first, second = (tmp_path / name for name in ("journal", "first", "second"))
     environment = {
@@ -303,7 +303,7 @@ def test_a_part_that_vanishes_while_others_are_measured_is_missed(explainer, tmp
     assert run(explainer, tmp_path)[0].images == 10
 
 
-def test_where_nothing_can_be_written_is_said(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="a journal cannot be kept here"):
         Journal.open(tmp_path / "file", {}, part_size=2)
@@ -313,7 +313,7 @@ def test_where_nothing_can_be_written_is_said(tmp_path):
         write_durably(tmp_path / "missing" / "00000.part", b"")
 
 
-def test_bad_pictures_are_kept_and_looked_at_again(explainer, tmp_path):
+def test_bad_images_are_kept_and_looked_at_again(explainer, tmp_path):
     def evaluated(bad, log=None):
         dataset = Squares(6, bad=bad, log=log)
         return evaluate(explainer, dataset, METHODS, journal=tmp_path / "journal", part_size=2)

@@ -1,4 +1,4 @@
-"""Cases: several texts a name, background words, and the maps that metrics share."""
+"""EvaluatedImage: several texts per class, background words, and the maps metrics share."""
 
 from dataclasses import replace
 
@@ -70,7 +70,7 @@ def test_scaled_maps_are_those_of_heatmaps(seed):
     assert case.judged_heatmaps.max() <= 1
 
 
-def test_what_is_in_the_picture():
+def test_what_is_in_the_image():
     mask = np.array([[-2, -1], [2, 2]])
     case = case_of(mask, random_scores(4, 2, 2), present=frozenset({"bus", "tree"}))
     assert (case.present, case.labelled, case.absent) == ([2], [2, 3], [0, 1])
@@ -102,14 +102,14 @@ def test_scores_that_are_not_finite_are_refused_by_name():
 def test_a_case_must_fit_its_texts_and_truth():
     case = aliased_case()
     parts = {"explanation": case.explanation, "sample": case.sample, "names": NAMES}
-    with pytest.raises(InputError, match="for 4 names by 4 texts, but got 1 for 9"):
+    with pytest.raises(InputError, match="for 4 classes by 4 texts, but got 1 for 9"):
         EvaluatedImage(**parts)
-    with pytest.raises(InputError, match="prompts for 4 names, but got 3"):
+    with pytest.raises(InputError, match="prompts for 4 classes, but got 3"):
         EvaluatedImage(**parts, prompts=PROMPTS[:3], background=WORDS)
     others = TextFeatures(texts=NAMES, labels=torch.ones(4, 2), empty=torch.ones(2))
     with pytest.raises(InputError, match="features of the explanation's texts"):
         EvaluatedImage(**parts, prompts=PROMPTS, background=WORDS, features=others)
-    with pytest.raises(InputError, match="below 4, one a name, but got 4"):
+    with pytest.raises(InputError, match="below 4, one per class, but got 4"):
         EvaluatedImage(
             **{**parts, "sample": sample_of(np.full((12, 16), 4), (*NAMES, "sky"))},
             prompts=PROMPTS,

@@ -1,4 +1,4 @@
-"""Foreground attention against a loop over an object's patches."""
+"""Foreground attention against a loop over the patches of an object."""
 
 from dataclasses import replace
 
@@ -81,7 +81,7 @@ def test_a_letterbox_is_measured(explainer):
     assert len(metric.compute()) == 3
 
 
-def test_objects_of_no_patch_or_all_say_nothing(explainer):
+def test_objects_without_patches_or_with_all_patches_are_skipped(explainer):
     speck = np.full((32, 48), -1)
     speck[:3, :3] = 1
     for mask in (speck, np.zeros((32, 48), int)):

@@ -88,7 +88,7 @@ def test_memory_is_bounded_by_the_bins_that_occur():
     assert int(state["counts"].sum()) == 400_000
 
 
-def test_scores_without_a_place():
+def test_scores_that_are_nan_or_infinite():
     counts = ScoreCounts(1)
     group = torch.zeros(2, dtype=torch.int64)
     counts.add(group, torch.tensor([float("inf"), -float("inf")]))

@@ -1,4 +1,4 @@
-"""Protocols: what they make of an explainer and of metrics, and which combinations are refused."""
+"""Protocols: how they change an explainer and metrics, and which combinations are refused."""
 
 import dataclasses
 import pickle

@@ -1,4 +1,4 @@
-"""Published numbers: the data itself, when ours may stand beside them, and the page of commands."""
+"""Published numbers: the data, when they can be compared, and the page of commands."""
 
 import re
 import shlex
@@ -71,7 +71,7 @@ def test_the_numbers_of_the_papers_headline():
     assert cityscapes["clip_surgery"] - cityscapes["maskclip"] == pytest.approx(8.74, abs=0.05)
 
 
-def test_a_method_in_other_words_is_found():
+def test_a_method_with_its_default_settings_spelled_out_is_found():
     plain = find_published(dataset="context59", method="clip_surgery")
     assert plain
     assert find_published(dataset="context59", method="clip_surgery(depth=6)") == plain
@@ -80,7 +80,7 @@ def test_a_method_in_other_words_is_found():
     assert find_published(dataset="context59", method="my row!") == ()
 
 
-def test_the_same_thing_is_compared():
+def test_equal_evaluations_are_compared():
     [found] = compare_with_published([report()], dataset="cityscapes", protocol=SEGMENTATION)
     assert found.differences == ()
     assert found.cells() == (
@@ -101,7 +101,7 @@ def test_the_same_thing_is_compared():
         (report(values={"AP": 3.0}), SEGMENTATION, (), "no such number"),
     ],
 )
-def test_another_thing_is_not_compared(own, protocol, differs, reason):
+def test_different_evaluations_are_not_compared(own, protocol, differs, reason):
     found = compare_with_published(
         [own], dataset="cityscapes", protocol=protocol, differences=differs
     )
@@ -151,7 +151,7 @@ def test_every_published_number_has_its_command_on_the_page():
     assert found == {(one.dataset, one.protocol, one.model) for one in PUBLISHED}
 
 
-def test_the_page_tells_the_numbers_as_the_package_does():
+def test_the_page_has_the_numbers_of_the_package():
     text = PAGE.read_text(encoding="utf-8")
     numbers = set(re.findall(r"-?\d+\.\d+", text))
     assert {

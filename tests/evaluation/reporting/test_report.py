@@ -1,4 +1,4 @@
-"""Reports there and back, in both versions of the file, damaged, partial, and compared."""
+"""Reports: saved and loaded in both formats, damaged, partial, and compared."""
 
 import json
 import platform
@@ -35,7 +35,7 @@ def test_everything_comes_back(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
-def test_names_that_are_no_text_come_back(tmp_path):
+def test_file_names_that_are_not_utf_8_are_kept(tmp_path):
     """A file may be named by any bytes; Python writes those that are no text as \udcff."""
     given = report(failures=("H\xf6hle \udcff.jpg: bad",))
     save_reports([given], tmp_path / "r.json")
@@ -127,7 +127,7 @@ def test_the_table_has_a_column_for_every_number():
     assert table.splitlines()[2:] == ["| gem | 1.2 | 0.50 |", "| b | 40.0 | - |"]
 
 
-def test_what_is_partial_is_said():
+def test_partial_reports_have_a_warning():
     assert report_warnings([report(), report("b")]) == []
     few = [f"{number}.jpg: bad" for number in range(7)]
     lost = [report(row, failures=tuple(few), complete=False) for row in ("a", "b")]

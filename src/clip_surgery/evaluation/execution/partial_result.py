@@ -97,9 +97,9 @@ class PartialResult:
         for name, tensor in tensors.items():
             row_index, metric_index, key = name.split("/", 2)
             states.setdefault((int(row_index), int(metric_index)), {})[key] = tensor
-        for index, (row, metrics) in enumerate(self.metrics.items()):
-            for metric_index, metric in enumerate(metrics):
-                metric.load(states.pop((index, metric_index), {}))
+        for row_number, (row, metrics) in enumerate(self.metrics.items()):
+            for metric_number, metric in enumerate(metrics):
+                metric.load(states.pop((row_number, metric_number), {}))
             self.costs[row].seconds, self.costs[row].peak_bytes = counts["costs"][row]
         if states:
             raise ValueError(f"states of unknown metrics {sorted(states)}")

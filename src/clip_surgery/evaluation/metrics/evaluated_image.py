@@ -55,12 +55,12 @@ class EvaluatedImage:
     def __post_init__(self) -> None:
         if len(self.texts_of_names) != len(self.names):
             raise InputError(
-                f"Expected prompts for {len(self.names)} names, but got {len(self.texts_of_names)}."
+                f"Expected prompts for {len(self.names)} classes, but got {len(self.texts_of_names)}."
             )
         texts = texts_to_explain(self.texts_of_names, self.background)
         if len(self.explanation) != 1 or self.explanation.texts != texts:
             raise InputError(
-                f"Expected an explanation of 1 image for {len(self.names)} names by "
+                f"Expected an explanation of 1 image for {len(self.names)} classes by "
                 f"{len(texts)} texts, but got {len(self.explanation)} for "
                 f"{len(self.explanation.texts)}, or other texts."
             )

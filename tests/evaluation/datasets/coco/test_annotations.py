@@ -1,4 +1,4 @@
-"""COCO's JSON: what is kept of it, and files that are not as COCO writes them."""
+"""COCO's JSON: what is kept of it, and files that are not in COCO's format."""
 
 import copy
 import json
@@ -39,7 +39,7 @@ def nested(depth):
     return value
 
 
-def test_what_is_kept():
+def test_annotated_images_are_read():
     one, other = read_annotated_images(PARTS, CLASSES, HERE)
     assert (one.file_name, one.size_hw, one.present, one.instances()) == ("a.jpg", (5, 4), (), [])
     assert (other.file_name, other.size_hw, other.present) == ("b.jpg", (6, 8), (0, 1))
@@ -56,7 +56,7 @@ def test_without_shapes_only_what_is_present():
     assert other.instances() == []
 
 
-def test_what_is_kept_is_not_larger_than_the_file():
+def test_the_kept_records_are_not_larger_than_the_file():
     text = json.dumps(PARTS["annotations"])
     assert sum(len(own.record) for own in read_annotated_images(PARTS, CLASSES, HERE)) < len(text)
 
@@ -92,7 +92,7 @@ def test_categories_may_have_any_ids_but_only_known_names():
         (lambda parts: parts.update(images=[], annotations=[]), "there is none"),
     ],
 )
-def test_a_wrong_entry_is_told(change, message):
+def test_a_wrong_entry_is_named(change, message):
     parts = copy.deepcopy(PARTS)
     change(parts)
     with pytest.raises(InputError, match=rf"^here\.json[:,] .*{message}"):
@@ -124,7 +124,7 @@ def test_a_path_with_nul_is_refused():
         read_content(Path("a\0b.json"))
 
 
-def test_a_file_of_bytes_that_are_no_text(tmp_path):
+def test_a_json_that_is_not_text_is_refused(tmp_path):
     path = tmp_path / "instances.json"
     path.write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(InputError, match="damaged"):

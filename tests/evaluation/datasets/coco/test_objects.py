@@ -1,4 +1,4 @@
-"""COCO objects: every id, crowds, broken files, other folders, and real photographs."""
+"""COCO objects: every id, crowds, damaged files, other folders, and random polygons."""
 
 import pickle
 import re
@@ -74,8 +74,8 @@ def test_every_id(tmp_path):
 
 def test_the_repr_says_what_it_is_but_not_where(tmp_path, parts):
     make_coco(tmp_path, parts)
-    pictures = listed(["000000000007.jpg", "000000000009.jpg"])
-    text = f"CocoObjects(annotations='instances_val2017.json', images={pictures})"
+    images = listed(["000000000007.jpg", "000000000009.jpg"])
+    text = f"CocoObjects(annotations='instances_val2017.json', images={images})"
     assert repr(CocoObjects(tmp_path)) == text
     parts["images"][0] |= {"id": 8, "file_name": "000000000008.jpg"}
     parts["annotations"] = []
@@ -132,7 +132,7 @@ def test_another_json_of_instances(tmp_path, parts):
         CocoObjects(tmp_path)
 
 
-def test_a_broken_sample_is_told_when_it_is_read_and_not_before(tmp_path, parts):
+def test_a_damaged_sample_is_an_error_when_it_is_read_and_not_before(tmp_path, parts):
     parts["annotations"] = [*ANNOTATIONS, annotation(6, 7, 1, [[1, 2, 3]])]
     make_coco(tmp_path, parts)
     dataset = CocoObjects(tmp_path)
@@ -143,7 +143,7 @@ def test_a_broken_sample_is_told_when_it_is_read_and_not_before(tmp_path, parts)
         dataset[1]
 
 
-def test_a_picture_of_another_size(tmp_path, parts):
+def test_a_image_of_another_size(tmp_path, parts):
     make_coco(tmp_path, parts)
     dataset = CocoObjects(tmp_path)
     make_coco(tmp_path, content(NAMES, [], size_hw=(8, 6)))

@@ -1,4 +1,4 @@
-"""A folder of one's own: masks, names and JSON, and everything a person may get wrong in them."""
+"""A folder of your own images: masks, names and JSON, and possible mistakes in them."""
 
 import json
 import pickle
@@ -17,8 +17,8 @@ from clip_surgery.evaluation.datasets.own.folder_of_instances import FolderOfIns
 from clip_surgery.records.mask_files import encode_rle, palette_image
 from tests.evaluation.datasets.small_trees import (
     striped,
+    write_image,
     write_palette,
-    write_picture,
     write_text,
 )
 
@@ -28,7 +28,7 @@ NAMES = "# by hand\ncat: cat, kitten\ndog\n~ wall\n"
 @pytest.fixture
 def masks(tmp_path):
     for stem, mask in (("a", striped(1, 2, 255)), ("b", striped(0, 2))):
-        write_picture(tmp_path / "images" / f"{stem}.jpg")
+        write_image(tmp_path / "images" / f"{stem}.jpg")
         write_palette(tmp_path / "masks" / f"{stem}.png", mask)
     write_text(tmp_path / "names.txt", NAMES)
     return tmp_path
@@ -106,7 +106,7 @@ def test_black_and_white_masks_of_one_class(masks):
 def test_missing_parts(masks, tmp_path):
     with pytest.raises(InputError, match=r"no such folder.*images, masks, names\.txt"):
         open_folder(tmp_path / "none")
-    write_picture(masks / "images/b.jpeg")
+    write_image(masks / "images/b.jpeg")
     with pytest.raises(InputError, match="several have the stem b"):
         open_folder(masks)
     (masks / "images/b.jpeg").rename(masks / "images/c.jpeg")
@@ -119,7 +119,7 @@ def test_missing_parts(masks, tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_masks_turn_as_pictures_are_turned(orientation):
+def test_masks_turn_as_images_are_turned(orientation):
     values = np.arange(6, dtype=np.uint8).reshape(2, 3)
     image = Image.fromarray(values)
     image.getexif()[ExifTags.Base.Orientation] = orientation
@@ -167,7 +167,7 @@ INSTANCES = {
 def instances(tmp_path):
     pytest.importorskip("pycocotools")
     for name in "ab":
-        write_picture(tmp_path / f"images/{name}.jpg")
+        write_image(tmp_path / f"images/{name}.jpg")
     write_text(tmp_path / "instances.json", json.dumps(INSTANCES))
     return tmp_path
 
@@ -185,9 +185,9 @@ def test_instances(instances):
     assert dataset[0].present == {"car", "bus", "dog"}
     assert (dataset[1].mask == -1).all()
     assert dataset[1].present == frozenset()
-    pictures = listed(["a.jpg", "b.jpg"])
+    images = listed(["a.jpg", "b.jpg"])
     assert repr(dataset) == (
-        f"FolderOfInstances(annotations='instances.json', classes=3, images={pictures})"
+        f"FolderOfInstances(annotations='instances.json', classes=3, images={images})"
     )
     assert np.array_equal(pickle.loads(pickle.dumps(dataset))[0].mask, dataset[0].mask)
 
@@ -241,7 +241,7 @@ def test_json_that_is_not_of_instances(instances, text, message):
         {"size": [6, 8], "counts": [0, 12]},  # pycocotools would not mind
     ],
 )
-def test_a_shape_that_is_none_is_told_when_asked_for(instances, segmentation):
+def test_an_invalid_shape_is_an_error_when_the_sample_is_read(instances, segmentation):
     write_text(instances / "instances.json", annotation(segmentation=segmentation))
     dataset = open_folder(instances)
     with pytest.raises(InputError, match=r"instances\.json: annotation 1: expected"):
@@ -249,7 +249,7 @@ def test_a_shape_that_is_none_is_told_when_asked_for(instances, segmentation):
     assert len(dataset[1].present) == 0
 
 
-def test_the_size_in_the_json_is_the_pictures(instances):
+def test_the_size_in_the_json_is_the_images(instances):
     images = [INSTANCES["images"][0] | {"height": 7}]
     polygons = INSTANCES["annotations"][:2]
     write_text(instances / "instances.json", changed(images=images, annotations=polygons))
@@ -294,7 +294,7 @@ def test_the_union_of_all_shapes_is_what_pycocotools_draws(instances):
     coco = pytest.importorskip("pycocotools.mask")
     rng = np.random.default_rng(0)
     size_hw = (60, 80)
-    write_picture(instances / "images/a.jpg", size_hw)
+    write_image(instances / "images/a.jpg", size_hw)
     shapes = [[(rng.random(10) * 80).round(2).tolist()] for _ in range(5)]
     entries = [
         {"id": i, "image_id": 7, "category_id": INSTANCES["categories"][0]["id"], "iscrowd": 0}

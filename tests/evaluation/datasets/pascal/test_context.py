@@ -1,4 +1,4 @@
-"""Pascal Context: the converter's PNG, the original .mat files, and what can be wrong with them."""
+"""Pascal Context: PNG files of the converter, the original .mat files, and damaged files."""
 
 import pickle
 
@@ -70,7 +70,7 @@ def test_a_missing_part_is_named_with_where_to_get_it(tree, part):
         PascalContext(tree)
 
 
-def test_half_unpacked_and_settings(tree):
+def test_an_incomplete_folder_and_wrong_settings(tree):
     with pytest.raises(UnknownNameError, match="split 'test'"):
         PascalContext(tree, split="test")
     with pytest.raises(InputError, match="59 or 60"):

@@ -1,4 +1,4 @@
-"""Pascal VOC 2012: every value of a mask, 20 and 21 classes, and folders that lack a part."""
+"""Pascal VOC 2012: every value of a mask, 20 and 21 classes, and incomplete folders."""
 
 import pickle
 import re
@@ -115,13 +115,13 @@ def test_no_folder_and_another_folder(tmp_path):
     ("file", "what"),
     [("JPEGImages/2007_000042.jpg", "images"), ("SegmentationClass/2007_000042.png", "masks")],
 )
-def test_half_unpacked(tree, file, what):
+def test_an_incomplete_folder(tree, file, what):
     (tree / "VOCdevkit/VOC2012" / file).unlink()
     with pytest.raises(InputError, match=rf"{what}: 1 of 3 are missing \(2007_000042"):
         VocSegmentation(tree)
 
 
-def test_broken_files_are_told_when_asked_for(tree):
+def test_damaged_files_are_errors_when_the_sample_is_read(tree):
     base = tree / "VOCdevkit" / "VOC2012"
     (base / "JPEGImages/2007_000033.jpg").write_bytes(b"\xff\xd8 no jpeg")
     (base / "SegmentationClass/2007_000042.png").write_bytes(b"no png")

@@ -99,7 +99,11 @@ class MeasuredModel(ExplainerOptions):
 def evaluate(
     context: typer.Context,
     dataset: Annotated[
-        str, typer.Argument(help=f"What to measure on: {', '.join(DATASETS)}.", metavar="DATASET")
+        str,
+        typer.Argument(
+            help=f"Data set: {', '.join(DATASETS)}, or package.module:Class of your own.",
+            metavar="DATASET",
+        ),
     ],
     model: MeasuredModel,
     running: RunOptions,
