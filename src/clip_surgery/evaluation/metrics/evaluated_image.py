@@ -55,7 +55,8 @@ class EvaluatedImage:
     def __post_init__(self) -> None:
         if len(self.texts_of_names) != len(self.names):
             raise InputError(
-                f"Expected prompts for {len(self.names)} classes, but got {len(self.texts_of_names)}."
+                f"Expected prompts for {len(self.names)} classes, but got "
+                f"{len(self.texts_of_names)}."
             )
         texts = texts_to_explain(self.texts_of_names, self.background)
         if len(self.explanation) != 1 or self.explanation.texts != texts:
