@@ -1,7 +1,7 @@
-"""How many rows a second, does memory grow with the images, and what does a kill cost?
+"""Rows per second of a batch run, growth of memory with the images, and the cost of a kill.
 
-Generated images of 480 x 360 px as JPEG, the demo model, five texts, all tasks. The rate is that
-of the second half of a run, when all workers are loaded; the whole time is beside it.
+Generated images of 480 x 360 px as JPEG, the demo model, five texts, all tasks. The rate is that of
+the second half of a run, when all workers have loaded their model; the total time is also given.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TEXTS = ("dog", "car", "boat", "tree", "clock")
 
 
 def load_noting(folder: Path) -> Explainer:
-    """The demo model, and a file named after the process that has it."""
+    """Load the demo model, and create a file with the number of this process as its name."""
     (folder / str(os.getpid())).touch()
     return load("demo", vocabulary="common")
 
@@ -43,12 +43,12 @@ def main() -> None:
     options = parser.parse_args()
     print(f"Machine: {machine()}; batch on {available_cores()} cores\n")
     with tempfile.TemporaryDirectory() as folder:
-        pictures = Path(folder, "pictures")
-        pictures.mkdir()
+        image_folder = Path(folder, "images")
+        image_folder.mkdir()
         for index, scene in enumerate(SceneDataset(seed=11, count=options.count)):
-            path = pictures / f"{index:05}.jpg"
+            path = image_folder / f"{index:05}.jpg"
             scene.image.resize((480, 360)).save(path, quality=90)
-        paths = [str(path) for path in sorted(pictures.iterdir())]
+        paths = [str(path) for path in sorted(image_folder.iterdir())]
         show_rates(paths, Path(folder), with_ray=not options.without_ray)
         show_memory(paths, Path(folder))
         show_kills(paths, Path(folder))
@@ -65,7 +65,9 @@ def show_rates(paths: list[str], folder: Path, *, with_ray: bool) -> None:
     for name, engine in engines.items():
         times: list[tuple[float, int]] = []
         began = time.perf_counter()
-        note(paths, folder / name, engine, lambda rows, told=times: told.append(now(rows)))
+        note(
+            paths, folder / name, engine, lambda rows, rows_seen=times: rows_seen.append(now(rows))
+        )
         whole = time.perf_counter() - began
         times = times[1:]  # what was there before: nothing
         middle = times[len(times) // 2]
@@ -94,26 +96,26 @@ def show_memory(paths: list[str], folder: Path) -> None:
 def show_kills(paths: list[str], folder: Path) -> None:
     out = folder / "kills"
     killed: list[str] = []
-    told: list[int] = []
+    rows_seen: list[int] = []
 
     def kill(rows: int) -> None:
-        told.append(rows)
-        if len(told) % 8 == 0 and len(killed) < 5:
+        rows_seen.append(rows)
+        if len(rows_seen) % 8 == 0 and len(killed) < 5:
             living = [path.name for path in (out / "notes").iterdir() if path.name not in killed]
             os.kill(int(living[-1]), signal.SIGKILL)
             killed.append(living[-1])
 
     summary = note(paths, out, LocalEngine(workers=2), kill)
-    found = pyarrow.parquet.read_table(out / "rows", columns=["path", "error"]).to_pylist()
-    lost = len(set(paths) - {row["path"] for row in found})
-    twice = len(found) - len({row["path"] for row in found})
-    print("| workers killed | rows | lost | twice | errors | s |\n|---|---|---|---|---|---|")
-    rows = f"{summary.rows} | {lost} | {twice} | {summary.errors} | {summary.seconds:.0f}"
+    written_rows = pyarrow.parquet.read_table(out / "rows", columns=["path", "error"]).to_pylist()
+    lost = len(set(paths) - {row["path"] for row in written_rows})
+    repeated = len(written_rows) - len({row["path"] for row in written_rows})
+    print("| workers killed | rows | lost | repeated | errors | s |\n|---|---|---|---|---|---|")
+    rows = f"{summary.rows} | {lost} | {repeated} | {summary.errors} | {summary.seconds:.0f}"
     print(f"| {len(killed)} | {rows} |")
 
 
 def note(paths: list[str], out: Path, engine: Engine, progress: Callable[[int], object]) -> Summary:
-    """Run a job whose processes leave their numbers in `out/notes`."""
+    """Run a job whose processes write their numbers to `out/notes`."""
     (out / "notes").mkdir(parents=True)
     recipe = partial(load_noting, out / "notes")
     job = Job(source=open_source(paths), texts=TEXTS, load=recipe, shard_size=10)
@@ -125,7 +127,7 @@ def now(rows: int) -> tuple[float, int]:
 
 
 def peak_megabytes(pid: str) -> float:
-    """The most memory that a process has held, 0 if it has ended."""
+    """Return the peak memory of a process in megabytes, 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,7 +1,7 @@
-"""What does torch.compile give on a CPU? The two-path walk and encode_image, eager and compiled.
+"""Speed of torch.compile on a CPU: the two-path walk and encode_image, eager and compiled.
 
-Random weights (speed does not depend on them), float32, all four in turn in one run. The walk is
-compiled with fullgraph=True: a graph break would be an error.
+Random weights (speed does not depend on them), float32, all four alternating in one run. The walk
+is compiled with fullgraph=True, so that a graph break is an error.
 Usage: python benchmarks/compiled.py [--batches 1,8] [--seconds 60]
 """
 
@@ -35,7 +35,7 @@ def row(architecture: str, batch: int, budget: float) -> str:
     plain_compiled = torch.compile(model.encode_image)
     two_compiled = torch.compile(two_paths, fullgraph=True)
     with torch.no_grad():
-        found = take_turns(
+        seconds = take_turns(
             {
                 PLAIN: lambda: model.encode_image(pixels),
                 COMPILED: lambda: plain_compiled(pixels),
@@ -50,7 +50,7 @@ def row(architecture: str, batch: int, budget: float) -> str:
             for eager, compiled in zip(two_paths(pixels), two_compiled(pixels), strict=True)
         )
     ratios = [
-        median_ratio(found[candidate], found[baseline])
+        median_ratio(seconds[candidate], seconds[baseline])
         for candidate, baseline in (
             (COMPILED, PLAIN),
             (TWO, PLAIN),
@@ -59,7 +59,10 @@ def row(architecture: str, batch: int, budget: float) -> str:
             (TWO_COMPILED, COMPILED),
         )
     ]
-    cells = (f"{1000 * statistics.median(found[PLAIN]):.0f}", *(f"{ratio:.3f}" for ratio in ratios))
+    cells = (
+        f"{1000 * statistics.median(seconds[PLAIN]):.0f}",
+        *(f"{ratio:.3f}" for ratio in ratios),
+    )
     return f"| {architecture} | 224 | {batch} | " + " | ".join(cells) + f" | {differ:.0e} |"
 
 

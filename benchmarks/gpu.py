@@ -1,10 +1,10 @@
-"""What does explaining cost on a GPU? Two paths against plain encode_image, in one run.
+"""Cost of explanations on a GPU: the two-path walk against encode_image, in one run.
 
-Per cell (model, size, batch, type, eager or compiled): ms, images a second and peak memory of
-both, and in float32 eager also of the published structure, attention matrices in memory
-(`published.py`). A cell that does not fit in memory says so, and larger batches of it are skipped;
-no cell begins after `--budget` seconds; the JSON file is written after every cell, and `--resume
-FILE` takes over what another run has measured, so that short runs add up to a long table.
+For each cell (model, size, batch, type, eager or compiled), the time, the images per second and the
+peak memory of both are measured; in float32 eager mode also those of the published structure with
+attention matrices in memory (`published.py`). If a cell does not fit into memory, larger batches of
+it are skipped. No cell starts after `--budget` seconds. The JSON file is written after every cell,
+and `--resume FILE` continues from the results of another run.
 
 Usage: python benchmarks/gpu.py --out gpu.json [--resume earlier.json] [--budget 540] [--models B,L]
        python benchmarks/gpu.py --device cpu --quick      # does it run at all
@@ -42,7 +42,7 @@ Calls = tuple[Call, Call]
 
 
 class Cell(NamedTuple):
-    """What is measured once; `px` is rounded down to whole patches."""
+    """One setting to measure. `px` is rounded down to whole patches."""
 
     model: str
     px: int
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
 def models_for(
     options: argparse.Namespace, done: set[tuple[Any, ...]], end: float
 ) -> Iterator[tuple[Cell, nn.Module | None]]:
-    """Every cell that is not done with its model in place, or None once the time is over."""
+    """Yield every cell that is not done, with its model, or None when the time is over."""
     for name, kind in product(options.models, options.types):
         model = None
         for size, mode, batch in product(options.sizes, options.modes, options.batches):
@@ -107,7 +107,7 @@ def models_for(
 def measure(
     cell: Cell, model: Any, options: argparse.Namespace, kept: dict[Cell, Calls]
 ) -> dict[str, Any]:
-    """One row: milliseconds per image and peak memory of each call, or why there are none."""
+    """Return one row: milliseconds per image and peak memory of each call, or why it failed."""
     free()
     row: dict[str, Any] = dict(cell._asdict())
     try:
@@ -125,7 +125,7 @@ def measure(
 
 
 def calls_of(cell: Cell, model: Any, options: argparse.Namespace, kept: dict[Cell, Calls]) -> Calls:
-    """encode_image and the two-path walk, compiled once for all batches of a size and type."""
+    """Return encode_image and the two-path walk, compiled once for all batches of a size."""
     tower = wrap_backbone(model).tower
 
     def two_paths(pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,19 +146,19 @@ def calls_of(cell: Cell, model: Any, options: argparse.Namespace, kept: dict[Cel
 
 
 def published(model: Any, two: Call, pixels: Tensor, options: argparse.Namespace) -> dict[str, Any]:
-    """The same for the published structure, beside the walk; it may not fit where the walk does."""
+    """Measure the published structure and the walk. It may not fit where the walk does."""
     try:
         slow = partial(materialised_two_paths, model.visual)
-        found = timed({"two": partial(two, pixels), "published": partial(slow, pixels)}, options)
+        row = timed({"two": partial(two, pixels), "published": partial(slow, pixels)}, options)
         pairs = zip(two(pixels), slow(pixels), strict=True)
-        found["differ"] = max(float((one - other).abs().max()) for one, other in pairs)
-        return {key: value for key, value in found.items() if not key.startswith("two")}
+        row["differ"] = max(float((first - second).abs().max()) for first, second in pairs)
+        return {key: value for key, value in row.items() if not key.startswith("two")}
     except torch.OutOfMemoryError:
         return {"published_error": OUT_OF_MEMORY}
 
 
 def timed(calls: dict[str, Callable[[], object]], options: argparse.Namespace) -> dict[str, Any]:
-    """Milliseconds of a batch, and MiB at the peak, of each call; ratios to the first."""
+    """Return milliseconds per batch and peak MiB of each call, and the ratios to the first."""
     cuda = options.device.startswith("cuda")
 
     def run(call: Callable[[], object]) -> None:
@@ -174,12 +174,12 @@ def timed(calls: dict[str, Callable[[], object]], options: argparse.Namespace) -
             torch.cuda.reset_peak_memory_stats()
             call()
             row[f"{name}_mib"] = torch.cuda.max_memory_allocated() / 2**20
-    found = take_turns(ready, repeats=options.repeats, budget=options.cell_seconds)
-    first, *others = found
-    for name, times in found.items():
+    seconds = take_turns(ready, repeats=options.repeats, budget=options.cell_seconds)
+    first, *others = seconds
+    for name, times in seconds.items():
         row[f"{name}_ms"] = 1000 * statistics.median(times)
     for name in others:
-        row[f"{name}_by_{first}"] = median_ratio(found[name], found[first])
+        row[f"{name}_by_{first}"] = median_ratio(seconds[name], seconds[first])
     return row
 
 
@@ -190,7 +190,7 @@ def free() -> None:
 
 
 def where(options: argparse.Namespace) -> str:
-    """The machine, with its GPU if that is what was measured."""
+    """Describe the machine, with its GPU if the GPU was measured."""
     if not options.device.startswith("cuda"):
         return machine()
     name = torch.cuda.get_device_name(options.device)
@@ -206,7 +206,7 @@ def read_rows(path: Path | None) -> list[dict[str, Any]]:
 
 
 def write_rows(path: Path | None, rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
-    """Write all rows so far, whole or not at all: the run may be ended at any moment."""
+    """Write all rows. The file is always complete, because the run may be killed at any time."""
     if path is None:
         return
     partial = path.with_suffix(".partial")

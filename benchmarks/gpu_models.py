@@ -1,4 +1,4 @@
-"""The models of `gpu.py`: random weights, the image tower whole and one block of text."""
+"""The models of `gpu.py`, with random weights, the whole image tower and one text block."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TINY = {
 
 
 def config_of(name: str) -> dict[str, Any]:
-    """The model's configuration; only its image tower is run, so one block of text will do."""
+    """Return the configuration of a model, with one text block: only the image tower is run."""
     config = TINY if name == "tiny" else open_clip.get_model_config(MODELS[name])
     return {
         **{key: config[key] for key in ("embed_dim", "vision_cfg")},
@@ -36,7 +36,7 @@ def build(name: str) -> nn.Module:
 
 
 def set_size(model: Any, px: int, patch: int) -> None:
-    """Give the model position embeddings for this size: open_clip's own forward needs them."""
+    """Set the position embeddings to a size, as the forward pass of open_clip requires."""
     visual = model.visual
     tokens = (px // patch) ** 2 + 1
     if visual.positional_embedding.shape[0] != tokens:

@@ -1,4 +1,4 @@
-"""The rows of `gpu.py` as Markdown, and how many cells meet the targets."""
+"""The results of `gpu.py` as a Markdown table, and the number of cells that meet the targets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 MOST_RATIO = 1.05
 LEAST_GAIN = 4.0
-"""Targets: two paths within this of encode_image, and this much faster than the published."""
+"""Targets: maximum ratio to encode_image, and minimum speed-up over the published structure."""
 
 HEAD = (
     "| model | px | batch | type | mode | encode_image ms | two paths ms | ms per image | images/s "
@@ -17,7 +17,7 @@ HEAD = (
 
 
 def report(rows: list[dict[str, Any]]) -> str:
-    """A table of milliseconds a batch, with a sentence a target."""
+    """Return a table of milliseconds per batch, followed by one sentence per target."""
     baseline = {
         (row["model"], row["px"], row["batch"]): row["published_ms"]
         for row in rows

@@ -1,9 +1,9 @@
-"""What does an evaluation cost beside the model's forward? Processor time by what it went to.
+"""Cost of an evaluation apart from the forward pass of the model: processor time by step.
 
-ViT-B/16 with random weights at 224 px, one method, 20 names; the images are the scenes, or
-JPEG files of 500 x 375 px with PNG masks as in Pascal VOC, made here. One thread for the model,
-and processor time, not the clock: a busy machine then disturbs little, and every second is in one
-row. The share is that of all the rest to the forward's own time; asked is at most 15 %.
+ViT-B/16 with random weights at 224 px, one method and 20 class names. The images are generated
+scenes, or JPEG files of 500 x 375 px with PNG masks as in Pascal VOC. The model uses one thread.
+Processor time is measured, which depends little on other programs; every second is counted once.
+All other steps together should take at most 15 % of the time of the forward pass.
 
     python benchmarks/harness.py
     python benchmarks/harness.py --journal --method similarity
@@ -52,10 +52,10 @@ def main() -> None:
     explainer = wrap(
         open_clip.create_model(options.arch, pretrained=None).eval(), batch_size=options.batch_size
     )
-    print(f"Machine: {machine()}\n{options.arch}, {options.method}, {options.pictures} images.")
+    print(f"Machine: {machine()}\n{options.arch}, {options.method}, {options.images} images.")
     with tempfile.TemporaryDirectory() as folder:
-        scenes = SceneDataset(seed=1, count=options.pictures, names=TRAINING_NOUNS[:20])
-        photographs = Photographs(Path(folder), options.pictures)
+        scenes = SceneDataset(seed=1, count=options.images, names=TRAINING_NOUNS[:20])
+        photographs = Photographs(Path(folder), options.images)
         for title, dataset, protocol in (
             ("scenes", scenes, protocol_named("scenes")),
             ("500 x 375 px", photographs, protocol_named("scenes")),
@@ -64,14 +64,14 @@ def main() -> None:
         ):
             if options.protocol in protocol.name:
                 spent = profile(explainer, dataset, protocol, options)
-                print_table(f"{title}, {protocol.name}", spent, options.pictures)
+                print_table(f"{title}, {protocol.name}", spent, options.images)
 
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--arch", default="ViT-B-16")
     parser.add_argument("--method", default="clip_surgery")
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--protocol", default="", help="only those with this in their name")
     parser.add_argument("--journal", action="store_true", help="keep a journal")
@@ -79,7 +79,7 @@ def read_options() -> argparse.Namespace:
 
 
 class Photographs:
-    """JPEG files like photographs in size and detail, each with two objects, read as VOC's are."""
+    """JPEG files with the size and detail of photographs, each with two objects, as in VOC."""
 
     name, names = "photographs", NAMES
 
@@ -87,9 +87,9 @@ class Photographs:
         self.folder, self.count = folder, count
         rng = np.random.default_rng(0)
         for index in range(count):
-            picture = Image.fromarray(rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8))
-            picture = picture.filter(ImageFilter.GaussianBlur(2))  # about 0.9 bits a pixel, as VOC
-            picture.save(folder / f"{index}.jpg", quality=92)
+            image = Image.fromarray(rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8))
+            image = image.filter(ImageFilter.GaussianBlur(2))  # about 0.9 bits a pixel, as VOC
+            image.save(folder / f"{index}.jpg", quality=92)
             mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
             for _ in range(2):
                 top, left = rng.integers(0, HEIGHT // 2), rng.integers(0, WIDTH // 2)
@@ -111,9 +111,9 @@ class Photographs:
 
 
 class Clock:
-    """Processor seconds of this thread by name; what runs within another counts once, as its own.
+    """Processor seconds of this thread by name. A nested block is not counted for the outer one.
 
-    Example: a metric that calls the model counts as forward as far as the model runs.
+    For example, if a metric calls the model, the time of the model is counted as forward pass.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Clock:
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
-        """Count this block, less what runs within it under another name."""
+        """Count the time of this block, without that of named blocks within it."""
         self._turn()
         self._open.append(name)
         try:
@@ -139,7 +139,7 @@ class Clock:
         self._since = now
 
     def watch(self, stack: ExitStack, owner: object, method: str, name: str) -> None:
-        """Count a class's method or a module's function under this name, until the stack ends."""
+        """Count calls of a method or function under this name, until the stack is closed."""
         original: Callable[..., object] = getattr(owner, method)
 
         def watched(*args: object, **settings: object) -> object:
@@ -152,7 +152,7 @@ class Clock:
 def profile(
     explainer: Explainer, dataset: Dataset, protocol: Protocol, options: argparse.Namespace
 ) -> dict[str, float]:
-    """Processor seconds by what they went to."""
+    """Return the processor seconds of each step."""
     methods = parse_methods(options.method)
 
     def evaluate(journal: str | None) -> None:
@@ -166,27 +166,29 @@ def profile(
         clock.watch(stack, Explainer, "explain_pixels", FORWARD)
         clock.watch(stack, Explainer, "explain_images", "framing, 8 bits to floats")
         clock.watch(stack, Explainer, "encode", "texts from the cache, once")
-        clock.watch(stack, Evaluator, "measure", "cases")
+        clock.watch(stack, Evaluator, "evaluate", "inputs of metrics")
         clock.watch(stack, PartialResult, "to_bytes", "states to bytes")
         clock.watch(stack, PartialResult, "merge", "merging parts")
         for name in protocol.metrics:
             clock.watch(stack, METRICS[name], "update", f"metric {name}")
-        whole = time.process_time()
+        start = time.process_time()
         with clock.of("bookkeeping"):
             evaluate(journal)
-        whole = time.process_time() - whole
-    clock.spent[LOADING] = whole - sum(clock.spent.values())
+        total = time.process_time() - start
+    clock.spent[LOADING] = total - sum(clock.spent.values())
     return dict(clock.spent)
 
 
-def print_table(title: str, spent: dict[str, float], pictures: int) -> None:
+def print_table(title: str, spent: dict[str, float], image_count: int) -> None:
     forward = spent[FORWARD]
     print(f"\n{title}:\n\n| processor time | ms an image | % of the forward |\n|---|---|---|")
     for name, seconds in sorted(spent.items(), key=lambda entry: -entry[1]):
-        print(f"| {name} | {1000 * seconds / pictures:.2f} | {100 * seconds / forward:.1f} |")
+        print(f"| {name} | {1000 * seconds / image_count:.2f} | {100 * seconds / forward:.1f} |")
     rest = sum(spent.values()) - forward
     share = f"**{100 * rest / forward:.1f}**"
-    print(f"| **all but the forward** | **{1000 * rest / pictures:.2f}** | {share} |", flush=True)
+    print(
+        f"| **all but the forward** | **{1000 * rest / image_count:.2f}** | {share} |", flush=True
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How much memory does a large image take? Peak resident size at 1,024 px, ViT-B/16, batch 1.
+"""Memory of a large image: peak resident size at 1,024 px with ViT-B/16, batch 1.
 
-An attention matrix over 4,097 tokens would be 12 x 4097^2 x 4 bytes = 0.8 GB a block and path.
+An attention matrix over 4,097 tokens would take 12 x 4097^2 x 4 bytes = 0.8 GB per block and path.
 """
 
 from __future__ import annotations

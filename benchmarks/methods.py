@@ -1,9 +1,9 @@
-"""What does every method cost? Time and memory as ratios to plain CLIP's forward.
+"""Cost of every method: time and memory as ratios to the forward pass of CLIP.
 
-ViT-B/16 by default, random weights (speed does not depend on them), one image at a time,
-float32. Each method is timed in turn with open_clip's encode_image in one run, so that a noisy
-machine disturbs both alike. Memory is by how much the resident size grows at its peak while one
-call runs, each in a process of its own: allocators do not give back what they had (Linux).
+ViT-B/16 by default, random weights (speed does not depend on them), one image at a time, float32.
+Each method alternates with open_clip's encode_image in one run, so that other programs disturb both
+alike. Memory is the growth of the peak resident size during one call, in a process for each method,
+because allocators keep the memory of earlier calls (Linux).
 
     python benchmarks/methods.py                                    all of it
     python benchmarks/methods.py --methods gem,legrad --sizes 224   a part
@@ -59,11 +59,17 @@ def main() -> None:
             texts = random_texts(backbone, count)
             for name, method in methods.items():
                 repeats = min(options.repeats, SLOW.get(method.name, options.repeats))
-                base, own, ratio = compare(
+                baseline_seconds, method_seconds, ratio = compare(
                     plain(model, pixels), call(method, backbone, pixels, texts), repeats=repeats
                 )
                 own_memory = memory_of(name, side, count, options)
-                cells = [name, side, count, f"{1000 * base:.0f}", f"{1000 * own:.0f}"]
+                cells = [
+                    name,
+                    side,
+                    count,
+                    f"{1000 * baseline_seconds:.0f}",
+                    f"{1000 * method_seconds:.0f}",
+                ]
                 cells.append(f"{ratio:.2f}")
                 if base_memory is None or own_memory is None:
                     cells += ["-", "-", "-"]
@@ -88,7 +94,7 @@ def read_options() -> argparse.Namespace:
 
 
 def random_model(arch: str, side: int) -> torch.nn.Module:
-    """A model made for this side: open_clip's own forward takes no other."""
+    """Create a model for this image size, the only size that its forward pass accepts."""
     torch.manual_seed(0)
     return open_clip.create_model(arch, pretrained=None, force_image_size=side).eval()
 
@@ -98,7 +104,7 @@ def random_pixels(side: int) -> torch.Tensor:
 
 
 def random_texts(backbone: Backbone, count: int) -> TextFeatures:
-    """Features as the text tower would give; methods see nothing else of the texts."""
+    """Return random text features. Methods use nothing else of the texts."""
     generator = torch.Generator().manual_seed(1)
     width = backbone.model.visual.output_dim
     features = torch.nn.functional.normalize(
@@ -127,7 +133,7 @@ def call(
 
 
 def memory_of(name: str, side: int, count: int, options: argparse.Namespace) -> float | None:
-    """Megabytes that one call takes, measured in a process of its own."""
+    """Return the megabytes that one call takes, measured in a separate process."""
     if options.no_memory:
         return None
     done = subprocess.run(
@@ -157,12 +163,12 @@ def peak_megabytes(options: argparse.Namespace) -> float:
 
 
 def resident_megabytes(which: str) -> float:
-    """VmRSS, the size now, or VmHWM, its peak, of this process."""
+    """Return the current resident size (VmRSS) or its peak (VmHWM) of this process."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    found = re.search(rf"^{which}:\s+(\d+) kB", status, flags=re.MULTILINE)
-    if found is None:
+    match = re.search(rf"^{which}:\s+(\d+) kB", status, flags=re.MULTILINE)
+    if match is None:
         raise SystemExit(f"{which} is not in /proc/self/status: take --no-memory.")
-    return int(found[1]) / 1024
+    return int(match[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Visitors at once: requests per second and waiting time of the page, for 1, 4 and 16 of them.
+"""Requests per second and waiting time of the page, for 1, 4 and 16 visitors at once.
 
-Run `python benchmarks/page.py`. The page serves the demo model in a process of its own; each
-visitor is a gradio_client that uploads a scene and asks "/explain" for three words, again as soon
-as it is answered. Uploading is part of the time, connecting is not. A visitor whose request is
-refused (the queue is full) is counted.
+Run `python benchmarks/page.py`. The page serves the demo model in a separate process. Each visitor
+is a gradio_client that uploads a scene and calls "/explain" with three words, again and again. The
+time includes the upload but not the connection. Requests that are refused because the queue is full
+are counted.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def serve(model: str) -> tuple[subprocess.Popen[str], str]:
-    """Start the page; its process and address."""
+    """Start the page and return its process and address."""
     command = "from clip_surgery.apps.cli.main import run; run()"
     process = subprocess.Popen(
         [sys.executable, "-c", command, "page", "--model", model, "--port", "0"],
@@ -70,7 +70,7 @@ def serve(model: str) -> tuple[subprocess.Popen[str], str]:
 def load(
     address: str, picture: Path, visitors: int, seconds: float
 ) -> tuple[list[float], int, float]:
-    """Seconds of every answered request, how many were refused, and how long it lasted."""
+    """Return the seconds of all answered requests, the number of refused ones, and the duration."""
     clients = [Client(address, verbose=False) for _ in range(visitors)]
     times: list[float] = []
     refused: list[str] = []

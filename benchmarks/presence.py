@@ -1,7 +1,7 @@
-"""Where the numbers of `PresenceRule` come from: a logistic regression on generated scenes.
+"""Fit of the coefficients of `PresenceRule`: a logistic regression on generated scenes.
 
-Run `OMP_NUM_THREADS=1 python benchmarks/presence.py`. It reads seeds 2_500_009 and 2_500_010,
-fits on one, looks at the other, then fits on both; the held-out seed 2_000_003 is not read.
+Run `OMP_NUM_THREADS=1 python benchmarks/presence.py`. It uses the seeds 2_500_009 and 2_500_010: it
+fits on one and evaluates on the other, then fits on both. The held-out seed 2_000_003 is not used.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def ratios(explainer: Explainer, seed: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, 3) image, patches and 1 of every (image, text), and (n,) whether it is there."""
+    """Return features (n, 3) of every pair of image and text, and (n,) whether it is present."""
     dataset = SceneDataset(seed=seed, count=count)
     texts = explainer.encode(dataset.names)
     rows, true = [], []
@@ -56,7 +56,7 @@ def ratios(explainer: Explainer, seed: int, count: int) -> tuple[torch.Tensor, t
 
 
 def fit(rows: torch.Tensor, true: torch.Tensor, used: torch.Tensor) -> torch.Tensor:
-    """Weights (3,) of a logistic regression; unused ones are 0."""
+    """Return the weights (3,) of a logistic regression; weights that are not used are 0."""
     mask = torch.cat([used, torch.tensor([True])])
     weights = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([weights], max_iter=300, line_search_fn="strong_wolfe")
@@ -72,7 +72,7 @@ def fit(rows: torch.Tensor, true: torch.Tensor, used: torch.Tensor) -> torch.Ten
 
 
 def auroc(scores: torch.Tensor, true: torch.Tensor) -> float:
-    """Area under the ROC curve."""
+    """Return the area under the ROC curve."""
     bins = [half_bins(scores[true == value]) for value in (False, True)]
     return area_from_counts(*(torch.bincount(one, minlength=2**16) for one in bins))
 

@@ -1,9 +1,9 @@
-"""The two-path walk with attention matrices in memory: what published implementations compute.
+"""The two-path walk with attention matrices in memory, as in published implementations.
 
-Written from the formulas of CLIP Surgery (arXiv 2304.05653) in the structure that released code
-has: each of the last blocks makes both attention matrices, runs both paths on all tokens through
-separate out-projections, and runs the whole feed-forward in the last block too. It is the
-baseline that speed is told against, and gives the same numbers as `walk_two_paths`.
+Written from the formulas of CLIP Surgery (arXiv 2304.05653), with the structure of released code:
+each of the last blocks computes both attention matrices, runs both paths on all tokens through
+separate output projections, and runs the whole feed-forward network, also in the last block. It is
+the baseline of speed comparisons and gives the same numbers as `walk_two_paths`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 def materialised_two_paths(visual: Any, pixels: Tensor, *, depth: int = 6) -> tuple[Tensor, Tensor]:
-    """Image (B, D) and patch features (B, P, D) of an open_clip `VisionTransformer`."""
+    """Return image features (B, D) and patch features (B, P, D) of an open_clip tower."""
     patches = visual.conv1(pixels).flatten(2).transpose(1, 2)
     first = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
     original = visual.ln_pre(torch.cat([first, patches], dim=1) + visual.positional_embedding)
@@ -46,9 +46,9 @@ def _heads(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return query, key, value
 
 
-def _attend(one: Tensor, other: Tensor) -> Tensor:
-    """The attention matrix (B, h, N, N)."""
-    return (one @ other.transpose(-2, -1) * one.shape[-1] ** -0.5).softmax(dim=-1)
+def _attend(query: Tensor, key: Tensor) -> Tensor:
+    """Return the attention matrix (B, h, N, N)."""
+    return (query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5).softmax(dim=-1)
 
 
 def _join(block: Any, received: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Scenes composed a second on one core, as training takes them and as an evaluation does.
+"""Scenes composed per second on one core, for training and for evaluation.
 
 Run `taskset -c 0 python benchmarks/scenes.py`.
 """
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def per_second(work: Callable[[], None], count: int) -> float:
-    """The best of three runs, after one that fills the caches."""
+    """Return the best of three runs, after one run that fills the caches."""
     work()
     best = float("inf")
     for _ in range(3):

@@ -1,7 +1,7 @@
-"""How good the tasks are on generated scenes with exact masks: one table a task.
+"""Quality of the tasks on generated scenes with exact masks: one table per task.
 
-Run `OMP_NUM_THREADS=1 python benchmarks/tasks.py`. The scenes (seed 2_000_003) are never trained
-on and nothing is chosen on them: settings were chosen on seeds 2_500_009 and 2_500_010.
+Run `OMP_NUM_THREADS=1 python benchmarks/tasks.py`. The scenes (seed 2_000_003) are used neither for
+training nor for the choice of settings, which were chosen on the seeds 2_500_009 and 2_500_010.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import platform
 import torch
 
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.foreground_attention import ForegroundAttention
 from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
 from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measure(explainer: Explainer, dataset: SceneDataset) -> dict[str, dict[str, float]]:
-    """The values of every task, by its name."""
+    """Return the values of every task by name."""
     names = tuple(dataset.names)
     texts = explainer.encode(names)
     metrics = {
@@ -73,7 +73,7 @@ def measure(explainer: Explainer, dataset: SceneDataset) -> dict[str, dict[str, 
         explanation = explainer.explain_images(pictures, texts)
         likely.append(presence(explanation))
         for one, sample in zip(explanation, samples, strict=True):
-            case = Case(explanation=one, sample=sample, names=names, explainer=explainer)
+            case = EvaluatedImage(explanation=one, sample=sample, names=names, explainer=explainer)
             for metric in metrics.values():
                 metric.update(case)
             true.append(torch.tensor([name in sample.present for name in names]))
@@ -89,7 +89,7 @@ def measure(explainer: Explainer, dataset: SceneDataset) -> dict[str, dict[str, 
 
 
 def calibration_error(likely: torch.Tensor, true: torch.Tensor) -> float:
-    """Mean over ten bins of |share that is present - mean presence|, weighted by their size."""
+    """Return the mean over ten bins of |share present - mean presence|, weighted by their size."""
     bins = (10 * likely).long().clamp(max=9)
     sizes = torch.bincount(bins, minlength=10).clamp(min=1).double()
     said = torch.bincount(bins, likely.double(), minlength=10) / sizes

@@ -1,8 +1,8 @@
-"""What do 59 labels x 85 templates cost? The text bank against one full-length batch a label.
+"""Cost of 59 labels x 85 templates: the text bank against one full-length batch per label.
 
-The plain side is what the released code does: for each label its 85 prompts of 77 tokens through
-open_clip's encode_text. It takes minutes, so a few of the labels are timed and the time is scaled
-up. Random weights (speed does not depend on them), float32, both sides in one run, in turn.
+The baseline is the procedure of the released code: for each label, its 85 prompts of 77 tokens are
+encoded with open_clip's encode_text. It takes minutes, so a few labels are timed and the time is
+scaled. Random weights (speed does not depend on them), float32, both alternating in one run.
 Usage: python benchmarks/text_bank.py [ARCH]
 """
 

@@ -1,4 +1,4 @@
-"""Compare two calls in one run: interleaved, so that a noisy machine disturbs both alike."""
+"""Timing of calls that alternate in one run, so that other programs disturb all of them alike."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Wall time of one call."""
+    """Return the wall time of one call in seconds."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
@@ -20,9 +20,9 @@ def seconds(call: Callable[[], object]) -> float:
 def compare(
     baseline: Callable[[], object], candidate: Callable[[], object], *, repeats: int = 15
 ) -> tuple[float, float, float]:
-    """Median seconds of both, and the median ratio candidate / baseline of neighbouring runs.
+    """Return the median seconds of both, and the median ratio candidate / baseline of pairs.
 
-    The order within a pair alternates: what runs second often finds a warmer cache.
+    The order within a pair alternates, because the second call often has a warmer cache.
     """
     baseline(), candidate()
     gc.collect()
@@ -41,10 +41,10 @@ def compare(
 def take_turns(
     calls: Mapping[str, Callable[[], object]], *, repeats: int = 15, budget: float = float("inf")
 ) -> dict[str, list[float]]:
-    """Seconds of each call, one list a name, round after round in turning order.
+    """Return the seconds of each call by name, round after round in rotating order.
 
-    Every call runs once before, to warm up; rounds end early when `budget` seconds are over, but
-    not before three.
+    Every call runs once before, as a warm-up. After `budget` seconds no further round starts, but
+    there are at least three rounds.
     """
     names = list(calls)
     for name in names:
@@ -62,12 +62,12 @@ def take_turns(
 
 
 def median_ratio(candidate: list[float], baseline: list[float]) -> float:
-    """The median of candidate / baseline over rounds."""
+    """Return the median of candidate / baseline over the rounds."""
     return statistics.median(a / b for a, b in zip(candidate, baseline, strict=True))
 
 
 def machine() -> str:
-    """One line that says where the numbers are from."""
+    """Return one line that describes the machine."""
     import torch
 
     with open("/proc/cpuinfo", encoding="utf-8") as file:

@@ -1,6 +1,6 @@
-"""Does explaining cost more than plain CLIP? Two-path walk against open_clip's encode_image.
+"""Cost of the two-path walk against open_clip's encode_image.
 
-Random weights (speed does not depend on them), float32, interleaved in one run.
+Random weights (speed does not depend on them), float32, alternating in one run.
 Usage: python benchmarks/walk.py [ARCH ...]
 """
 

@@ -14,7 +14,7 @@ from clip_surgery.apps.batch.local_engine import LocalEngine
 from clip_surgery.apps.batch.rows import maps_of
 from clip_surgery.apps.batch.run import run
 from clip_surgery.apps.batch.sources import open_source
-from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation import SceneDataset
 
 if __name__ == "__main__":  # worker processes read this file too
     Path("pictures").mkdir()

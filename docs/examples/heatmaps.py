@@ -1,7 +1,7 @@
 """Heatmaps: where an image shows what a text says."""
 
 import clip_surgery as cs
-from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation import SceneDataset
 
 scene = SceneDataset(seed=11, count=1)[0]  # a generated image; your own path works the same
 names = sorted(scene.present)

@@ -1,7 +1,7 @@
 """Inspection: the two findings of the paper in one image."""
 
 import clip_surgery as cs
-from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation import SceneDataset
 
 scene = SceneDataset(seed=11, count=1)[0]
 explainer = cs.load("demo")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import clip_surgery as cs
-from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation import SceneDataset
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.segmenters.segmenter import Candidates, Prompt
 

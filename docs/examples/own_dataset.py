@@ -3,18 +3,20 @@
 from pathlib import Path
 
 import clip_surgery as cs
-from clip_surgery.evaluation.datasets.registry import open_dataset
-from clip_surgery.evaluation.datasets.scenes import SceneDataset
-from clip_surgery.evaluation.execution.run import evaluate
-from clip_surgery.evaluation.protocols.registry import default_protocol
-from clip_surgery.evaluation.reporting.report import markdown_table
+from clip_surgery.evaluation import (
+    SceneDataset,
+    default_protocol,
+    evaluate,
+    markdown_table,
+    open_dataset,
+)
 from clip_surgery.methods.registry import parse_methods
 
 # The folder: images/NAME.png, masks/NAME.png (0 no object, i the i-th name) and names.txt.
 scenes = SceneDataset(seed=11, count=12, names=("dog", "cat", "bus", "tree"))
 folder = Path("mine")
-(folder / "images").mkdir(parents=True)
-(folder / "masks").mkdir()
+(folder / "images").mkdir(parents=True, exist_ok=True)
+(folder / "masks").mkdir(exist_ok=True)
 (folder / "names.txt").write_text("\n".join(scenes.names), encoding="utf-8")
 for number, scene in enumerate(scenes):
     scene.image.save(folder / "images" / f"{number}.png")

@@ -1,7 +1,7 @@
 """Segmentation: a class for every pixel, also of images larger than the model's frame."""
 
 import clip_surgery as cs
-from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation import SceneDataset
 
 scene = SceneDataset(seed=11, count=1)[0]
 names = sorted(scene.present)

@@ -1,7 +1,7 @@
 """Tags and presence: which of many words are in an image."""
 
 import clip_surgery as cs
-from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation import SceneDataset
 
 scenes = SceneDataset(seed=11, count=3)
 explainer = cs.load("demo", vocabulary="common")

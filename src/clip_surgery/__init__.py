@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from clip_surgery.evaluation.datasets.dataset import Dataset, Sample
-    from clip_surgery.evaluation.datasets.registry import open_dataset
+    from clip_surgery.evaluation.datasets.registry import open_dataset, register_dataset
     from clip_surgery.evaluation.execution.run import evaluate
     from clip_surgery.evaluation.protocols.protocol import Protocol
     from clip_surgery.evaluation.protocols.registry import default_protocol
@@ -115,6 +115,7 @@ _MODULES = {
     "presence": "tasks.presence",
     "read_image": "inputs.images",
     "redundancy": "tasks.inspection",
+    "register_dataset": "evaluation.datasets.registry",
     "register_method": "methods.registered",
     "segment": "tasks.segmentation",
     "split_names": "tasks.segmentation",
@@ -183,6 +184,7 @@ __all__ = [
     "presence",
     "read_image",
     "redundancy",
+    "register_dataset",
     "register_method",
     "segment",
     "split_names",

@@ -50,7 +50,6 @@ HEAVY = {
     "onnxruntime": ("export/",),
     "pycocotools": ("evaluation/datasets/",),
     "torchvision": ("evaluation/datasets/",),
-    "torchmetrics": ("evaluation/metrics/",),
 }
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 

@@ -20,14 +20,19 @@ def harness(monkeypatch):
     return importlib.import_module("harness")
 
 
-def test_an_evaluation_is_told_apart(harness, tmp_path, capsys):
+def test_the_time_of_an_evaluation_is_split_into_steps(harness, tmp_path, capsys):
     dataset = harness.Photographs(tmp_path, 2)
     assert dataset[1].present
     protocol = protocol_named("paper_explainability").changed(size=32)
     options = argparse.Namespace(method="clip_surgery", journal=True)
     spent = harness.profile(load_tiny(), dataset, protocol, options)
     named = {f"metric {name}" for name in protocol.metrics}
-    assert named | {harness.FORWARD, harness.LOADING, "states to bytes", "cases"} <= set(spent)
+    assert named | {
+        harness.FORWARD,
+        harness.LOADING,
+        "states to bytes",
+        "inputs of metrics",
+    } <= set(spent)
     harness.print_table("photographs", spent, 2)
     table = capsys.readouterr().out
     rest = sum(spent.values()) - spent[harness.FORWARD]

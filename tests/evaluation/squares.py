@@ -1,6 +1,6 @@
-"""A data set of coloured rectangles for tests of the runner, which can break on purpose.
+"""A data set of coloured rectangles for tests of `evaluate`, which can fail on purpose.
 
-It is here and not in a test, so that other processes can import it and the model beside it.
+It is not in a test module, so that worker processes can import it together with the model.
 """
 
 import os
@@ -21,9 +21,9 @@ from tests.towers import tiny_open_clip
 class Squares:
     """Images of different shapes with one coloured rectangle each.
 
-    bad: indices that cannot be read. log: a file that is told each index read. deadly: an index
-    that kills its process, the first time, or always where `once` is None. stuck: an index that
-    takes a minute.
+    bad: indices that cannot be read. log: a file to which each index is written that is read.
+    deadly: an index that kills its process, the first time, or always if `once` is None. stuck: an
+    index that takes a minute.
     """
 
     name = "squares"
@@ -78,7 +78,7 @@ def load_tiny(seed=0):
 
 
 def load_deadly(log):
-    """No model: the process that asks for one is killed, and a mark left in the log."""
+    """Kill the process that loads a model, and write a mark to the log."""
     with open(log, "a") as file:
         file.write("x")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -90,7 +90,7 @@ def reads(log):
 
 
 def numbers(reports):
-    """All that must not depend on how the work was shared out."""
+    """Everything that must not depend on how the work was distributed."""
     return [
         (
             report.row,

@@ -7,7 +7,7 @@ import pytest
 
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.foreground_attention import ForegroundAttention
 from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
 from clip_surgery.evaluation.metrics.presence_auroc import PresenceAuroc
@@ -34,7 +34,7 @@ def values():
     pictures = [read_image(sample.image) for sample in samples]
     explanation = explainer.explain_images(pictures, texts)
     for one, sample in zip(explanation, samples, strict=True):
-        case = Case(explanation=one, sample=sample, names=NAMES, explainer=explainer)
+        case = EvaluatedImage(explanation=one, sample=sample, names=NAMES, explainer=explainer)
         for metric in metrics:
             metric.update(case)
     return {k: v for metric in metrics for k, v in metric.compute().items()}

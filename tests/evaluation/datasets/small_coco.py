@@ -2,7 +2,7 @@
 
 import json
 
-from tests.evaluation.datasets.small_trees import write_picture
+from tests.evaluation.datasets.small_trees import write_image
 
 # cocodataset.org: ids 1 to 90, and those of them that no object has
 COCO_IDS = [i for i in range(1, 91) if i not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}]
@@ -14,10 +14,10 @@ def rectangle(left, top, right, bottom):
     return [[left, top, right, top, right, bottom, left, bottom]]
 
 
-def annotation(number, picture, category, shape, crowd=0):
+def annotation(number, image_name, category, shape, crowd=0):
     return {
         "id": number,
-        "image_id": picture,
+        "image_id": image_name,
         "category_id": category,
         "segmentation": shape,
         "iscrowd": crowd,
@@ -28,10 +28,10 @@ def categories(names):
     return [{"id": i, "name": name} for i, name in zip(COCO_IDS, names, strict=True)]
 
 
-def content(names, annotations, pictures=(9, 7), size_hw=SIZE):
+def content(names, annotations, image_ids=(9, 7), size_hw=SIZE):
     images = [
         {"id": i, "file_name": f"{i:012d}.jpg", "height": size_hw[0], "width": size_hw[1]}
-        for i in pictures
+        for i in image_ids
     ]
     return {"images": images, "annotations": annotations, "categories": categories(names)}
 
@@ -40,7 +40,7 @@ def make_coco(root, parts, part="val2017", folder="val2017"):
     """root/val2017/*.jpg and root/annotations/instances_val2017.json; the path of the JSON."""
     for image in parts["images"]:
         size_hw = (image["height"], image["width"])
-        write_picture(root / folder / image["file_name"], size_hw, seed=image["id"])
+        write_image(root / folder / image["file_name"], size_hw, seed=image["id"])
     path = root / "annotations" / f"instances_{part}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(parts))

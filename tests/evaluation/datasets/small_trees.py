@@ -6,7 +6,7 @@ from PIL import Image
 from clip_surgery.evaluation.datasets.imagenet_s import WORDNET_NUMBERS
 from clip_surgery.records.mask_files import voc_palette
 
-PICTURES = ("2007_000033", "2007_000042", "2008_000001")
+IMAGES = ("2007_000033", "2007_000042", "2008_000001")
 
 
 def write_text(path, text):
@@ -14,7 +14,7 @@ def write_text(path, text):
     path.write_text(text)
 
 
-def write_picture(path, size_hw=(6, 8), seed=0):
+def write_image(path, size_hw=(6, 8), seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (*size_hw, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path, format="JPEG")
@@ -38,7 +38,7 @@ def make_voc2012(root, masks):
     """VOCdevkit/VOC2012 with one image a mask."""
     base = root / "VOCdevkit" / "VOC2012"
     for number, (stem, mask) in enumerate(masks.items()):
-        write_picture(base / "JPEGImages" / f"{stem}.jpg", mask.shape, seed=number)
+        write_image(base / "JPEGImages" / f"{stem}.jpg", mask.shape, seed=number)
         write_palette(base / "SegmentationClass" / f"{stem}.png", mask)
     write_text(base / "ImageSets/Segmentation/val.txt", "".join(f"{stem}\n" for stem in masks))
     return base
@@ -50,7 +50,7 @@ def make_voc2007(root, flags, split="test"):
 
     base = root / "VOCdevkit" / "VOC2007"
     for number, stem in enumerate(flags):
-        write_picture(base / "JPEGImages" / f"{stem}.jpg", seed=number)
+        write_image(base / "JPEGImages" / f"{stem}.jpg", seed=number)
     for name in read_class_names("voc20").names:
         lines = [f"{stem} {own.get(name, -1):2d}\n" for stem, own in flags.items()]
         write_text(base / f"ImageSets/Main/{name}_{split}.txt", "".join(lines))
@@ -61,7 +61,7 @@ def make_context(root, masks):
     """VOCdevkit/VOC2010 as mmsegmentation's converter leaves it."""
     base = root / "VOCdevkit" / "VOC2010"
     for number, (stem, mask) in enumerate(masks.items()):
-        write_picture(base / "JPEGImages" / f"{stem}.jpg", mask.shape, seed=number)
+        write_image(base / "JPEGImages" / f"{stem}.jpg", mask.shape, seed=number)
         write_palette(base / "SegmentationClassContext" / f"{stem}.png", mask)
     listing = "".join(f"{stem}\n" for stem in masks)
     write_text(base / "ImageSets/SegmentationContext/val.txt", listing)
@@ -73,7 +73,7 @@ def make_imagenet_s(root, split="validation"):
     base = root / "ImageNetS50"
     for number, own in enumerate(WORDNET_NUMBERS, 1):
         stem = f"ILSVRC2012_val_{number:08d}"
-        write_picture(base / split / own / f"{stem}.JPEG", seed=number)
+        write_image(base / split / own / f"{stem}.JPEG", seed=number)
         write_rgb_mask(base / f"{split}-segmentation" / own / f"{stem}.png", striped(number, 1000))
     return base
 

@@ -1,4 +1,4 @@
-"""Class names: the lists that come with the package, and the text they are written in."""
+"""Class names: the lists of the package, and the format of their files."""
 
 from hashlib import sha256
 from importlib.resources import files

@@ -1,11 +1,17 @@
-"""Samples that cannot be, labels without a mask, and indices from either end."""
+"""Samples with invalid fields, labels without a mask, and positive and negative indices."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Sample, position
+from clip_surgery.evaluation.datasets.dataset import (
+    NOT_JUDGED,
+    Sample,
+    describe_dataset,
+    position,
+)
+from clip_surgery.evaluation.datasets.subset import Subset
 
 
 def test_labels_without_a_mask():
@@ -31,3 +37,20 @@ def test_position():
     for index in (3, -4):
         with pytest.raises(IndexError, match="below 3"):
             position(index, 3)
+
+
+class Unnamed:
+    name = "unnamed"
+    names = ("cat",)
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        raise IndexError(index)
+
+
+def test_a_dataset_without_a_repr_is_described_alike_in_every_run():
+    described = f"{__name__}.Unnamed(name='unnamed', images=3, classes=1)"
+    assert describe_dataset(Unnamed()) == describe_dataset(Unnamed()) == described
+    assert repr(Subset(Unnamed(), 2)) == f"Subset({described}, count=2)"

@@ -1,4 +1,4 @@
-"""From a data set's folder to a report: what a small model shows on miniature trees."""
+"""Evaluations of a small model on miniature data sets, from the folder to the report."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from clip_surgery.evaluation.execution.run import evaluate
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.pointing import Pointing
 from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.metrics.tags_map import TagsMap
@@ -43,7 +43,7 @@ def test_a_report_equals_the_metrics_fed_by_hand(voc, explainer):
     own = explainer.with_method(*METHODS.values())
     for index in range(4):
         sample = dataset[index]
-        case = Case(
+        case = EvaluatedImage(
             explanation=own([sample.image], dataset.names), sample=sample, names=dataset.names
         )
         for metric in metrics:
@@ -56,7 +56,7 @@ def test_a_report_equals_the_metrics_fed_by_hand(voc, explainer):
     assert str(voc) not in str(report.to_json())
 
 
-def test_a_broken_picture_is_counted_and_the_rest_measured(voc, explainer):
+def test_a_broken_image_is_counted_and_the_rest_measured(voc, explainer):
     (voc / "VOCdevkit/VOC2012/JPEGImages/2007_000002.jpg").write_bytes(b"no jpeg")
     [report] = evaluate(explainer, open_dataset("voc21", voc), METHODS, metrics=(Pointing,))
     assert report.images == 3

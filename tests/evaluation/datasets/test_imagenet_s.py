@@ -1,4 +1,4 @@
-"""ImageNet-S 50: class numbers beyond a byte, and folders that lack a part."""
+"""ImageNet-S 50: class numbers above 255, and incomplete folders."""
 
 import pickle
 import shutil
@@ -42,7 +42,7 @@ def test_every_class(made):
         assert sample.mask[0].tolist() == [index, -2, -1, -1, -1, -1, -1, -1]
         assert sample.present == {dataset.names[index]}
     assert dataset.names[0] == "goldfish"
-    assert repr(dataset) == f"ImageNetS(split='validation', pictures={listed(dataset.listing)})"
+    assert repr(dataset) == f"ImageNetS(split='validation', images={listed(dataset.listing)})"
     assert np.array_equal(pickle.loads(pickle.dumps(dataset))[7].mask, dataset[7].mask)
     assert len(ImageNetS(made / "ImageNetS50")) == 50
 
@@ -75,7 +75,7 @@ def test_a_missing_part_is_named_with_where_to_get_it(tree, part):
         ImageNetS(tree)
 
 
-def test_half_unpacked(tree):
+def test_an_incomplete_folder(tree):
     base = tree / "ImageNetS50"
     mask_of(tree, 5).unlink()
     with pytest.raises(InputError, match=r"masks: 1 of 50 are missing \(ILSVRC2012_val_00000005"):

@@ -1,4 +1,4 @@
-"""NUS-WIDE: every concept's file, the list of images, and parts that do not belong together."""
+"""NUS-WIDE: the file of each concept, the list of images, and parts that do not match."""
 
 import pickle
 
@@ -11,7 +11,7 @@ from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Dataset
 from clip_surgery.evaluation.datasets.files.listing import listed
 from clip_surgery.evaluation.datasets.nus_wide import NusWide
 from clip_surgery.evaluation.datasets.registry import open_dataset
-from tests.evaluation.datasets.small_trees import write_picture, write_text
+from tests.evaluation.datasets.small_trees import write_image, write_text
 
 NAMES = read_class_names("nus_wide81").names
 FILES = ("actor/0001_2124494179.jpg", "zebra/0004_1000000000.jpg", "zebra/0007_55.jpg")
@@ -24,7 +24,7 @@ def labels_path(root, name, part="Test"):
 def make(root, present, part="Test", folder="Flickr"):
     """present: the concepts of each of FILES."""
     for number, file in enumerate(FILES):
-        write_picture(root / folder / file, (6, 8), seed=number)
+        write_image(root / folder / file, (6, 8), seed=number)
     listing = "".join("{} \r\n".format(file.replace("/", "\\")) for file in FILES)
     write_text(root / f"ImageList/{part}Imagelist.txt", listing)
     for name in NAMES:
@@ -56,7 +56,7 @@ def test_every_concept(tmp_path):
 def test_it_is_small_and_can_be_sent_and_does_not_say_where_it_is(tmp_path):
     make(tmp_path, [{"dog"}, set(), set()])
     dataset = NusWide(tmp_path)
-    assert repr(dataset) == f"NusWide(split='test', pictures={listed(FILES)})"
+    assert repr(dataset) == f"NusWide(split='test', images={listed(FILES)})"
     other = pickle.loads(pickle.dumps(dataset))
     assert other[0].present == {"dog"}
     np.testing.assert_array_equal(np.asarray(other[0].image), np.asarray(dataset[0].image))
@@ -95,7 +95,7 @@ def test_labels_that_do_not_belong_to_the_list(tmp_path, text, message):
         NusWide(tmp_path)
 
 
-def test_a_missing_or_broken_picture_is_told_when_it_is_read(tmp_path):
+def test_a_missing_or_damaged_image_is_an_error_when_it_is_read(tmp_path):
     make(tmp_path, [set()] * 3)
     (tmp_path / "Flickr" / FILES[0]).unlink()
     (tmp_path / "Flickr" / FILES[1]).write_bytes(b"<html>This photo is no longer available</html>")

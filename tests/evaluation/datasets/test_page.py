@@ -1,4 +1,4 @@
-"""The page docs/datasets.md says of every data set what its code says."""
+"""The page docs/datasets.md agrees with the code of every data set."""
 
 import re
 from pathlib import Path
@@ -25,17 +25,17 @@ def rows(title):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
 
 
-PICTURES = {quoted(cells[0])[0]: cells[1:] for cells in rows("name")}
+IMAGES = {quoted(cells[0])[0]: cells[1:] for cells in rows("name")}
 
 
 def test_the_table_names_every_data_set_once():
     assert len(rows("name")) == len(DATASETS)
-    assert set(PICTURES) == set(DATASETS)
+    assert set(IMAGES) == set(DATASETS)
 
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_row_says_what_the_code_does(name):
-    classes, _, _, _, protocol = PICTURES[name]
+    classes, _, _, _, protocol = IMAGES[name]
     assert quoted(protocol) == (default_protocol(name).name,)
     if name == "scenes":
         assert classes == str(len(TRAINING_NOUNS))
@@ -44,7 +44,7 @@ def test_a_row_says_what_the_code_does(name):
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_its_settings_are_told(name):
+def test_its_settings_are_on_the_page(name):
     told = [quoted(setting) for setting, of, _ in rows("setting") if name in quoted(of)]
     assert {setting for own in told for setting in own} == set(DATASETS[name].setting_names())
 

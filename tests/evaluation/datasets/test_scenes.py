@@ -40,7 +40,7 @@ def test_it_is_a_data_set() -> None:
     assert len(dataset) == 3
 
 
-def test_the_atlas_pictures_every_noun_once() -> None:
+def test_the_atlas_images_every_noun_once() -> None:
     assert len(TRAINING_NOUNS) == 64
     assert set(TRAINING_NOUNS) <= set(ALL_NOUNS)
     assert len(set(ALL_NOUNS)) == len(ALL_NOUNS) >= 146
@@ -167,7 +167,7 @@ def test_few_objects_when_asked() -> None:
     assert batch.present.sum(axis=1).max() <= 2
 
 
-def test_a_batch_goes_on_where_the_last_one_stopped() -> None:
+def test_a_batch_continues_where_the_last_one_stopped() -> None:
     settings = {"seed": 3, "size": 32, "names": TRAINING_NOUNS}
     whole = training_batch(start=0, count=6, **settings)  # type: ignore[arg-type]
     rest = training_batch(start=4, count=2, **settings)  # type: ignore[arg-type]
@@ -229,6 +229,6 @@ PICTURE = Image.new("RGB", (4, 3))
         (PICTURE, np.full((3, 4), -3), "-3"),
     ],
 )
-def test_a_sample_is_checked_at_birth(image: object, mask: object, message: str) -> None:
+def test_a_sample_is_checked_when_it_is_created(image: object, mask: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Sample(image=image, mask=mask, present=frozenset())  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
-"""Runs that are killed and go on: nothing computed twice, nothing lost, nothing mixed up."""
+"""Killed runs that continue: nothing is computed twice, lost or mixed up."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.execution.journal import HEADER, Journal, remove_journal, write_whole
+from clip_surgery.evaluation.execution.journal import HEADER, Journal, remove_journal, write_durably
 from clip_surgery.evaluation.execution.partial_result import PartialResult
 from clip_surgery.evaluation.execution.plan import Plan
 from clip_surgery.evaluation.execution.run import evaluate
@@ -67,10 +68,14 @@ def stamps(folder):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_was(explainer, uninterrupted, tmp_path):
+def test_a_killed_run_continues_where_it_stopped(explainer, uninterrupted, tmp_path):
     """Kill -9 while the fourth part is being read: the first three are there."""
     folder, first, second = (tmp_path / name for name in ("journal", "first", "second"))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+        "OMP_NUM_THREADS": "1",
+    }
     process = subprocess.Popen([sys.executable, "-c", RUN, folder, first], env=environment)
     try:
         deadline = time.monotonic() + 120
@@ -116,9 +121,44 @@ def test_a_damaged_part_is_measured_again(explainer, uninterrupted, tmp_path, da
     run(explainer, folder)
     path = folder / "00003.part"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.warns(UserWarning, match=r"00003\.part is measured again"):
+    with pytest.warns(UserWarning, match=r"00003\.part: .* evaluated again"):
         reports = run(explainer, folder, log=log)
     assert sorted(reads(log)) == [6, 7]
+    assert numbers(reports) == numbers(uninterrupted)
+
+
+def test_a_copied_part_is_measured_again(explainer, uninterrupted, tmp_path):
+    """A copy has a correct checksum of its own: without its number it was counted twice."""
+    folder, log = tmp_path / "journal", tmp_path / "log"
+    run(explainer, folder)
+    shutil.copy(folder / "00001.part", folder / "00003.part")
+    with pytest.warns(UserWarning, match=r"00003\.part: expected part 3 .* evaluated again"):
+        reports = run(explainer, folder, log=log)
+    assert sorted(reads(log)) == [6, 7]
+    assert numbers(reports) == numbers(uninterrupted)
+
+
+def test_swapped_parts_are_measured_again(explainer, uninterrupted, tmp_path):
+    folder, log = tmp_path / "journal", tmp_path / "log"
+    run(explainer, folder)
+    first, second, spare = folder / "00000.part", folder / "00004.part", tmp_path / "spare"
+    for source, target in ((first, spare), (second, first), (spare, second)):
+        source.rename(target)
+    with pytest.warns(UserWarning, match="evaluated again"):
+        reports = run(explainer, folder, log=log)
+    assert sorted(reads(log)) == [0, 1, 8, 9]
+    assert numbers(reports) == numbers(uninterrupted)
+
+
+def test_a_part_of_another_journal_is_measured_again(explainer, uninterrupted, tmp_path):
+    """The same metrics and the same number, but of other images."""
+    folder, other, log = (tmp_path / name for name in ("journal", "other", "log"))
+    run(explainer, folder)
+    run(explainer, other, count=9)
+    shutil.copy(other / "00002.part", folder / "00002.part")
+    with pytest.warns(UserWarning, match=r"00002\.part: .* evaluated again"):
+        reports = run(explainer, folder, log=log)
+    assert sorted(reads(log)) == [4, 5]
     assert numbers(reports) == numbers(uninterrupted)
 
 
@@ -170,10 +210,17 @@ def test_the_journal_of_another_version_is_refused(explainer, tmp_path):
         run(explainer, tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "other"}', '{"part_size": "x"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", "{}", '{"format": "other"}', '{"part_size": "x"}', "[" * 100_000),
+        '{"format": "clip-surgery journal 2", "part_size": 1e999, "identity": {}}',
+    ],
+    ids=lambda content: content[:30],
+)
 def test_a_header_that_is_none_is_named(tmp_path, content):
     (tmp_path / HEADER).write_text(content)
-    with pytest.raises(InputError, match=r"journal\.json: expected a journal's header"):
+    with pytest.raises(InputError, match=r"journal\.json: expected the header of a journal"):
         Journal.open(tmp_path, {}, part_size=2)
 
 
@@ -186,7 +233,7 @@ def test_a_journal_of_a_later_format_is_named(tmp_path):
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match=r"holds thesis\.tex"):
+    with pytest.raises(InputError, match=r"contains thesis\.tex"):
         Journal.open(tmp_path, {}, part_size=2)
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
@@ -196,7 +243,7 @@ def test_a_removed_journal_is_gone_with_its_folder(tmp_path):
     Journal.open(folder, {}, part_size=2).write(100_000, b"measured")
     killed = "import os, pathlib, sys; from clip_surgery.evaluation.execution import journal\n"
     killed += "os.replace = lambda *_: os.kill(os.getpid(), 9)\n"
-    killed += "journal.write_whole(pathlib.Path(sys.argv[1], '00001.part'), b'half')"
+    killed += "journal.write_durably(pathlib.Path(sys.argv[1], '00001.part'), b'half')"
     subprocess.run([sys.executable, "-c", killed, str(folder)], check=False)
     assert len(os.listdir(folder)) == 3
     remove_journal(folder)
@@ -251,20 +298,22 @@ def test_a_part_that_vanishes_while_others_are_measured_is_missed(explainer, tmp
 
     with monkeypatch.context() as patched:
         patched.setattr(Journal, "write", losing)
-        with pytest.raises(InputError, match=r"00001\.part: expected what was measured"):
+        with pytest.raises(InputError, match=r"00001\.part: expected the result of this part"):
             run(explainer, tmp_path)
     assert run(explainer, tmp_path)[0].images == 10
 
 
-def test_where_nothing_can_be_written_is_said(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="no journal can be kept here"):
+    with pytest.raises(InputError, match="a journal cannot be kept here"):
         Journal.open(tmp_path / "file", {}, part_size=2)
+    with pytest.raises(InputError, match="a journal cannot be kept here"):
+        Journal.open(f"{tmp_path}/a\0b", {}, part_size=2)
     with pytest.raises(InputError, match="cannot be written"):
-        write_whole(tmp_path / "missing" / "00000.part", b"")
+        write_durably(tmp_path / "missing" / "00000.part", b"")
 
 
-def test_bad_pictures_are_kept_and_looked_at_again(explainer, tmp_path):
+def test_bad_images_are_kept_and_looked_at_again(explainer, tmp_path):
     def evaluated(bad, log=None):
         dataset = Squares(6, bad=bad, log=log)
         return evaluate(explainer, dataset, METHODS, journal=tmp_path / "journal", part_size=2)
@@ -283,10 +332,10 @@ def test_bad_pictures_are_kept_and_looked_at_again(explainer, tmp_path):
 
 def test_what_is_measured_comes_back_from_bytes(explainer):
     plan = Plan(dataset=Squares(), methods=METHODS, metrics=tuple(METRICS.values()), part_size=2)
-    found = plan.nothing(explainer)
+    found = plan.empty_result(explainer)
     found.images, found.failures = 3, {7: "image 7: damaged"}
     found.costs["similarity"].seconds, found.costs["similarity"].peak_bytes = 0.1 + 0.2, 12
-    back = plan.nothing(explainer)
+    back = plan.empty_result(explainer)
     back.load_bytes(found.to_bytes())
     assert (back.images, back.failures) == (3, found.failures)
     assert back.costs["similarity"].seconds == 0.1 + 0.2
@@ -296,11 +345,11 @@ def test_what_is_measured_comes_back_from_bytes(explainer):
 def test_bytes_of_other_metrics_are_refused(explainer):
     content = (
         Plan(dataset=Squares(), methods=METHODS, metrics=tuple(METRICS.values()), part_size=2)
-        .nothing(explainer)
+        .empty_result(explainer)
         .to_bytes()
     )
     other: PartialResult = Plan(
         dataset=Squares(), methods=METHODS, metrics=(PresenceAuroc,), part_size=2
-    ).nothing(explainer)
+    ).empty_result(explainer)
     with pytest.raises(InputError):
         other.load_bytes(content)

@@ -1,4 +1,4 @@
-"""The runner against metrics fed by hand; images that are bad; Ctrl-C."""
+"""`evaluate` against metrics that are updated by hand, unreadable images, and Ctrl-C."""
 
 import re
 import signal
@@ -11,7 +11,7 @@ import clip_surgery as cs
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.execution.interrupts import interrupts_held_back
 from clip_surgery.evaluation.execution.run import EvaluationInterrupted, evaluate
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.pointing import Pointing
 from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.protocols.protocol import Protocol
@@ -37,7 +37,9 @@ def test_the_runner_measures_what_a_loop_by_hand_does(explainer):
         for index in range(len(dataset)):
             sample = dataset[index]
             explanation = explainer.with_method(method)([sample.image], dataset.names)
-            pointing.update(Case(explanation=explanation, sample=sample, names=dataset.names))
+            pointing.update(
+                EvaluatedImage(explanation=explanation, sample=sample, names=dataset.names)
+            )
         assert report.values["pointing"] == pytest.approx(pointing.compute()["pointing"])
         assert report.values["ms per image"] > 0
         assert report.images == 5
@@ -48,7 +50,7 @@ def test_the_runner_measures_what_a_loop_by_hand_does(explainer):
 
 
 @pytest.mark.parametrize("part_size", [1, 2, 5])
-def test_batches_and_parts_have_no_say(explainer, part_size):
+def test_batch_size_and_part_size_do_not_change_results(explainer, part_size):
     one = cs.wrap(explainer.backbone.model, templates="name", cache=False, batch_size=1)
     few = evaluate(one, Squares(), METHODS, part_size=part_size)[0].values
     many = evaluate(explainer, Squares(), METHODS)[0].values
@@ -56,7 +58,7 @@ def test_batches_and_parts_have_no_say(explainer, part_size):
     assert few == pytest.approx(many, abs=1e-3)
 
 
-def test_each_picture_is_read_once_for_all_methods(explainer, tmp_path):
+def test_each_image_is_read_once_for_all_methods(explainer, tmp_path):
     evaluate(explainer, Squares(7, log=tmp_path / "log"), METHODS, part_size=2)
     assert sorted(reads(tmp_path / "log")) == list(range(7))
 
@@ -77,7 +79,7 @@ def test_what_cannot_be_run_is_refused(explainer, change, said):
         evaluate(explainer, **given)
 
 
-def test_bad_pictures_are_counted_named_and_left_out(explainer):
+def test_bad_images_are_counted_named_and_left_out(explainer):
     done = []
     reports = evaluate(
         explainer, Squares(6, bad=[1, 4]), METHODS, part_size=2, on_progress=done.append
@@ -94,7 +96,9 @@ def test_bad_pictures_are_counted_named_and_left_out(explainer):
         for index in good:
             sample = Squares()[index]
             explanation = explainer.with_method(method)([sample.image], Squares.names)
-            pointing.update(Case(explanation=explanation, sample=sample, names=Squares.names))
+            pointing.update(
+                EvaluatedImage(explanation=explanation, sample=sample, names=Squares.names)
+            )
         assert report.values["pointing"] == pytest.approx(pointing.compute()["pointing"])
 
 
@@ -116,14 +120,14 @@ class NoDisk(Squares):
     ("dataset", "said"),
     [(WrongMask(), "image 2: expected mask values below 3"), (NoDisk(), "image 0: .*0.jpg")],
 )
-def test_masks_and_disks_fail_like_pictures(explainer, dataset, said):
+def test_masks_and_disks_fail_like_images(explainer, dataset, said):
     [report] = evaluate(explainer, dataset, parse_methods("similarity"))
     assert report.images == 4
     [line] = report.failures
     assert re.match(said, line)
 
 
-def test_a_data_set_without_one_good_picture_is_refused(explainer):
+def test_a_data_set_without_one_good_image_is_refused(explainer):
     with pytest.raises(InputError, match=r"none of 3 images .* 0\.jpg: damaged"):
         evaluate(explainer, Squares(3, bad=range(3)), METHODS)
 
@@ -133,13 +137,13 @@ class Buggy(Squares):
         raise ZeroDivisionError("its own")
 
 
-def test_a_bug_is_no_bad_picture(explainer):
+def test_an_error_in_the_data_set_is_not_counted_as_an_unreadable_image(explainer):
     with pytest.raises(ZeroDivisionError, match="its own"):
         evaluate(explainer, Buggy(), METHODS)
 
 
 @pytest.mark.parametrize("with_journal", [False, True])
-def test_ctrl_c_hands_out_what_is_done(explainer, tmp_path, with_journal):
+def test_ctrl_c_returns_the_reports_of_the_finished_parts(explainer, tmp_path, with_journal):
     done = []
 
     def press(images):
@@ -170,7 +174,7 @@ def test_ctrl_c_before_the_first_part_gives_no_report(explainer):
     assert raised.value.reports == []
 
 
-def test_a_ctrl_c_that_is_held_back_comes_after_the_block():
+def test_a_delayed_ctrl_c_is_raised_after_the_block():
     steps = []
 
     def work():
@@ -217,7 +221,7 @@ def test_aliases_background_words_and_windows(explainer, windows):
         else:
             explanation = explain_windows(seen, sample.image, texts, windows=windows)
         metric.update(
-            Case(
+            EvaluatedImage(
                 explanation=explanation,
                 sample=sample,
                 names=dataset.names,

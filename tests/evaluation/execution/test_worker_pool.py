@@ -1,4 +1,4 @@
-"""Several processes give what one gives, to the last bit, also when some of them are killed."""
+"""Several processes give the results of one to the last bit, even if some of them are killed."""
 
 import multiprocessing
 import pickle
@@ -14,7 +14,7 @@ from clip_surgery.evaluation.execution.evaluator import Evaluator
 from clip_surgery.evaluation.execution.journal import Journal
 from clip_surgery.evaluation.execution.plan import Plan
 from clip_surgery.evaluation.execution.prefetch import Prefetcher
-from clip_surgery.evaluation.execution.resuming import part_kept
+from clip_surgery.evaluation.execution.resuming import stored_result
 from clip_surgery.evaluation.execution.run import (
     EXPLANATION_METRICS,
     EvaluationInterrupted,
@@ -54,7 +54,7 @@ def together(explainer, dataset, **settings):
 
 
 @pytest.mark.slow
-def test_two_processes_one_of_them_killed_give_what_one_gives(explainer, alone, tmp_path):
+def test_two_processes_with_one_killed_give_the_result_of_one_process(explainer, alone, tmp_path):
     dataset = Squares(12, bad=[5], deadly=8, once=tmp_path / "died", log=tmp_path / "log")
     done = []
     reports = together(explainer, dataset, on_progress=done.append)
@@ -84,14 +84,14 @@ def test_a_part_that_ends_every_process_ends_the_run(explainer, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_workers_and_hands_out_what_is_done(explainer, tmp_path):
+def test_ctrl_c_stops_the_workers_and_returns_the_finished_parts(explainer, tmp_path):
     with pytest.raises(EvaluationInterrupted) as raised:
         together(explainer, Squares(40, stuck=30), journal=tmp_path / "j", on_progress=press)
     assert raised.value.reports
     assert not raised.value.reports[0].complete
 
 
-def test_what_cannot_be_sent_is_said_before_any_process_begins(explainer):
+def test_what_cannot_be_pickled_is_an_error_before_any_process_starts(explainer):
     with pytest.raises(InputError, match="can be sent to a process"):
         together(explainer, Squares(4), load=lambda: explainer)
 
@@ -137,10 +137,12 @@ def worked(explainer, dataset, folder, numbers, load=load_tiny):
         signal.signal(signal.SIGINT, before)
         far.close()
         thread.join()
-    return answers, [part_kept(measuring, journal, number) for number in range(len(plan.parts()))]
+    return answers, [
+        stored_result(measuring, journal, number) for number in range(len(plan.parts()))
+    ]
 
 
-def test_a_worker_does_the_parts_it_is_told(explainer, tmp_path):
+def test_a_worker_evaluates_the_parts_it_is_given(explainer, tmp_path):
     answers, kept = worked(explainer, Squares(7, bad=[3]), tmp_path, [3, 1])
     assert answers == [READY, 3, 1]
     assert [part and part.images for part in kept] == [None, 1, None, 1]
@@ -161,7 +163,7 @@ def test_another_model_than_the_one_measured_is_refused(explainer, tmp_path):
     assert "but it gave weights" in str(answers[0])
 
 
-def test_threads_read_ahead_in_order_and_their_errors_come_out():
+def test_threads_prefetch_in_order_and_their_errors_are_raised():
     def read(index):
         if index == 4:
             raise ZeroDivisionError(index)
@@ -176,7 +178,7 @@ def test_threads_read_ahead_in_order_and_their_errors_come_out():
             ahead.take()
 
 
-def test_reading_ends_with_the_block():
+def test_prefetching_ends_with_the_block():
     before = threading.active_count()
     with Prefetcher(lambda index: index) as ahead:
         ahead.add(range(100))

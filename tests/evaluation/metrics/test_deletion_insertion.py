@@ -1,4 +1,4 @@
-"""Deletion and insertion against one frame after another, made by hand."""
+"""Deletion and insertion against a version that computes one frame after another."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ from PIL import ImageFilter
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.evaluation.metrics.case import Case
 from clip_surgery.evaluation.metrics.deletion_insertion import (
     DeletionInsertion,
     on_frame,
     patch_ranks,
 )
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import InputImage, read_image
@@ -33,13 +33,13 @@ def explainer():
 
 def naive(explainer, sample, names, index, *, steps, score, blur):
     """Deletion and insertion of one name, a frame at a time."""
-    picture = read_image(sample.image)
+    input_image = read_image(sample.image)
     patch = explainer.backbone.tower.patch_size
     features = explainer.encode(names)
     evidence = explainer([sample.image], names).patch_scores[0][index]
-    whole = explainer.pixels(picture)
-    radius = blur * patch * picture.size.height / explainer.frame(picture).content.height
-    smooth = picture.image.filter(ImageFilter.GaussianBlur(radius))
+    whole = explainer.pixels(input_image)
+    radius = blur * patch * input_image.size.height / explainer.frame(input_image).content.height
+    smooth = input_image.image.filter(ImageFilter.GaussianBlur(radius))
     blurred = explainer.pixels(InputImage(image=smooth, name="blurred"))
     cells = sorted(
         ((row, column) for row in range(len(evidence)) for column in range(evidence.shape[1])),
@@ -94,9 +94,9 @@ def test_naive(explainer, score, steps, names):
 def test_the_right_order_beats_the_wrong_one(explainer):
     """Evidence that is what each patch does to the score, against the same reversed."""
     sample = sample_of(np.zeros((32, 32), int), ("cat", "dog"))
-    picture = read_image(sample.image)
+    input_image = read_image(sample.image)
     features = explainer.encode(("cat", "dog"))
-    whole = explainer.pixels(picture)
+    whole = explainer.pixels(input_image)
     effect = torch.zeros(2, 4, 4)
     for row in range(4):
         for column in range(4):
@@ -111,7 +111,7 @@ def test_the_right_order_beats_the_wrong_one(explainer):
         explanation = type(explained.explanation)(
             **{**vars(explained.explanation), "patch_scores": (scores,)}
         )
-        case = Case(
+        case = EvaluatedImage(
             explanation=explanation, sample=sample, names=("cat", "dog"), explainer=explainer
         )
         metric = DeletionInsertion(("cat", "dog"), score="cosine")
@@ -133,9 +133,9 @@ def test_features_at_hand_are_not_encoded_again(explainer, monkeypatch):
         "explainer": explainer,
     }
     without, given = DeletionInsertion(NAMES, steps=2), DeletionInsertion(NAMES, steps=2)
-    without.update(Case(**parts))
+    without.update(EvaluatedImage(**parts))
     monkeypatch.setattr(type(explainer), "encode", lambda *_: pytest.fail("encoded again"))
-    given.update(Case(**parts, features=features))
+    given.update(EvaluatedImage(**parts, features=features))
     assert given.compute() == pytest.approx(without.compute(), abs=1e-4)
 
 
@@ -148,7 +148,7 @@ def test_margins_and_windows(explainer):
         cache=False,
         framing=FramingRule(mode="letterbox"),
     )
-    tall = Case(
+    tall = EvaluatedImage(
         explanation=explain_windows(explainer, sample.image, NAMES, windows=Windows(size=80)),
         sample=sample,
         names=NAMES,
@@ -172,13 +172,13 @@ def test_maps_come_onto_another_frame():
     assert torch.equal(there[:, 1, 2], maps[:, int(8 * 7 / 21), int(12 * 20 / 32)])
 
 
-def test_ranks_leave_out_what_is_not_in_the_picture():
+def test_ranks_leave_out_what_is_not_in_the_image():
     maps = torch.tensor([[[1.0, 3.0], [3.0, 9.0]]])
     inside = torch.tensor([[True, True], [True, False]])
     assert patch_ranks(maps, inside).tolist() == [[[2.0, 0.0], [1.0, float("inf")]]]
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_settings_are_refused():
     with pytest.raises(InputError, match="steps and a blur above 0"):
         DeletionInsertion(NAMES, steps=0)
     with pytest.raises(InputError, match="steps and a blur above 0"):

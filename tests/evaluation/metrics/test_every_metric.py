@@ -1,4 +1,4 @@
-"""What every registered metric promises: parts add up, states come back, edges are defined."""
+"""Every registered metric: parts can be merged, states restored, and edge cases are defined."""
 
 import numpy as np
 import pytest
@@ -92,7 +92,7 @@ def test_a_state_of_something_else_is_refused(key, cases):
     with pytest.raises(InputError, match="Expected a state"):
         METRICS[key](NAMES).load({**state, "more": torch.zeros(1)})
     if key != "presence":  # what it counts is the same for any names
-        with pytest.raises(InputError, match="other names"):
+        with pytest.raises(InputError, match="other class names"):
             METRICS[key](NAMES[:3]).load(state)
     beyond = {name: value + 10**6 if value.ndim else value for name, value in state.items()}
     shapes = {name: value for name, value in state.items() if name.endswith("shape")}
@@ -101,7 +101,7 @@ def test_a_state_of_something_else_is_refused(key, cases):
 
 
 @pytest.mark.parametrize("key", METRICS)
-def test_nothing_measured_is_no_number(key):
+def test_a_metric_without_images_has_no_numbers(key):
     assert METRICS[key](NAMES).compute() == {}
 
 

@@ -1,4 +1,4 @@
-"""Foreground attention against a loop over an object's patches."""
+"""Foreground attention against a loop over the patches of an object."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import torch
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.foreground_attention import (
     ForegroundAttention,
     foreground_share,
@@ -81,7 +81,7 @@ def test_a_letterbox_is_measured(explainer):
     assert len(metric.compute()) == 3
 
 
-def test_objects_of_no_patch_or_all_say_nothing(explainer):
+def test_objects_without_patches_or_with_all_patches_are_skipped(explainer):
     speck = np.full((32, 48), -1)
     speck[:3, :3] = 1
     for mask in (speck, np.zeros((32, 48), int)):
@@ -94,7 +94,7 @@ def test_a_model_without_attention_is_skipped(explainer):
     tower = replace(explainer.backbone.tower, blocks=())
     bare = replace(explainer, backbone=replace(explainer.backbone, tower=tower))
     case, metric = explained_case(explainer, sample_of(MASK)), ForegroundAttention(NAMES)
-    metric.update(Case(**{**vars(case), "explainer": bare}))
+    metric.update(EvaluatedImage(**{**vars(case), "explainer": bare}))
     assert metric.compute() == {}
 
 

@@ -1,4 +1,4 @@
-"""The metrics of explanations, each against a naive version, and their edges."""
+"""The metrics of explanations against naive versions, and their edge cases."""
 
 from dataclasses import replace
 
@@ -94,7 +94,7 @@ def test_explainability_iou_naive():
     by_class = {}
     for case in cases:
         for row, index in enumerate(case.present):
-            hot, inside = case.scaled_judged[row] >= found["threshold"], case.insides[row]
+            hot, inside = case.judged_heatmaps[row] >= found["threshold"], case.object_pixels[row]
             iou = 100 * int((hot & inside).sum()) / int((hot | inside).sum())
             by_class.setdefault(index, []).append(iou)
     means = [sum(own) / len(own) for own in by_class.values()]
@@ -152,7 +152,7 @@ def test_presence_of_a_perfect_map():
     )
 
 
-def test_unsure_names_have_no_say():
+def test_unsure_names_do_not_change_results():
     case = perfect_case()
     scores = case.explanation.patch_scores[0].clone()
     scores[1] = 2 * (scores[0] + scores[2])  # a dog wherever the cat and the bus are
@@ -168,7 +168,7 @@ PIXEL_METRICS = (ScoreContrast, ExplainabilityIoU, PixelRanking, Pointing)
 
 
 @pytest.mark.parametrize("metric", PIXEL_METRICS)
-def test_pixels_not_judged_have_no_say(metric):
+def test_pixels_that_are_not_judged_do_not_change_results(metric):
     case = random_case(3)
     scores = case.explanation.patch_scores[0].clone()
     # lift values where nothing is judged, inside the range so that min-max stays

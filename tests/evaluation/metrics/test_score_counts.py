@@ -65,7 +65,7 @@ def test_precision_and_area_are_torchmetrics_own():
 
 @pytest.mark.parametrize("room", [1, 50, 10**6])
 def test_counting_naive(room, monkeypatch):
-    monkeypatch.setattr(score_counts, "_WAITING", room)
+    monkeypatch.setattr(score_counts, "_PENDING", room)
     counts, expected = ScoreCounts(3), torch.zeros(3, BINS, dtype=torch.int64)
     for _ in range(20):
         groups, scores = torch.randint(0, 3, (17,)), torch.randn(17).round(decimals=1)
@@ -88,7 +88,7 @@ def test_memory_is_bounded_by_the_bins_that_occur():
     assert int(state["counts"].sum()) == 400_000
 
 
-def test_scores_without_a_place():
+def test_scores_that_are_nan_or_infinite():
     counts = ScoreCounts(1)
     group = torch.zeros(2, dtype=torch.int64)
     counts.add(group, torch.tensor([float("inf"), -float("inf")]))

@@ -105,11 +105,11 @@ def test_many_classes():
     assert metric.confusion.values.nbytes < 250_000
 
 
-def test_a_method_without_dense_similarity_says_nothing():
+def test_explanations_without_dense_similarity_are_skipped():
     assert measure([random_case(0, similarity=False)]) == {}
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_settings_are_refused():
     with pytest.raises(UnknownNameError, match="all, present"):
         SegmentationIoU(NAMES, labels="some")
     with pytest.raises(UnknownNameError, match="Did you mean 'words'"):

@@ -1,4 +1,4 @@
-"""Sums: exact in any order, and refused where they would not be."""
+"""Sums: exact in any order, and refused if they would not be."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def mean_of(pairs):
 
 
 @given(VALUES, st.randoms(use_true_random=False))
-def test_order_and_parts_leave_no_trace(pairs, chance):
+def test_results_do_not_depend_on_order_and_parts(pairs, chance):
     whole = mean_of(pairs)
     shuffled = chance.sample(pairs, len(pairs))
     cut = chance.randrange(len(pairs) + 1)

@@ -1,7 +1,9 @@
-"""Protocols: what they make of an explainer and of metrics, and which combinations are refused."""
+"""Protocols: how they change an explainer and metrics, and which combinations are refused."""
 
 import dataclasses
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -170,3 +172,13 @@ def test_default_methods_exist():
     for protocol in PROTOCOLS.values():
         for method in parse_methods(",".join(protocol.methods)).values():
             assert method.name in METHODS
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda protocol: protocol.name)
+def test_sources_cite_only_files_of_the_repository_and_papers_with_a_number(protocol):
+    root = Path(__file__).parents[3]
+    for cited in re.findall(r"[\w/.-]+\.(?:md|py|txt)\b", protocol.source):
+        assert (root / cited).is_file(), cited
+    assert "arXiv" in protocol.source or protocol.source.startswith(
+        ("A protocol of this library", "As sliding_window")
+    )

@@ -1,4 +1,4 @@
-"""Published numbers: the data itself, when ours may stand beside them, and the page of commands."""
+"""Published numbers: the data, when they can be compared, and the page of commands."""
 
 import re
 import shlex
@@ -12,8 +12,8 @@ from clip_surgery.evaluation.metrics.registry import METRICS
 from clip_surgery.evaluation.protocols.registry import PROTOCOLS
 from clip_surgery.evaluation.reporting.published_comparison import (
     COLUMNS,
-    against_markdown,
-    against_paper,
+    compare_with_published,
+    comparison_markdown,
     footnotes,
 )
 from clip_surgery.evaluation.reporting.published_numbers import (
@@ -43,13 +43,12 @@ def test_every_published_number_names_what_exists(one):
     assert one.method in METHODS
     assert one.confidence in CONFIDENCE
     assert -100 <= one.value <= 100
-    assert one.source
+    # A source can be opened: the paper by its arXiv number, and the table in it.
+    assert re.search(r"\(arXiv \d{4}\.\d{5}\), .*[Tt]able", one.source)
     metrics = {
         "segmentation mIoU": "segmentation",
         "tags mAP softmax": "tags",
         "tags mAP surgery": "tags",
-        "mIoU best": "explainability_iou",
-        "mSC": "score_contrast",
     }
     assert metrics[one.metric] in PROTOCOLS[one.protocol].metrics
     assert metrics[one.metric] in METRICS
@@ -72,7 +71,7 @@ def test_the_numbers_of_the_papers_headline():
     assert cityscapes["clip_surgery"] - cityscapes["maskclip"] == pytest.approx(8.74, abs=0.05)
 
 
-def test_a_method_in_other_words_is_found():
+def test_a_method_with_its_default_settings_spelled_out_is_found():
     plain = find_published(dataset="context59", method="clip_surgery")
     assert plain
     assert find_published(dataset="context59", method="clip_surgery(depth=6)") == plain
@@ -81,9 +80,9 @@ def test_a_method_in_other_words_is_found():
     assert find_published(dataset="context59", method="my row!") == ()
 
 
-def test_the_same_thing_is_compared():
-    [found] = against_paper([report()], dataset="cityscapes", protocol=SEGMENTATION)
-    assert found.differs == ()
+def test_equal_evaluations_are_compared():
+    [found] = compare_with_published([report()], dataset="cityscapes", protocol=SEGMENTATION)
+    assert found.differences == ()
     assert found.cells() == (
         *("clip_surgery", "segmentation mIoU", "30.0", "31.4", "-1.4", "A"),
         "CLIP Surgery (arXiv 2304.05653), Table 6",
@@ -102,8 +101,10 @@ def test_the_same_thing_is_compared():
         (report(values={"AP": 3.0}), SEGMENTATION, (), "no such number"),
     ],
 )
-def test_another_thing_is_not_compared(own, protocol, differs, reason):
-    found = against_paper([own], dataset="cityscapes", protocol=protocol, differs=differs)
+def test_different_evaluations_are_not_compared(own, protocol, differs, reason):
+    found = compare_with_published(
+        [own], dataset="cityscapes", protocol=protocol, differences=differs
+    )
     cells = found[0].cells()
     assert cells[4] == "-"
     assert "not comparable" in cells[6]
@@ -111,26 +112,23 @@ def test_another_thing_is_not_compared(own, protocol, differs, reason):
 
 
 def test_a_row_without_a_published_number_says_so():
-    [found] = against_paper([report("gem")], dataset="nus_wide", protocol=SEGMENTATION)
+    [found] = compare_with_published([report("gem")], dataset="nus_wide", protocol=SEGMENTATION)
     assert found.cells() == ("gem", *"-----", "nothing published for this data set and method")
 
 
 def test_numbers_of_the_same_protocol_hide_those_of_others():
-    found = against_paper([report()], dataset="context59", protocol=SEGMENTATION)
+    found = compare_with_published([report()], dataset="context59", protocol=SEGMENTATION)
     assert [one.published.value for one in found] == [29.3]
 
 
 def test_the_table_and_its_notes():
     own = [report(), report("grad_cam")]
-    protocol = PROTOCOLS["paper_explainability"]
-    found = against_paper(own, dataset="context59", protocol=protocol)
-    lines = against_markdown(found).splitlines()
+    found = compare_with_published(own, dataset="context59", protocol=SEGMENTATION)
+    lines = comparison_markdown(found).splitlines()
     assert lines[0].split(" | ")[1:] == [*COLUMNS[1:-1], f"{COLUMNS[-1]} |"]
     assert len(lines) == 2 + len(found)
     assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
-    notes = footnotes(found, protocol=protocol)
-    assert notes[0].startswith("Confidence C: ")
-    assert "+22.1 to +36.0" in notes[-1]
+    assert footnotes(found) == [f"Confidence A: {CONFIDENCE['A']}."]
 
 
 def commands_of_the_page():
@@ -153,7 +151,7 @@ def test_every_published_number_has_its_command_on_the_page():
     assert found == {(one.dataset, one.protocol, one.model) for one in PUBLISHED}
 
 
-def test_the_page_tells_the_numbers_as_the_package_does():
+def test_the_page_has_the_numbers_of_the_package():
     text = PAGE.read_text(encoding="utf-8")
     numbers = set(re.findall(r"-?\d+\.\d+", text))
     assert {

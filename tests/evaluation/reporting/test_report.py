@@ -1,4 +1,4 @@
-"""Reports there and back, in both versions of the file, damaged, partial, and compared."""
+"""Reports: saved and loaded in both formats, damaged, partial, and compared."""
 
 import json
 import platform
@@ -15,8 +15,8 @@ from clip_surgery.evaluation.reporting.report import (
     Report,
     load_reports,
     markdown_table,
+    report_warnings,
     save_reports,
-    warnings_of,
 )
 
 
@@ -35,7 +35,7 @@ def test_everything_comes_back(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
-def test_names_that_are_no_text_come_back(tmp_path):
+def test_file_names_that_are_not_utf_8_are_kept(tmp_path):
     """A file may be named by any bytes; Python writes those that are no text as \udcff."""
     given = report(failures=("H\xf6hle \udcff.jpg: bad",))
     save_reports([given], tmp_path / "r.json")
@@ -127,16 +127,18 @@ def test_the_table_has_a_column_for_every_number():
     assert table.splitlines()[2:] == ["| gem | 1.2 | 0.50 |", "| b | 40.0 | - |"]
 
 
-def test_what_is_partial_is_said():
-    assert warnings_of([report(), report("b")]) == []
+def test_partial_reports_have_a_warning():
+    assert report_warnings([report(), report("b")]) == []
     few = [f"{number}.jpg: bad" for number in range(7)]
     lost = [report(row, failures=tuple(few), complete=False) for row in ("a", "b")]
-    assert warnings_of(lost) == [
+    assert report_warnings(lost) == [
         "partial, interrupted after 9 images",
         "7 images left out: 0.jpg: bad; 1.jpg: bad; 2.jpg: bad; 3.jpg: bad; 4.jpg: bad; and 2 more",
     ]
-    assert warnings_of([lost[0], report("b")])[0].endswith("images: a")
-    assert warnings_of([report(failures=("0.jpg: bad.",))]) == ["1 image left out: 0.jpg: bad: gem"]
+    assert report_warnings([lost[0], report("b")])[0].endswith("images: a")
+    assert report_warnings([report(failures=("0.jpg: bad.",))]) == [
+        "1 image left out: 0.jpg: bad: gem"
+    ]
 
 
 def test_the_machine_is_described_without_its_name():
@@ -208,8 +210,8 @@ def test_every_setting_that_differs_is_listed_once():
         "images": ("9", "8", both),
         "images left out": ("0", "1", both),
         "complete": ("yes", "no", both),
-        "torch's version": ("2.1", "2.2", both),
-        "timm's version": ("-", "1", both),
+        "version of torch": ("2.1", "2.2", both),
+        "version of timm": ("-", "1", both),
         "commit": ("old", "-", both),
         "method": ("x", "y", ("b",)),
         "templates": ("85", "-", ("b",)),

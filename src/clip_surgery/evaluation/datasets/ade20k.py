@@ -1,7 +1,7 @@
 """ADE20K: scene parsing masks of 150 classes.
 
-Zhou et al., CVPR 2017; the benchmark's release, ADEChallengeData2016. A mask holds 0 for whatever
-is none of the 150 classes, which is not judged, and i for class i of objectInfo150.txt.
+Zhou et al., CVPR 2017; the release of the benchmark, ADEChallengeData2016. The value i of a mask is
+class i of objectInfo150.txt. The value 0, which is none of the 150 classes, is not judged.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class Ade20k(PairedFiles):
     """The masks of ADE20K: 2,000 images in the split "val".
 
     Args:
-        root: the folder ADEChallengeData2016, or the one it is in.
+        root: the folder ADEChallengeData2016, or the folder that contains it.
         split: "val" or "train".
 
     Raises:
-        InputError: when the folder is missing or half unpacked.
-        UnknownNameError: for another split.
+        InputError: if the folder is missing or incomplete.
+        UnknownNameError: if the split is unknown.
     """
 
     def __init__(self, root: str | Path, *, split: str = "val") -> None:
@@ -35,7 +35,7 @@ class Ade20k(PairedFiles):
         Layout(
             dataset="ADE20K",
             source="ADEChallengeData2016.zip of http://sceneparsing.csail.mit.edu; give the folder "
-            "ADEChallengeData2016, or the one it is in",
+            "ADEChallengeData2016, or the folder that contains it",
             paths=(images, masks),
         ).check(base)
         super().__init__(
@@ -45,6 +45,6 @@ class Ade20k(PairedFiles):
             images=base / images,
             masks=base / masks,
             endings=(".jpg", ".png"),
-            of=f"ADE20K in {base}",
+            description=f"ADE20K in {base}",
             settings={"split": split},
         )

@@ -1,12 +1,13 @@
-"""Class names of a data set, with the other names the field prompts them by; kept as text files.
+"""Class names of data sets with the aliases that classes are prompted with, read from text files.
 
-A file in `names/` begins with comment lines (`# ` and where the names come from). Each further
-line is one class: its official name, and after a colon its aliases between commas, where it has
-any. A line that begins with `~` holds background words: what a pixel without class is called.
+A file in `names/` begins with comment lines (`# ` and the source of the names). Each further line
+is one class: its official name and, if it has aliases, a colon and the aliases between commas. A
+line that begins with `~` contains background words, the prompts for pixels without class.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -21,13 +22,14 @@ class ClassNames:
     """The classes of a data set, in the order that its masks index.
 
     Attributes:
-        names: one official name a class.
-        aliases: the names a class is prompted by, the official one first where it is one of them.
-        background: words for what belongs to no class.
-        source: where all this comes from.
+        names: the official name of each class.
+        aliases: the names that each class is prompted with, the official one first if it is one of
+            them.
+        background: words for pixels that belong to no class.
+        source: origin of the names.
 
     Raises:
-        InputError: when names and aliases do not belong together, or a name occurs twice.
+        InputError: if the numbers of names and aliases differ, or a name occurs twice.
     """
 
     names: tuple[str, ...]
@@ -43,11 +45,13 @@ class ClassNames:
             )
         for kind, words in (
             ("name", self.names),
-            ("alias", (*(word for own in self.aliases for word in own), *self.background)),
+            ("alias", (*(word for aliases in self.aliases for word in aliases), *self.background)),
         ):
-            twice = sorted({word for word in words if words.count(word) > 1})
-            if twice:
-                raise InputError(f"Expected each {kind} once, but got {twice[0]!r} more than once.")
+            repeated = sorted(word for word, count in Counter(words).items() if count > 1)
+            if repeated:
+                raise InputError(
+                    f"Expected each {kind} once, but got {repeated[0]!r} more than once."
+                )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -55,10 +59,10 @@ class ClassNames:
 
 @cache
 def read_class_names(name: str) -> ClassNames:
-    """The class names kept under this name, such as "voc20".
+    """Return a list of class names of this package, such as "voc20".
 
     Raises:
-        UnknownNameError: when there is no such list.
+        UnknownNameError: if there is no list of this name.
 
     Example:
         >>> read_class_names("voc20").names[:3]
@@ -72,10 +76,10 @@ def read_class_names(name: str) -> ClassNames:
 
 
 def parse_class_names(text: str) -> ClassNames:
-    r"""Read the text of a file of class names.
+    r"""Parse the text of a file of class names.
 
     Raises:
-        InputError: when a name is missing or occurs twice.
+        InputError: if a name is missing or occurs twice.
 
     Example:
         >>> parse_class_names("# by hand\ncat\nsofa: sofa, couch\n~ wall, floor").aliases
@@ -91,9 +95,9 @@ def parse_class_names(text: str) -> ClassNames:
         elif line.startswith("~"):
             background += _words(line[1:])
         else:
-            name, _, others = line.partition(":")
+            name, _, alias_text = line.partition(":")
             names.append(name.strip())
-            aliases.append(_words(others) or (name.strip(),))
+            aliases.append(_words(alias_text) or (name.strip(),))
     return ClassNames(
         names=tuple(names),
         aliases=tuple(aliases),

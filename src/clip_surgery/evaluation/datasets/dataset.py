@@ -1,4 +1,4 @@
-"""What every data set hands to an evaluation: samples with exact masks, by index."""
+"""The interface of data sets, and the samples that they return."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from PIL import Image
 from clip_surgery.errors import InputError
 
 NO_OBJECT = -1
-"""Mask value of a pixel that belongs to none of the names: background."""
+"""Mask value of a pixel that belongs to no class: background."""
 NOT_JUDGED = -2
-"""Mask value of a pixel that no metric may read."""
+"""Mask value of a pixel that is not judged: metrics ignore it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sample:
     """One image with its ground truth.
 
-    image: PIL, RGB. mask: (H, W) int64, each pixel's index into the data set's names, -1 where
-    there is none of them, -2 where it is not judged. present: the names that are in the image.
-    caption: one sentence about it, None where the data set has none. unsure: names of which the
-    truth says neither that they are in the image nor that they are not; as -2 for pixels, no
-    metric may count them.
+    Attributes:
+        image: RGB image.
+        mask: (H, W) int64, for each pixel the index of its class in the names of the data set,
+            -1 (`NO_OBJECT`) if it has no class, or -2 (`NOT_JUDGED`) if metrics ignore it.
+        present: names of the classes that are in the image.
+        caption: one sentence about the image, or None if the data set has no captions.
+        unsure: names of classes of which it is not known whether they are in the image. Metrics of
+            labels ignore them.
 
     Raises:
-        InputError: the image is not RGB, or the mask is not (H, W) int64 of the image's size, or
-            holds a value below -2, or a name is both present and unsure.
+        InputError: if the image is not RGB, the mask is not int64 of the size of the image or
+            contains a value below -2, or a name is both present and unsure.
 
     Example:
-        >>> picture = Image.new("RGB", (2, 1))
-        >>> Sample(image=picture, mask=np.array([[0, NO_OBJECT]]), present=frozenset({"cat"})).mask
+        >>> image = Image.new("RGB", (2, 1))
+        >>> Sample(image=image, mask=np.array([[0, NO_OBJECT]]), present=frozenset({"cat"})).mask
         array([[ 0, -1]])
     """
 
@@ -76,10 +79,15 @@ class Sample:
         present: frozenset[str],
         unsure: frozenset[str] = frozenset(),
     ) -> Self:
-        """An image of which only labels are known: no pixel is judged.
+        """Create a sample from labels alone: no pixel of it is judged.
+
+        Args:
+            image: RGB image.
+            present: names of the classes that are in the image.
+            unsure: names of classes of which it is not known whether they are in the image.
 
         Raises:
-            InputError: when the image is not RGB, or a name is both present and unsure.
+            InputError: if the image is not RGB, or a name is both present and unsure.
 
         Example:
             >>> Sample.without_mask(Image.new("RGB", (2, 1)), present=frozenset({"cat"})).mask
@@ -91,15 +99,20 @@ class Sample:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Samples by index over a fixed tuple of names; the same index always gives the same sample."""
+    """Samples by index, over a fixed tuple of class names.
+
+    Any object with these members is a data set. The same index must always give the same sample.
+    `evaluate` reads samples in several threads at once, and with worker processes it pickles the
+    data set. If evaluations of it are to be resumed, its `repr` must be the same in every run.
+    """
 
     @property
     def name(self) -> str:
-        """A short name for reports."""
+        """Short name of the data set in reports."""
 
     @property
     def names(self) -> Sequence[str]:
-        """The label set that masks index."""
+        """Names of the classes; values of masks are indices of them."""
 
     def __len__(self) -> int: ...
 
@@ -107,17 +120,41 @@ class Dataset(Protocol):
 
 
 def position(index: int, count: int) -> int:
-    """An index that may count from the end, as one from the start.
+    """Return a possibly negative index as an index from the start.
+
+    Args:
+        index: index of a sample; negative indices count from the end.
+        count: number of samples.
 
     Raises:
-        IndexError: when it is out of range.
+        IndexError: if the index is out of range.
 
     Example:
         >>> position(-1, 3)
         2
     """
-    place = as_index(index)
-    place += count if place < 0 else 0
-    if not 0 <= place < count:
+    from_start = as_index(index)
+    from_start += count if from_start < 0 else 0
+    if not 0 <= from_start < count:
         raise IndexError(f"Expected an index below {count}, but got {index}")
-    return place
+    return from_start
+
+
+def describe_dataset(dataset: Dataset) -> str:
+    """Return a text that identifies a data set in reports and journals, the same in every run.
+
+    This is its `repr`. The default `repr` of Python contains an address in memory, which is
+    different in every run; class, name and size are used in its place.
+
+    Example:
+        >>> from clip_surgery.evaluation.datasets.scenes.scene_dataset import SceneDataset
+        >>> describe_dataset(SceneDataset(seed=1, count=3))
+        'SceneDataset(seed=1, count=3, size=96, names=<64>)'
+    """
+    if type(dataset).__repr__ is not object.__repr__:
+        return repr(dataset)
+    kind = type(dataset)
+    return (
+        f"{kind.__module__}.{kind.__qualname__}(name={dataset.name!r}, images={len(dataset)}, "
+        f"classes={len(dataset.names)})"
+    )

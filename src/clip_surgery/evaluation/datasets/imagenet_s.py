@@ -1,8 +1,8 @@
 """ImageNet-S 50: masks of 50 ImageNet classes.
 
 Gao et al., TPAMI 2022 (arXiv 2106.03149), github.com/LUSSeg/ImageNet-S. A mask is an RGB image
-whose class is red + 256 * green: 0 for what is none of the classes, 1 to 50 for the classes in the
-order of their WordNet numbers, 1000 where it is not judged.
+with the values red + 256 * green: 0 is none of the classes, 1 to 50 are the classes in the order of
+their WordNet numbers, and 1000 is not judged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from clip_surgery.evaluation.datasets.files.paired_files import PairedFiles
 _IGNORED = 1000
 _SOURCE = (
     "data_preparation.sh of https://github.com/LUSSeg/ImageNet-S, which takes a copy of ImageNet; "
-    "give the folder ImageNetS50, or the one it is in"
+    "give the folder ImageNetS50, or the folder that contains it"
 )
 
 WORDNET_NUMBERS: tuple[str, ...] = (
@@ -35,19 +35,19 @@ WORDNET_NUMBERS: tuple[str, ...] = (
     *("n04522168", "n04557648", "n04562935", "n04612504", "n06794110", "n07749582", "n07831146"),
     "n12998815",
 )
-"""The folder of each class, in the order of the names."""
+"""Folder of each class, in the order of the class names."""
 
 
 class ImageNetS(PairedFiles):
     """The masks of ImageNet-S 50: 752 images in the split "validation".
 
     Args:
-        root: the folder ImageNetS50, or the one it is in.
+        root: the folder ImageNetS50, or the folder that contains it.
         split: "validation" or "train-semi" (500 images); the test set's masks are not public.
 
     Raises:
-        InputError: when the folder is missing, half unpacked or of other classes.
-        UnknownNameError: for another split.
+        InputError: if the folder is missing, incomplete or of other classes.
+        UnknownNameError: if the split is unknown.
     """
 
     def __init__(self, root: str | Path, *, split: str = "validation") -> None:
@@ -65,7 +65,7 @@ class ImageNetS(PairedFiles):
             masks=masks,
             endings=(".JPEG", ".png"),
             stems="n*/*",
-            of=f"ImageNet-S 50 in {base}",
+            description=f"ImageNet-S 50 in {base}",
             settings={"split": split},
         )
 
@@ -83,12 +83,12 @@ class ImageNetS(PairedFiles):
 
 def _check_classes(folder: Path) -> None:
     """Make sure of all 50 classes and no other: numbers mean others in the sets of 300 and 919."""
-    found = {path.name for path in folder.iterdir() if path.is_dir()}
-    missing = [own for own in WORDNET_NUMBERS if own not in found]
-    others = sorted(own for own in found if own.startswith("n") and own not in WORDNET_NUMBERS)
+    names = {path.name for path in folder.iterdir() if path.is_dir()}
+    missing = [number for number in WORDNET_NUMBERS if number not in names]
+    others = sorted(name for name in names if name.startswith("n") and name not in WORDNET_NUMBERS)
     if missing:
         raise InputError(
-            f"{folder}: half unpacked, {len(missing)} of 50 folders are missing "
+            f"{folder}: incomplete, {len(missing)} of 50 folders are missing "
             f"({', '.join(missing[:3])}). ImageNet-S 50: {_SOURCE}."
         )
     if others:

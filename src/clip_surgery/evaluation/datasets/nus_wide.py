@@ -1,10 +1,10 @@
-r"""NUS-WIDE for tags: which of 81 concepts are in an image of Flickr; no masks.
+r"""NUS-WIDE for tags: which of 81 concepts are in an image of Flickr, without masks.
 
 Chua et al., CIVR 2009; github.com/NExTplusplus/NUS-WIDE. ImageList/TestImagelist.txt has a line
 such as `actor\0001_2124494179.jpg` for each of 107,859 images, and each file of
-Groundtruth/TrainTestLabels a line of 0 or 1 for each of these. Images without any concept are in
-the official list, and are judged. Images were taken off Flickr over the years and copies differ:
-one that a copy lacks is an error when it is read, not before.
+Groundtruth/TrainTestLabels has a line with 0 or 1 for each of them. Images without any concept are
+in the official list and are evaluated. Images have been removed from Flickr over the years, so that
+copies differ: a missing image is an error when it is read, not before.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class NusWide(ImageFiles):
     """The concepts of NUS-WIDE: 107,859 images in the split "test".
 
     Args:
-        root: the folder with Groundtruth/, ImageList/ and the images in Flickr/.
-        split: "test" or "train"; there is no other one.
-        images: the folder of images below root.
+        root: the folder that contains Groundtruth/, ImageList/ and the images in Flickr/.
+        split: "test" or "train".
+        images: folder of images relative to root.
 
     Raises:
-        InputError: when something is missing, or lists and labels differ in length.
-        UnknownNameError: for another split.
+        InputError: if something is missing, or lists and labels differ in length.
+        UnknownNameError: if the split is unknown.
     """
 
     def __init__(self, root: str | Path, *, split: str = "test", images: str = "Flickr") -> None:
@@ -44,7 +44,7 @@ class NusWide(ImageFiles):
         base, part = Path(root), _PARTS[split]
         self.images = base / images
         listing = f"ImageList/{part}Imagelist.txt"
-        labels = [f"Groundtruth/TrainTestLabels/Labels_{own}_{part}.txt" for own in classes.names]
+        labels = [f"Groundtruth/TrainTestLabels/Labels_{name}_{part}.txt" for name in classes.names]
         Layout(
             dataset="NUS-WIDE",
             source="Groundtruth and ImageList of https://github.com/NExTplusplus/NUS-WIDE; its "
@@ -53,36 +53,36 @@ class NusWide(ImageFiles):
         ).check(base)
         files = [line.replace("\\", "/") for line in read_lines(base / listing)]
         super().__init__(name="nus_wide", classes=classes, listing=files, settings={"split": split})
-        self._labels = np.packbits(  # one bit a concept: a megabyte for all images
+        self._labels = np.packbits(  # one bit per concept: 1 MB for all images
             np.stack([_read_flags(base / path, len(files)) for path in labels], axis=1), axis=1
         )
 
-    def read(self, place: int) -> Sample:
-        """An image and its concepts.
+    def read(self, index: int) -> Sample:
+        """Return an image with its concepts.
 
         Raises:
-            InputError: when the image is missing or damaged.
+            InputError: if the image is missing or damaged.
         """
-        seen = np.flatnonzero(np.unpackbits(self._labels[place])).tolist()
+        concepts = np.flatnonzero(np.unpackbits(self._labels[index])).tolist()
         return Sample.without_mask(
-            read_image(self.images / self.listing[place]).image,
-            present=frozenset(self.names[concept] for concept in seen),
+            read_image(self.images / self.listing[index]).image,
+            present=frozenset(self.names[concept] for concept in concepts),
         )
 
 
 def _read_flags(path: Path, count: int) -> NDArray[np.bool_]:
-    """The flags 0 and 1 of a file, of `count` images; read as bytes, they are millions."""
+    """Read the flags of `count` images. Millions of them are parsed as bytes, which is fast."""
     try:
         content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     flags = content[~np.isin(content, np.frombuffer(b" \t\r\n", dtype=np.uint8))]
-    strange = np.setdiff1d(flags, np.frombuffer(b"01", dtype=np.uint8))
-    if strange.size:
-        raise InputError(f"{path}: expected 0 and 1, but got {chr(strange[0])!r}.")
+    unknown = np.setdiff1d(flags, np.frombuffer(b"01", dtype=np.uint8))
+    if unknown.size:
+        raise InputError(f"{path}: expected 0 and 1, but got {chr(unknown[0])!r}.")
     if len(flags) != count:
         raise InputError(
             f"{path}: expected a flag for each of {count} listed images, but got {len(flags)}."
         )
-    seen: NDArray[np.bool_] = flags == ord("1")
-    return seen
+    present: NDArray[np.bool_] = flags == ord("1")
+    return present

@@ -1,7 +1,7 @@
-"""Subset: some images of a data set, evenly spaced over it.
+"""A subset of a data set: some of its images, evenly spaced.
 
-Lists of data sets are often sorted, by class or by where images are from; the first hundred of
-such a list are no sample of it, every n-th are.
+The lists of data sets are often sorted by class or by origin of the images, so that the first
+hundred images are not representative.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from collections.abc import Sequence
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import ClassNames
-from clip_surgery.evaluation.datasets.dataset import Dataset, Sample
+from clip_surgery.evaluation.datasets.dataset import Dataset, Sample, describe_dataset
 
 
 class Subset:
-    """`count` images of a data set, evenly spaced; all of it where it has no more.
+    """Evenly spaced images of a data set.
+
+    Args:
+        dataset: the data set.
+        count: number of images; if the data set has fewer, all of them.
 
     Raises:
-        InputError: when count is below 1.
+        InputError: if `count` is below 1.
 
     Example:
         >>> from clip_surgery.evaluation.datasets.scenes import SceneDataset
@@ -29,23 +33,23 @@ class Subset:
         if count < 1:
             raise InputError(f"Expected a count of at least 1 image, but got {count}.")
         self.dataset = dataset
-        whole = len(dataset)
-        count = min(count, whole)
-        self.indices = tuple(number * whole // count for number in range(count))
+        total = len(dataset)
+        count = min(count, total)
+        self.indices = tuple(number * total // count for number in range(count))
 
     @property
     def name(self) -> str:
-        """The data set's own."""
+        """Name of the data set."""
         return self.dataset.name
 
     @property
     def names(self) -> Sequence[str]:
-        """The data set's own."""
+        """Class names of the data set."""
         return self.dataset.names
 
     @property
     def classes(self) -> ClassNames | None:
-        """The data set's own, None where it has no aliases."""
+        """Class names with aliases, or None if the data set has no aliases."""
         return getattr(self.dataset, "classes", None)
 
     def __len__(self) -> int:
@@ -55,4 +59,4 @@ class Subset:
         return self.dataset[self.indices[index]]
 
     def __repr__(self) -> str:
-        return f"Subset({self.dataset!r}, count={len(self)})"
+        return f"Subset({describe_dataset(self.dataset)}, count={len(self)})"

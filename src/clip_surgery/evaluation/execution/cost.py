@@ -1,4 +1,4 @@
-"""Cost: the time, and on a GPU the memory, that a method takes while it is measured."""
+"""The time, and on a GPU the memory, that a method takes during an evaluation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import torch
 
 
 class Cost:
-    """Sums the seconds inside `with cost:` and keeps the highest GPU memory seen there.
+    """Adds up the seconds spent inside `with cost:` and keeps the peak of GPU memory.
 
-    Seconds of several parts add up, whichever process or run measured them: with several
-    processes on one machine they are what a process takes for an image beside the others.
+    The seconds of several parts are added, whichever process or run measured them. If several
+    processes share a machine, the time of an image includes the effect of the other processes.
 
-    On a CPU there is no memory: an allocator keeps what an earlier method took, so the size of
-    the process says nothing of one method. `benchmarks/methods.py` measures it with a process
-    for each.
+    On a CPU no memory is reported, because the memory of the process also contains what the
+    allocator kept from earlier methods. `benchmarks/methods.py` measures it, with one process for
+    each method.
+
+    Args:
+        device: the device of the model.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -28,7 +31,7 @@ class Cost:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
-        self._begin = time.perf_counter()
+        self._start = time.perf_counter()
 
     def __exit__(
         self,
@@ -39,14 +42,14 @@ class Cost:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
             self.peak_bytes = max(self.peak_bytes, torch.cuda.max_memory_allocated(self.device))
-        self.seconds += time.perf_counter() - self._begin
+        self.seconds += time.perf_counter() - self._start
 
     def merge(self, other: Cost) -> None:
-        """Add the cost of another part."""
+        """Add the cost of other images."""
         self.seconds += other.seconds
         self.peak_bytes = max(self.peak_bytes, other.peak_bytes)
 
     def values(self, images: int) -> dict[str, float]:
-        """Milliseconds an image, and peak megabytes where they are known."""
-        costs = {"ms per image": 1000 * self.seconds / images}
-        return {**costs, "peak MB": self.peak_bytes / 2**20} if self.peak_bytes else costs
+        """Return milliseconds per image, and on a GPU the peak of memory in megabytes."""
+        values = {"ms per image": 1000 * self.seconds / images}
+        return {**values, "peak MB": self.peak_bytes / 2**20} if self.peak_bytes else values

@@ -1,4 +1,4 @@
-"""Interrupts: where a Ctrl-C has to wait, so that no sum is left half done."""
+"""Context managers that delay or suppress Ctrl-C, so that no result is left half merged."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts_held_back() -> Iterator[None]:
-    """Let a Ctrl-C raise at the end of the block and not within it.
+    """Delay a Ctrl-C until the end of the block.
 
-    Only the main thread is ever interrupted; elsewhere there is nothing to hold back.
+    Python interrupts the main thread only, so in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    received: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
-        if pressed:
+        signal.signal(signal.SIGINT, signal.default_int_handler if previous is None else previous)
+        if received:
             signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
 def children_uninterrupted() -> Iterator[None]:
-    """Let processes begun in the block ignore Ctrl-C, which a terminal sends to all of them."""
+    """Let processes that are started in the block ignore Ctrl-C.
+
+    A terminal sends Ctrl-C to all processes; this process decides when its workers stop.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
+        signal.signal(signal.SIGINT, signal.default_int_handler if previous is None else previous)

@@ -1,7 +1,6 @@
-"""Measured: what was found on some images, which adds up and can be kept as bytes.
+"""The result of an evaluation on some of the images, which can be merged and stored as bytes.
 
-The bytes are a safetensors file, compressed: most of what metrics count in is zeros, and the
-compression's checksum gives a damaged file away.
+The bytes are a compressed safetensors file, because most of the numbers that metrics keep are zero.
 """
 
 from __future__ import annotations
@@ -19,20 +18,21 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.execution.cost import Cost
+from clip_surgery.evaluation.execution.journal import DamagedPartError
 from clip_surgery.evaluation.metrics.metric import Metric
 
-_FACTS = "facts"
+_COUNTS = "counts"  # name of the tensor that contains costs, number of images and failures as JSON
 
 
 @dataclass(kw_only=True, eq=False)
 class PartialResult:
-    """Metrics and costs by row, over the images that could be read; why others could not.
+    """Metrics and costs of each row, and the images that could not be read.
 
     Attributes:
-        metrics: by row, all fed with the same images.
-        costs: by row.
-        images: how many were measured.
-        failures: index to reason of each image that could not be read.
+        metrics: row name to metrics. All of them have been updated with the same images.
+        costs: row name to the cost of the method.
+        images: number of images that were evaluated.
+        failures: index of each image that could not be read, with the reason.
     """
 
     metrics: dict[str, list[Metric]]
@@ -41,58 +41,67 @@ class PartialResult:
     failures: dict[int, str] = field(default_factory=dict)
 
     def merge(self, other: PartialResult) -> None:
-        """Add another part."""
+        """Add the result of other images."""
         for row, metrics in self.metrics.items():
-            for metric, more in zip(metrics, other.metrics[row], strict=True):
-                metric.merge(more)
+            for metric, other_metric in zip(metrics, other.metrics[row], strict=True):
+                metric.merge(other_metric)
             self.costs[row].merge(other.costs[row])
         self.images += other.images
         self.failures |= other.failures
 
     def values(self, row: str) -> dict[str, float]:
-        """The numbers of one row; at least one image must have been measured."""
-        found: dict[str, float] = {}
+        """Return the numbers of one row by name. At least one image must have been evaluated."""
+        values: dict[str, float] = {}
         for metric in self.metrics[row]:
-            found.update(metric.compute())
-        return {**found, **self.costs[row].values(self.images)}
+            values.update(metric.compute())
+        return {**values, **self.costs[row].values(self.images)}
 
     def to_bytes(self) -> bytes:
-        """All of it, for `load_bytes`."""
-        facts = {
+        """Return everything in a form that `load_bytes` reads."""
+        counts = {
             "costs": {row: [cost.seconds, cost.peak_bytes] for row, cost in self.costs.items()},
             "images": self.images,
             "failures": list(self.failures.items()),
         }
-        tensors = {_FACTS: torch.tensor(list(json.dumps(facts).encode()), dtype=torch.uint8)}
-        for place, metrics in enumerate(self.metrics.values()):
-            for number, metric in enumerate(metrics):
+        tensors = {_COUNTS: torch.tensor(list(json.dumps(counts).encode()), dtype=torch.uint8)}
+        for row_index, metrics in enumerate(self.metrics.values()):
+            for metric_index, metric in enumerate(metrics):
                 for key, state in metric.state().items():
-                    # A clone: the file format refuses tensors that share memory.
-                    tensors[f"{place}/{number}/{key}"] = state.detach().cpu().contiguous().clone()
+                    # A clone, because the file format refuses tensors that share memory.
+                    tensors[f"{row_index}/{metric_index}/{key}"] = (
+                        state.detach().cpu().contiguous().clone()
+                    )
         return zlib.compress(save(tensors), level=1)
 
-    def load_bytes(self, content: bytes) -> None:
-        """Take over what `to_bytes` gave, where nothing was measured yet.
+    def load_bytes(self, content: bytes, *, name: str = "partial result") -> None:
+        """Load what `to_bytes` returned into an empty result of the same rows and metrics.
+
+        Args:
+            content: the bytes.
+            name: name of the file in the error message.
 
         Raises:
-            InputError: when the bytes are damaged or of other rows or metrics.
+            DamagedPartError: if the bytes are damaged, or of other rows or metrics.
         """
         try:
             tensors = load(zlib.decompress(content))
-            self._load(tensors, json.loads(bytes(tensors.pop(_FACTS).tolist())))
-        except (zlib.error, SafetensorError, ValueError, TypeError, KeyError) as error:
-            raise InputError(f"damaged ({error})") from error
+            self._load(tensors, json.loads(bytes(tensors.pop(_COUNTS).tolist())))
+        except (
+            *(zlib.error, SafetensorError, InputError),
+            *(ValueError, TypeError, KeyError, RecursionError),
+        ) as error:
+            raise DamagedPartError(f"{name}: damaged ({error}).") from error
 
-    def _load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    def _load(self, tensors: Mapping[str, Tensor], counts: Mapping[str, Any]) -> None:
         states: dict[tuple[int, int], dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
-            row_place, metric_place, key = name.split("/", 2)
-            states.setdefault((int(row_place), int(metric_place)), {})[key] = tensor
-        for place, (row, metrics) in enumerate(self.metrics.items()):
-            for number, metric in enumerate(metrics):
-                metric.load(states.pop((place, number), {}))
-            self.costs[row].seconds, self.costs[row].peak_bytes = facts["costs"][row]
+            row_index, metric_index, key = name.split("/", 2)
+            states.setdefault((int(row_index), int(metric_index)), {})[key] = tensor
+        for row_number, (row, metrics) in enumerate(self.metrics.items()):
+            for metric_number, metric in enumerate(metrics):
+                metric.load(states.pop((row_number, metric_number), {}))
+            self.costs[row].seconds, self.costs[row].peak_bytes = counts["costs"][row]
         if states:
             raise ValueError(f"states of unknown metrics {sorted(states)}")
-        self.images = facts["images"]
-        self.failures = dict(facts["failures"])
+        self.images = counts["images"]
+        self.failures = dict(counts["failures"])

@@ -1,7 +1,8 @@
-"""Plan: what an evaluation asks of which images, cut in parts; everything but the model.
+"""The plan of an evaluation: images, texts, methods and metrics, everything except the model.
 
-The parts depend on nothing but indices, so that any number of processes, in one run or several,
-do the same parts, and sums taken over them in their order come out the same to the last bit.
+A plan is cut into parts that depend on the indices of images only. Any number of processes, in one
+run or several, therefore evaluates the same parts, and results that are merged in the order of the
+parts are equal to the last bit.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from hashlib import sha256
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import ClassNames
-from clip_surgery.evaluation.datasets.dataset import Dataset
+from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
 from clip_surgery.evaluation.execution.cost import Cost
 from clip_surgery.evaluation.execution.partial_result import PartialResult
-from clip_surgery.evaluation.metrics.case import texts_to_explain
+from clip_surgery.evaluation.metrics.evaluated_image import texts_to_explain
 from clip_surgery.evaluation.metrics.metric import Metric
 from clip_surgery.evaluation.protocols.protocol import Protocol
 from clip_surgery.evaluation.reporting.provenance import installed_versions
@@ -25,22 +26,23 @@ from clip_surgery.methods.method import Method
 from clip_surgery.windows import Windows
 
 MetricFactory = Callable[[tuple[str, ...]], Metric]
+"""Creates a metric for the class names of a data set."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plan:
-    """A data set, the methods by row name, and what is measured of them; can be pickled.
+    """A data set, the methods to evaluate on it, and the metrics. A plan can be pickled.
 
     Attributes:
-        dataset: the images with their truth.
+        dataset: the images with their ground truth.
         methods: row name to method.
-        protocol: says windows, prompts and, without `metrics`, what is measured.
-        metrics: what is measured, each made with the names.
-        part_size: images a part.
+        protocol: determines windows, prompts and, if `metrics` is empty, the metrics.
+        metrics: what to compute; each factory is called with the class names.
+        part_size: number of images in a part.
 
     Raises:
-        InputError: when there is no method, no image or nothing to measure, or the protocol
-            wants background words of a data set that has none.
+        InputError: if there is no method, no image or no metric, or if the protocol needs
+            background words and the data set has none.
     """
 
     dataset: Dataset
@@ -59,26 +61,27 @@ class Plan:
             raise InputError(f"Expected parts of at least 1 image, but got {self.part_size}.")
         if not self.metrics and self.protocol is None:
             raise InputError("Expected a protocol or metrics, but got neither.")
-        if self._wants_background and not self.background:
+        if self._uses_background_words and not self.background:
             raise InputError(f"Expected a data set with background words, but got {self.dataset}.")
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names that the truth is written in."""
+        """The class names of the data set."""
         return tuple(self.dataset.names)
 
     @cached_property
     def prompts(self) -> tuple[tuple[str, ...], ...] | None:
-        """The aliases of each name, None where each stands for itself."""
+        """The aliases of each class, or None if each class is prompted with its name only."""
         if self.protocol is None or self.protocol.prompts == "names" or self._classes is None:
             return None
         return self._classes.aliases
 
     @cached_property
     def background(self) -> tuple[str, ...]:
-        """The words for what is none of the names, where they compete with them."""
-        wanted = self._wants_background and self._classes is not None
-        return self._classes.background if wanted and self._classes is not None else ()
+        """The background words that compete with the classes; empty if none do."""
+        if not self._uses_background_words or self._classes is None:
+            return ()
+        return self._classes.background
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -88,16 +91,16 @@ class Plan:
 
     @property
     def windows(self) -> Windows | None:
-        """How images are cut, None where they are seen as a whole."""
+        """The windows that images are cut into, or None if images are explained whole."""
         return None if self.protocol is None else self.protocol.windows
 
     def parts(self) -> list[range]:
-        """The indices of each part."""
+        """Return the image indices of each part."""
         count, size = len(self.dataset), self.part_size
         return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
-    def nothing(self, explainer: Explainer) -> PartialResult:
-        """What was measured before the first image."""
+    def empty_result(self, explainer: Explainer) -> PartialResult:
+        """Return the result before the first image."""
         device = explainer.backbone.device
         return PartialResult(
             metrics={row: self._build_metrics() for row in self.methods},
@@ -105,16 +108,21 @@ class Plan:
         )
 
     def identity(self, explainer: Explainer, weights: str) -> dict[str, str]:
-        """All that must be equal in two runs so that their parts belong together."""
+        """Return everything that must be equal in two runs so that their parts can be combined.
+
+        Args:
+            explainer: the model with its templates and framing.
+            weights: fingerprint of the weights of the model.
+        """
         backbone = explainer.backbone
         return {
-            "dataset": repr(self.dataset),
+            "dataset": describe_dataset(self.dataset),
             "images": str(len(self.dataset)),
             "names": digest(self.names),
             "texts": digest(self.texts),
             "methods": "; ".join(f"{row}: {method!r}" for row, method in self.methods.items()),
             "protocol": repr(self.protocol),
-            "metrics": ", ".join(map(describe, self.metrics)) or "the protocol's",
+            "metrics": ", ".join(map(describe, self.metrics)) or "those of the protocol",
             "backbone": backbone.name,
             "weights": weights,
             "device": f"{backbone.device.type}, {backbone.dtype}",
@@ -127,11 +135,11 @@ class Plan:
     def _build_metrics(self) -> list[Metric]:
         if self.metrics:
             return [metric(self.names) for metric in self.metrics]
-        assert self.protocol is not None  # see __post_init__
+        assert self.protocol is not None  # checked in __post_init__
         return self.protocol.build_metrics(self.names)
 
     @property
-    def _wants_background(self) -> bool:
+    def _uses_background_words(self) -> bool:
         return self.protocol is not None and self.protocol.background == "words"
 
     @property
@@ -140,7 +148,7 @@ class Plan:
 
 
 def describe(metric: MetricFactory) -> str:
-    """A metric with its settings, by a text that is the same in every run.
+    """Return the name and settings of a metric as text that is the same in every run.
 
     Example:
         >>> from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
@@ -155,7 +163,7 @@ def describe(metric: MetricFactory) -> str:
 
 
 def digest(texts: Sequence[str]) -> str:
-    """How many texts, the first of them, and digits that change with any of them.
+    """Return the number of texts, the first text, and a hash of all of them.
 
     Example:
         >>> digest(["dog", "boat"])
@@ -163,5 +171,5 @@ def digest(texts: Sequence[str]) -> str:
     """
     if not texts:
         return "none"
-    digits = sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{len(texts)}: {texts[0]!r} ... ({digits})"
+    hash_digits = sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{len(texts)}: {texts[0]!r} ... ({hash_digits})"

@@ -1,40 +1,49 @@
-"""Resuming: which parts a journal holds, read back as what was measured."""
+"""Reading the parts of a journal back, to continue an evaluation."""
 
 from __future__ import annotations
 
 import warnings
 
-from clip_surgery.errors import InputError
-from clip_surgery.evaluation.execution.evaluator import Evaluator, Unreadable, read_sample
-from clip_surgery.evaluation.execution.journal import Journal
+from clip_surgery.evaluation.execution.evaluator import Evaluator, UnreadableSample, read_sample
+from clip_surgery.evaluation.execution.journal import DamagedPartError, Journal
 from clip_surgery.evaluation.execution.partial_result import PartialResult
 
 
-def parts_kept(measuring: Evaluator, kept: Journal) -> set[int]:
-    """The parts that need not be measured again.
+def finished_parts(evaluator: Evaluator, journal: Journal) -> set[int]:
+    """Return the numbers of the parts that need not be evaluated again.
 
-    A part is, where an image that could not be read now can: a disk may have been away.
+    A part is evaluated again if one of its images could not be read then and can be read now, for
+    example because a disk was not available.
+
+    Raises:
+        InputError: if a file of the journal exists and cannot be read.
     """
-    done = set()
-    for number in range(len(measuring.plan.parts())):
-        found = part_kept(measuring, kept, number)
-        if found is not None and all(
-            isinstance(read_sample(measuring.plan.dataset, index), Unreadable)
-            for index in found.failures
+    dataset = evaluator.plan.dataset
+    finished = set()
+    for number in range(len(evaluator.plan.parts())):
+        result = stored_result(evaluator, journal, number)
+        if result is not None and all(
+            isinstance(read_sample(dataset, index), UnreadableSample) for index in result.failures
         ):
-            done.add(number)
-    return done
+            finished.add(number)
+    return finished
 
 
-def part_kept(measuring: Evaluator, kept: Journal, number: int) -> PartialResult | None:
-    """What the journal holds of a part, None for nothing; of a damaged file it warns."""
-    content = kept.read(number)
-    if content is None:
-        return None
-    found = measuring.plan.nothing(measuring.explainer)
+def stored_result(evaluator: Evaluator, journal: Journal, number: int) -> PartialResult | None:
+    """Return the result of a part from the journal, or None if there is none.
+
+    A damaged file counts as missing, with a warning.
+
+    Raises:
+        InputError: if the file exists and cannot be read.
+    """
+    result = evaluator.plan.empty_result(evaluator.explainer)
     try:
-        found.load_bytes(content)
-    except InputError as error:
-        warnings.warn(f"{kept.path(number)} is measured again: {error}", stacklevel=2)
+        content = journal.read(number)
+        if content is None:
+            return None
+        result.load_bytes(content, name=str(journal.path(number)))
+    except DamagedPartError as error:
+        warnings.warn(f"{error} This part is evaluated again.", stacklevel=2)
         return None
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""Run methods over a data set and measure what they show."""
+"""Evaluate methods on a data set: the entry point `evaluate`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 
 from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.datasets.dataset import Dataset
+from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
 from clip_surgery.evaluation.execution.evaluator import Evaluator
 from clip_surgery.evaluation.execution.interrupts import interrupts_held_back
 from clip_surgery.evaluation.execution.journal import Journal
 from clip_surgery.evaluation.execution.partial_result import PartialResult
 from clip_surgery.evaluation.execution.plan import MetricFactory, Plan, digest
-from clip_surgery.evaluation.execution.resuming import part_kept, parts_kept
+from clip_surgery.evaluation.execution.resuming import finished_parts, stored_result
 from clip_surgery.evaluation.execution.worker import Task
 from clip_surgery.evaluation.execution.worker_pool import measure_in_processes
 from clip_surgery.evaluation.metrics.explainability_iou import ExplainabilityIoU
@@ -32,9 +32,9 @@ from clip_surgery.explainer import Explainer
 from clip_surgery.methods.method import Method
 
 PART_SIZE = 16
-"""Images that are done and kept together."""
+"""Default number of images that are evaluated and stored together."""
 
-# What a report of explanations holds; each is made with the names of the data set.
+# The metrics of an evaluation without protocol.
 EXPLANATION_METRICS: tuple[MetricFactory, ...] = (
     ScoreContrast,
     ExplainabilityIoU,
@@ -46,9 +46,10 @@ EXPLANATION_METRICS: tuple[MetricFactory, ...] = (
 
 
 class EvaluationInterrupted(KeyboardInterrupt):
-    """A Ctrl-C in an evaluation; `reports` hold what was measured until then, one a row.
+    """An evaluation was interrupted by Ctrl-C.
 
-    There are none when no part was done.
+    Attributes:
+        reports: one report per method, over the images that were finished; empty if none were.
     """
 
     def __init__(self, reports: Sequence[Report]) -> None:
@@ -69,35 +70,51 @@ def evaluate(
     part_size: int | None = None,
     on_progress: Callable[[int], None] = lambda images: None,
 ) -> list[Report]:
-    """Explain every image of a data set for all its names by each method, and measure.
+    """Evaluate methods on a data set and return one report per method.
 
-    Each image is decoded once, in the background, and the texts are encoded once, for all
-    methods. An image that cannot be read is counted and named in the reports. Sums are taken
-    over parts in their order: with the same batch size and threads a process, values are equal to
-    the last bit however many processes and interruptions there were.
+    Every image is explained for all class names by each method. Images are decoded once and texts
+    are encoded once for all methods. An image that cannot be read is counted and named in the
+    reports. With the same batch size and number of threads per process, the values are equal to
+    the last bit, however many workers and interruptions there were.
 
     Args:
-        explainer: the model with its templates and framing, which a protocol replaces by its own;
-            its method is not used.
-        dataset: samples with their truth; read by several threads at once.
+        explainer: the model with its templates and framing, which a protocol replaces with its
+            own. The method of the explainer is not used.
+        dataset: images with their ground truth; it is read by several threads at once.
         methods: row name to method.
-        protocol: how images are shown, what they are asked for, and what is measured.
-        metrics: what to measure instead; each is called with the names. Without a protocol
-            `EXPLANATION_METRICS`.
-        journal: a folder that keeps the parts done; the same evaluation goes on from there.
-        workers: processes; below 2 this one does it all. They share this process's threads.
-        load: makes the same model again, in each worker: `functools.partial(load, "demo")`.
-        part_size: images a part, 16 or a whole batch if None; a journal keeps its own.
-        on_progress: told how many more images are done, those of the journal first.
+        protocol: how images are framed, which texts they are explained for, and the metrics.
+        metrics: metrics to compute instead of those of the protocol. Each factory is called with
+            the class names. Without a protocol the default is `EXPLANATION_METRICS`.
+        journal: folder that stores the finished parts. An evaluation that was stopped continues
+            from there; a part that is damaged or was copied is evaluated again.
+        workers: number of worker processes, which share the threads of this process. Below 2 the
+            evaluation runs in this process.
+        load: creates the same model in each worker, for example `functools.partial(load, "demo")`.
+            It is required if `workers` is above 1.
+        part_size: number of images in a part. If None, 16 or the batch size if that is larger. An
+            existing journal keeps its own part size.
+        on_progress: called with the number of images that have been finished since the last call;
+            the first call counts the images of the journal.
+
+    Returns:
+        One report per method, in the order of `methods`.
 
     Raises:
-        InputError: when there is no method, no image or none that can be read, when the journal
-            is of another evaluation, or when `load` is missing.
-        WorkerError: when processes ended again and again.
-        EvaluationInterrupted: at Ctrl-C, with the reports of what was done.
+        InputError: if there is no method or no image that can be read, if the journal belongs to
+            another evaluation, or if `load` is missing.
+        WorkerError: if worker processes ended repeatedly.
+        EvaluationInterrupted: on Ctrl-C, with the reports of the images that were finished.
+
+    Example:
+        >>> import clip_surgery as cs
+        >>> scenes = cs.open_dataset("scenes", seed=1, count=2)
+        >>> explainer = cs.load("demo")
+        >>> [report] = evaluate(explainer, scenes, {"clip_surgery": explainer.method})
+        >>> report.images
+        2
     """
     if workers > 1 and load is None:
-        raise InputError("Expected `load`, by which each of several processes makes the model.")
+        raise InputError("Expected `load`, which creates the model in each worker process.")
     if protocol is not None:
         explainer = protocol.apply(explainer)
     if metrics is None:
@@ -110,57 +127,62 @@ def evaluate(
         part_size=max(PART_SIZE, explainer.batch_size) if part_size is None else part_size,
     )
     weights = fingerprint(explainer.backbone.model)
-    with _opened(journal, plan, plan.identity(explainer, weights), workers) as kept:
-        if kept is not None:
-            plan = replace(plan, part_size=kept.part_size)
-        measuring = Evaluator(plan=plan, explainer=explainer, texts=explainer.encode(plan.texts))
+    with _open_journal(journal, plan, plan.identity(explainer, weights), workers) as opened:
+        if opened is not None:
+            plan = replace(plan, part_size=opened.part_size)
+        evaluator = Evaluator(plan=plan, explainer=explainer, texts=explainer.encode(plan.texts))
         task = None
-        if kept is not None and workers > 1 and load is not None:
-            task = Task.of(measuring, kept, load=load, weights=weights, workers=workers)
-        total, complete = _measure(measuring, kept, task, workers, on_progress)
-    settings = _settings(measuring, weights, workers)
-    reports = _reports(total, plan.methods, settings, complete=complete)
+        if opened is not None and workers > 1 and load is not None:
+            task = Task.of(evaluator, opened, load=load, weights=weights, workers=workers)
+        result, complete = _evaluate_parts(evaluator, opened, task, workers, on_progress)
+    settings = _settings(evaluator, weights, workers)
+    reports = _reports(result, plan.methods, settings, complete=complete)
     if not complete:
         raise EvaluationInterrupted(reports)
     if not reports:
         raise InputError(
             f"{dataset.name}: none of {len(dataset)} images can be read; the first is "
-            f"{total.failures[min(total.failures)]}"
+            f"{result.failures[min(result.failures)]}"
         )
     return reports
 
 
 @contextmanager
-def _opened(
+def _open_journal(
     folder: str | Path | None, plan: Plan, identity: Mapping[str, str], workers: int
 ) -> Iterator[Journal | None]:
-    """The journal; a spare one for the time of this run where only the workers need it."""
+    """Open the journal; with several workers and no folder, one in a temporary folder."""
     if folder is not None:
         yield Journal.open(folder, identity, part_size=plan.part_size)
     elif workers > 1:
-        with TemporaryDirectory(prefix="clip-surgery-") as spare:
-            yield Journal.open(spare, identity, part_size=plan.part_size)
+        with TemporaryDirectory(prefix="clip-surgery-") as temporary:
+            yield Journal.open(temporary, identity, part_size=plan.part_size)
     else:
         yield None
 
 
-def _measure(
-    measuring: Evaluator,
-    kept: Journal | None,
+def _evaluate_parts(
+    evaluator: Evaluator,
+    journal: Journal | None,
     task: Task | None,
     workers: int,
     on_progress: Callable[[int], None],
 ) -> tuple[PartialResult, bool]:
-    """Measure what the journal does not hold; all that was measured, and whether that is all."""
-    parts, total = measuring.plan.parts(), measuring.plan.nothing(measuring.explainer)
+    """Evaluate the parts that are not in the journal.
+
+    Returns:
+        The merged result of all finished parts, and whether all parts are finished.
+    """
+    parts = evaluator.plan.parts()
+    result = evaluator.plan.empty_result(evaluator.explainer)
     complete = False
     try:
-        done = set() if kept is None else parts_kept(measuring, kept)
-        if done:
-            on_progress(sum(len(parts[number]) for number in done))
-        missing = [number for number in range(len(parts)) if number not in done]
+        finished = set() if journal is None else finished_parts(evaluator, journal)
+        if finished:
+            on_progress(sum(len(parts[number]) for number in finished))
+        missing = [number for number in range(len(parts)) if number not in finished]
         if task is None:
-            numbers = _measure_here(measuring, missing, kept, total)
+            numbers = _evaluate_in_process(evaluator, missing, journal, result)
         else:
             numbers = measure_in_processes(task, missing, workers=workers)
         with closing(numbers):
@@ -168,41 +190,52 @@ def _measure(
                 on_progress(len(parts[number]))
         complete = True
     except KeyboardInterrupt:
-        pass  # what is done is handed out by the caller
-    if kept is not None:
-        for number in range(len(parts)):
-            found = part_kept(measuring, kept, number)
-            if found is not None:
-                total.merge(found)
-            elif complete:
-                raise InputError(
-                    f"{kept.path(number)}: expected what was measured, but it has gone or is "
-                    "damaged. Does another program use this folder? The same call again measures "
-                    "what is missing."
-                )
-    return total, complete
+        pass  # `evaluate` raises EvaluationInterrupted with the finished parts
+    if journal is not None:
+        _merge_stored(evaluator, journal, result, complete=complete)
+    return result, complete
 
 
-def _measure_here(
-    measuring: Evaluator, numbers: Sequence[int], kept: Journal | None, total: PartialResult
+def _merge_stored(
+    evaluator: Evaluator, journal: Journal, result: PartialResult, *, complete: bool
+) -> None:
+    """Merge the parts of the journal into the result, in the order of their numbers.
+
+    Raises:
+        InputError: if the run is complete and a part is missing.
+    """
+    for number in range(len(evaluator.plan.parts())):
+        part = stored_result(evaluator, journal, number)
+        if part is not None:
+            result.merge(part)
+        elif complete:
+            raise InputError(
+                f"{journal.path(number)}: expected the result of this part, but the file is "
+                "missing or damaged. Another program may be using this folder. The same call again "
+                "evaluates the parts that are missing."
+            )
+
+
+def _evaluate_in_process(
+    evaluator: Evaluator, numbers: Sequence[int], journal: Journal | None, result: PartialResult
 ) -> Generator[int]:
-    """Measure these parts in this process, into the journal or else into `total`."""
+    """Evaluate parts in this process and store them in the journal or merge them into `result`."""
     waiting = deque(numbers)
-    for number, found in measuring.parts(lambda _: waiting.popleft() if waiting else None):
-        if kept is not None:
-            kept.write(number, found.to_bytes())
+    for number, part in evaluator.parts(lambda wait: waiting.popleft() if waiting else None):
+        if journal is not None:
+            journal.write(number, part.to_bytes())
         else:
             with interrupts_held_back():
-                total.merge(found)
+                result.merge(part)
         yield number
 
 
-def _settings(measuring: Evaluator, weights: str, workers: int) -> dict[str, str]:
-    """What reports say of the model and of how it was asked."""
-    explainer, protocol = measuring.explainer, measuring.plan.protocol
+def _settings(evaluator: Evaluator, weights: str, workers: int) -> dict[str, str]:
+    """Return the settings of the model and the protocol for the reports."""
+    explainer, protocol = evaluator.explainer, evaluator.plan.protocol
     backbone, templates = explainer.backbone, explainer.templates
     settings = {
-        "dataset": repr(measuring.plan.dataset),
+        "dataset": describe_dataset(evaluator.plan.dataset),
         "backbone": backbone.name,
         "weights": weights,
         "device": f"{backbone.device.type}, {backbone.dtype}",
@@ -218,22 +251,22 @@ def _settings(measuring: Evaluator, weights: str, workers: int) -> dict[str, str
 
 
 def _reports(
-    total: PartialResult,
+    result: PartialResult,
     methods: Mapping[str, Method],
     settings: Mapping[str, str],
     *,
     complete: bool,
 ) -> list[Report]:
-    """One report a row; none when no image was measured."""
-    if not total.images:
+    """Return one report per method, or none if no image was evaluated."""
+    if not result.images:
         return []
     return [
         Report(
             row=row,
-            values=total.values(row),
-            images=total.images,
+            values=result.values(row),
+            images=result.images,
             settings={**settings, "method": repr(method)},
-            failures=tuple(total.failures[index] for index in sorted(total.failures)),
+            failures=tuple(result.failures[index] for index in sorted(result.failures)),
             complete=complete,
         )
         for row, method in methods.items()

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from clip_surgery.errors import ClipSurgeryError, InputError
-from clip_surgery.evaluation.execution.evaluator import AT_A_TIME
+from clip_surgery.evaluation.execution.evaluator import PARTS_IN_MEMORY
 from clip_surgery.evaluation.execution.interrupts import children_uninterrupted
 from clip_surgery.evaluation.execution.plan import Plan
 from clip_surgery.evaluation.execution.worker import READY, Task, work
@@ -87,7 +87,7 @@ class Crew:
 
     def hand_out(self) -> None:
         """Give each worker a part, then a second one to read ahead, while there are enough."""
-        for depth in range(1, AT_A_TIME + 1):
+        for depth in range(1, PARTS_IN_MEMORY + 1):
             for worker in self.workers:
                 enough = depth == 1 or len(self.waiting) >= len(self.workers)
                 if not self.waiting or not enough or len(worker.held) >= depth:

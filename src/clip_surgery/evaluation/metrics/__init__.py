@@ -1,1 +1,1 @@
-"""Metrics, one file each: update with cases, merge with another part, compute to numbers."""
+"""Metrics, one per file, which are updated image by image, merged, and computed to numbers."""

@@ -1,19 +1,21 @@
-"""Deletion and insertion: does the model itself lose and find a name where a map says it is?
+"""Deletion and insertion: how the score of a class changes when the patches of its map are changed.
 
-Source: Petsiuk et al., "RISE" (arXiv 1806.07421). Patches are taken away from the one of most
-evidence on, and replaced by the model's mean colour; or laid, in the same order, onto the blurred
-image. The score of the name is followed; its mean over the way is the number. A good map makes
-the score fall at once (deletion, lower is better) and rise at once (insertion, higher is better).
+Source: Petsiuk et al., "RISE" (arXiv 1806.07421). For deletion, patches are replaced by the mean
+colour of the model, in the order of decreasing map values. For insertion, patches of the image are
+placed onto the blurred image in the same order. The result is the area under the curve of the score
+over the share of changed patches. For a good map the score falls quickly (deletion, lower is
+better) and rises quickly (insertion, higher is better).
 
-RISE's score is the probability of the class. Of CLIP that is the softmax over the data set's
-names at the model's own scale; a name alone competes with the empty text. Or the plain cosine,
-which no other name has a say in: all maps of one image begin and end at the same two scores, so
-it needs no normalisation to compare methods (one that divides by the first score has no bound).
+In RISE the score is the probability of the class. For CLIP this is the softmax over the class names
+at the logit scale of the model; a single class competes with the empty text. Alternatively it is
+the cosine similarity, which does not depend on other classes. All maps of an image start and end at
+the same two scores, so no normalization is needed to compare methods.
 
-What differs from RISE: whole patches are taken, a number of them a step, as a map has no finer
-evidence; the blur is wider, one patch, because CLIP knows most objects through a blur of 5 px.
+Differences to RISE: whole patches are changed, several in each step, because a map has no finer
+resolution; and the blur is wider (one patch), because CLIP recognizes most objects through a blur
+of 5 px.
 
-An image costs 3 + 2 (steps - 1) forwards a name, so a name of ViT-B/16 as much as 33 images.
+An image takes 3 + 2 (steps - 1) forward passes per class.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from PIL import ImageFilter
 from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.evaluation.metrics.case import Case, highest_rows
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage, highest_rows
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean
 from clip_surgery.explainer import Explainer
@@ -43,20 +45,20 @@ PerturbationScore = Literal["probability", "cosine"]
 
 
 class DeletionInsertion(SummedMetric):
-    """Area under both curves in percent of the score, mean over classes of images.
+    """Area under both curves, 100 times the mean score.
+
+    The mean over images is taken for each class, then the mean over classes.
 
     Args:
-        names: the names of the data set.
-        steps: in how many steps all patches go; at most one a patch.
-        score: what is followed, "probability" in [0, 1] or "cosine" in [-1, 1].
+        names: class names of the data set.
+        steps: number of steps in which all patches are changed; at most the number of patches.
+        score: "probability" in [0, 1] or "cosine" in [-1, 1].
         blur: standard deviation of the blur in patches.
 
     Raises:
-        InputError: when steps is below 1 or blur is not above 0.
-        UnknownNameError: for another score.
+        InputError: if `steps` is below 1 or `blur` is not above 0.
+        UnknownNameError: if the score is unknown.
     """
-
-    name = "deletion and insertion"
 
     def __init__(
         self,
@@ -73,83 +75,100 @@ class DeletionInsertion(SummedMetric):
         self.steps, self.score, self.blur = steps, score, blur
         self.areas = ClassMean(len(names), 2)  # deletion, insertion
 
-    def update(self, case: Case) -> None:
-        """Take one image in; labels are enough, no mask is read.
+    def update(self, evaluated: EvaluatedImage) -> None:
+        """Add one image. Only its labels are needed, not its mask.
 
         Raises:
-            InputError: when the case has no explainer.
+            InputError: if the evaluated image has no explainer.
         """
-        if case.explainer is None:
-            raise InputError("Expected a case with its explainer, to run the model again.")
-        if not case.labelled:
+        if evaluated.explainer is None:
+            raise InputError(
+                "Expected an evaluated image with its explainer, to run the model again."
+            )
+        if not evaluated.labelled:
             return
-        explainer, picture = case.explainer, read_image(case.sample.image)
-        framing, patch = explainer.frame(picture), explainer.backbone.tower.patch_size
+        explainer, image = evaluated.explainer, read_image(evaluated.sample.image)
+        framing, patch = explainer.frame(image), explainer.backbone.tower.patch_size
         grid = PatchGrid(framing.frame.height // patch, framing.frame.width // patch)
         ranks = patch_ranks(
             on_frame(
-                case.patch_scores[case.labelled],
-                case.explanation.framings[0],
+                evaluated.patch_scores[evaluated.labelled],
+                evaluated.explanation.framings[0],
                 framing,
                 grid,
             ),
             patches_in_image(framing, grid.rows, grid.columns),
         )
         with torch.no_grad():
-            whole = explainer.pixels(picture)
-            blurred = explainer.pixels(self._blurred(picture, framing, patch))
-            grey = torch.zeros_like(whole)  # zero is the mean colour, once normalised
-            cells = int(ranks[0].isfinite().sum())
-            counts = torch.linspace(0, cells, min(self.steps, cells) + 1).round()
+            whole = explainer.pixels(image)
+            blurred = explainer.pixels(self._blurred(image, framing, patch))
+            grey = torch.zeros_like(whole)  # zero is the mean colour after normalization
+            patches = int(ranks[0].isfinite().sum())
+            counts = torch.linspace(0, patches, min(self.steps, patches) + 1).round()
             frames = _frames(whole, grey, blurred, ranks, counts)
-            scores = self._scores(case, explainer, frames)  # (frames, names)
-        curves = _curves(scores, case.labelled, len(counts))  # (names, 2, steps + 1)
-        areas = torch.trapezoid(curves.double(), (counts / cells).double())
-        for index, found in zip(case.labelled, areas, strict=True):
-            self.areas.add(index, 100 * found)
+            scores = self._scores(evaluated, explainer, frames)  # (frames, names)
+        curves = _curves(scores, evaluated.labelled, len(counts))  # (names, 2, steps + 1)
+        areas = torch.trapezoid(curves.double(), (counts / patches).double())
+        for index, area in zip(evaluated.labelled, areas, strict=True):
+            self.areas.add(index, 100 * area)
 
     def compute(self) -> dict[str, float]:
-        """Deletion (%, lower is better) and insertion (%, higher is better)."""
+        """Return "deletion" (lower is better) and "insertion" (higher is better)."""
         means = self.areas.means()
         return {} if means is None else {"deletion": float(means[0]), "insertion": float(means[1])}
 
-    def _blurred(self, picture: InputImage, framing: Framing, patch: int) -> InputImage:
-        """The image blurred by so many patches of the model's frame."""
+    def _blurred(self, image: InputImage, framing: Framing, patch: int) -> InputImage:
+        """Blur the image. The radius corresponds to `blur` patches in the frame of the model."""
         radius = self.blur * patch * framing.original.height / framing.content.height
-        image = picture.image.filter(ImageFilter.GaussianBlur(radius))
-        return InputImage(image=image, name=picture.name)
+        blurred = image.image.filter(ImageFilter.GaussianBlur(radius))
+        return InputImage(image=blurred, name=image.name)
 
-    def _scores(self, case: Case, explainer: Explainer, frames: Iterator[Tensor]) -> Tensor:
-        """Scores of every name in every frame (frames, names), a batch at a time."""
-        features = _features(case, explainer)
-        found, batch = [], []
+    def _scores(
+        self, evaluated: EvaluatedImage, explainer: Explainer, frames: Iterator[Tensor]
+    ) -> Tensor:
+        """Return the scores of every class in every frame, (frames, C), in batches."""
+        features = _features(evaluated, explainer)
+        scores, batch = [], []
         for frame in frames:
             batch.append(frame)
             if len(batch) == explainer.batch_size:
-                found.append(self._score(case, explainer, torch.cat(batch), features))
+                scores.append(self._score(evaluated, explainer, torch.cat(batch), features))
                 batch = []
         if batch:
-            found.append(self._score(case, explainer, torch.cat(batch), features))
-        return torch.cat(found)
+            scores.append(self._score(evaluated, explainer, torch.cat(batch), features))
+        return torch.cat(scores)
 
     def _score(
-        self, case: Case, explainer: Explainer, pixels: Tensor, features: TextFeatures
+        self,
+        evaluated: EvaluatedImage,
+        explainer: Explainer,
+        pixels: Tensor,
+        features: TextFeatures,
     ) -> Tensor:
         image = walk(explainer.backbone.tower, pixels).image
-        cosines = highest_rows(cosine(image, features.labels).T, case.starts).T.cpu()
+        cosines = highest_rows(cosine(image, features.labels).T, evaluated.starts).T.cpu()
         if self.score == "cosine":
             return cosines
-        if len(case.names) == 1:
+        if len(evaluated.names) == 1:
             empty = cosine(image, features.empty[None]).cpu()
             cosines = torch.cat([cosines, empty], dim=1)
-        return (explainer.backbone.logit_scale * cosines).softmax(dim=1)[:, : len(case.names)]
+        return (explainer.backbone.logit_scale * cosines).softmax(dim=1)[:, : len(evaluated.names)]
 
 
 def on_frame(maps: Tensor, framing: Framing, frame: Framing, grid: PatchGrid) -> Tensor:
-    """Maps (n, rows, columns) of one framing on the patches of another: (n, grid).
+    """Sample maps of one framing at the patch centres of another framing.
 
-    Each patch takes the value where its centre lies. Through windows an image is explained on a
-    finer grid than the model's own frame has; where both are the same nothing changes.
+    With windows, an image is explained on a finer grid than the frame of the model has. If both
+    framings are the same, the maps are returned unchanged.
+
+    Args:
+        maps: (n, rows, columns) maps of `framing`.
+        framing: framing of the explanation.
+        frame: framing of the model.
+        grid: patch grid of the model.
+
+    Returns:
+        (n, grid.rows, grid.columns).
     """
     centres = frame.restore_points(patch_centres(frame, grid.rows, grid.columns))
     x, y = framing.frame_points(centres).unbind(dim=-1)
@@ -160,47 +179,52 @@ def on_frame(maps: Tensor, framing: Framing, frame: Framing, grid: PatchGrid) ->
 
 
 def patch_ranks(maps: Tensor, inside: Tensor) -> Tensor:
-    """The place of each patch in the order of evidence, 0 the highest: (n, rows, columns).
+    """Return the rank of each patch, 0 for the highest value; equal values keep their order.
 
-    Of equals the first comes first; patches not `inside` (rows, columns) have no place: inf.
+    Args:
+        maps: (n, rows, columns).
+        inside: (rows, columns) bool, the patches that contain a part of the image.
+
+    Returns:
+        (n, rows, columns) float32; patches that are not inside have rank infinity.
     """
     flat = maps.masked_fill(~inside, float("-inf")).flatten(1)
     order = flat.argsort(dim=1, descending=True, stable=True)
-    places = torch.arange(flat.shape[1], dtype=torch.float32).expand_as(flat)
-    ranks = torch.empty_like(flat).scatter_(1, order, places)
+    positions = torch.arange(flat.shape[1], dtype=torch.float32).expand_as(flat)
+    ranks = torch.empty_like(flat).scatter_(1, order, positions)
     return ranks.view_as(maps).masked_fill(~inside, float("inf"))
 
 
 def _frames(
     whole: Tensor, grey: Tensor, blurred: Tensor, ranks: Tensor, counts: Tensor
 ) -> Iterator[Tensor]:
-    """The frames (1, 3, H, W) to be scored: three ends, then per name and step a pair."""
+    """Yield the frames (1, 3, H, W) to score: three ends, then a pair per class and step."""
     yield from (whole, grey, blurred)
     patch = whole.shape[-1] // ranks.shape[-1]
-    for places in ranks:
+    for class_ranks in ranks:
         for count in counts[1:-1]:
-            taken = (places < count).to(whole.device)
-            pixels = taken.repeat_interleave(patch, 0).repeat_interleave(patch, 1)
+            changed = (class_ranks < count).to(whole.device)
+            pixels = changed.repeat_interleave(patch, 0).repeat_interleave(patch, 1)
             yield torch.where(pixels, grey, whole)
             yield torch.where(pixels, whole, blurred)
 
 
 def _curves(scores: Tensor, indices: list[int], length: int) -> Tensor:
-    """Deletion and insertion curves of each name, (n, 2, length), of the frames' scores."""
+    """Return the deletion and insertion curve of each class, (n, 2, length)."""
     curves = []
     steps = scores[3:].view(len(indices), length - 2, 2, scores.shape[1])
-    for index, own in zip(indices, steps, strict=True):
+    for index, class_scores in zip(indices, steps, strict=True):
         whole, grey, blurred = scores[:3, index]
-        for start, way, end in zip(
-            (whole, blurred), own[..., index].unbind(dim=1), (grey, whole), strict=True
+        for start, middle, end in zip(
+            (whole, blurred), class_scores[..., index].unbind(dim=1), (grey, whole), strict=True
         ):
-            curves.append(torch.cat([start[None], way, end[None]]))
+            curves.append(torch.cat([start[None], middle, end[None]]))
     return torch.stack(curves).view(len(indices), 2, length)
 
 
-def _features(case: Case, explainer: Explainer) -> TextFeatures:
-    """Features of the texts that stand for names, without background words."""
-    texts = tuple(text for own in case.asked for text in own)
-    if case.features is None:
+def _features(evaluated: EvaluatedImage, explainer: Explainer) -> TextFeatures:
+    """Return the features of the prompts of all classes, without background words."""
+    texts = tuple(text for texts in evaluated.texts_of_names for text in texts)
+    if evaluated.features is None:
         return replace(explainer, vocabulary=None).encode(texts)
-    return replace(case.features, texts=texts, labels=case.features.labels[: len(texts)])
+    return replace(evaluated.features, texts=texts, labels=evaluated.features.labels[: len(texts)])

@@ -1,9 +1,10 @@
-"""Explainability mIoU: an object's map, cut at a threshold, against its mask.
+"""Explainability mIoU: the IoU of a map, binarized at a threshold, with the mask of its class.
 
-Source: CLIP Surgery (arXiv 2304.05653). For each image and each label PRESENT in it the map is
-min-maxed, binarised and compared with the label's mask; mean over classes of the mean over
-images. The paper searches the threshold without saying over what, so three are reported: the
-best single threshold of the data set, the best per map (oracle), and 0.5.
+Source: CLIP Surgery (arXiv 2304.05653). For each image and each class present in it, the map is
+min-max scaled, binarized and compared with the mask of the class. The result is the mean over
+images for each class, then the mean over classes. The paper searches for the threshold but does not
+state over which data, so three results are reported: for the best single threshold of the data
+set, for the best threshold of each map (oracle), and for 0.5.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean
 
@@ -19,23 +20,30 @@ STEPS = 100  # thresholds 0.00, 0.01 .. 0.99
 
 
 class ExplainabilityIoU(SummedMetric):
-    """Foreground IoU in percent under three threshold rules."""
+    """Foreground IoU in percent under three rules for the threshold.
 
-    name = "explainability IoU"
+    Args:
+        names: class names of the data set.
+    """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.by_threshold = ClassMean(len(names), STEPS)
         self.oracle = ClassMean(len(names))
 
-    def update(self, case: Case) -> None:
-        """Take one image in."""
-        for row, index in enumerate(case.present):
-            ious = iou_at_thresholds(case.scaled_judged[row], case.insides[row])
+    def update(self, evaluated: EvaluatedImage) -> None:
+        """Add one image."""
+        for row, index in enumerate(evaluated.present):
+            ious = iou_at_thresholds(evaluated.judged_heatmaps[row], evaluated.object_pixels[row])
             self.by_threshold.add(index, 100 * ious)
             self.oracle.add(index, 100 * ious.max())
 
     def compute(self) -> dict[str, float]:
-        """mIoU (%) at the best one threshold, that threshold, at 0.5, and per-map best."""
+        """Return the mIoU in percent.
+
+        Returns:
+            "mIoU best" at the best single threshold, "threshold" (that threshold in [0, 1]),
+            "mIoU oracle" at the best threshold of each map, and "mIoU 0.5".
+        """
         means, oracle = self.by_threshold.means(), self.oracle.means()
         if means is None or oracle is None:
             return {}
@@ -49,11 +57,13 @@ class ExplainabilityIoU(SummedMetric):
 
 
 def iou_at_thresholds(values: Tensor, inside: Tensor) -> Tensor:
-    """IoU (STEPS,) of {value >= t} with the mask, for all thresholds from two histograms.
+    """Return the IoU of {values >= threshold} with the mask for all thresholds, (STEPS,).
 
-    `values` (n,) float32 in [0, 1], `inside` (n,) bool.
+    Args:
+        values: (n,) float32 in [0, 1].
+        inside: (n,) bool, the pixels of the mask.
     """
-    bins = (values * STEPS).to(torch.uint8)  # towards zero, which is down
+    bins = (values * STEPS).to(torch.uint8)  # rounds down, since values are not negative
     both = torch.bincount(bins * 2 + inside, minlength=2 * (STEPS + 1)).view(-1, 2)
     false, true = both.flip(0).cumsum(0).flip(0).unbind(dim=1)
     union = false + true[0]

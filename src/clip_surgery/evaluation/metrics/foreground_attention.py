@@ -1,11 +1,12 @@
-"""Foreground attention ratio: how much of an object's attention stays on the object.
+"""Foreground attention ratio: the share of an object's attention that stays on the object.
 
-CLIP Surgery's first finding (arXiv 2304.05653) as a number: for the patches of an object as
-queries, the share of their attention to patches that lands inside the object; q-k is the model's
-own attention, v-v that of the surgery. An object's share of the image is what chance gives.
+It measures the first finding of CLIP Surgery (arXiv 2304.05653). For the patches of an object as
+queries, it is the share of their attention to patches that falls on patches of the object: "q-k" is
+the attention of the model, "v-v" the attention of CLIP Surgery. Uniform attention gives the
+object's share of the image ("chance").
 
-An explanation does not hold the attention: the image runs through the model's own frame once
-more, whatever method explained it. A model without such attention is skipped.
+Explanations do not contain attention, so the model is run once more on each image, independently of
+the method. Models without this kind of attention are skipped.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clip_surgery.errors import InputError, UnsupportedModelError
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean
 from clip_surgery.framing import Framing
@@ -27,50 +28,56 @@ KINDS: tuple[AttentionKind, ...] = ("q-k", "v-v")
 
 
 class ForegroundAttention(SummedMetric):
-    """Share of attention inside the object in percent, mean over classes of images."""
+    """Share of the attention inside the object in percent.
 
-    name = "foreground attention"
+    The mean over images is taken for each class, then the mean over classes.
+
+    Args:
+        names: class names of the data set.
+    """
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.shares = ClassMean(len(names), 1 + len(KINDS))  # chance, then the kinds
+        self.shares = ClassMean(len(names), 1 + len(KINDS))  # chance, then one value per kind
 
-    def update(self, case: Case) -> None:
-        """Take one image in.
+    def update(self, evaluated: EvaluatedImage) -> None:
+        """Add one image.
 
-        A patch is the object's where at least half of its pixels are; objects that no patch is
-        of, or all are, are skipped.
+        A patch belongs to an object if at least half of its pixels do. Objects to which no patch
+        or every patch belongs are skipped.
 
         Raises:
-            InputError: when the case has no explainer.
+            InputError: if the evaluated image has no explainer.
         """
-        if case.explainer is None:
-            raise InputError("Expected a case with its explainer, to look into the model.")
-        if not case.present:
+        if evaluated.explainer is None:
+            raise InputError(
+                "Expected an evaluated image with its explainer, to run the model again."
+            )
+        if not evaluated.present:
             return
-        picture = read_image(case.sample.image)
-        framing = case.explainer.frame(picture)
-        tower = case.explainer.backbone.tower
+        image = read_image(evaluated.sample.image)
+        framing = evaluated.explainer.frame(image)
+        tower = evaluated.explainer.backbone.tower
         grid = PatchGrid(
             framing.frame.height // tower.patch_size, framing.frame.width // tower.patch_size
         )
-        masks = case.mask == torch.tensor(case.present)[:, None, None]
+        masks = evaluated.mask == torch.tensor(evaluated.present)[:, None, None]
         patches = patches_of(masks, framing, grid).flatten(1)  # (present, P)
         if not any(inside.any() and not inside.all() for inside in patches):
             return
         try:
             with torch.no_grad():
-                attentions = patch_attention(tower, case.explainer.pixels(picture), kinds=KINDS)
+                attentions = patch_attention(tower, evaluated.explainer.pixels(image), kinds=KINDS)
         except UnsupportedModelError:
             return
         weights = [attentions[kind][0].float().cpu() for kind in KINDS]
-        for index, inside in zip(case.present, patches, strict=True):
+        for index, inside in zip(evaluated.present, patches, strict=True):
             if inside.any() and not inside.all():
                 shares = [float(inside.double().mean())]
-                shares += [foreground_share(one, inside) for one in weights]
+                shares += [foreground_share(attention, inside) for attention in weights]
                 self.shares.add(index, 100 * torch.tensor(shares, dtype=torch.float64))
 
     def compute(self) -> dict[str, float]:
-        """Share (%) by chance, and by kind of attention."""
+        """Return "foreground attention KIND" in percent, for chance and each kind of attention."""
         means = self.shares.means()
         if means is None:
             return {}
@@ -82,9 +89,17 @@ class ForegroundAttention(SummedMetric):
 
 
 def patches_of(masks: Tensor, framing: Framing, grid: PatchGrid) -> Tensor:
-    """Which patches objects (n, H, W) bool own, at least half of each: (n, rows, columns) bool.
+    """Return the patches that belong to objects, at least half of their pixels.
 
-    Letterbox margins belong to none.
+    Letterbox margins belong to no object.
+
+    Args:
+        masks: (n, H, W) bool, the pixels of each object in the original image.
+        framing: how the image was framed.
+        grid: the patch grid.
+
+    Returns:
+        (n, rows, columns) bool.
     """
     covered = masks.float()[None]
     if framing.content == framing.frame:
@@ -100,10 +115,14 @@ def patches_of(masks: Tensor, framing: Framing, grid: PatchGrid) -> Tensor:
 
 
 def foreground_share(attention: Tensor, inside: Tensor) -> float:
-    """Share of the attention (P, P) of the patches `inside` (P,) that lands inside, in [0, 1].
+    """Return the share of the attention from the object to itself, in [0, 1].
+
+    Args:
+        attention: (P, P), one row per query patch.
+        inside: (P,) bool, the patches of the object.
 
     Raises:
-        InputError: when the shapes do not belong together.
+        InputError: if the shapes do not match.
     """
     if tuple(attention.shape) != (len(inside), len(inside)):
         raise InputError(

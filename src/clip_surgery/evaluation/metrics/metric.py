@@ -1,4 +1,4 @@
-"""Metric: what all of them can do, and what those share that are made of sums."""
+"""The interface of metrics, and a base class for metrics that consist of sums."""
 
 from __future__ import annotations
 
@@ -8,52 +8,57 @@ from typing import Protocol, Self, runtime_checkable
 from torch import Tensor
 
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.sums import Sums
 
 
 @runtime_checkable
 class Metric(Protocol):
-    """A running measurement; its memory does not grow with the number of images."""
+    """A metric that is updated image by image, in memory that does not grow with their number.
 
-    name: str
+    A class with these methods can be passed to `evaluate(metrics=...)`. It is created with the
+    class names of the data set: `MyMetric(names)`.
+    """
 
-    def update(self, case: Case) -> None:
-        """Take one image in."""
+    def update(self, evaluated: EvaluatedImage) -> None:
+        """Add one image."""
         ...
 
     def merge(self, other: Self) -> None:
-        """Take in what another part of the data set measured."""
+        """Add what another metric of the same class names and settings has measured."""
         ...
 
     def compute(self) -> Mapping[str, float]:
-        """The numbers so far, by name; a number nothing was measured for is left out."""
+        """Return the results by name. Results for which there was no data are left out."""
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """All that was measured so far, as small tensors by name."""
+        """Return the state of the metric as small tensors by name."""
         ...
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take what `state` gave into a fresh metric of the same names and settings.
+        """Load a state into a new metric of the same class names and settings.
 
         Raises:
-            InputError: when the state is of another metric or of other names.
+            InputError: if the state is of another metric or of other class names.
         """
         ...
 
 
 class SummedMetric:
-    """A metric whose measurements are attributes that add up: `ClassMean`, `Counts`, ..."""
+    """Base class of metrics whose state consists of attributes of type `Sums`.
+
+    A subclass creates them in its constructor and implements `update` and `compute`.
+    """
 
     def merge(self, other: Self) -> None:
-        """Take in what another part of the data set measured."""
-        theirs = other._sums()
+        """Add what another metric of the same class names and settings has measured."""
+        other_sums = other._sums()
         for name, sums in self._sums().items():
-            sums.merge(theirs[name])
+            sums.merge(other_sums[name])
 
     def state(self) -> dict[str, Tensor]:
-        """All that was measured so far, as small tensors by name."""
+        """Return the state of the metric as small tensors by name."""
         return {
             f"{name}.{key}": value
             for name, sums in self._sums().items()
@@ -61,10 +66,10 @@ class SummedMetric:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take what `state` gave into a fresh metric of the same names and settings.
+        """Load a state into a new metric of the same class names and settings.
 
         Raises:
-            InputError: when the state is of another metric or of other names.
+            InputError: if the state is of another metric or of other class names.
         """
         expected = self.state().keys()
         if state.keys() != expected:
@@ -74,9 +79,11 @@ class SummedMetric:
             )
         for name, sums in self._sums().items():
             prefix = f"{name}."
-            own = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
+            tensors = {
+                key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)
+            }
             try:
-                sums.load(own)
+                sums.load(tensors)
             except (IndexError, RuntimeError) as error:
                 raise InputError(f"Expected a state of {type(self).__name__}: {error}") from error
 

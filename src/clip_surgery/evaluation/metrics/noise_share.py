@@ -1,44 +1,49 @@
-"""Noise share: how much of a map's hottest part the maps of absent texts share with it.
+"""Noise share: overlap of the highest patches of a present class with those of absent classes.
 
-The paper's second finding (noisy activations: the same spots light up for every text) as a
-number: for each present text, the share of its top 10 % patches that an absent text's map has in
-its own top 10 %, mean over absent texts. By chance it is 10 %.
+CLIP Surgery (arXiv 2304.05653) observes noisy activations: the same patches have high scores for
+every text. This metric measures it. For each present class, it is the share of its top 10 % of
+patches that are also in the top 10 % of an absent class, averaged over the absent classes. Random
+maps give 10 %.
 """
 
 from __future__ import annotations
 
 import torch
 
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean
 
-TOP = 0.1
+TOP = 0.1  # share of the patches
 
 
 class NoiseShare(SummedMetric):
-    """Overlap with absent texts' maps in percent, mean over classes of images."""
+    """Overlap with the maps of absent classes in percent; lower is better.
 
-    name = "noise share"
+    The mean over images is taken for each class, then the mean over classes.
+
+    Args:
+        names: class names of the data set.
+    """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.share = ClassMean(len(names))
 
-    def update(self, case: Case) -> None:
-        """Take one image in; labels alone are enough, no mask is read.
+    def update(self, evaluated: EvaluatedImage) -> None:
+        """Add one image. Only its labels are needed, not its mask.
 
-        An image that holds every name has no absent text and is skipped.
+        An image that contains every class has no absent class and is skipped.
         """
-        if not case.absent or not case.labelled:
+        if not evaluated.absent or not evaluated.labelled:
             return
-        scores = case.patch_scores.flatten(1)  # (C, P)
+        scores = evaluated.patch_scores.flatten(1)  # (C, P)
         count = max(1, round(TOP * scores.shape[1]))
         top = torch.zeros_like(scores).scatter_(1, scores.topk(count, dim=1).indices, 1.0)
-        overlap = top[case.labelled] @ top[case.absent].T / count  # (present, absent)
-        for row, index in enumerate(case.labelled):
+        overlap = top[evaluated.labelled] @ top[evaluated.absent].T / count  # (present, absent)
+        for row, index in enumerate(evaluated.labelled):
             self.share.add(index, 100 * float(overlap[row].mean()))
 
     def compute(self) -> dict[str, float]:
-        """Noise share (%)."""
+        """Return "noise share" in percent."""
         means = self.share.means()
         return {} if means is None else {"noise share": float(means[0])}

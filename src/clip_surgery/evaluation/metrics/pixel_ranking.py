@@ -1,4 +1,7 @@
-"""Pixel AP and AUC: how well a map ranks an object's pixels before the others; no threshold."""
+"""Pixel AP and AUC: how well a map ranks the pixels of an object above all others.
+
+No threshold is needed.
+"""
 
 from __future__ import annotations
 
@@ -6,49 +9,55 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean
 
 
 class PixelRanking(SummedMetric):
-    """Average precision and ROC area over pixels, in percent, mean over classes of images."""
+    """Average precision and ROC area over pixels, in percent.
 
-    name = "pixel ranking"
+    The mean over images is taken for each class, then the mean over classes.
+
+    Args:
+        names: class names of the data set.
+    """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.values = ClassMean(len(names), 2)
 
-    def update(self, case: Case) -> None:
-        """Take one image in; an object that fills the image ranks nothing and is skipped."""
-        for row, index in enumerate(case.present):
-            inside = case.insides[row]
+    def update(self, evaluated: EvaluatedImage) -> None:
+        """Add one image. A class that fills the image has no negative pixels and is skipped."""
+        for row, index in enumerate(evaluated.present):
+            inside = evaluated.object_pixels[row]
             if not inside.all():
-                found = ap_and_auc(case.raw_judged[row], inside)
-                self.values.add(index, 100 * torch.tensor(found, dtype=torch.float64))
+                ap_auc = ap_and_auc(evaluated.judged_maps[row], inside)
+                self.values.add(index, 100 * torch.tensor(ap_auc, dtype=torch.float64))
 
     def compute(self) -> dict[str, float]:
-        """Pixel AP (%) and pixel AUC (%)."""
+        """Return "AP" and "AUC" in percent."""
         means = self.values.means()
         return {} if means is None else {"AP": float(means[0]), "AUC": float(means[1])}
 
 
 def ap_and_auc(scores: Tensor, positive: Tensor) -> tuple[float, float]:
-    """Average precision and ROC area of scores (n,) for bool labels (n,); ties count as one cut.
+    """Return average precision and ROC area, both in [0, 1].
 
-    Both labels must occur. Both are in [0, 1].
+    Args:
+        scores: (n,) scores. Equal scores are separated by no threshold.
+        positive: (n,) bool, with at least one positive and one negative.
     """
-    # sorting both apart and looking up the positives takes a fifth of the time of sorting pairs
+    # Sorting positives and negatives apart takes a fifth of the time of sorting them together.
     values, chosen = scores.numpy(), positive.numpy()
     true, false = np.sort(values[chosen]), np.sort(values[~chosen])
-    below = np.arange(len(true))  # how many positives lie below each: those that tie do not
+    below = np.arange(len(true))  # number of positives with a smaller score than each
     below[1:][true[1:] == true[:-1]] = 0
     not_below = len(true) - np.maximum.accumulate(below)
     false_below = np.searchsorted(false, true, side="left")
     false_up_to = false_below.copy()
     ties = false[np.minimum(false_below, len(false) - 1)] == true
     false_up_to[ties] = np.searchsorted(false, true[ties], side="right")
-    # precision at the cut that takes each positive in, with all that tie with it
+    # precision at the threshold equal to the score of each positive
     precision = not_below / (not_below + len(false) - false_below)
     wins = (false_below + false_up_to).sum() / 2
     return float(precision.mean()), float(wins / (len(true) * len(false)))

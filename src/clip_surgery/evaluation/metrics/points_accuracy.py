@@ -1,10 +1,10 @@
-"""Points accuracy: how many of the clicks on an object are on it, and of those off it, off it."""
+"""Accuracy of points: positive points should be on the object, negative points outside of it."""
 
 from __future__ import annotations
 
 import torch
 
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean, Counts
 from clip_surgery.tasks.point_rules import PointRule
@@ -12,12 +12,14 @@ from clip_surgery.tasks.points import PointMode, points
 
 
 class PointsAccuracy(SummedMetric):
-    """Shares in percent over all points of all present names, and mean over classes.
+    """Shares of correct points in percent, over all points and as a mean over classes.
 
-    A name whose map gives no point has none to count; `silent` is the share of such names.
+    Args:
+        names: class names of the data set.
+        mode: how points are chosen, see `tasks.points.points`.
+        min_presence: minimum presence probability in [0, 1]; classes below it yield no points. If
+            None, presence is not checked.
     """
-
-    name = "points accuracy"
 
     def __init__(
         self,
@@ -28,43 +30,48 @@ class PointsAccuracy(SummedMetric):
     ) -> None:
         self.mode, self.min_presence = mode, min_presence
         self.by_class = ClassMean(len(names), 1)
-        self.counts = Counts(2, 2)  # (positive, negative) x (right, all)
-        self.silent = Counts(2)  # without a point, all
+        self.counts = Counts(2, 2)  # (positive, negative) x (correct, all)
+        self.without_points = Counts(2)  # classes without a positive point, all classes
 
-    def update(self, case: Case) -> None:
-        """Take one image in; points on pixels that are not judged do not count."""
-        for index in case.present:
-            [found] = points(
-                case.by_name,
-                case.names[index],
+    def update(self, evaluated: EvaluatedImage) -> None:
+        """Add one image. Points on pixels that are not judged do not count."""
+        for index in evaluated.present:
+            [class_points] = points(
+                evaluated.by_name,
+                evaluated.names[index],
                 mode=self.mode,
                 min_presence=self.min_presence,
             )
-            xy = torch.from_numpy(found.xy).long()
-            positive = torch.from_numpy(found.labels) == 1
-            truth, judged = case.mask[xy[:, 1], xy[:, 0]], case.judged[xy[:, 1], xy[:, 0]]
-            right = (truth == index) == positive
+            xy = torch.from_numpy(class_points.xy).long()
+            positive = torch.from_numpy(class_points.labels) == 1
+            truth, judged = evaluated.mask[xy[:, 1], xy[:, 0]], evaluated.judged[xy[:, 1], xy[:, 0]]
+            correct = (truth == index) == positive
             for row, chosen in enumerate((positive & judged, ~positive & judged)):
                 self.counts.values[row] += torch.tensor(
-                    [int(right[chosen].sum()), int(chosen.sum())]
+                    [int(correct[chosen].sum()), int(chosen.sum())]
                 )
-            self.silent.values += torch.tensor([int(not positive.any()), 1])
+            self.without_points.values += torch.tensor([int(not positive.any()), 1])
             if (positive & judged).any():
-                share = right[positive & judged].double().mean()
+                share = correct[positive & judged].double().mean()
                 self.by_class.add(index, 100 * float(share))
 
     def compute(self) -> dict[str, float]:
-        """Positives on the object (%), per class, negatives off it (%), names without point (%)."""
+        """Return the shares in percent.
+
+        Returns:
+            "positives right" and "negatives right" over all points, "positives right, class mean",
+            and "without points", the share of present classes without a positive point.
+        """
         values = {}
-        for name, (right, total) in zip(
+        for name, (correct, total) in zip(
             ("positives right", "negatives right"), self.counts.values.tolist(), strict=True
         ):
             if total:
-                values[name] = 100 * right / total
+                values[name] = 100 * correct / total
         means = self.by_class.means()
         if means is not None:
             values["positives right, class mean"] = float(means[0])
-        silent, names = self.silent.values.tolist()
-        if names:
-            values["without points"] = 100 * silent / names
+        without_points, classes = self.without_points.values.tolist()
+        if classes:
+            values["without points"] = 100 * without_points / classes
         return values

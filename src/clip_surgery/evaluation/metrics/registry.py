@@ -1,4 +1,4 @@
-"""The metrics by name: what protocols and the command line call them."""
+"""The metrics by the names that protocols and reports use."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ METRICS: dict[str, Callable[[tuple[str, ...]], Metric]] = {
     "foreground_attention": ForegroundAttention,
     "deletion_insertion": DeletionInsertion,
 }
-"""Each is made with the names of a data set."""
+"""Metrics by name; each value creates a metric for the class names of a data set."""

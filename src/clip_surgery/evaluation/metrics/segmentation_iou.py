@@ -1,14 +1,17 @@
-"""Segmentation mIoU: the class of every pixel against the mask, by one confusion of the data set.
+"""Segmentation mIoU: the predicted class of every pixel against the mask.
 
-The field measures this in two ways, and numbers of one say nothing of the other:
+One confusion matrix is kept for the whole data set. There are two conventions, whose numbers cannot
+be compared with each other:
 
-* background is no class (VOC20, Context59, COCO-Stuff, Cityscapes, ADE20K): `background="none"`.
-  Every pixel gets a name; pixels that belong to none (-1) are ignored, as those not judged are.
-* background is a class (VOC21, Context60, COCO objects): by "threshold", where the winner's
-  min-maxed map is low, or by "words", where one of the case's background words wins.
+* Background is not a class (VOC20, Context59, COCO-Stuff, Cityscapes, ADE20K): `background="none"`.
+  Every pixel is assigned a class. Pixels without a class in the mask (-1) are ignored, like pixels
+  that are not judged (-2).
+* Background is a class (VOC21, Context60, COCO objects). A pixel is predicted as background if the
+  scaled map of the best class is below a threshold (`background="threshold"`), or if a background
+  word has the highest similarity (`background="words"`).
 
-And either all names compete in every image (`labels="all"`), or only those in it, as where
-published numbers give the labels ("present").
+Either all classes compete in every image (`labels="all"`), or only those that are in the image
+(`labels="present"`), as in publications that assume given labels.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from typing import Literal, get_args
 import torch
 
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import Counts
 from clip_surgery.tasks.segmentation import Background, segment
@@ -30,20 +33,19 @@ THRESHOLD = 0.6
 class SegmentationIoU(SummedMetric):
     """Mean over classes of the IoU in percent.
 
-    A class that no mask of the data set holds is left out, even where it was answered.
+    A class that does not occur in any mask is left out of the mean, even if it was predicted.
 
     Args:
-        names: the names that masks index.
-        labels: which of them compete in an image.
-        background: where an answer is no class.
-        threshold: for "threshold", in [0, 1].
+        names: class names of the data set.
+        labels: which classes compete in an image, "present" or "all".
+        background: rule by which a pixel is predicted as background: "none", "threshold" or
+            "words".
+        threshold: for `background="threshold"`, in [0, 1].
 
     Raises:
-        UnknownNameError: for other labels or another background.
-        InputError: when the threshold is out of range.
+        UnknownNameError: if `labels` or `background` is unknown.
+        InputError: if the threshold is out of range.
     """
-
-    name = "segmentation IoU"
 
     def __init__(
         self,
@@ -62,37 +64,45 @@ class SegmentationIoU(SummedMetric):
         if not 0 <= threshold <= 1:
             raise InputError(f"Expected threshold to be within 0 to 1, but got {threshold}.")
         self.labels, self.background, self.threshold = labels, background, threshold
-        # rows: truth, columns: answer; the last of each is background
+        # rows: ground truth, columns: prediction; the last of each is background
         self.confusion = Counts(len(names) + 1, len(names) + 1)
 
-    def update(self, case: Case) -> None:
-        """Take one image in.
+    def update(self, evaluated: EvaluatedImage) -> None:
+        """Add one image.
 
-        Without a dense similarity, a name that competes or a pixel that counts it says nothing.
+        An image is skipped if the explanation has no dense similarity, if no class competes, or if
+        no pixel is counted.
 
         Raises:
-            InputError: when the background is by words and the case has none.
+            InputError: if background words are needed and the evaluated image has none.
         """
-        competing = case.present if self.labels == "present" else list(range(len(case.names)))
-        counted = case.mask >= 0 if self.background == "none" else case.judged
-        if case.explanation.similarity is None or not competing or not counted.any():
+        competing = (
+            evaluated.present if self.labels == "present" else list(range(len(evaluated.names)))
+        )
+        counted = evaluated.mask >= 0 if self.background == "none" else evaluated.judged
+        if evaluated.explanation.similarity is None or not competing or not counted.any():
             return
-        [answer] = segment(
-            case.explanation,
-            names=[case.asked[index] for index in competing],
+        [prediction] = segment(
+            evaluated.explanation,
+            names=[evaluated.texts_of_names[index] for index in competing],
             background=self.background,
             threshold=self.threshold,
-            background_words=case.background if self.background == "words" else (),
+            background_words=evaluated.background if self.background == "words" else (),
         )
-        side = len(case.names) + 1
-        index = torch.tensor([*competing, side - 1])  # the last stands for -1
-        truth = case.mask[counted]
-        truth = truth.where(truth >= 0, side - 1)
-        pairs = truth * side + index[answer.cpu()[counted]]
-        self.confusion.values += torch.bincount(pairs, minlength=side**2).view(side, side)
+        classes = len(evaluated.names) + 1
+        index = torch.tensor([*competing, classes - 1])  # the last entry is for -1
+        truth = evaluated.mask[counted]
+        truth = truth.where(truth >= 0, classes - 1)
+        pairs = truth * classes + index[prediction.cpu()[counted]]
+        self.confusion.values += torch.bincount(pairs, minlength=classes**2).view(classes, classes)
 
     def compute(self) -> dict[str, float]:
-        """mIoU (%) over the classes, accuracy of pixels (%), and mIoU without background (%)."""
+        """Return mIoU and accuracy in percent.
+
+        Returns:
+            "segmentation mIoU" over the classes, "segmentation accuracy" over the pixels and, if
+            background is a class, "segmentation mIoU objects" without it.
+        """
         confusion = self.confusion.values
         pixels = confusion.sum()
         if not pixels:

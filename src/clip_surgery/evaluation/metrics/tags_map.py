@@ -1,55 +1,58 @@
-"""Tags mAP: average precision of every name over the images, mean over names.
+"""Tags mAP: average precision of each class over the images, then the mean over classes.
 
-For three scores: feature surgery on the class feature, CLIP's softmax, and the plain cosine; for
-explanations made with a vocabulary, also for presence. Scores are ranked at half precision (see
-`score_counts`), shares of 1 as their logit, which keeps their order and tells 1e-9 from 1e-8. For
-scores of half precision the mAP is exact. On 5,000 generated images of 81 and of 171 names it
-was at most 0.01 points below that of the same float32 scores, of cosines 0.05 points.
+It is computed for feature surgery on the class feature, for CLIP's softmax, for the plain cosine
+and, if explanations have reference words, for presence. Scores are ranked at half precision (see
+`score_counts`). Probabilities are ranked by their logit, which keeps their order and separates
+1e-9 from 1e-8. For scores of half precision the mAP is exact. On 5,000 generated images with 81 and
+with 171 classes it was at most 0.01 percentage points below the mAP of float32 scores (0.05 for
+cosines).
 
-Memory does not grow without end: the three scores of 5,000 images took 9 MB with 81 names and
-18 MB with 171, those of 100,000 images of 81 names 32 MB. Were every half of every score's
-range to occur, it would be 0.5 GB with 81 names and 1.1 GB with 171.
+Memory is bounded. The three scores of 5,000 images took 9 MB for 81 classes and 18 MB for 171, and
+those of 100,000 images 32 MB for 81 classes. If every half-precision number occurred for every
+score, it would be 0.5 GB for 81 classes and 1.1 GB for 171.
 """
 
 from __future__ import annotations
 
 import torch
 
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.score_counts import ScoreCounts, precision_from_counts
 from clip_surgery.tasks.tags import TagScore, tag_scores
 
 SCORES: tuple[TagScore, ...] = ("surgery", "softmax", "cosine", "presence")
-SHARES = ("softmax", "presence")  # in [0, 1]
+PROBABILITIES = ("softmax", "presence")
 
 
 class TagsMap(SummedMetric):
-    """mAP in percent over names that are in some images and not in others."""
+    """mAP in percent over the classes that are in some images and not in others.
 
-    name = "tags mAP"
+    Args:
+        names: class names of the data set.
+    """
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
-        # group: 2 x (score, name), + 1 where present
+        # group: 2 x (score, class), + 1 if present
         self.counts = ScoreCounts(2 * len(SCORES) * len(names))
 
-    def update(self, case: Case) -> None:
-        """Take one image in; no mask is read, and unsure names are left out."""
+    def update(self, evaluated: EvaluatedImage) -> None:
+        """Add one image. Classes not known to be present or absent are left out."""
         present = torch.zeros(len(self.names), dtype=torch.int64)
-        present[case.labelled] = 1
+        present[evaluated.labelled] = 1
         groups = 2 * torch.arange(len(self.names)) + present
         for kind, score in enumerate(SCORES):
-            if score == "presence" and case.by_name.reference_log_ratios is None:
+            if score == "presence" and evaluated.by_name.reference_log_ratios is None:
                 continue
-            scores = tag_scores(case.by_name, score=score)[0].cpu()
-            if score in SHARES:
+            scores = tag_scores(evaluated.by_name, score=score)[0].cpu()
+            if score in PROBABILITIES:
                 scores = torch.logit(scores)
             groups_of_score = groups + 2 * kind * len(self.names)
-            self.counts.add(groups_of_score[case.decided], scores[case.decided])
+            self.counts.add(groups_of_score[evaluated.decided], scores[evaluated.decided])
 
     def compute(self) -> dict[str, float]:
-        """MAP (%) by score."""
+        """Return "tags mAP SCORE" in percent for each score."""
         values = {}
         for kind, score in enumerate(SCORES):
             precisions = []

@@ -1,7 +1,7 @@
-"""Protocol: what decides an evaluation's numbers beside the model and the method, as data.
+"""Evaluation protocols as data: everything except model and method that determines the numbers.
 
-The same maps give other numbers at another size, with other templates, thresholds or names. So
-everything that decides is a field here, and every report keeps the whole of it.
+The numbers of a method depend on the size of images, the templates, thresholds and class names.
+All of them are fields of a protocol, and every report contains the whole protocol.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ LabelChoice = Literal["present", "all"]
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How images are shown, what they are asked for, and what is measured.
+    """How images are framed, which texts they are explained for, and which metrics are computed.
 
     Attributes:
-        name: what `--protocol` calls it.
-        source: where it is from, and what that leaves open.
+        name: name of the protocol, as for `--protocol`.
+        source: publication of the protocol, and what it leaves open.
         metrics: keys of `metrics.registry.METRICS`.
-        size: short side in pixels (the side, for squash and letterbox); the model's own if None.
-        framing: how an image is laid into the model's frame.
-        windows: explain through windows; then `size` and `framing` have no say.
-        templates: a set's name or one template.
-        prompts: ask for each class by its official name, or by all its aliases.
-        labels: segmentation: which names compete, those in the image or all.
-        background: segmentation: how a pixel gets no class, see `tasks.segmentation.segment`.
-        threshold: for background "threshold", in [0, 1].
-        vocabulary: reference words for presence, as "common".
-        methods: what is measured when nobody says, as the command line writes methods.
+        size: short side of the framed image in pixels (the side, for "squash" and "letterbox"). If
+            None, the size of the model.
+        framing: how an image is fitted into the frame of the model.
+        windows: explain images through windows; `size` and `framing` are then not used.
+        templates: name of a set of prompt templates, or one template.
+        prompts: prompt each class with its official name ("names") or all its aliases ("aliases").
+        labels: for segmentation, which classes compete: "present" in the image, or "all".
+        background: for segmentation, when a pixel gets no class, see `tasks.segmentation.segment`.
+        threshold: threshold of the background rule "threshold", in [0, 1].
+        vocabulary: reference words for presence, for example "common".
+        methods: methods that the command line evaluates by default.
 
     Raises:
-        InputError: when there is no metric, one stands twice, or a number is out of range.
-        UnknownNameError: for a template set, framing, prompts, labels or background unknown.
+        InputError: if there is no metric, a metric is repeated, or a number is out of range.
+        UnknownNameError: if templates, framing, prompts, labels or background are unknown.
 
     Example:
         >>> Protocol(name="mine", source="by hand", metrics=("pointing",), size=336).framing
@@ -80,10 +81,10 @@ class Protocol:
         resolve_templates(self.templates)
 
     def build_metrics(self, names: tuple[str, ...]) -> list[Metric]:
-        """The metrics for a data set with these names, empty.
+        """Create the metrics for a data set with these class names.
 
         Raises:
-            UnknownNameError: for a metric that is not registered.
+            UnknownNameError: if a metric is not registered.
         """
         from clip_surgery.evaluation.metrics.registry import METRICS
         from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
@@ -101,7 +102,7 @@ class Protocol:
         ]
 
     def apply(self, explainer: Explainer) -> Explainer:
-        """The same model with this protocol's templates, framing and reference words."""
+        """Return the explainer with the templates, framing and reference words of this protocol."""
         return replace(
             explainer,
             templates=resolve_templates(self.templates),
@@ -116,33 +117,41 @@ class Protocol:
         framing: FramingMode | None = None,
         templates: str | None = None,
     ) -> Protocol:
-        """Put what is given in place of the protocol's own; the new name says what.
+        """Return the protocol with other settings, which its new name lists.
+
+        Args:
+            size: short side in pixels; unchanged if None.
+            framing: how an image is fitted into the frame; unchanged if None.
+            templates: name of a set of templates, or one template; unchanged if None.
 
         Raises:
-            InputError: for another framing than keep ratio beside windows.
+            InputError: if the protocol uses windows and the framing is not "keep ratio".
 
         Example:
             >>> Protocol(name="mine", source="by hand", metrics=("tags",)).changed(size=128).name
             'mine(size=128)'
         """
-        given = {"size": size, "framing": framing, "templates": templates}
+        settings = {"size": size, "framing": framing, "templates": templates}
         changes = {
             setting: value
-            for setting, value in given.items()
-            if value is not None and value != self._now(setting)
+            for setting, value in settings.items()
+            if value is not None and value != self._current(setting)
         }
         if not changes:
             return self
-        told = ", ".join(f"{setting}={value}" for setting, value in changes.items())
-        name = f"{self.name}({told})"
+        change_list = ", ".join(f"{setting}={value}" for setting, value in changes.items())
+        name = f"{self.name}({change_list})"
         if self.windows is None:
             return replace(self, name=name, **changes)  # type: ignore[arg-type]
         if framing not in (None, "keep ratio"):
-            raise InputError(f"Framing {framing} does not go with the windows of {self.name}.")
+            raise InputError(
+                f"Framing {framing} cannot be combined with the windows of {self.name}."
+            )
         windows = self.windows if size is None else replace(self.windows, size=size)
         return replace(self, name=name, windows=windows, templates=templates or self.templates)
 
-    def _now(self, setting: str) -> object:
+    def _current(self, setting: str) -> object:
+        """The value of a setting; with windows, their size."""
         if setting == "size" and self.windows is not None:
             return self.windows.size
         return getattr(self, setting)

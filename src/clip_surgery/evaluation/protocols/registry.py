@@ -1,7 +1,7 @@
-"""Protocols: how the field measures, as named data.
+"""The evaluation protocols of publications, and of this library, by name.
 
-Papers leave part of it open; `source` says where each is from, what it leaves open, and what is
-taken here.
+Publications leave some of the settings open. `source` says where a protocol is from, what its
+source leaves open, and which setting is used here.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ def _by_name(*protocols: Protocol) -> Mapping[str, Protocol]:
 
 _SLIDING_WINDOW = Protocol(
     name="sliding_window",
-    source="ClearCLIP (arXiv 2407.12442) after SCLIP (2312.01597): short side 448 px (SCLIP: 336, "
-    "and 560 for Cityscapes), windows of 224 px 112 px apart, 80 ImageNet templates, a class is "
-    "the best of its aliases, argmax over all classes. Open: the aliases, which each repository "
-    "has its own list of, and which MaskCLIP ClearCLIP's table ran. Differs here: windows are "
-    "blended with less weight at their rim, where mmsegmentation takes the plain mean, and sides "
-    "are rounded to whole patches.",
+    source="ClearCLIP (arXiv 2407.12442), following SCLIP (arXiv 2312.01597): short side 448 px "
+    "(SCLIP: 336 px, and 560 px for Cityscapes), windows of 224 px with a stride of 112 "
+    "px, 80 ImageNet templates, the score of a class is the maximum over its aliases, "
+    "argmax over all classes. Open: the aliases, of which each repository has its own "
+    "list, and the variant of MaskCLIP in the table of ClearCLIP. Different here: windows "
+    "are blended with lower weights at their borders, where mmsegmentation takes the plain "
+    "mean, and sides are rounded to whole patches.",
     metrics=("segmentation",),
     windows=Windows(size=448, crop=224, stride=112),
     templates="imagenet",
@@ -44,8 +45,9 @@ _SLIDING_WINDOW = Protocol(
 PROTOCOLS: Mapping[str, Protocol] = _by_name(
     Protocol(
         name="scenes",
-        source="This library's own. Every image at the model's size with its ratio kept, every "
-        "name asked for; what the tables of benchmarks/RESULTS.md were measured with.",
+        source="A protocol of this library: images at the size of the model with their aspect "
+        "ratio, all class names. The tables of benchmarks/RESULTS.md were computed with "
+        "it.",
         metrics=(
             *("score_contrast", "explainability_iou", "pixel_ranking"),
             *("pointing", "noise_share", "presence"),
@@ -54,22 +56,24 @@ PROTOCOLS: Mapping[str, Protocol] = _by_name(
     ),
     Protocol(
         name="paper_explainability",
-        source="CLIP Surgery (arXiv 2304.05653), explainability: the map of each label that is in "
-        "the image, min-maxed, against its mask; mIoU over a threshold found by search, and "
-        "mSC. Open: over what the threshold is searched (all three rules are reported), the size "
-        "(224 px here, the models' own) and how an image is brought to it (squashed, as the "
-        "released demo does), whether all labels of the data set enter feature surgery (here "
-        "they do), and half precision, which the authors ran.",
+        source="CLIP Surgery (arXiv 2304.05653), explainability: the min-max scaled map of each "
+        "class in the image against its mask; mIoU at a threshold that is searched for, "
+        "and mSC. Open: the data over which the threshold is searched (three rules are "
+        "reported), the size (224 px here, the size of the models), how images are resized "
+        "to it (squashed here, as in the released demo), whether feature surgery uses all "
+        "classes of the data set (here it does), and the precision (the authors used half "
+        "precision).",
         metrics=("score_contrast", "explainability_iou", "pixel_ranking", "pointing"),
         size=224,
         framing="squash",
     ),
     Protocol(
         name="paper_segmentation",
-        source="CLIP Surgery (arXiv 2304.05653), Table 6: argmax over all labels of the new path's "
-        "similarity at 512 px, without feature surgery and without post-processing. Open: how a "
-        "image is brought to 512 px (squashed here, as the released demo does), which spelling "
-        "of the class names, and half precision, which the authors ran.",
+        source="CLIP Surgery (arXiv 2304.05653), Table 6: argmax over all classes of the "
+        "similarity of the new path at 512 px, without feature surgery and without "
+        "post-processing. Open: how images are resized to 512 px (squashed here, as in the "
+        "released demo), the spelling of the class names, and the precision (the authors "
+        "used half precision).",
         metrics=("segmentation",),
         size=512,
         framing="squash",
@@ -80,8 +84,8 @@ PROTOCOLS: Mapping[str, Protocol] = _by_name(
     Protocol(
         name="paper_tags",
         source="CLIP Surgery (arXiv 2304.05653), Table 8: feature surgery on the class feature "
-        "against CLIP's softmax, mean average precision over classes. Open: the size of an image "
-        "(224 px, squashed, here) and the spelling of the class names.",
+        "against CLIP's softmax, mean average precision over classes. Open: the size of "
+        "images (224 px, squashed, here) and the spelling of the class names.",
         metrics=("tags",),
         size=224,
         framing="squash",
@@ -89,10 +93,10 @@ PROTOCOLS: Mapping[str, Protocol] = _by_name(
     ),
     Protocol(
         name="labels_given",
-        source="A later paper's rerun of CLIP Surgery (algorithms.md, section 7, confidence B): "
-        "the labels of an image are given, the winner's min-maxed map must reach 0.60, "
-        "background counts as a class. Open: the size (512 px, squashed, here) and whether the "
-        "maps are those of feature surgery (not here).",
+        source="A protocol of this library for segmentation with given labels: only the classes "
+        "in the image compete, pixels where the min-max scaled map of the best class is "
+        "below 0.60 are background, and background counts as a class. Images are squashed "
+        "to 512 px, and the maps are those without feature surgery.",
         metrics=("segmentation",),
         size=512,
         framing="squash",
@@ -105,13 +109,14 @@ PROTOCOLS: Mapping[str, Protocol] = _by_name(
     replace(
         _SLIDING_WINDOW,
         name="sliding_window_background",
-        source="As sliding_window, with background words that compete with the classes: what "
-        "belongs to one of them is background, and background counts as a class (SCLIP's COCO "
-        "objects; in VOC21 and Context60 background is a class of the data set itself).",
+        source="As sliding_window, with background words that compete with the classes. A pixel "
+        "whose best text is a background word is background, and background counts as a "
+        "class (as for COCO objects in SCLIP, arXiv 2312.01597). In VOC21 and Context60 "
+        "background is a class of the data set.",
         background="words",
     ),
 )
-"""The protocols that have a name."""
+"""All protocols by name."""
 
 _DEFAULTS: Mapping[str, str] = MappingProxyType(
     {
@@ -125,10 +130,10 @@ _DEFAULTS: Mapping[str, str] = MappingProxyType(
 
 
 def protocol_named(name: str) -> Protocol:
-    """The protocol of this name.
+    """Return the protocol of this name.
 
     Raises:
-        UnknownNameError: lists the near ones.
+        UnknownNameError: if there is no protocol of this name; the message lists similar names.
     """
     if name not in PROTOCOLS:
         raise UnknownNameError.among("protocol", name, PROTOCOLS)
@@ -136,7 +141,10 @@ def protocol_named(name: str) -> Protocol:
 
 
 def default_protocol(dataset: str) -> Protocol:
-    """What a data set of this registered name is measured with when nobody says.
+    """Return the default protocol of a data set; "scenes" for data sets of other packages.
+
+    Args:
+        dataset: registered name of the data set.
 
     Example:
         >>> default_protocol("nus_wide").name

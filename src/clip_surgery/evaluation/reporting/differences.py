@@ -1,7 +1,6 @@
-"""Differences: two lists of reports beside each other, and which of their settings differ.
+"""Comparison of two lists of reports: the differences of their numbers and of their settings.
 
-A number may be compared with another where everything else is equal; so what is not equal is
-part of the answer.
+Numbers can be compared only if everything else is equal, so all other differences are listed.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from clip_surgery.evaluation.reporting.report import Report, format_value, numbe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """One thing that two reports have otherwise.
+class SettingDifference:
+    """A setting that differs between two reports.
 
     Attributes:
-        name: of the setting, or what else it is.
-        before: its value in the first, "-" where it has none.
-        after: its value in the second.
-        rows: the methods whose reports differ so.
+        name: name of the setting.
+        before: its value in the first report, "-" if it has none.
+        after: its value in the second report, "-" if it has none.
+        rows: rows of the reports with this difference.
     """
 
     name: str
@@ -36,17 +35,19 @@ class Differences:
     """Two lists of reports, matched by row.
 
     Attributes:
-        rows: every method, in the order they first come.
-        columns: every number, likewise.
-        before: the first list's reports by row.
-        after: the second list's.
+        rows: all rows, in the order of their first occurrence.
+        columns: names of all numbers, in the order of their first occurrence.
+        before: reports of the first list by row.
+        after: reports of the second list by row.
 
     Example:
         >>> old = Report(row="gem", values={"AP": 40.0}, images=9, settings={"size": "224"})
         >>> new = Report(row="gem", values={"AP": 42.5}, images=9, settings={"size": "448"})
-        >>> found = differences([old], [new])
-        >>> found.cell("gem", "AP"), [(one.name, one.after) for one in found.settings()]
-        ('40.0 -> 42.5 (+2.5)', [('size', '448')])
+        >>> compared = differences([old], [new])
+        >>> compared.cell("gem", "AP")
+        '40.0 -> 42.5 (+2.5)'
+        >>> [(setting.name, setting.after) for setting in compared.settings()]
+        [('size', '448')]
     """
 
     rows: tuple[str, ...]
@@ -55,134 +56,139 @@ class Differences:
     after: dict[str, Report]
 
     def cell(self, row: str, column: str) -> str:
-        """Both values and the difference, "-" for one that is missing."""
-        pair = [side[row].values.get(column) if row in side else None for side in self._sides]
-        told = ["-" if value is None else format_value(column, value) for value in pair]
-        before, after = pair
+        """Format both values and their difference, with "-" for a missing value."""
+        before, after = (
+            reports[row].values.get(column) if row in reports else None
+            for reports in (self.before, self.after)
+        )
+        texts = ["-" if value is None else format_value(column, value) for value in (before, after)]
         if before is None or after is None:
-            return "-" if before is after else " -> ".join(told)
-        return f"{told[0]} -> {told[1]} ({format_difference(column, after - before)})"
+            return "-" if before is after else " -> ".join(texts)
+        return f"{texts[0]} -> {texts[1]} ({format_difference(column, after - before)})"
 
-    def settings(self) -> list[Setting]:
-        """What else differs between the reports of one row; equal differences stand once."""
-        found: dict[tuple[str, str, str], list[str]] = {}
+    def settings(self) -> list[SettingDifference]:
+        """Return the settings that differ between the reports of a row, equal differences once."""
+        rows_by_difference: dict[tuple[str, str, str], list[str]] = {}
         for row in self.rows:
             if row not in self.before or row not in self.after:
                 continue
-            one, other = (circumstances(side[row]) for side in self._sides)
-            for name in dict.fromkeys((*one, *other)):
-                pair = one.get(name, "-"), other.get(name, "-")
-                if pair[0] != pair[1]:
-                    found.setdefault((name, *pair), []).append(row)
+            before, after = report_conditions(self.before[row]), report_conditions(self.after[row])
+            for name in dict.fromkeys((*before, *after)):
+                values = before.get(name, "-"), after.get(name, "-")
+                if values[0] != values[1]:
+                    rows_by_difference.setdefault((name, *values), []).append(row)
         return [
-            Setting(name=name, before=before, after=after, rows=tuple(rows))
-            for (name, before, after), rows in found.items()
+            SettingDifference(name=name, before=before, after=after, rows=tuple(rows))
+            for (name, before, after), rows in rows_by_difference.items()
         ]
-
-    @property
-    def _sides(self) -> tuple[dict[str, Report], dict[str, Report]]:
-        return self.before, self.after
 
 
 def differences(before: Sequence[Report], after: Sequence[Report]) -> Differences:
     """Match two lists of reports by row.
 
     Raises:
-        InputError: when a row stands twice in a list.
+        InputError: if a row occurs more than once in a list.
     """
-    sides = []
-    for place, reports in (("first", before), ("second", after)):
+    reports_by_row = []
+    for position, reports in (("first", before), ("second", after)):
         rows = [report.row for report in reports]
-        twice = sorted({row for row in rows if rows.count(row) > 1})
-        if twice:
+        repeated = sorted({row for row in rows if rows.count(row) > 1})
+        if repeated:
             raise InputError(
-                f"Expected each row once, but the {place} reports have {twice[0]!r} several times."
+                f"Expected each row once, but the {position} reports have {repeated[0]!r} several "
+                "times."
             )
-        sides.append({report.row: report for report in reports})
+        reports_by_row.append({report.row: report for report in reports})
     return Differences(
         rows=tuple(dict.fromkeys(report.row for report in (*before, *after))),
         columns=tuple(number_names([*before, *after])),
-        before=sides[0],
-        after=sides[1],
+        before=reports_by_row[0],
+        after=reports_by_row[1],
     )
 
 
 def format_difference(name: str, value: float) -> str:
-    """A difference as tables show it, with its sign; none is 0 and not -0.
+    """Format a difference for tables, with its sign; zero is 0 and not -0.
 
     Example:
         >>> format_difference("AP", -0.04), format_difference("threshold", 0.05)
         ('0.0', '+0.05')
     """
-    told = format_value(name, value)
-    if float(told) == 0:
-        return told.lstrip("-")
-    return told if value < 0 else f"+{told}"
+    text = format_value(name, value)
+    if float(text) == 0:
+        return text.lstrip("-")
+    return text if value < 0 else f"+{text}"
 
 
-def differences_markdown(found: Differences) -> str:
-    """The table, and below it a list of the settings that differ."""
+def differences_markdown(compared: Differences) -> str:
+    """Format the numbers as a Markdown table, followed by the list of settings that differ."""
     lines = [
-        "| method | " + " | ".join(found.columns) + " |",
-        "|---|" + "---|" * len(found.columns),
+        "| method | " + " | ".join(compared.columns) + " |",
+        "|---|" + "---|" * len(compared.columns),
         *(
-            f"| {row} | " + " | ".join(found.cell(row, name) for name in found.columns) + " |"
-            for row in found.rows
+            f"| {row} | " + " | ".join(compared.cell(row, name) for name in compared.columns) + " |"
+            for row in compared.rows
         ),
     ]
-    settings = found.settings()
+    settings = compared.settings()
     if settings:
         lines += ["", "What else differs:", ""]
-        lines += [f"- {line}" for line in settings_lines(found, settings)]
+        lines += [f"- {line}" for line in settings_lines(compared, settings)]
     return "\n".join(lines)
 
 
-def settings_lines(found: Differences, settings: Sequence[Setting]) -> list[str]:
-    """One line a setting: its name, both values, and the methods, unless all differ so."""
-    both = [row for row in found.rows if row in found.before and row in found.after]
+def settings_lines(compared: Differences, settings: Sequence[SettingDifference]) -> list[str]:
+    """Format each setting as one line: name, both values and, unless all rows differ, the rows."""
+    shared = [row for row in compared.rows if row in compared.before and row in compared.after]
     return [
-        f"{one.name}: {' -> '.join(what_differs(one.before, one.after))}"
-        + ("" if len(one.rows) == len(both) else f" ({', '.join(one.rows)})")
-        for one in settings
+        f"{setting.name}: {' -> '.join(differing_fields(setting.before, setting.after))}"
+        + ("" if len(setting.rows) == len(shared) else f" ({', '.join(setting.rows)})")
+        for setting in settings
     ]
 
 
-def what_differs(before: str, after: str) -> tuple[str, str]:
-    """Of two reprs of one class only the fields that differ, other texts as they are.
+def differing_fields(before: str, after: str) -> tuple[str, str]:
+    """Shorten two reprs of the same class to the fields that differ; return other texts unchanged.
 
     Example:
-        >>> what_differs("Rule(mode='squash', size=224)", "Rule(mode='squash', size=512)")
+        >>> differing_fields("Rule(mode='squash', size=224)", "Rule(mode='squash', size=512)")
         ('size=224', 'size=512')
     """
-    one, other = _fields(before), _fields(after)
-    if one is None or other is None or before.partition("(")[0] != after.partition("(")[0]:
+    fields_before, fields_after = _fields(before), _fields(after)
+    same_class = before.partition("(")[0] == after.partition("(")[0]
+    if fields_before is None or fields_after is None or not same_class:
         return before, after
-    names = [name for name in dict.fromkeys((*one, *other)) if one.get(name) != other.get(name)]
-    told = [
-        ", ".join(f"{name}={side[name]}" for name in names if name in side) for side in (one, other)
+    names = [
+        name
+        for name in dict.fromkeys((*fields_before, *fields_after))
+        if fields_before.get(name) != fields_after.get(name)
     ]
-    return told[0] or "-", told[1] or "-"
+    shortened = [
+        ", ".join(f"{name}={fields[name]}" for name in names if name in fields)
+        for fields in (fields_before, fields_after)
+    ]
+    return shortened[0] or "-", shortened[1] or "-"
 
 
-def _fields(text: str) -> dict[str, str] | None:
-    """The fields of a repr such as "Rule(size=224)" as text, None for what is no such repr."""
-    try:
-        call = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-    if not isinstance(call, ast.Call) or call.args:
-        return None
-    return {key.arg or "**": ast.unparse(key.value) for key in call.keywords}
-
-
-def circumstances(report: Report) -> dict[str, str]:
-    """All beside the numbers that they may depend on."""
+def report_conditions(report: Report) -> dict[str, str]:
+    """Return everything except the numbers that they may depend on, as text by name."""
     return {
         **report.settings,
         "images": str(report.images),
         "images left out": str(len(report.failures)),
         "complete": "yes" if report.complete else "no",
-        **{f"{package}'s version": number for package, number in report.versions.items()},
+        **{f"version of {package}": number for package, number in report.versions.items()},
         "commit": report.commit or "-",
         "machine": report.machine or "-",
     }
+
+
+def _fields(text: str) -> dict[str, str] | None:
+    """The fields of a repr such as "Rule(size=224)" as text, or None for other texts."""
+    try:
+        call = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if not isinstance(call, ast.Call) or call.args:
+        return None
+    return {keyword.arg or "**": ast.unparse(keyword.value) for keyword in call.keywords}

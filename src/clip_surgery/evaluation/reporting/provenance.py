@@ -1,4 +1,4 @@
-"""Origin: the software and the machine that numbers come from."""
+"""Provenance: the software and the machine that numbers were computed with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ("clip-surgery", "torch", "open_clip_torch", "transformers", "numpy",
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
+    """Return the versions of Python and of the packages that numbers depend on."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -27,27 +27,31 @@ def installed_versions() -> dict[str, str]:
 
 @cache
 def source_commit(package: Path = Path(__file__).parents[2]) -> str | None:
-    """The git commit that a package runs from, "-dirty" after it when files were changed.
+    """Return the git commit that a package runs from, followed by "-dirty" if files were changed.
 
-    None when it does not lie in `src` of a checkout, as an installed one does not: a repository
-    around an environment is not the package's.
+    Args:
+        package: folder of the package.
+
+    Returns:
+        None if the package is not in the folder `src` of a git checkout, for example if it is
+        installed in an environment. A repository that contains the environment is not used.
     """
     root = package.parents[1]
     if package.parent.name != "src" or not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, "--exclude=*"], capture_output=True, text=True, check=True, timeout=10
         )
-    except (OSError, subprocess.SubprocessError):  # no git, or a checkout it does not trust
+    except (OSError, subprocess.SubprocessError):  # git is missing or does not trust the checkout
         return None
-    return done.stdout.strip() or None
+    return process.stdout.strip() or None
 
 
 @cache
 def describe_machine() -> str:
-    """System, processor, cores and accelerators; never the machine's name."""
+    """Return system, processor, number of cores and accelerators, but no name of the machine."""
     parts = [f"{platform.system()} {platform.machine()}", f"{os.cpu_count()} x {_processor()}"]
     if torch.cuda.is_available():
         count = torch.cuda.device_count()
@@ -56,6 +60,7 @@ def describe_machine() -> str:
 
 
 def _processor() -> str:
+    """The model name of the processor."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

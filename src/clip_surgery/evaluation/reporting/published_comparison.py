@@ -1,7 +1,7 @@
-"""Beside: our numbers and published ones, where they can be compared.
+"""Comparison of reports with published numbers.
 
-A number is compared with a published one only where data set, protocol, weights and method are the
-same and all images were measured; otherwise it is said what differs.
+Numbers are compared only if data set, protocol, weights and method are the same and all images were
+evaluated. Otherwise the comparison says what differs.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from clip_surgery.evaluation.protocols.registry import Protocol
+from clip_surgery.evaluation.protocols.protocol import Protocol
 from clip_surgery.evaluation.reporting.differences import format_difference
 from clip_surgery.evaluation.reporting.published_numbers import (
     CONFIDENCE,
     MODELS,
-    REMARKS,
-    Published,
+    PublishedNumber,
     find_published,
 )
 from clip_surgery.evaluation.reporting.report import Report, format_value
@@ -23,93 +22,107 @@ from clip_surgery.evaluation.reporting.report import Report, format_value
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedComparison:
-    """Ours and a published number, or why there is no comparison.
+    """A number of a report and a published number, or why there is no comparison.
 
     Attributes:
-        row: the report's.
-        metric: name of the number, "" where nothing was published for this row.
-        ours: what the report has.
-        published: None where nothing was.
-        differs: what is not as it was there; the numbers compare only when it is empty.
+        row: row of the report.
+        metric: name of the number; empty if nothing was published for the row.
+        value: the number in the report, or None if it has no such number.
+        published: the published number, or None if there is none.
+        differences: what differs from the publication. The numbers can be compared only if this is
+            empty.
     """
 
     row: str
     metric: str = ""
-    ours: float | None = None
-    published: Published | None = None
-    differs: tuple[str, ...] = ()
+    value: float | None = None
+    published: PublishedNumber | None = None
+    differences: tuple[str, ...] = ()
 
     def cells(self) -> tuple[str, ...]:
-        """Row, number, ours, published, difference, confidence, and a note."""
+        """Return the cells of a table row, see `COLUMNS`."""
         if self.published is None:
-            note = "; ".join(self.differs) or "nothing published for this data set and method"
+            note = "; ".join(self.differences) or "nothing published for this data set and method"
             return (self.row, *"-----", note)
-        ours = "-" if self.ours is None else format_value(self.metric, self.ours)
-        cells = (self.row, self.metric, ours, f"{self.published.value:.2f}".rstrip("0").rstrip("."))
-        if self.differs or self.ours is None:
-            told = f"not comparable: {'; '.join(self.differs) or 'ours has no such number'}"
-            return (*cells, "-", self.published.confidence, f"{told} ({self.published.source})")
-        difference = format_difference(self.metric, self.ours - self.published.value)
-        return (*cells, difference, self.published.confidence, self.published.source)
+        published = f"{self.published.value:.2f}".rstrip("0").rstrip(".")
+        confidence, source = self.published.confidence, self.published.source
+        if self.value is None:
+            reasons = "; ".join(self.differences) or "the report has no such number"
+            note = f"not comparable: {reasons} ({source})"
+            return (self.row, self.metric, "-", published, "-", confidence, note)
+        value = format_value(self.metric, self.value)
+        if self.differences:
+            note = f"not comparable: {'; '.join(self.differences)} ({source})"
+            return (self.row, self.metric, value, published, "-", confidence, note)
+        difference = format_difference(self.metric, self.value - self.published.value)
+        return (self.row, self.metric, value, published, difference, confidence, source)
 
 
 COLUMNS = ("method", "number", "ours", "published", "difference", "confidence", "source")
 
 
-def against_paper(
+def compare_with_published(
     reports: Sequence[Report],
     *,
     dataset: str,
     protocol: Protocol,
-    differs: Sequence[str] = (),
+    differences: Sequence[str] = (),
 ) -> list[PublishedComparison]:
-    """Reports of one run beside what was published for their rows.
+    """Compare the reports of one evaluation with the published numbers of their rows.
 
     Args:
-        reports: of one data set, model and protocol.
-        dataset: its registered name.
-        protocol: what they were measured by.
-        differs: what else is not as it is in papers, such as a part of the data set.
+        reports: reports of one data set, model and protocol.
+        dataset: registered name of the data set.
+        protocol: the protocol of the evaluation.
+        differences: further differences from publications, for example that only a part of the data
+            set was evaluated.
+
+    Returns:
+        For each report, one comparison per published number of the protocol. If there are none, the
+        numbers of other protocols, or one comparison without a published number.
     """
-    found = []
+    comparisons = []
     for report in reports:
         candidates = find_published(dataset=dataset, method=report.row)
-        same = [one for one in candidates if one.protocol == protocol.name]
-        found += [
+        same_protocol = [number for number in candidates if number.protocol == protocol.name]
+        comparisons += [
             PublishedComparison(
                 row=report.row,
-                metric=one.metric,
-                ours=report.values.get(one.metric),
-                published=one,
-                differs=(*_differing(one, report, protocol), *differs),
+                metric=number.metric,
+                value=report.values.get(number.metric),
+                published=number,
+                differences=(*_differences(number, report, protocol), *differences),
             )
-            for one in same or candidates
+            for number in same_protocol or candidates
         ] or [PublishedComparison(row=report.row)]
-    return found
+    return comparisons
 
 
-def _differing(one: Published, report: Report, protocol: Protocol) -> Iterator[str]:
-    """What is not as it was for the published number."""
-    if one.protocol != protocol.name:
-        yield f"published by protocol {one.protocol}, not {protocol.name}"
+def _differences(number: PublishedNumber, report: Report, protocol: Protocol) -> Iterator[str]:
+    """What differs between a report and a publication."""
+    if number.protocol != protocol.name:
+        yield f"published by protocol {number.protocol}, not {protocol.name}"
     model = report.settings.get("backbone", "an unknown model")
-    if model not in MODELS[one.model]:
-        yield f"published for {one.model}, not {model}"
+    if model not in MODELS[number.model]:
+        yield f"published for {number.model}, not {model}"
     if not report.complete:
         yield f"interrupted after {report.images} images"
     if report.failures:
         yield f"{len(report.failures)} images left out"
 
 
-def against_markdown(found: Sequence[PublishedComparison]) -> str:
-    """The comparison as a table, one line a published number or row without one."""
+def comparison_markdown(comparisons: Sequence[PublishedComparison]) -> str:
+    """Format comparisons as a Markdown table."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(one.cells()) + " |" for one in found]
+    lines += ["| " + " | ".join(comparison.cells()) + " |" for comparison in comparisons]
     return "\n".join(lines)
 
 
-def footnotes(found: Sequence[PublishedComparison], *, protocol: Protocol) -> list[str]:
-    """What the letters in the table mean, and what else was published by this protocol."""
-    used = {one.published.confidence for one in found if one.published is not None}
-    lines = [f"Confidence {letter}: {CONFIDENCE[letter]}." for letter in sorted(used)]
-    return [*lines, *(text for name, text in REMARKS.items() if name == protocol.name)]
+def footnotes(comparisons: Sequence[PublishedComparison]) -> list[str]:
+    """Explain the letters of the column "confidence", one line for each letter that occurs."""
+    letters = {
+        comparison.published.confidence
+        for comparison in comparisons
+        if comparison.published is not None
+    }
+    return [f"Confidence {letter}: {CONFIDENCE[letter]}." for letter in sorted(letters)]

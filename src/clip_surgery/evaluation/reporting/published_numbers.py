@@ -1,4 +1,4 @@
-"""Paper: published numbers, with their source and how far they can be trusted."""
+"""Published numbers that this library can reproduce, each with the paper and table it is from."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from typing import Literal
 from clip_surgery.errors import InputError
 from clip_surgery.methods.registry import parse_methods
 
-Confidence = Literal["A", "B", "C"]
+Confidence = Literal["A", "B"]
 CONFIDENCE: Mapping[Confidence, str] = MappingProxyType(
     {
-        "A": "the authors' own figure, from their paper or README",
-        "B": "from another paper, which ran the method again",
-        "C": "from somebody's notes; not seen at its source",
+        "A": "published by the authors of the method",
+        "B": "published in another paper, which ran the method again",
     }
 )
 
-# The names under which this library loads the weights that papers mean.
 MODELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "ViT-B/16": (
@@ -31,25 +29,26 @@ MODELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "RN50": ("open_clip:RN50/openai", "open_clip:RN50-quickgelu/openai"),
     }
 )
+"""For each model in publications, the names by which this library loads its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Published:
+class PublishedNumber:
     """One published number.
 
     Attributes:
-        what: what it is, in words.
-        dataset: its name in `datasets.registry.DATASETS`.
-        protocol: its name in `protocols.PROTOCOLS`.
-        model: a key of `MODELS`; all are OpenAI's weights.
-        method: as the command line writes methods.
-        metric: the name of the number in reports.
-        value: in percent.
-        source: paper and table.
+        description: what was measured, in words.
+        dataset: registered name of the data set.
+        protocol: name of the protocol of this library that is closest to the publication.
+        model: a key of `MODELS`. All published numbers are for the weights of OpenAI.
+        method: the method, as on the command line.
+        metric: name of the number in reports.
+        value: the number in percent.
+        source: paper, with its arXiv number, and table.
         confidence: a key of `CONFIDENCE`.
     """
 
-    what: str
+    description: str
     dataset: str
     protocol: str
     model: str
@@ -62,72 +61,40 @@ class Published:
 
 def _table(
     values: Mapping[str, Sequence[float]], datasets: Sequence[str], **shared: str
-) -> Iterator[Published]:
+) -> Iterator[PublishedNumber]:
     """The cells of a table whose rows are methods and whose columns are data sets."""
     for method, row in values.items():
         for dataset, value in zip(datasets, row, strict=True):
-            yield Published(dataset=dataset, method=method, value=value, **shared)  # type: ignore[arg-type]
+            yield PublishedNumber(dataset=dataset, method=method, value=value, **shared)  # type: ignore[arg-type]
 
 
-_SURGERY = "CLIP Surgery (arXiv 2304.05653)"
-_NOTES = f"notes on {_SURGERY}"
-
-PUBLISHED: tuple[Published, ...] = (
+PUBLISHED: tuple[PublishedNumber, ...] = (
     *_table(
         {"clip_surgery": (29.3, 21.9, 31.4), "maskclip": (22.4, 15.3, 22.7)},
         ("context59", "coco_stuff", "cityscapes"),
-        what="segmentation, 512 px, no post-processing",
+        description="segmentation, 512 px, no post-processing",
         protocol="paper_segmentation",
         model="ViT-B/16",
         metric="segmentation mIoU",
-        source=f"{_SURGERY}, Table 6",
+        source="CLIP Surgery (arXiv 2304.05653), Table 6",
         confidence="A",
     ),
     *(
-        Published(
-            what=f"tags, {how}",
+        PublishedNumber(
+            description=f"tags, {score}",
             dataset="nus_wide",
             protocol="paper_tags",
             model="RN50",
             method="similarity",
             metric=metric,
             value=value,
-            source=f"{_SURGERY}, Table 8",
+            source="CLIP Surgery (arXiv 2304.05653), Table 8",
             confidence="A",
         )
-        for how, metric, value in (
+        for score, metric, value in (
             ("CLIP", "tags mAP softmax", 35.58),
             ("feature surgery on the class feature", "tags mAP surgery", 39.99),
         )
-    ),
-    *(
-        Published(
-            what="explainability",
-            dataset="context59",
-            protocol="paper_explainability",
-            model="ViT-B/16",
-            method=method,
-            metric=metric,
-            value=value,
-            source=_NOTES,
-            confidence="C",
-        )
-        for method, metric, value in (
-            ("similarity", "mIoU best", 15.76),
-            ("clip_surgery", "mIoU best", 46.28),
-            ("similarity", "mSC", -16.73),
-            ("clip_surgery", "mSC", 34.32),
-        )
-    ),
-    *_table(
-        {"clip_surgery": (56.7, 42.9, 33.6)},
-        ("voc20", "context59", "coco"),
-        what="segmentation, labels given, threshold 0.60, background counted",
-        protocol="labels_given",
-        model="ViT-B/16",
-        metric="segmentation mIoU",
-        source="a later paper's rerun (name not recorded)",
-        confidence="B",
     ),
     *_table(
         {
@@ -138,43 +105,41 @@ PUBLISHED: tuple[Published, ...] = (
             "clearclip": (80.9, 35.9, 23.9, 30.0, 16.7),
         },
         ("voc20", "context59", "coco_stuff", "cityscapes", "ade20k"),
-        what="segmentation, short side 448, sliding windows",
+        description="segmentation, short side 448, sliding windows",
         protocol="sliding_window",
         model="ViT-B/16",
         metric="segmentation mIoU",
-        source="ClearCLIP (arXiv 2407.12442), its comparison of methods",
+        source="ClearCLIP (arXiv 2407.12442), table of methods without background class",
         confidence="B",
     ),
 )
 """The numbers of published tables that this library can reproduce."""
 
-REMARKS: Mapping[str, str] = MappingProxyType(
-    {
-        "paper_explainability": "Published besides, over all backbones and data sets of the "
-        "paper, as gains of CLIP Surgery over CLIP: mIoU +22.1 to +36.0, mSC +47.7 to +65.2 "
-        f"({_NOTES}; confidence C).",
-    }
-)
-"""What was published of a protocol as a range, which is no number of one data set."""
 
+def find_published(*, dataset: str, method: str) -> tuple[PublishedNumber, ...]:
+    """Return what was published for a data set and a method, with any protocol.
 
-def find_published(*, dataset: str, method: str) -> tuple[Published, ...]:
-    """What was published for a data set and a method with its settings, by any protocol.
+    Args:
+        dataset: registered name of the data set.
+        method: the method with its settings, as on the command line.
 
     Example:
-        >>> [one.value for one in find_published(dataset="cityscapes", method="clip_surgery")]
+        >>> numbers = find_published(dataset="cityscapes", method="clip_surgery")
+        >>> [number.value for number in numbers]
         [31.4]
     """
-    own = _settings_of(method)
+    settings = _method_settings(method)
     return tuple(
-        one for one in PUBLISHED if one.dataset == dataset and _settings_of(one.method) == own
+        number
+        for number in PUBLISHED
+        if number.dataset == dataset and _method_settings(number.method) == settings
     )
 
 
 @cache
-def _settings_of(method: str) -> str:
-    """A method with all its settings; "clip_surgery(depth=6)" is "clip_surgery" in other words."""
+def _method_settings(method: str) -> str:
+    """A method with all its settings, so that "clip_surgery(depth=6)" equals "clip_surgery"."""
     try:
         return ", ".join(map(repr, parse_methods(method).values()))
-    except InputError:  # a report's row may have any name
+    except InputError:  # the row of a report may have any name
         return method

@@ -135,11 +135,11 @@ def test_numbers_beside_published_ones(cli, home):
     )
     assert "published for ViT-B/16, not demo" in rows[0]
     assert "| rollout | - | - | - | - | - | nothing published" in done.out
-    assert "Confidence B: from another paper" in done.out
+    assert "Confidence B: published in another paper" in done.out
 
 
 def test_a_part_of_a_data_set_says_so(cli, home, own, monkeypatch):
-    monkeypatch.setitem(registry.DATASETS, "voc20", registry.DATASETS["folder"])
+    monkeypatch.setitem(registry._entries, "voc20", registry.DATASETS["folder"])
     done = cli(
         *("evaluate", "voc20", "--root", own, "--protocol", "sliding_window", "--count", 2),
         *("--method", "gem", "--against", "paper", "--out", "r.json", *FAST),
@@ -390,3 +390,15 @@ def test_the_report_is_json_that_others_can_read(cli, home):
     entries = json.loads((home / "r.json").read_text())
     assert {entry["format"] for entry in entries} == {"clip-surgery report 2"}
     assert str(home) not in (home / "r.json").read_text()
+
+
+def test_a_data_set_of_another_package_is_named_by_module_and_class(cli, home):
+    done = cli(
+        *("evaluate", "tests.evaluation.squares:Squares", "--model", "demo"),
+        *("--method", "similarity", "--count", 2, "--markdown"),
+    )
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[2].startswith("| similarity |")
+    done = cli("evaluate", "tests.evaluation.squares:Triangles", "--model", "demo")
+    assert done.code == 2
+    assert "cannot be imported as a data set" in done.err

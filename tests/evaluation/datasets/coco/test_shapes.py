@@ -1,4 +1,4 @@
-"""Shapes of COCO: polygons and run lengths cell by cell, and which object is on top."""
+"""Shapes of COCO: polygons and run lengths pixel by pixel, and which object is in front."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_run_lengths_of_either_form(seed):
         ({"size": [6, 8], "counts": "~~~ä"}, "fill 6 x 8"),
     ],
 )
-def test_a_damaged_shape_is_told(shape, message):
+def test_a_damaged_shape_is_named(shape, message):
     with pytest.raises(InputError, match=message):
         draw(shape, SIZE)
     with pytest.raises(InputError, match=r"^here\.json: annotation 7: "):
@@ -149,7 +149,7 @@ def test_a_crowd_is_not_judged_but_an_object_in_it_is():
     assert (mask[:, 6:] == NO_OBJECT).all()
 
 
-def test_a_picture_without_objects():
+def test_a_image_without_objects():
     assert (paint([], SIZE, "x") == NO_OBJECT).all()
 
 

@@ -1,4 +1,4 @@
-"""COCO's tags: who is there, crowds too, and images without anyone."""
+"""COCO for tags: present classes, crowds, and images without objects."""
 
 import pickle
 
@@ -37,7 +37,7 @@ def test_names_without_masks(tmp_path):
     assert (full.mask == NOT_JUDGED).all()
 
 
-def test_pictures_without_objects_can_be_left_out(tmp_path):
+def test_images_without_objects_can_be_left_out(tmp_path):
     make_coco(tmp_path, PARTS)
     dataset = CocoTags(tmp_path, without_objects=False)
     assert len(dataset) == 1
@@ -51,9 +51,9 @@ def test_pictures_without_objects_can_be_left_out(tmp_path):
 def test_2014_and_the_repr(tmp_path):
     make_coco(tmp_path, PARTS, part="val2014", folder="images/val2014")
     dataset = CocoTags(tmp_path, year=2014)
-    pictures = listed(["000000000007.jpg", "000000000009.jpg"])
+    images = listed(["000000000007.jpg", "000000000009.jpg"])
     assert repr(dataset) == (
-        f"CocoTags(annotations='instances_val2014.json', without_objects=True, pictures={pictures})"
+        f"CocoTags(annotations='instances_val2014.json', without_objects=True, images={images})"
     )
     assert pickle.loads(pickle.dumps(dataset))[1].present == dataset[1].present
     with pytest.raises(InputError, match="val2017"):
@@ -68,7 +68,7 @@ def test_it_needs_no_pycocotools(tmp_path, monkeypatch):
     assert CocoTags(tmp_path)[1].present
 
 
-def test_a_broken_picture_is_told_when_it_is_read(tmp_path):
+def test_a_damaged_image_is_an_error_when_it_is_read(tmp_path):
     make_coco(tmp_path, PARTS)
     dataset = CocoTags(tmp_path)
     (tmp_path / "val2017/000000000009.jpg").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Listings: lines of a list, files that are missing, and a record that tells lists apart."""
+"""Lists of files: lines of a list, missing files, and the hash of a list."""
 
 import pytest
 

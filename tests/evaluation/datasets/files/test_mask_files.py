@@ -1,4 +1,4 @@
-"""Mask files: numbers as they are in every kind of PNG, and a reason for what is no mask."""
+"""Mask files: values of every kind of PNG, and errors for files that are not masks."""
 
 import re
 
@@ -47,7 +47,7 @@ def test_colours_are_three_numbers_and_no_index(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", None])
-def test_a_file_that_is_no_picture_is_named(tmp_path, content):
+def test_a_file_that_is_no_image_is_named(tmp_path, content):
     path = tmp_path / "bad.png"
     if content is not None:
         path.write_bytes(content)
@@ -61,7 +61,7 @@ def test_a_cut_file_is_named(tmp_path):
     noise = np.random.default_rng(0).integers(0, 20, (64, 64), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(InputError, match=r"cut\.png: not a mask"):
+    with pytest.raises(InputError, match=r"cut\.png: cannot be read as a mask"):
         read_values(path)
 
 

@@ -1,4 +1,4 @@
-"""Data sets of two folders in one order (ADE20K, COCO-Stuff, Cityscapes): every id, and gaps."""
+"""Data sets of two folders (ADE20K, COCO-Stuff, Cityscapes): every id, and gaps."""
 
 import pickle
 import re
@@ -15,7 +15,7 @@ from clip_surgery.evaluation.datasets.coco.stuff import IDS, CocoStuff
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Dataset
 from clip_surgery.evaluation.datasets.files.listing import listed
 from clip_surgery.evaluation.datasets.registry import open_dataset
-from tests.evaluation.datasets.small_trees import write_picture
+from tests.evaluation.datasets.small_trees import write_image
 
 
 def write_mask(path, values, mode="L"):
@@ -33,7 +33,7 @@ class Tree:
 
     def make(self, *masks):
         for number, (stem, values) in enumerate(zip(self.stems, masks, strict=False)):
-            write_picture(self.image(stem), np.shape(values), seed=number)
+            write_image(self.image(stem), np.shape(values), seed=number)
             write_mask(self.mask(stem), values)
         return self.loader(self.root)
 
@@ -83,7 +83,7 @@ def test_it_is_a_data_set(tree):
     assert dataset[0].image.size == (3, 2)
     assert dataset[-1].mask.shape == (1, 1)
     assert len(dataset[0].present) == 3
-    assert repr(dataset) == (f"{tree.loader.__name__}(split='val', pictures={listed(tree.stems)})")
+    assert repr(dataset) == (f"{tree.loader.__name__}(split='val', images={listed(tree.stems)})")
     other = pickle.loads(pickle.dumps(dataset))
     np.testing.assert_array_equal(other[0].mask, dataset[0].mask)
     assert repr(open_dataset(tree.name, tree.root)) == repr(dataset)
@@ -111,7 +111,7 @@ def test_a_missing_part_is_listed_with_where_to_get_it(tree):
         tree.loader(tree.root, split="test")
 
 
-def test_half_unpacked(tree):
+def test_an_incomplete_folder(tree):
     tree.make(ONE, ONE)
     first, second = tree.stems
     tree.image(first).unlink()
@@ -133,7 +133,7 @@ def test_side_files_of_other_systems_are_not_read(tree):
     assert len(tree.loader(tree.root)) == 1
 
 
-def test_a_broken_file_is_told_when_it_is_read_and_not_before(tree):
+def test_a_damaged_file_is_an_error_when_it_is_read_and_not_before(tree):
     tree.make(ONE, ONE)
     first, second = tree.stems
     tree.image(first).write_bytes(b"no image")
@@ -153,7 +153,7 @@ def test_a_mask_of_another_size_or_in_colours(tree):
     dataset = tree.loader(tree.root)
     with pytest.raises(InputError, match=rf"{tree.mask(first).name}: expected .* 2 x 3 .* 3 x 2"):
         dataset[0]
-    with pytest.raises(InputError, match=f"{tree.mask(second).name}: .* in colours"):
+    with pytest.raises(InputError, match=f"{tree.mask(second).name}: .* a colour image"):
         dataset[1]
 
 
@@ -213,7 +213,7 @@ def test_things_of_coco_stuff_are_those_of_coco():
 
 
 def test_coco_stuff_as_its_readme_unpacks_it(tmp_path):
-    write_picture(tmp_path / "images/val2017/000000000139.jpg", (2, 3))
+    write_image(tmp_path / "images/val2017/000000000139.jpg", (2, 3))
     write_mask(tmp_path / "annotations/val2017/000000000139.png", ONE)
     write_mask(tmp_path / "annotations/val2017/000000000139_labelTrainIds.png", ONE)
     assert len(CocoStuff(tmp_path)) == 1

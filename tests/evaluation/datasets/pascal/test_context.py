@@ -1,4 +1,4 @@
-"""Pascal Context: the converter's PNG, the original .mat files, and what can be wrong with them."""
+"""Pascal Context: PNG files of the converter, the original .mat files, and damaged files."""
 
 import pickle
 
@@ -47,7 +47,7 @@ def test_it_is_a_data_set(tree):
     assert (dataset.name, len(dataset), dataset.names) == ("context59", 2, NAMES)
     assert PascalContext(tree, classes=60).name == "context60"
     assert dataset[1].present == {"aeroplane", "wood"}
-    assert repr(dataset) == f"PascalContext(classes=59, split='val', pictures={listed(MASKS)})"
+    assert repr(dataset) == f"PascalContext(classes=59, split='val', images={listed(MASKS)})"
     assert np.array_equal(pickle.loads(pickle.dumps(dataset))[0].mask, dataset[0].mask)
     assert len(PascalContext(tree / "VOCdevkit")) == len(PascalContext(tree / "VOCdevkit/VOC2010"))
 
@@ -70,7 +70,7 @@ def test_a_missing_part_is_named_with_where_to_get_it(tree, part):
         PascalContext(tree)
 
 
-def test_half_unpacked_and_settings(tree):
+def test_an_incomplete_folder_and_wrong_settings(tree):
     with pytest.raises(UnknownNameError, match="split 'test'"):
         PascalContext(tree, split="test")
     with pytest.raises(InputError, match="59 or 60"):

@@ -1,4 +1,4 @@
-"""Pascal VOC 2012: every value of a mask, 20 and 21 classes, and folders that lack a part."""
+"""Pascal VOC 2012: every value of a mask, 20 and 21 classes, and incomplete folders."""
 
 import pickle
 import re
@@ -87,7 +87,7 @@ def test_it_goes_to_another_process(tree):
 def test_the_record_has_no_path(tree):
     assert (
         repr(VocSegmentation(tree))
-        == f"VocSegmentation(classes=20, split='val', pictures={listed(MASKS)})"
+        == f"VocSegmentation(classes=20, split='val', images={listed(MASKS)})"
     )
 
 
@@ -115,13 +115,13 @@ def test_no_folder_and_another_folder(tmp_path):
     ("file", "what"),
     [("JPEGImages/2007_000042.jpg", "images"), ("SegmentationClass/2007_000042.png", "masks")],
 )
-def test_half_unpacked(tree, file, what):
+def test_an_incomplete_folder(tree, file, what):
     (tree / "VOCdevkit/VOC2012" / file).unlink()
     with pytest.raises(InputError, match=rf"{what}: 1 of 3 are missing \(2007_000042"):
         VocSegmentation(tree)
 
 
-def test_broken_files_are_told_when_asked_for(tree):
+def test_damaged_files_are_errors_when_the_sample_is_read(tree):
     base = tree / "VOCdevkit" / "VOC2012"
     (base / "JPEGImages/2007_000033.jpg").write_bytes(b"\xff\xd8 no jpeg")
     (base / "SegmentationClass/2007_000042.png").write_bytes(b"no png")
@@ -142,7 +142,7 @@ def test_a_value_that_voc_does_not_use(tree, value):
 def test_masks_in_colours(tree):
     path = tree / "VOCdevkit/VOC2012/SegmentationClass/2008_000001.png"
     Image.open(path).convert("RGB").save(path)
-    with pytest.raises(InputError, match="in colours"):
+    with pytest.raises(InputError, match="a colour image"):
         VocSegmentation(tree)[2]
 
 

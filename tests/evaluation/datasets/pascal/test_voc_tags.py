@@ -1,4 +1,4 @@
-"""Pascal VOC 2007's lists: present, absent and hard to see, and lists that are damaged."""
+"""Pascal VOC 2007 for tags: present, absent and difficult classes, and damaged lists."""
 
 import pickle
 
@@ -28,14 +28,14 @@ def test_tags(tags):
     assert [dataset[index].unsure for index in range(3)] == [{"person"}, set(), set()]
     assert (dataset[0].mask == -2).all()
     assert dataset[0].mask.shape == (6, 8)
-    assert repr(dataset) == f"VocTags(split='test', difficult='unsure', pictures={listed(FLAGS)})"
+    assert repr(dataset) == f"VocTags(split='test', difficult='unsure', images={listed(FLAGS)})"
     assert pickle.loads(pickle.dumps(dataset))[1].present == {"train"}
 
 
 @pytest.mark.parametrize(
     ("difficult", "present"), [("present", {"dog", "person"}), ("absent", {"dog"})]
 )
-def test_what_is_hard_to_see_can_count(tags, difficult, present):
+def test_difficult_classes_can_count(tags, difficult, present):
     dataset = VocTags(tags, difficult=difficult)
     assert (dataset[0].present, dataset[0].unsure) == (present, frozenset())
     assert f"difficult={difficult!r}" in repr(dataset)
@@ -47,7 +47,7 @@ def test_every_class_has_its_own_list(tmp_path):
     assert [sample.present for sample in VocTags(tmp_path)] == [{name} for name in names]
 
 
-def test_lists_that_lack_a_class_or_a_picture(tags):
+def test_lists_that_lack_a_class_or_a_image(tags):
     lists = tags / "VOCdevkit/VOC2007/ImageSets/Main"
     write_text(lists / "cow_test.txt", "000001 -1\n")
     with pytest.raises(InputError, match=r"cow_test\.txt: expected the same 3 images.*lists 1"):
@@ -65,12 +65,12 @@ def test_a_damaged_list(tags, line):
         VocTags(tags)
 
 
-def test_tags_half_unpacked_and_broken(tags):
-    pictures = tags / "VOCdevkit/VOC2007/JPEGImages"
-    (pictures / "000001.jpg").write_bytes(b"")
+def test_tags_of_an_incomplete_folder_and_damaged_files(tags):
+    image_folder = tags / "VOCdevkit/VOC2007/JPEGImages"
+    (image_folder / "000001.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"000001\.jpg: the file is empty"):
         VocTags(tags)[0]
-    (pictures / "000002.jpg").unlink()
+    (image_folder / "000002.jpg").unlink()
     with pytest.raises(InputError, match="1 of 3 are missing"):
         VocTags(tags)
 

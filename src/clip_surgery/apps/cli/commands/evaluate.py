@@ -99,7 +99,11 @@ class MeasuredModel(ExplainerOptions):
 def evaluate(
     context: typer.Context,
     dataset: Annotated[
-        str, typer.Argument(help=f"What to measure on: {', '.join(DATASETS)}.", metavar="DATASET")
+        str,
+        typer.Argument(
+            help=f"Data set: {', '.join(DATASETS)}, or package.module:Class of your own.",
+            metavar="DATASET",
+        ),
     ],
     model: MeasuredModel,
     running: RunOptions,
@@ -154,7 +158,7 @@ def evaluate(
     A run that was stopped goes on when the same command is given again.
     """
     from clip_surgery.apps.cli.shared.evaluation_run import EvaluationRun, open_images, prepare_file
-    from clip_surgery.apps.cli.shared.report_tables import show_beside, show_reports
+    from clip_surgery.apps.cli.shared.report_tables import show_published_comparison, show_reports
     from clip_surgery.evaluation.datasets.subset import Subset
     from clip_surgery.evaluation.protocols.registry import default_protocol, protocol_named
     from clip_surgery.methods.registry import parse_methods
@@ -182,11 +186,11 @@ def evaluate(
     if reports:
         show_reports(reports, markdown=markdown, protocol=chosen.name)
     if reports and against is Against.PAPER:
-        show_beside(
+        show_published_comparison(
             reports,
             dataset=dataset,
             protocol=chosen,
-            differs=[
+            differences=[
                 *([f"only {len(pictures)} images"] if isinstance(pictures, Subset) else []),
                 *([] if split is None else [f"split {split} was chosen"]),
             ],

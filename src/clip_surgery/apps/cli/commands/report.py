@@ -49,10 +49,10 @@ def report(
 def _show_one(reports: list[Report], *, markdown: bool) -> None:
     """The table, and the settings that all its rows share."""
     from clip_surgery.apps.cli.shared.report_tables import show_reports
-    from clip_surgery.evaluation.reporting.differences import circumstances
+    from clip_surgery.evaluation.reporting.differences import report_conditions
 
     show_reports(reports, markdown=markdown)
-    first, *others = [circumstances(one) for one in reports]
+    first, *others = [report_conditions(one) for one in reports]
     shared = [
         f"{name}: {value}"
         for name, value in first.items()

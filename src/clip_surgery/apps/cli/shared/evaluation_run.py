@@ -15,7 +15,7 @@ from typing import Any
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.evaluation_options import SCENES, RunOptions
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.datasets.dataset import Dataset
+from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from clip_surgery.evaluation.datasets.subset import Subset
 from clip_surgery.evaluation.execution.journal import clear_journal, remove_journal
@@ -114,7 +114,7 @@ class EvaluationRun:
         stop.
         """
         identity = (
-            repr(self.dataset),
+            describe_dataset(self.dataset),
             None if self.root is None else str(self.root.resolve()),
             repr(self.protocol),
             {row: repr(method) for row, method in self.methods.items()},

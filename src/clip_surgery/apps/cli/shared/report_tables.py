@@ -20,10 +20,10 @@ def show_reports(reports: Sequence[Report], *, markdown: bool, protocol: str | N
         format_cell,
         markdown_table,
         number_names,
-        warnings_of,
+        report_warnings,
     )
 
-    warnings = warnings_of(reports)
+    warnings = report_warnings(reports)
     if markdown:
         typer.echo(markdown_table(reports))
         for line in warnings:
@@ -42,28 +42,34 @@ def show_reports(reports: Sequence[Report], *, markdown: bool, protocol: str | N
         console.notice(line)
 
 
-def show_beside(
+def show_published_comparison(
     reports: Sequence[Report],
     *,
     dataset: str,
     protocol: Protocol,
-    differs: Sequence[str],
+    differences: Sequence[str],
     markdown: bool,
 ) -> None:
-    """Ours beside published numbers, and what their confidence means."""
+    """Show the comparison with published numbers, and what their confidence means."""
     from clip_surgery.evaluation.reporting.published_comparison import (
         COLUMNS,
-        against_markdown,
-        against_paper,
+        compare_with_published,
+        comparison_markdown,
         footnotes,
     )
 
-    found = against_paper(reports, dataset=dataset, protocol=protocol, differs=differs)
+    comparisons = compare_with_published(
+        reports, dataset=dataset, protocol=protocol, differences=differences
+    )
     if markdown:
-        typer.echo(f"\n{against_markdown(found)}")
+        typer.echo(f"\n{comparison_markdown(comparisons)}")
     else:
-        show_table(COLUMNS, [one.cells() for one in found], title="beside published numbers")
-    for line in footnotes(found, protocol=protocol):
+        show_table(
+            COLUMNS,
+            [comparison.cells() for comparison in comparisons],
+            title="comparison with published numbers",
+        )
+    for line in footnotes(comparisons):
         typer.echo(f"\n{line}" if markdown else line)
 
 

@@ -1,4 +1,4 @@
-"""Images with one JSON of COCO's form for all of them; shapes are painted when asked for."""
+"""Images with one JSON in COCO's format for all of them; masks are drawn when a sample is read."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from clip_surgery.inputs.images import read_image
 class AnnotatedFiles(ImageFiles):
     """A data set whose objects are listed in a JSON.
 
-    A name is present where an object or a crowd of it is listed, also if nothing of it can be
-    seen behind smaller objects.
+    A class is present in an image if an object or a crowd of it is listed, even if smaller objects
+    cover it completely.
 
     Args:
-        name: what reports call it.
-        classes: its names.
+        name: name of the data set in reports.
+        classes: the class names.
         images: the folder of images.
         annotations: the JSON.
-        images: what the JSON says of each image.
-        settings: what else makes it another data set, for the repr.
+        annotated_images: the annotations of each image.
+        settings: further settings that distinguish the data set, for its `repr`.
 
     Raises:
-        InputError: when images are missing.
+        InputError: if images are missing.
     """
 
     def __init__(
@@ -41,39 +41,40 @@ class AnnotatedFiles(ImageFiles):
         classes: ClassNames,
         images: Path,
         annotations: Path,
-        pictures: Sequence[AnnotatedImage],
+        annotated_images: Sequence[AnnotatedImage],
         settings: Mapping[str, object],
     ) -> None:
         super().__init__(
             name=name,
             classes=classes,
-            listing=[picture.file_name for picture in pictures],
+            listing=[annotated.file_name for annotated in annotated_images],
             settings=settings,
         )
-        self.images, self.annotations, self.pictures = images, annotations, tuple(pictures)
+        self.images, self.annotations = images, annotations
+        self.annotated_images = tuple(annotated_images)
         check_files(
-            [self.image_path(place) for place in range(len(self))],
-            f"{images}: half unpacked, images of {annotations.name}",
+            [self.image_path(index) for index in range(len(self))],
+            f"{images}: incomplete, images of {annotations.name}",
         )
 
-    def image_path(self, place: int) -> Path:
-        """Where the image at a place of the listing is."""
-        return self.images / self.listing[place]
+    def image_path(self, index: int) -> Path:
+        """Return the path of an image."""
+        return self.images / self.listing[index]
 
-    def present(self, place: int) -> frozenset[str]:
-        """The names of what is listed for an image."""
-        return frozenset(self.names[index] for index in self.pictures[place].present)
+    def present(self, index: int) -> frozenset[str]:
+        """Return the names of the classes that are listed for an image."""
+        return frozenset(self.names[number] for number in self.annotated_images[index].present)
 
-    def read(self, place: int) -> Sample:
-        """An image with its objects, the smaller ones on top.
+    def read(self, index: int) -> Sample:
+        """Return an image with the mask of its objects, smaller objects in front.
 
         Raises:
-            InputError: when the image cannot be read or is of another size than the JSON says,
-                or one of its shapes is damaged.
+            InputError: if the image cannot be read or is not of the size in the JSON, or if a
+                shape is damaged.
         """
-        picture, path = self.pictures[place], self.image_path(place)
+        annotated, path = self.annotated_images[index], self.image_path(index)
         image = read_image(path).image
-        painted = paint(picture.instances(), picture.size_hw, str(self.annotations))
+        painted = paint(annotated.instances(), annotated.size_hw, str(self.annotations))
         mask = upright_mask(painted, path)
-        check_size(mask, image, f"{self.annotations}, {picture.file_name}")
-        return Sample(image=image, mask=mask, present=self.present(place))
+        check_size(mask, image, f"{self.annotations}, {annotated.file_name}")
+        return Sample(image=image, mask=mask, present=self.present(index))

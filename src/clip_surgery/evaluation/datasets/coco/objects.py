@@ -1,8 +1,9 @@
 """COCO objects: masks of 80 classes from the annotated instances.
 
-Lin et al., ECCV 2014, cocodataset.org. Where objects overlap, the smaller one is on top; pixels of
-a crowd region that no single object covers are not judged (`coco_shapes.py`); what is no object
-stays NO_OBJECT. Names are found by name: ids in the file go from 1 to 90 with ten gaps.
+Lin et al., ECCV 2014, cocodataset.org. Where objects overlap, the smaller one is in front. Pixels
+of a crowd region that no single object covers are not judged (see `shapes.py`). All other pixels
+belong to no object. Categories are matched by their names, because the ids in the file range from
+1 to 90 with ten gaps.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_c
 
 
 class CocoObjects(AnnotatedFiles):
-    """The objects of COCO: 5,000 images in the split "val" of 2017, 48 of them without any.
+    """The objects of COCO: 5,000 images in the split "val" of 2017, 48 of them without objects.
 
     Args:
-        root: the folder with annotations/ and val2017/ (or images/val2017/) in it.
+        root: the folder that contains annotations/ and val2017/ (or images/val2017/).
         split: "val" or "train".
         year: 2017, or 2014 with its larger "val".
-        images: the folder of images below root, where it is another one.
-        annotations: the JSON below root, where it is another one; then it tells the split.
+        images: folder of images relative to root; by default the one of split and year.
+        annotations: JSON relative to root; by default the one of split and year.
 
     Raises:
-        InputError: when something is missing, or the JSON is not COCO's.
-        UnknownNameError: for another split.
-        MissingExtraError: without pycocotools.
+        InputError: if something is missing, or the JSON is not COCO's.
+        UnknownNameError: if the split or year is unknown.
+        MissingExtraError: if pycocotools is not installed.
     """
 
     def __init__(
@@ -48,30 +49,34 @@ class CocoObjects(AnnotatedFiles):
         annotations: str | None = None,
     ) -> None:
         check_pycocotools()
-        place = find_coco(root, split, year, images=images, annotations=annotations)
+        files = find_coco(root, split, year, images=images, annotations=annotations)
         classes = read_class_names("coco80")
         super().__init__(
             name="coco",
             classes=classes,
-            images=place.images,
-            annotations=place.annotations,
-            pictures=place.read(classes.names),
-            settings={"annotations": place.annotations.name},
+            images=files.images,
+            annotations=files.annotations,
+            annotated_images=files.read(classes.names),
+            settings={"annotations": files.annotations.name},
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class CocoPlace:
-    """Where the images and the JSON are."""
+class CocoFiles:
+    """The folder of images and the JSON of COCO."""
 
     images: Path
     annotations: Path
 
     def read(self, names: tuple[str, ...], *, shapes: bool = True) -> tuple[AnnotatedImage, ...]:
-        """What the JSON says of its images, with or without the shapes of objects.
+        """Return the annotated images of the JSON.
+
+        Args:
+            names: the class names, which the categories must have.
+            shapes: whether to keep the shapes of objects.
 
         Raises:
-            InputError: when the JSON is not one with COCO's categories, these names.
+            InputError: if the JSON is damaged or has other categories.
         """
         content = read_content(self.annotations)
         classes = classes_by_name(content["categories"], names, self.annotations)
@@ -85,12 +90,12 @@ def find_coco(
     *,
     images: str | None = None,
     annotations: str | None = None,
-) -> CocoPlace:
-    """Find COCO's files below a folder.
+) -> CocoFiles:
+    """Find the files of COCO in a folder; for the arguments see `CocoObjects`.
 
     Raises:
-        InputError: lists what is missing.
-        UnknownNameError: for a split or year that COCO does not have.
+        InputError: if files are missing; the message lists them.
+        UnknownNameError: if COCO does not have the split or year.
     """
     check_choice("split", split, ("val", "train"))
     check_choice("year", str(year), ("2014", "2017"))
@@ -102,4 +107,4 @@ def find_coco(
         source=f"{part}.zip and annotations_trainval{year}.zip of https://cocodataset.org/#download",
         paths=(images, annotations),
     ).check(base)
-    return CocoPlace(images=base / images, annotations=base / annotations)
+    return CocoFiles(images=base / images, annotations=base / annotations)

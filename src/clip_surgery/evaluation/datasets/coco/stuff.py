@@ -1,8 +1,8 @@
-"""COCO-Stuff: every pixel of COCO 2017's images, 80 things and 91 stuff classes.
+"""COCO-Stuff: masks of 80 thing and 91 stuff classes for the images of COCO 2017.
 
-Caesar et al., CVPR 2018, github.com/nightrome/cocostuff. A pixel of the stuff-thing maps holds the
-class's id in labels.txt less one: 0 to 181, with 11 gaps for COCO's things that were never
-annotated (street sign, hat, ...); 255 is unlabelled and not judged.
+Caesar et al., CVPR 2018, github.com/nightrome/cocostuff. A pixel of the stuff-thing maps is the id
+of its class in labels.txt minus one: 0 to 181, with 11 gaps for COCO's things that were never
+annotated (street sign, hat, ...). 255 is unlabelled and not judged.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class CocoStuff(PairedFiles):
     """The stuff-thing maps of COCO-Stuff: 5,000 images in the split "val".
 
     Args:
-        root: the folder with val2017/ and stuffthingmaps_trainval2017/val2017/ in it, or
-            images/val2017/ and annotations/val2017/ as the authors' readme unpacks them.
+        root: the folder that contains val2017/ and stuffthingmaps_trainval2017/val2017/, or
+            images/val2017/ and annotations/val2017/ as in the authors' instructions.
         split: "val" or "train".
 
     Raises:
-        InputError: when the folder is missing or half unpacked.
-        UnknownNameError: for another split.
+        InputError: if the folder is missing or incomplete.
+        UnknownNameError: if the split is unknown.
     """
 
     def __init__(self, root: str | Path, *, split: str = "val") -> None:
@@ -48,11 +48,14 @@ class CocoStuff(PairedFiles):
         super().__init__(
             name="coco_stuff",
             classes=read_class_names("coco_stuff171"),
-            values={_UNLABELLED: NOT_JUDGED, **{own - 1: i for i, own in enumerate(IDS)}},
+            values={
+                _UNLABELLED: NOT_JUDGED,
+                **{number - 1: index for index, number in enumerate(IDS)},
+            },
             images=base / images,
             masks=base / masks,
             endings=(".jpg", ".png"),
-            stems="[0-9]*[0-9]",  # not the *_labelTrainIds.png that a converter puts there
-            of=f"COCO-Stuff in {base}",
+            stems="[0-9]*[0-9]",  # not *_labelTrainIds.png, which converters write there
+            description=f"COCO-Stuff in {base}",
             settings={"split": split},
         )

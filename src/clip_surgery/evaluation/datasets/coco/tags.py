@@ -1,8 +1,9 @@
-"""COCO for tags: which of 80 objects are in an image; no masks.
+"""COCO for tags: which of 80 classes are in an image, without masks.
 
-A name is there when one object or crowd of it is annotated. The field's numbers are on 2014's
-"val": 40,504 images, 367 of which have no object at all (2017's: 48 of 5,000). Some papers leave
-those out (40,137), which changes every average precision a little: `without_objects=False`.
+A class is present if an object or a crowd of it is annotated. Published numbers are for the split
+"val" of 2014: 40,504 images, of which 367 have no object (2017: 48 of 5,000). Some papers leave
+these images out (40,137 remain), which changes every average precision slightly; this is
+`without_objects=False`.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from clip_surgery.inputs.images import read_image
 
 
 class CocoTags(AnnotatedFiles):
-    """The names of COCO's objects that are in each image.
+    """The classes of COCO's objects that are in each image.
 
     Args:
-        root: the folder with annotations/ and val2017/ (or images/val2017/) in it.
+        root: the folder that contains annotations/ and val2017/ (or images/val2017/).
         split: "val" or "train".
         year: 2017 or 2014.
-        images: the folder of images below root, where it is another one.
-        annotations: the JSON below root, where it is another one; then it tells the split.
-        without_objects: whether images without any object are in it.
+        images: folder of images relative to root; by default the one of split and year.
+        annotations: JSON relative to root; by default the one of split and year.
+        without_objects: whether the data set contains the images without any object.
 
     Raises:
-        InputError: when something is missing, or the JSON is not COCO's.
-        UnknownNameError: for another split.
+        InputError: if something is missing, or the JSON is not COCO's.
+        UnknownNameError: if the split or year is unknown.
     """
 
     def __init__(
@@ -43,29 +44,31 @@ class CocoTags(AnnotatedFiles):
         annotations: str | None = None,
         without_objects: bool = True,
     ) -> None:
-        place = find_coco(root, split, year, images=images, annotations=annotations)
+        files = find_coco(root, split, year, images=images, annotations=annotations)
         classes = read_class_names("coco80")
-        pictures = place.read(classes.names, shapes=False)
-        pictures = tuple(own for own in pictures if own.present or without_objects)
-        if not pictures:
-            raise InputError(f"{place.annotations}: expected objects, but there is none.")
+        annotated_images = files.read(classes.names, shapes=False)
+        annotated_images = tuple(
+            annotated for annotated in annotated_images if annotated.present or without_objects
+        )
+        if not annotated_images:
+            raise InputError(f"{files.annotations}: expected objects, but there is none.")
         super().__init__(
             name="coco_tags",
             classes=classes,
-            images=place.images,
-            annotations=place.annotations,
-            pictures=pictures,
+            images=files.images,
+            annotations=files.annotations,
+            annotated_images=annotated_images,
             settings={
-                "annotations": place.annotations.name,
+                "annotations": files.annotations.name,
                 "without_objects": without_objects,
             },
         )
 
-    def read(self, place: int) -> Sample:
-        """An image and the names that are in it.
+    def read(self, index: int) -> Sample:
+        """Return an image with the names of the classes in it.
 
         Raises:
-            InputError: when the image cannot be read.
+            InputError: if the image cannot be read.
         """
-        image = read_image(self.image_path(place)).image
-        return Sample.without_mask(image, present=self.present(place))
+        image = read_image(self.image_path(index)).image
+        return Sample.without_mask(image, present=self.present(index))

@@ -1,4 +1,4 @@
-"""Images in files: what all data sets that read a folder have in common."""
+"""Base class of the data sets that are read from image files."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from clip_surgery.evaluation.datasets.files.listing import listed
 
 
 class ImageFiles(ABC):
-    """A data set of image files; none is read before it is asked for.
+    """A data set of image files. A file is read when its sample is requested.
 
-    Its repr says what it is, but not where: with the settings, how many images there are and
-    digits that change with their names. A journal so knows one folder from another.
+    The `repr` identifies the data set but does not contain its folder: it has the settings, the
+    number of images and a hash of their names. Journals use it to distinguish data sets.
 
     Args:
-        name: what reports call it.
-        classes: its names, in the order that masks index.
-        listing: what tells one image from another, as the name of its file or the stem of it.
-        settings: what else makes it another data set, for the repr.
+        name: name of the data set in reports.
+        classes: the class names, in the order of the indices in masks.
+        listing: for each image, the name of its file or the stem of the name.
+        settings: further settings that distinguish the data set, for its `repr`.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class ImageFiles(ABC):
         self.settings = dict(settings)
 
     @abstractmethod
-    def read(self, place: int) -> Sample:
-        """The image at a place of the listing, with its truth."""
+    def read(self, index: int) -> Sample:
+        """Read the image at an index of the listing, with its ground truth."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that masks index."""
+        """The class names; values of masks are indices of them."""
         return self.classes.names
 
     def __len__(self) -> int:
@@ -53,4 +53,4 @@ class ImageFiles(ABC):
 
     def __repr__(self) -> str:
         settings = "".join(f"{name}={value!r}, " for name, value in self.settings.items())
-        return f"{type(self).__name__}({settings}pictures={listed(self.listing)})"
+        return f"{type(self).__name__}({settings}images={listed(self.listing)})"

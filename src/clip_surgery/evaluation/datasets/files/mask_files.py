@@ -1,4 +1,4 @@
-"""Masks in files beside the images: what the data sets that keep them so have in common."""
+"""Base class of the data sets that have one mask file for each image."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from clip_surgery.evaluation.datasets.files.image_files import ImageFiles
 from clip_surgery.evaluation.datasets.files.listing import check_files
 from clip_surgery.inputs.images import read_image
 
-_INDEX_MODES = ("P", "L", "1", "I;16", "I")  # palette and grey: one number a pixel
-_UNKNOWN = -99  # in tables: a number that the data set does not use
+_INDEX_MODES = ("P", "L", "1", "I;16", "I")  # palette and grey: one value per pixel
+_UNKNOWN = -99  # marks values that the data set does not use
 
 
 class MaskFiles(ImageFiles):
-    """A data set of images with a mask file each.
+    """A data set with one mask file for each image.
 
     Args:
-        name: what reports call it.
-        classes: its names, in the order of the indices in `values`.
-        stems: what tells one image from another.
-        values: number in a mask file to the index in the names, NO_OBJECT or NOT_JUDGED.
-        settings: what else makes it another data set, for the repr.
+        name: name of the data set in reports.
+        classes: the class names, in the order of the indices in `values`.
+        stems: stem of the file names of each image.
+        values: value in a mask file to class index, NO_OBJECT or NOT_JUDGED.
+        settings: further settings that distinguish the data set, for its `repr`.
     """
 
     def __init__(
@@ -42,59 +42,63 @@ class MaskFiles(ImageFiles):
         settings: Mapping[str, object],
     ) -> None:
         super().__init__(name=name, classes=classes, listing=stems, settings=settings)
-        self._table = np.full(max(values) + 2, _UNKNOWN)  # the last entry: whatever lies beyond
+        self._table = np.full(max(values) + 2, _UNKNOWN)  # the last entry is for all other values
         self._table[list(values)] = list(values.values())
 
     @abstractmethod
     def image_path(self, stem: str) -> Path:
-        """Where the image is."""
+        """Return the path of the image of a stem."""
 
     @abstractmethod
     def mask_path(self, stem: str) -> Path:
-        """Where its mask is."""
+        """Return the path of the mask of a stem."""
 
-    def read(self, place: int) -> Sample:
-        """An image and its mask.
+    def read(self, index: int) -> Sample:
+        """Read an image and its mask.
 
         Raises:
-            InputError: when either cannot be read, or they do not belong together.
+            InputError: if one of them cannot be read, or they differ in size.
         """
-        stem = self.listing[place]
+        stem = self.listing[index]
         image_path, mask_path = self.image_path(stem), self.mask_path(stem)
         image = read_image(image_path).image
-        mask = self._index(self.read_values(mask_path), mask_path)
+        mask = self._indices(self.read_values(mask_path), mask_path)
         return masked_sample(image, self.arrange(mask, image_path), self.names, mask_path)
 
     def read_values(self, path: Path) -> NDArray[np.int64]:
-        """The numbers in a mask file (H, W).
+        """Read the values of a mask file, (H, W).
 
         Raises:
-            InputError: when it is missing, damaged or no such file.
+            InputError: if the file is missing, damaged or of another kind.
         """
         return read_values(path)
 
     def arrange(self, mask: NDArray[np.int64], image_path: Path) -> NDArray[np.int64]:
-        """Turn a mask as the image is turned; most data sets have nothing to turn."""
+        """Rotate a mask like its image. Most data sets have nothing to rotate."""
         return mask
 
-    def check_files(self, of: str) -> None:
-        """Make sure that no image and no mask is missing.
+    def check_files(self, description: str) -> None:
+        """Check that no image and no mask is missing.
+
+        Args:
+            description: the data set in messages.
 
         Raises:
-            InputError: says how many of `of` are missing, with examples.
+            InputError: if files are missing, with their number and examples.
         """
         for path_of, kind in ((self.image_path, "images"), (self.mask_path, "masks")):
             paths = [path_of(stem) for stem in self.listing]
-            check_files(paths, f"{of}: half unpacked, {kind}")
+            check_files(paths, f"{description}: incomplete, {kind}")
 
-    def _index(self, values: NDArray[np.int64], path: Path) -> NDArray[np.int64]:
+    def _indices(self, values: NDArray[np.int64], path: Path) -> NDArray[np.int64]:
+        """The class index of each value."""
         last = len(self._table) - 1
         mask = self._table[np.where((values < 0) | (values > last), last, values)]
-        strange = np.unique(values[mask == _UNKNOWN])
-        if strange.size:
+        unknown = np.unique(values[mask == _UNKNOWN])
+        if unknown.size:
             raise InputError(
                 f"{path}: expected values of the {len(self.names)} classes of {self.name}, "
-                f"but got {', '.join(map(str, strange[:5]))}."
+                f"but got {', '.join(map(str, unknown[:5]))}."
             )
         return mask
 
@@ -102,14 +106,20 @@ class MaskFiles(ImageFiles):
 def masked_sample(
     image: Image.Image, mask: NDArray[np.int64], names: Sequence[str], path: Path
 ) -> Sample:
-    """The sample of an image and its mask; present is what has a pixel.
+    """Create the sample of an image and its mask. Classes with at least one pixel are present.
+
+    Args:
+        image: RGB image.
+        mask: (H, W) class indices, NO_OBJECT or NOT_JUDGED.
+        names: the class names.
+        path: the file of the mask, for the error message.
 
     Raises:
-        InputError: when the mask of file `path` is not of the image's size.
+        InputError: if the mask is not of the size of the image.
 
     Example:
-        >>> picture, mask = Image.new("RGB", (2, 1)), np.array([[-1, 1]])
-        >>> masked_sample(picture, mask, ("cat", "dog"), Path("a.png")).present
+        >>> image, mask = Image.new("RGB", (2, 1)), np.array([[-1, 1]])
+        >>> masked_sample(image, mask, ("cat", "dog"), Path("a.png")).present
         frozenset({'dog'})
     """
     check_size(mask, image, str(path))
@@ -119,38 +129,38 @@ def masked_sample(
     return Sample(image=image, mask=mask, present=present)
 
 
-def check_size(mask: NDArray[np.int64], image: Image.Image, of: str) -> None:
-    """Make sure that a mask is of its image's size.
+def check_size(mask: NDArray[np.int64], image: Image.Image, name: str) -> None:
+    """Check that a mask has the size of its image.
 
     Raises:
-        InputError: says both, and what mask it is of.
+        InputError: if the sizes differ; the message begins with `name`.
     """
     if mask.shape != (image.height, image.width):
         raise InputError(
-            f"{of}: expected a mask of {image.height} x {image.width} px (height x width) as "
+            f"{name}: expected a mask of {image.height} x {image.width} px (height x width) as "
             f"its image, but got {' x '.join(map(str, mask.shape))}."
         )
 
 
 def read_values(path: Path) -> NDArray[np.int64]:
-    """The numbers (H, W) of a palette or grey image, as they are.
+    """Read the values (H, W) of a palette or grey image, unchanged.
 
     Raises:
-        InputError: when the file is missing or damaged, or is an image in colours.
+        InputError: if the file is missing, damaged or a colour image.
     """
     values = read_pixels(path)
     if values.ndim != 2:
         raise InputError(
-            f"{path}: expected a mask of palette or grey indices, but got an image in colours."
+            f"{path}: expected a mask of palette or grey indices, but got a colour image."
         )
     return values
 
 
 def read_pixels(path: Path) -> NDArray[np.int64]:
-    """The numbers of a mask file: (H, W) of palette or grey images, (H, W, 3) of RGB.
+    """Read the values of a mask file: (H, W) of palette or grey images, (H, W, 3) of RGB images.
 
     Raises:
-        InputError: when the file is missing, damaged or of another kind.
+        InputError: if the file is missing, damaged or of another kind.
     """
     try:
         with Image.open(path) as image:
@@ -163,4 +173,4 @@ def read_pixels(path: Path) -> NDArray[np.int64]:
         raise
     except Exception as error:  # decoders raise nearly anything on a damaged file
         reason = " ".join(str(error).replace(str(path), "it").split()) or type(error).__name__
-        raise InputError(f"{path}: not a mask that can be read ({reason}).") from error
+        raise InputError(f"{path}: cannot be read as a mask ({reason}).") from error

@@ -1,4 +1,4 @@
-"""Orientation: a mask drawn on a photograph as it is stored, turned as the photograph is shown."""
+"""Rotation of masks that were drawn on photographs before their EXIF orientation was applied."""
 
 from __future__ import annotations
 
@@ -10,25 +10,32 @@ from PIL import ExifTags, Image
 
 
 def upright_mask(mask: NDArray[np.int64], image_path: Path) -> NDArray[np.int64]:
-    """The mask as its image is shown, where the camera marked that as lying on its side.
+    """Rotate a mask like its image if the EXIF orientation of the image swaps its sides.
 
-    Such an image is read upright, and its mask (H, W) may be either way: with sides of different
-    length its size tells. A mask of any other size is left as it is.
+    Images are read upright, and their masks may be upright or as the image is stored. If the sides
+    have different lengths, the size of the mask tells which. Other masks are returned unchanged.
+
+    Args:
+        mask: (H, W) class indices.
+        image_path: the image file.
     """
-    with Image.open(image_path) as image:
-        stored = (image.height, image.width)
-        turn = image.getexif().get(ExifTags.Base.Orientation, 1)
-    if stored[0] == stored[1] or mask.shape != stored:
+    try:
+        with Image.open(image_path) as image:
+            stored_hw = (image.height, image.width)
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged metadata raises nearly any error; the image is then read unrotated
         return mask
-    return turned(mask, turn)
+    if stored_hw[0] == stored_hw[1] or mask.shape != stored_hw:
+        return mask
+    return turned(mask, orientation)
 
 
 def turned(mask: NDArray[np.int64], orientation: int) -> NDArray[np.int64]:
-    """Apply those of EXIF's orientations that swap the sides, 5 to 8; others change nothing.
+    """Apply an EXIF orientation that swaps the sides, 5 to 8. Other orientations change nothing.
 
     Example:
         >>> turned(np.array([[1, 2]]), 6).tolist()
         [[1], [2]]
     """
-    turns = {5: mask.T, 6: np.rot90(mask, -1), 7: np.rot90(mask, 2).T, 8: np.rot90(mask)}
-    return turns.get(orientation, mask).copy()
+    rotated = {5: mask.T, 6: np.rot90(mask, -1), 7: np.rot90(mask, 2).T, 8: np.rot90(mask)}
+    return rotated.get(orientation, mask).copy()

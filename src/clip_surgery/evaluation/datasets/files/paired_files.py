@@ -1,4 +1,4 @@
-"""Two folders of one order: images in one, the mask of each in the other, under the same stem."""
+"""Data sets of two folders: images in one, and masks with the same stems in the other."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from clip_surgery.evaluation.datasets.files.mask_files import MaskFiles
 
 
 class PairedFiles(MaskFiles):
-    """A data set whose masks, found by listing their folder, have the stems of the images.
+    """A data set whose images are found by listing the folder of masks.
 
     Args:
-        name: what reports call it.
-        classes: its names.
-        values: number in a mask file to index, NO_OBJECT or NOT_JUDGED.
+        name: name of the data set in reports.
+        classes: the class names.
+        values: value in a mask file to class index, NO_OBJECT or NOT_JUDGED.
         images: the folder of images.
         masks: the folder of masks.
-        endings: what follows the stem in either.
-        stems: which names are stems, as a glob pattern.
-        of: what messages call it.
-        settings: what else makes it another data set, for the repr.
+        endings: what follows the stem in the names of images and of masks.
+        stems: glob pattern of stems.
+        description: the data set in messages.
+        settings: further settings that distinguish the data set, for its `repr`.
 
     Raises:
-        InputError: when there is no mask, or an image lacks its mask or a mask its image.
+        InputError: if there is no mask, or an image without mask or a mask without image.
     """
 
     def __init__(
@@ -39,32 +39,35 @@ class PairedFiles(MaskFiles):
         masks: Path,
         endings: tuple[str, str],
         stems: str = "*",
-        of: str,
+        description: str,
         settings: Mapping[str, object],
     ) -> None:
         self.images, self.masks, self._endings = images, masks, endings
-        found = _stems(masks, stems, endings[1])
-        if not found:
-            raise InputError(f"{masks}: expected masks of {of}, but there is none.")
-        super().__init__(name=name, classes=classes, stems=found, values=values, settings=settings)
-        self.check_files(of)
+        mask_stems = _stems(masks, stems, endings[1])
+        if not mask_stems:
+            raise InputError(f"{masks}: expected masks of {description}, but there is none.")
+        super().__init__(
+            name=name, classes=classes, stems=mask_stems, values=values, settings=settings
+        )
+        self.check_files(description)
         check_files(
             [self.mask_path(stem) for stem in _stems(images, stems, endings[0])],
-            f"{of}: half unpacked, masks",
+            f"{description}: incomplete, masks",
         )
 
     def image_path(self, stem: str) -> Path:
-        """The stem and the first ending in the folder of images."""
+        """Return the path of the image of a stem."""
         return self.images / f"{stem}{self._endings[0]}"
 
     def mask_path(self, stem: str) -> Path:
-        """The stem and the second ending in the folder of masks."""
+        """Return the path of the mask of a stem."""
         return self.masks / f"{stem}{self._endings[1]}"
 
 
 def _stems(folder: Path, pattern: str, ending: str) -> list[str]:
+    """The stems of the files in a folder that have the ending."""
     return sorted(
         path.relative_to(folder).as_posix().removesuffix(ending)
         for path in folder.glob(f"{pattern}{ending}")
-        if not path.name.startswith(".")  # some system's side files
+        if not path.name.startswith(".")  # side files of some operating systems
     )

@@ -1,1 +1,1 @@
-"""Data sets of the user's own, read from a folder."""
+"""Your own images, read from a folder."""

@@ -1,33 +1,35 @@
-"""A folder of images with COCO's JSON of instances: polygons or run lengths, any categories.
+"""A folder of images with COCO's instances JSON: polygons or run lengths of any categories.
 
-Shapes lie on each other as in the data set of COCO itself: the smaller one is in front, and what
-is marked as a crowd is not judged where no other shape lies (`coco_shapes.py`).
+Overlapping shapes are treated as in COCO itself: the smaller one is in front, and pixels of a crowd
+that no other shape covers are not judged (see `coco/shapes.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import ClassNames
 from clip_surgery.evaluation.datasets.coco.annotated_files import AnnotatedFiles
-from clip_surgery.evaluation.datasets.coco.annotations import read_annotated_images, read_content
+from clip_surgery.evaluation.datasets.coco.annotations import (
+    named_categories,
+    read_annotated_images,
+    read_content,
+)
 from clip_surgery.evaluation.datasets.coco.shapes import check_pycocotools
 from clip_surgery.evaluation.datasets.files.folder_layout import Layout
 
 
 class FolderOfInstances(AnnotatedFiles):
-    """The images that a JSON lists, below `images`, with its categories in the order of ids.
+    """The images in the folder `images` that a JSON lists, with its categories in the order of ids.
 
     Args:
         root: the folder.
-        annotations: the JSON below it.
+        annotations: name of the JSON, relative to the folder.
 
     Raises:
-        InputError: when a part is missing, or the JSON is not COCO's of instances.
-        MissingExtraError: when pycocotools is not installed.
+        InputError: if a part is missing, or the JSON is not COCO's instances JSON.
+        MissingExtraError: if pycocotools is not installed.
     """
 
     def __init__(self, root: str | Path, *, annotations: str = "instances.json") -> None:
@@ -39,31 +41,27 @@ class FolderOfInstances(AnnotatedFiles):
             paths=("images", annotations),
         ).check(base)
         content = read_content(path)
-        named = _named_categories(content["categories"], path)
-        indices = {number: index for index, number in enumerate(named)}
+        category_names = named_categories(content["categories"], path)
+        names = tuple(category_names.values())
+        _check_unique(names, path)
+        indices = {number: index for index, number in enumerate(category_names)}
         super().__init__(
             name="folder",
             classes=ClassNames(
-                names=tuple(named.values()),
-                aliases=tuple((name,) for name in named.values()),
+                names=names,
+                aliases=tuple((name,) for name in names),
                 source=f"categories of {annotations}",
             ),
             images=base / "images",
             annotations=path,
-            pictures=read_annotated_images(content, indices, path),
-            settings={"annotations": annotations, "classes": len(named)},
+            annotated_images=read_annotated_images(content, indices, path),
+            settings={"annotations": annotations, "classes": len(names)},
         )
 
 
-def _named_categories(categories: Iterable[Any], path: Path) -> dict[int, str]:
-    """Category id to name, in the order of ids."""
-    try:
-        named = {int(category["id"]): str(category["name"]) for category in categories}
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: expected categories with an id and a name each.") from None
-    names = list(named.values())
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not names or twice:
-        got = f"{twice[0]!r} more than once" if twice else "none"
-        raise InputError(f"{path}: expected categories, each name once, but got {got}.")
-    return {number: named[number] for number in sorted(named)}
+def _check_unique(names: tuple[str, ...], path: Path) -> None:
+    """Check that there are names, each once."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if not names or repeated:
+        description = f"{repeated[0]!r} more than once" if repeated else "none"
+        raise InputError(f"{path}: expected categories, each name once, but got {description}.")

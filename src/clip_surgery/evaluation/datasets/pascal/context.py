@@ -1,13 +1,15 @@
-"""Pascal Context: every pixel of VOC 2010's images, 59 classes, or 60 with background.
+"""Pascal Context: masks of the images of VOC 2010, 59 classes, or 60 with background.
 
-Mottaghi et al., CVPR 2014. Two forms of it are read:
-- mmsegmentation's: SegmentationClassContext/*.png, which its converter makes with the detail API
-  (0 background, then the 59 classes in alphabetical order, which is that of names/context59.txt);
-- the original: trainval/*.mat with numbers of labels.txt (459 and more). Classes are found
-  by their names in it; all others are background. Its 59_labels.txt is in another order and
-  calls three classes otherwise (diningtable, bedcloth, clothes), and is not read.
+Mottaghi et al., CVPR 2014. Two forms of the data set can be read:
+- the form of mmsegmentation: SegmentationClassContext/*.png, which its converter creates with the
+  detail API. Value 0 is background, followed by the 59 classes in alphabetical order, which is the
+  order of names/context59.txt.
+- the original form: trainval/*.mat with the numbers of labels.txt (459 and more labels). Classes
+  are matched by their names in labels.txt, and all other labels are background. 59_labels.txt is
+  not read, because it has another order and other names for three classes.
 
-Background: with 59 classes all other pixels are no object, with 60 they are a class; see `voc.py`.
+Background: with 59 classes, all other pixels belong to no object; with 60 they are a class, see
+`voc.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from scipy.io import loadmat
 
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.class_names import read_class_names
-from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_choice
+from clip_surgery.evaluation.datasets.files.folder_layout import Layout, check_choice, is_folder
 from clip_surgery.evaluation.datasets.files.listing import read_lines
 from clip_surgery.evaluation.datasets.files.mask_files import MaskFiles
 from clip_surgery.evaluation.datasets.pascal.voc import background_first, find_devkit
@@ -35,17 +37,20 @@ _SOURCE = (
 )
 
 
+_MAX_DIGITS = 5  # of a label; there are 459, and the table of labels has as many entries
+
+
 class PascalContext(MaskFiles):
     """The masks of Pascal Context: 5,105 images in the split "val".
 
     Args:
-        root: the folder with VOCdevkit in it, VOCdevkit, or VOC2010.
+        root: the folder that contains VOCdevkit, or VOCdevkit, or VOC2010.
         classes: 59, or 60 with background as a class.
         split: "train" or "val".
 
     Raises:
-        InputError: when the folder is missing or half unpacked, or a setting is wrong.
-        UnknownNameError: for another split.
+        InputError: if the folder is missing or incomplete, or a setting is wrong.
+        UnknownNameError: if the split is unknown.
     """
 
     def __init__(
@@ -57,9 +62,9 @@ class PascalContext(MaskFiles):
     ) -> None:
         check_choice("split", split, ("train", "val"))
         self.base = find_devkit(root, "VOC2010")
-        self.original = (self.base / "labels.txt").is_file() and not (
-            self.base / "SegmentationClassContext"
-        ).is_dir()
+        self.original = not is_folder(self.base / "SegmentationClassContext") and (
+            is_folder(self.base) and (self.base / "labels.txt").is_file()
+        )
         listing = f"ImageSets/SegmentationContext/{split}.txt"
         masks = ("trainval", "labels.txt") if self.original else ("SegmentationClassContext",)
         Layout(
@@ -82,20 +87,20 @@ class PascalContext(MaskFiles):
         self.check_files(f"Pascal Context in {self.base}")
 
     def image_path(self, stem: str) -> Path:
-        """JPEGImages/STEM.jpg."""
+        """Return JPEGImages/STEM.jpg."""
         return self.base / "JPEGImages" / f"{stem}.jpg"
 
     def mask_path(self, stem: str) -> Path:
-        """SegmentationClassContext/STEM.png or trainval/STEM.mat."""
+        """Return SegmentationClassContext/STEM.png or trainval/STEM.mat."""
         if self.original:
             return self.base / "trainval" / f"{stem}.mat"
         return self.base / "SegmentationClassContext" / f"{stem}.png"
 
     def read_values(self, path: Path) -> NDArray[np.int64]:
-        """0 for background, i for class i (H, W), of either form.
+        """Read the values (H, W) of a mask of either form: 0 for background, i for class i.
 
         Raises:
-            InputError: when the file is missing or damaged.
+            InputError: if the file is missing or damaged.
         """
         if self._classes_of is None:
             return super().read_values(path)
@@ -104,15 +109,17 @@ class PascalContext(MaskFiles):
 
 
 def _classes_of_labels(path: Path, names: tuple[str, ...]) -> NDArray[np.int64]:
-    """Label to class: 0 background, i class i; the last entry is for all labels beyond.
+    """Read labels.txt, with lines such as "1: accordion".
 
-    The file has lines such as "1: accordion".
+    Returns:
+        The class of each label: 0 for background, i for class i. The last entry is for all larger
+        labels.
     """
     labels = {}
     for number, line in enumerate(read_lines(path), 1):
         label, colon, name = (part.strip() for part in line.partition(":"))
-        if not (colon and label.isdecimal()):
-            raise InputError(f"{path}, line {number}: expected NUMBER: NAME, but got {line!r}.")
+        if not (colon and label.isdecimal() and len(label) <= _MAX_DIGITS):
+            raise InputError(f"{path}, line {number}: expected NUMBER: NAME, but got {line!r:.60}.")
         labels[name] = int(label)
     missing = [name for name in names if name not in labels]
     if missing:
@@ -123,17 +130,21 @@ def _classes_of_labels(path: Path, names: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def _read_label_map(path: Path) -> NDArray[np.int64]:
-    """The variable LabelMap (H, W) of a .mat file."""
+    """Read the variable LabelMap (H, W) of a .mat file."""
     try:
         labels = np.asarray(loadmat(path)["LabelMap"])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
-    except Exception as error:  # a damaged file gives any of a dozen errors
+    except Exception as error:  # a damaged file raises any of a dozen errors
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a .mat file with a LabelMap ({reason}).") from error
     if labels.ndim != 2 or labels.dtype.kind not in "iuf":
         raise InputError(
             f"{path}: expected LabelMap to be numbers (H, W), but got {labels.dtype} "
             f"{labels.shape}."
+        )
+    if not np.isfinite(labels).all():
+        raise InputError(
+            f"{path}: expected LabelMap to be finite, but it contains NaN or infinity."
         )
     return labels.astype(np.int64)

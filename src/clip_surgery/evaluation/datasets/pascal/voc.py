@@ -1,13 +1,13 @@
 """Pascal VOC 2012: masks of 20 classes, or 21 with background.
 
-Everingham et al., IJCV 2015. The lists and folders are read here rather than through
-torchvision.datasets.VOCSegmentation, which opens one of the three places a VOCdevkit is given by
-and says of the others that the data is corrupt; a test holds both against each other.
+Everingham et al., IJCV 2015. The lists and folders are not read with
+torchvision.datasets.VOCSegmentation, which accepts only one of the three folders that users give
+and reports the others as corrupt. A test compares both.
 
-Background: with 20 classes a pixel without class is no object, which metrics of heat maps need and
-segmentation with `background="none"` does not count (as the field's "VOC20" numbers, where
-mmsegmentation's `reduce_zero_label` leaves it out); with "threshold" or "words" it is what the
-answer none is held against. With 21 it is a class like others, first in order, prompted by the
+Background: with 20 classes, a pixel without class belongs to no object. Metrics of heatmaps need
+these pixels. Segmentation with `background="none"` ignores them, as the published "VOC20" numbers
+do (`reduce_zero_label` in mmsegmentation); with "threshold" or "words", they are the pixels that
+should be predicted as background. With 21 classes, background is the first class, prompted with the
 words in names/voc21.txt.
 """
 
@@ -25,20 +25,20 @@ from clip_surgery.evaluation.datasets.files.listing import read_lines
 from clip_surgery.evaluation.datasets.files.mask_files import MaskFiles
 
 VOC_SITE = "http://host.robots.ox.ac.uk/pascal/VOC"
-_BORDER = 255  # the line around objects, and what annotators left open
+_BORDER = 255  # borders of objects, and pixels that the annotators left open
 
 
 class VocSegmentation(MaskFiles):
     """The masks of Pascal VOC 2012: 1,449 images in the split "val".
 
     Args:
-        root: the folder with VOCdevkit in it, VOCdevkit, or VOC2012.
+        root: the folder that contains VOCdevkit, or VOCdevkit, or VOC2012.
         classes: 20 objects, or 21 with background as a class.
         split: "train", "val" or "trainval".
 
     Raises:
-        InputError: when the folder is missing or half unpacked, or a setting is wrong.
-        UnknownNameError: for another split.
+        InputError: if the folder is missing or incomplete, or a setting is wrong.
+        UnknownNameError: if the split is unknown.
     """
 
     def __init__(
@@ -68,31 +68,32 @@ class VocSegmentation(MaskFiles):
         self.check_files(f"Pascal VOC 2012 in {self.base}")
 
     def image_path(self, stem: str) -> Path:
-        """JPEGImages/STEM.jpg."""
+        """Return JPEGImages/STEM.jpg."""
         return self.base / "JPEGImages" / f"{stem}.jpg"
 
     def mask_path(self, stem: str) -> Path:
-        """SegmentationClass/STEM.png."""
+        """Return SegmentationClass/STEM.png."""
         return self.base / "SegmentationClass" / f"{stem}.png"
 
 
 def find_devkit(root: str | Path, year: str) -> Path:
-    """The folder of a year, such as VOC2012, from it, from VOCdevkit or from what VOCdevkit is in.
+    """Return the folder of a year, such as VOC2012, below `root`.
 
-    Where none of them is there, `root` itself: checking its layout then says what is missing.
+    `root` is this folder, VOCdevkit, or the folder that contains VOCdevkit. If none exists, `root`
+    is returned, and the check of the layout reports what is missing.
     """
     return Path(root) / first_folder(root, f"VOCdevkit/{year}", year, ".")
 
 
 def background_first(classes: int, sizes: tuple[int, int]) -> Mapping[int, int]:
-    """Values of masks in which 0 is background and i is object i, to indices.
+    """Return the class index of each mask value, where value 0 is background and i is object i.
 
     Args:
-        classes: how many, one of `sizes`.
-        sizes: of the objects alone, and with background as the first class.
+        classes: number of classes, one of `sizes`.
+        sizes: number of classes without background, and with background as the first class.
 
     Raises:
-        InputError: for another number.
+        InputError: if the number of classes is not one of them.
 
     Example:
         >>> background_first(2, (2, 3)), background_first(3, (2, 3))

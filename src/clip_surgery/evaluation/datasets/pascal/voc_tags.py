@@ -1,7 +1,8 @@
-"""Pascal VOC 2007 for tags: which of 20 classes are in an image; no masks.
+"""Pascal VOC 2007 for tags: which of 20 classes are in an image, without masks.
 
-Everingham et al., IJCV 2010. ImageSets/Main has a list a class with a line such as "000001 -1" for
-each image: 1 where the class is there, 0 where all of its objects are marked difficult, else -1.
+Everingham et al., IJCV 2010. ImageSets/Main has one list per class, with a line such as "000001 -1"
+for each image: 1 if the class is in the image, 0 if all of its objects are marked difficult, and -1
+otherwise.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ class VocTags(ImageFiles):
     """Pascal VOC 2007 for tags: which of the 20 classes are in each of 4,952 "test" images.
 
     There are no masks: no pixel is judged. A class whose objects in an image are all marked
-    difficult (0 in the lists) counts neither way, as in VOC's own average precision.
+    difficult (0 in the lists) is not counted, as in VOC's own average precision.
 
     Args:
-        root: the folder with VOCdevkit in it, VOCdevkit, or VOC2007.
+        root: the folder that contains VOCdevkit, or VOCdevkit, or VOC2007.
         split: "test", "train", "val" or "trainval".
-        difficult: whether what is hard to see is "unsure", "present" or "absent".
+        difficult: how to count difficult classes: "unsure" (not at all), "present" or "absent".
 
     Raises:
-        InputError: when the folder is missing or half unpacked, or a list is damaged.
-        UnknownNameError: for another split, or another value of `difficult`.
+        InputError: if the folder is missing or incomplete, or a list is damaged.
+        UnknownNameError: if the split or the value of `difficult` is unknown.
     """
 
     def __init__(
@@ -63,57 +64,64 @@ class VocTags(ImageFiles):
             listing=tuple(flags),
             settings={"split": split, "difficult": difficult},
         )
-        there = (_PRESENT, _DIFFICULT) if difficult == "present" else (_PRESENT,)
-        left_out = (_DIFFICULT,) if difficult == "unsure" else ()
-        self._present = tuple(self._names_with(own, there) for own in flags.values())
-        self._unsure = tuple(self._names_with(own, left_out) for own in flags.values())
+        present = (_PRESENT, _DIFFICULT) if difficult == "present" else (_PRESENT,)
+        unsure = (_DIFFICULT,) if difficult == "unsure" else ()
+        self._present = tuple(
+            self._names_with(image_flags, present) for image_flags in flags.values()
+        )
+        self._unsure = tuple(
+            self._names_with(image_flags, unsure) for image_flags in flags.values()
+        )
         check_files(
             [self._image_path(stem) for stem in self.listing],
-            f"Pascal VOC 2007 in {self.base}: half unpacked, images",
+            f"Pascal VOC 2007 in {self.base}: incomplete, images",
         )
 
-    def read(self, place: int) -> Sample:
-        """An image and the names that are in it.
+    def read(self, index: int) -> Sample:
+        """Return an image with the names of the classes in it.
 
         Raises:
-            InputError: when the image cannot be read.
+            InputError: if the image cannot be read.
         """
         return Sample.without_mask(
-            read_image(self._image_path(self.listing[place])).image,
-            present=self._present[place],
-            unsure=self._unsure[place],
+            read_image(self._image_path(self.listing[index])).image,
+            present=self._present[index],
+            unsure=self._unsure[index],
         )
 
     def _image_path(self, stem: str) -> Path:
         return self.base / "JPEGImages" / f"{stem}.jpg"
 
-    def _names_with(self, own: list[int], flags: tuple[int, ...]) -> frozenset[str]:
-        return frozenset(name for name, flag in zip(self.names, own, strict=True) if flag in flags)
+    def _names_with(self, image_flags: list[int], wanted: tuple[int, ...]) -> frozenset[str]:
+        """The names of the classes whose flag is one of the wanted ones."""
+        return frozenset(
+            name for name, flag in zip(self.names, image_flags, strict=True) if flag in wanted
+        )
 
 
 def _read_all_flags(paths: list[Path]) -> dict[str, list[int]]:
-    """Image to one flag a list; all lists are of the same images."""
+    """Return the flags of each image, one per list. All lists must have the same images."""
     flags: dict[str, list[int]] = {}
     for path in paths:
-        own = _read_flags(path)
-        if flags and own.keys() != flags.keys():
+        list_flags = _read_flags(path)
+        if flags and list_flags.keys() != flags.keys():
             raise InputError(
                 f"{path}: expected the same {len(flags)} images as in {paths[0].name}, but it "
-                f"lists {len(own)}."
+                f"lists {len(list_flags)}."
             )
-        for stem, flag in own.items():
+        for stem, flag in list_flags.items():
             flags.setdefault(stem, []).append(flag)
     return flags
 
 
 def _read_flags(path: Path) -> dict[str, int]:
-    """Image to _PRESENT, _DIFFICULT (present, but hard to see) or _ABSENT."""
+    """Return the flag of each image: _PRESENT, _DIFFICULT or _ABSENT."""
     flags = {}
     for number, line in enumerate(read_lines(path), 1):
         stem, _, flag = line.partition(" ")
         if flag.strip() not in map(str, (_ABSENT, _DIFFICULT, _PRESENT)):
             raise InputError(
-                f"{path}, line {number}: expected an image and -1, 0 or 1, but got {line!r}."
+                f"{path}, line {number}: expected an image and -1, 0 or 1, but got {line!r:.60}."
             )
         flags[stem] = int(flag)
     return flags

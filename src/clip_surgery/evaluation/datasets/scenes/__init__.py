@@ -1,7 +1,7 @@
 """Generated scenes: everyday objects on varied backgrounds, with exact masks and captions.
 
-No download and no font are needed: 165 nouns come as one small atlas, rendered once from Noto Color
-Emoji (see NOTICE-noto-emoji.txt). Everything else is drawn with numpy from a seed.
+No download and no font are needed: one small atlas contains images of 165 nouns, rendered from Noto
+Color Emoji (see NOTICE-noto-emoji.txt). Everything else is drawn with numpy from a seed.
 """
 
 from clip_surgery.evaluation.datasets.scenes.backgrounds import BACKGROUNDS

@@ -12,9 +12,12 @@ from clip_surgery.evaluation.datasets.scenes.canvas import Canvas, Pixels
 
 @dataclass(frozen=True)
 class Background:
-    """A named background: the words for a caption and the painter.
+    """A background.
 
-    The painter returns the image and where its horizon is, 0 (top) to 1, None without one.
+    Attributes:
+        place: words for captions, such as "on grass".
+        paint: draws the background on a canvas. It returns the image and the height of the
+            horizon, from 0 (top) to 1, or None without a horizon.
     """
 
     place: str
@@ -22,21 +25,21 @@ class Background:
 
 
 def _sky(canvas: Canvas) -> tuple[Pixels, float | None]:
-    picture = canvas.fade(canvas.colour(80, 140, 215), canvas.colour(185, 215, 240))
+    image = canvas.fade(canvas.colour(80, 140, 215), canvas.colour(185, 215, 240))
     clouds = np.clip(canvas.noise("coarse") - canvas.between(0.0, 0.9), 0, 1.2)[..., None]
-    picture += (250 - picture) * (clouds * 0.75)
-    return picture, None
+    image += (250 - image) * (clouds * 0.75)
+    return image, None
 
 
 def _sunset(canvas: Canvas) -> tuple[Pixels, float | None]:
-    picture = canvas.fade(canvas.colour(110, 60, 130), canvas.colour(250, 165, 80))
-    return picture + (canvas.noise("flat") * 12)[..., None], None
+    image = canvas.fade(canvas.colour(110, 60, 130), canvas.colour(250, 165, 80))
+    return image + (canvas.noise("flat") * 12)[..., None], None
 
 
 def _night(canvas: Canvas) -> tuple[Pixels, float | None]:
-    picture = canvas.fade(canvas.colour(12, 14, 45, 8), canvas.colour(40, 42, 90, 14))
+    image = canvas.fade(canvas.colour(12, 14, 45, 8), canvas.colour(40, 42, 90, 14))
     stars = np.clip(canvas.noise("white") - 2.5, 0, 0.6) * 330
-    return picture + (stars + canvas.noise("coarse") * 5)[..., None], None
+    return image + (stars + canvas.noise("coarse") * 5)[..., None], None
 
 
 def _brick(canvas: Canvas) -> tuple[Pixels, float | None]:
@@ -45,9 +48,9 @@ def _brick(canvas: Canvas) -> tuple[Pixels, float | None]:
     u = u + (np.floor(v) % 2) * 0.5
     mortar = (((v % 1) < 0.13) | ((u % 1) < 0.07)).astype(np.float32)
     shade = np.sin(np.floor(v) * 12.9 + np.floor(u) * 78.2) * 14
-    picture = canvas.fill(canvas.colour(165, 80, 62), shade, canvas.noise("fine") * 9)
-    picture += (canvas.colour(190, 182, 170, 10) - picture) * mortar[..., None]
-    return picture, None
+    image = canvas.fill(canvas.colour(165, 80, 62), shade, canvas.noise("fine") * 9)
+    image += (canvas.colour(190, 182, 170, 10) - image) * mortar[..., None]
+    return image, None
 
 
 def _wood(canvas: Canvas) -> tuple[Pixels, float | None]:
@@ -81,7 +84,7 @@ def _wall(canvas: Canvas) -> tuple[Pixels, float | None]:
 
 
 def _air(canvas: Canvas) -> Pixels:
-    """The part above a horizon: clear, cloudy or evening."""
+    """Draw the part above a horizon: a clear, cloudy or evening sky."""
     kind = canvas.rng.random()
     if kind < 0.6:
         return _sky(canvas)[0]
@@ -140,13 +143,13 @@ def _forest(canvas: Canvas) -> tuple[Pixels, float | None]:
 
 
 def _mountains(canvas: Canvas) -> tuple[Pixels, float | None]:
-    picture = _air(canvas)
+    image = _air(canvas)
     ridge = 0.4 + canvas.noise("coarse")[:1] * 0.13
     rock = canvas.fill(canvas.colour(112, 112, 128), canvas.noise("fine") * 11)
-    picture = np.where((canvas.down() > ridge)[..., None], rock, picture)
+    image = np.where((canvas.down() > ridge)[..., None], rock, image)
     lower = canvas.fill(canvas.colour(98, 132, 78), canvas.noise("coarse") * 10)
     horizon = canvas.between(0.55, 0.75)
-    return canvas.above(picture, lower, horizon), horizon
+    return canvas.above(image, lower, horizon), horizon
 
 
 def _room(canvas: Canvas) -> tuple[Pixels, float | None]:

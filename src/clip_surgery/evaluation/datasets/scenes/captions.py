@@ -1,4 +1,4 @@
-"""Sentences about a scene: its objects in random order, sometimes its background."""
+"""Captions of scenes: the objects in random order, and sometimes the background."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEMPLATES: tuple[str, ...] = (
     "we can see {}.",
     "here is {}.",
 )
-"""Caption templates; the braces take a list such as "a cow, a koala and a camera"."""
+"""Caption templates. The braces are replaced by a list such as "a cow, a koala and a camera"."""
 
 NAME_ALL = 0.6
 NAME_BACKGROUND = 0.4
@@ -30,14 +30,14 @@ _WITHOUT_ARTICLE = frozenset(
 
 
 def with_article(noun: str) -> str:
-    """The noun as a sentence has it: "a cow", "an owl", "scissors"."""
+    """Return the noun with its article: "a cow", "an owl", "scissors"."""
     if noun in _WITHOUT_ARTICLE:
         return noun
     return f"an {noun}" if noun[0] in "aeiou" and not noun.startswith("uni") else f"a {noun}"
 
 
 def listing(nouns: Sequence[str]) -> str:
-    """Nouns as a sentence lists them: "a cow, an owl and scissors"."""
+    """Return nouns as a list in a sentence: "a cow, an owl and scissors"."""
     phrases = [with_article(noun) for noun in nouns]
     if len(phrases) == 1:
         return phrases[0]
@@ -46,7 +46,13 @@ def listing(nouns: Sequence[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Caption:
-    """A sentence, the indices of the nouns it names, and whether it says where they are."""
+    """A sentence about a scene.
+
+    Attributes:
+        text: the sentence.
+        named: indices of the nouns that it names.
+        names_place: whether it names the background.
+    """
 
     text: str
     named: tuple[int, ...]
@@ -54,14 +60,20 @@ class Caption:
 
 
 def caption(rng: np.random.Generator, nouns: Mapping[int, str], place: str) -> Caption:
-    """One sentence naming all objects (at most four) or some of them, and maybe the place."""
+    """Return a sentence that names all objects (at most four) or some of them.
+
+    Args:
+        rng: random numbers.
+        nouns: index to noun of the objects in the scene.
+        place: words for the background, which are used in a part of the captions.
+    """
     pick, all_or_part, background, template = rng.random(4)
     order = [int(index) for index in rng.permutation(list(nouns))]
     count = len(order) if all_or_part < NAME_ALL else 1 + int(pick * len(order))
     named = tuple(order[: min(count, MOST_NAMED)])
-    said = listing([nouns[index] for index in named])
+    phrase = listing([nouns[index] for index in named])
     names_place = bool(background < NAME_BACKGROUND)
     if names_place:
-        said = f"{said} {place}"
-    text = TEMPLATES[int(template * len(TEMPLATES))].format(said)
+        phrase = f"{phrase} {place}"
+    text = TEMPLATES[int(template * len(TEMPLATES))].format(phrase)
     return Caption(text=text, named=named, names_place=names_place)

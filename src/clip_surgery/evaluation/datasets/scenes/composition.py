@@ -1,4 +1,4 @@
-"""One scene from random numbers: background, objects placed on it, the exact mask and a caption."""
+"""Composition of one scene: background, objects, exact mask and caption, from random numbers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from clip_surgery.evaluation.datasets.scenes.sprites import Sprite, atlas
 
 MOST_OBJECTS = 5
 SIDES = {1: (26, 60), 2: (26, 58), 3: (24, 50), 4: (22, 42), 5: (20, 38)}
-"""Longest side of an object in pixels of a scene of 96, by how many are wanted."""
+"""Range of the longest side of an object in pixels of a scene of 96, by number of objects."""
 REFERENCE_SIZE = 96
 MOST_DEGREES = 16.0
 MOST_OVERLAP = 0.2
-"""Largest share of the smaller of two boxes that they may have in common."""
+"""Maximum overlap of two boxes, as a share of the smaller one."""
 AT_HOME = 0.35
-"""Share of scenes whose background suits the first object."""
+"""Share of scenes whose background is typical of the first object."""
 ATTEMPTS = 10
 
 _AIRBORNE = frozenset(
@@ -49,8 +49,12 @@ _HOMES: dict[str, tuple[str, ...]] = {
 class Scene:
     """A composed scene.
 
-    pixels: (H, W, 3) uint8. mask: (H, W) int16 into the names, -1 where there is no object.
-    present: the indices that are visible, in order of painting. background: its name.
+    Attributes:
+        pixels: (H, W, 3) uint8, RGB.
+        mask: (H, W) int16, index of the name at each pixel, -1 without object.
+        present: indices of the visible names, in the order of painting.
+        background: name of the background.
+        caption: a sentence about the scene.
     """
 
     pixels: NDArray[np.uint8]
@@ -63,7 +67,14 @@ class Scene:
 def compose(
     rng: np.random.Generator, size: int, names: Sequence[str], most_objects: int = MOST_OBJECTS
 ) -> Scene:
-    """A scene of `size` x `size` pixels with 1 to `most_objects` different objects of the names."""
+    """Compose a scene with 1 to `most_objects` different objects.
+
+    Args:
+        rng: random numbers.
+        size: side of the scene in pixels.
+        names: nouns to choose the objects from.
+        most_objects: maximum number of objects.
+    """
     wanted = 1 + int(rng.integers(min(most_objects, len(names))))
     chosen = rng.choice(len(names), wanted, replace=False).tolist()
     background = _background(rng, names[chosen[0]])
@@ -83,9 +94,11 @@ def compose(
     present = [index for index in present if (mask == index).any()]
     light = rng.uniform(0.82, 1.12)
     pixels = np.clip(canvas * light, 0, 255).astype(np.uint8)
-    said = caption(rng, {index: names[index] for index in present}, BACKGROUNDS[background].place)
+    sentence = caption(
+        rng, {index: names[index] for index in present}, BACKGROUNDS[background].place
+    )
     return Scene(
-        pixels=pixels, mask=mask, present=tuple(present), background=background, caption=said
+        pixels=pixels, mask=mask, present=tuple(present), background=background, caption=sentence
     )
 
 
@@ -97,7 +110,7 @@ def _background(rng: np.random.Generator, noun: str) -> str:
 
 
 def _draw(rng: np.random.Generator, sprite: Sprite, size: int, wanted: int) -> NDArray[np.uint8]:
-    """The sprite scaled, turned and maybe mirrored: (h, w, 4) uint8, premultiplied alpha."""
+    """Scale, rotate and possibly mirror a sprite: (h, w, 4) uint8 with premultiplied alpha."""
     low, high = SIDES[wanted]
     side = (low + (high - low) * rng.random()) * size / REFERENCE_SIZE
     angle = math.radians(MOST_DEGREES * (2 * rng.random() - 1))
@@ -128,14 +141,14 @@ def _place(
     horizon: float | None,
     airborne: bool,
 ) -> tuple[int, int, int, int] | None:
-    """A box (top, left, bottom, right) inside the scene that keeps clear of the others."""
+    """Choose a box (top, left, bottom, right) with little overlap; None if all attempts fail."""
     if height > size or width > size:
         return None
     natural = rng.random() < 0.5
     for down, across in rng.random((ATTEMPTS, 2)):
         top = down * (size - height)
         if natural and horizon is not None:
-            # Feet below the horizon, or in the air: what the real world mostly shows.
+            # The bottom is below the horizon, or the object is in the air.
             line = horizon * size
             top = down * line - height / 2 if airborne else line + down * (size - line) - height
             top = min(max(top, 0.0), float(size - height))
@@ -146,13 +159,13 @@ def _place(
     return None
 
 
-def overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
-    """The area two boxes (top, left, bottom, right) share, as a part of the smaller one's."""
-    rows = min(one[2], other[2]) - max(one[0], other[0])
-    columns = min(one[3], other[3]) - max(one[1], other[1])
+def overlap(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> float:
+    """Return the common area of two boxes (top, left, bottom, right) over the smaller area."""
+    rows = min(first[2], second[2]) - max(first[0], second[0])
+    columns = min(first[3], second[3]) - max(first[1], second[1])
     if rows <= 0 or columns <= 0:
         return 0.0
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
     return rows * columns / min(areas)
 
 
@@ -164,7 +177,7 @@ def _paint(
     box: tuple[int, int, int, int],
     index: int,
 ) -> None:
-    """Blend the drawn sprite into the canvas and mark its pixels, both in place."""
+    """Blend the drawn sprite into the canvas and write its index into the mask, both in place."""
     top, left, bottom, right = box
     window = canvas[top:bottom, left:right]
     alpha = drawn[..., 3:]

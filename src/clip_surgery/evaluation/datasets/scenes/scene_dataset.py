@@ -20,13 +20,17 @@ LARGEST_SIZE = 1024
 class SceneDataset:
     """Small images of one to five everyday objects, drawn from a seed, with exact masks.
 
-    Scene i depends on (seed, i, size, names) only, whatever the count. `size` is the side in pixels
-    (32 to 1024, 96 is what the demo model sees); `names` are the nouns that occur and that masks
-    index: the 64 training nouns, or any of `ALL_NOUNS`.
+    Scene i depends on (seed, i, size, names) only, and not on the count.
+
+    Args:
+        seed: seed of the scenes, at least 0.
+        count: number of scenes.
+        size: side in pixels, 32 to 1024; the demo model was trained with 96.
+        names: nouns that occur in the scenes, any of `ALL_NOUNS`; by default the 64 training nouns.
 
     Raises:
-        InputError: a seed or count below 0, a size out of range, no names, a name twice or one
-            that the atlas does not have.
+        InputError: if the seed or count is negative, the size is out of range, there are no names,
+            or a name is repeated or not in the atlas.
 
     Example:
         >>> scene = SceneDataset(seed=2_000_003, count=500)[0]
@@ -55,8 +59,8 @@ class SceneDataset:
         return self.count
 
     def __getitem__(self, index: int) -> Sample:
-        place = position(index, self.count)
-        scene = compose(generator(DATASET_STREAM, self.seed, place), self.size, self.names)
+        from_start = position(index, self.count)
+        scene = compose(generator(DATASET_STREAM, self.seed, from_start), self.size, self.names)
         return Sample(
             image=Image.fromarray(scene.pixels),
             mask=scene.mask.astype(np.int64),
@@ -84,12 +88,12 @@ def _check_number(field: str, value: int, low: int, high: int) -> None:
 def _check_names(names: tuple[str, ...]) -> None:
     if isinstance(names, str) or not names:
         raise InputError(f"Expected `names` to be a tuple of nouns, but got {names!r}")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InputError(f"Expected each of `names` once, but got {twice} more than once")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"Expected each of `names` once, but got {repeated} more than once")
     unknown = [name for name in names if name not in ALL_NOUNS]
     if unknown:
         raise InputError(
             f"Expected `names` from the {len(ALL_NOUNS)} nouns of the atlas, but got {unknown}; "
-            f"it has: {', '.join(ALL_NOUNS)}"
+            f"the nouns are: {', '.join(ALL_NOUNS)}"
         )

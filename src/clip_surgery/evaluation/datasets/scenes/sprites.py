@@ -26,7 +26,7 @@ TRAINING_NOUNS: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Sprite:
-    """One noun's image at full and at half size, premultiplied alpha (PIL mode RGBa)."""
+    """The image of a noun at full and at half size, with premultiplied alpha (PIL mode RGBa)."""
 
     full: Image.Image
     half: Image.Image
@@ -34,13 +34,13 @@ class Sprite:
 
 @lru_cache(maxsize=1)
 def atlas() -> dict[str, Sprite]:
-    """All sprites by noun, decoded once per process."""
-    facts = json.loads((_HOME / "atlas.json").read_text(encoding="utf-8"))
+    """Return all sprites by noun, decoded once per process."""
+    description = json.loads((_HOME / "atlas.json").read_text(encoding="utf-8"))
     with Image.open(BytesIO((_HOME / "atlas.webp").read_bytes())) as opened:
         sheet = opened.convert("RGBA")
-    cell, columns = facts["cell"], facts["columns"]
+    cell, columns = description["cell"], description["columns"]
     sprites = {}
-    for index, entry in enumerate(facts["sprites"]):
+    for index, entry in enumerate(description["sprites"]):
         left, upper = index % columns * cell, index // columns * cell
         height, width = entry["size_hw"]
         full = sheet.crop((left, upper, left + width, upper + height)).convert("RGBa")
@@ -49,9 +49,9 @@ def atlas() -> dict[str, Sprite]:
 
 
 def _nouns() -> tuple[str, ...]:
-    facts = json.loads((_HOME / "atlas.json").read_text(encoding="utf-8"))
-    return tuple(entry["noun"] for entry in facts["sprites"])
+    description = json.loads((_HOME / "atlas.json").read_text(encoding="utf-8"))
+    return tuple(entry["noun"] for entry in description["sprites"])
 
 
 ALL_NOUNS: tuple[str, ...] = _nouns()
-"""Every noun the atlas can image."""
+"""All nouns of the atlas."""

@@ -1,4 +1,4 @@
-"""Random streams of scenes: one key space for data sets, another for training."""
+"""Random streams of scenes, separate for data sets and for training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from clip_surgery.evaluation.datasets.scenes.composition import MOST_OBJECTS, co
 
 DATASET_STREAM = 0x64617461
 TRAINING_STREAM = 0x747261696E
-"""The first word of each generator's key: no training scene can be a scene of a data set."""
+"""First word of the keys of generators, so that no training scene is a scene of a data set."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SceneBatch:
-    """Scenes as arrays.
+    """B scenes as arrays.
 
-    pixels: (B, size, size, 3) uint8. present, named: (B, C) bool, the nouns in the image and in
-    its caption. names_place: (B,) bool, the caption says where they are. captions: (B,).
+    Attributes:
+        pixels: (B, size, size, 3) uint8, RGB.
+        present: (B, C) bool, the nouns in the image.
+        named: (B, C) bool, the nouns in the caption.
+        names_place: (B,) bool, whether the caption names the background.
+        captions: B sentences.
     """
 
     pixels: NDArray[np.uint8]
@@ -31,7 +35,7 @@ class SceneBatch:
 
 
 def generator(stream: int, seed: int, index: int) -> np.random.Generator:
-    """The random numbers of scene `index` of a stream and seed, independent of all others."""
+    """Return the random numbers of scene `index`, independent of all other scenes."""
     # The index is the counter's highest word: 2**192 draws lie between two scenes.
     return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, index]))
 

@@ -1,4 +1,4 @@
-"""Cases: several texts a name, background words, and the maps that metrics share."""
+"""EvaluatedImage: several texts per class, background words, and the maps metrics share."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.metrics.case import Case
+from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.text.features import TextFeatures
 from tests.cases import NAMES, case_of, random_case, random_mask, sample_of
@@ -65,17 +65,17 @@ def test_scaled_maps_are_those_of_heatmaps(seed):
     scores[0] = 0.3  # flat: resizing leaves rounding noise in it
     case = case_of(mask, scores)
     expected = heatmaps(case.explanation)[0][case.present][:, torch.from_numpy(mask != -2)]
-    torch.testing.assert_close(case.scaled_judged, expected, atol=1e-6, rtol=0)
-    assert case.scaled_judged.min() >= 0
-    assert case.scaled_judged.max() <= 1
+    torch.testing.assert_close(case.judged_heatmaps, expected, atol=1e-6, rtol=0)
+    assert case.judged_heatmaps.min() >= 0
+    assert case.judged_heatmaps.max() <= 1
 
 
-def test_what_is_in_the_picture():
+def test_what_is_in_the_image():
     mask = np.array([[-2, -1], [2, 2]])
     case = case_of(mask, random_scores(4, 2, 2), present=frozenset({"bus", "tree"}))
     assert (case.present, case.labelled, case.absent) == ([2], [2, 3], [0, 1])
-    assert case.truth.tolist() == [-1, 2, 2]
-    assert case.insides.tolist() == [[False, True, True]]
+    assert case.true_indices.tolist() == [-1, 2, 2]
+    assert case.object_pixels.tolist() == [[False, True, True]]
 
 
 def test_what_is_unsure_is_neither_present_nor_absent():
@@ -96,21 +96,21 @@ def test_scores_that_are_not_finite_are_refused_by_name():
     scores = random_scores(4, 12, 16)
     scores[1, 0, 0] = float("nan")
     with pytest.raises(InputError, match=r"0\.jpg: expected finite scores for 'dog'"):
-        _ = case_of(random_mask(0), scores).raw
+        _ = case_of(random_mask(0), scores).maps
 
 
 def test_a_case_must_fit_its_texts_and_truth():
     case = aliased_case()
     parts = {"explanation": case.explanation, "sample": case.sample, "names": NAMES}
-    with pytest.raises(InputError, match="for 4 names by 4 texts, but got 1 for 9"):
-        Case(**parts)
-    with pytest.raises(InputError, match="prompts for 4 names, but got 3"):
-        Case(**parts, prompts=PROMPTS[:3], background=WORDS)
+    with pytest.raises(InputError, match="for 4 classes by 4 texts, but got 1 for 9"):
+        EvaluatedImage(**parts)
+    with pytest.raises(InputError, match="prompts for 4 classes, but got 3"):
+        EvaluatedImage(**parts, prompts=PROMPTS[:3], background=WORDS)
     others = TextFeatures(texts=NAMES, labels=torch.ones(4, 2), empty=torch.ones(2))
     with pytest.raises(InputError, match="features of the explanation's texts"):
-        Case(**parts, prompts=PROMPTS, background=WORDS, features=others)
-    with pytest.raises(InputError, match="below 4, one a name, but got 4"):
-        Case(
+        EvaluatedImage(**parts, prompts=PROMPTS, background=WORDS, features=others)
+    with pytest.raises(InputError, match="below 4, one per class, but got 4"):
+        EvaluatedImage(
             **{**parts, "sample": sample_of(np.full((12, 16), 4), (*NAMES, "sky"))},
             prompts=PROMPTS,
             background=WORDS,

@@ -1,6 +1,7 @@
-"""Case: one image with its explanation and its truth, as every metric sees it.
+"""One image with its explanation and its ground truth: the input of every metric.
 
-Maps are resized once and shared by all metrics; which of them is made depends on who asks.
+Maps are resized once and shared by all metrics. Each property is computed when a metric first uses
+it.
 """
 
 from __future__ import annotations
@@ -24,22 +25,23 @@ from clip_surgery.text.features import TextFeatures
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Case:
-    """The explanation of one image for all C names of a data set, beside its truth.
+class EvaluatedImage:
+    """The explanation of one image for all C class names of a data set, with the ground truth.
 
     Attributes:
-        explanation: of one image, for the names, or for the prompts if there are any, and then
-            for the background words.
-        sample: the truth.
-        names: the C names of the data set, which the mask indexes.
-        prompts: the texts that stand for each name; each name for itself if None.
-        background: the last texts of the explanation, which stand for no name.
-        explainer: what made the explanation, for metrics that run the model again.
-        features: of the explanation's texts, for the same; encoded again where they are None.
+        explanation: explanation of one image. Its texts are the class names, or all prompts of
+            the first class, of the second and so on, followed by the background words.
+        sample: the image with its ground truth.
+        names: the C class names of the data set. Values of the mask are indices of them.
+        prompts: for each class, the texts that it is prompted with. If None, its name only.
+        background: the background words, which belong to no class.
+        explainer: the explainer of this explanation, for metrics that run the model again.
+        features: features of the texts of the explanation, for the same metrics. If None, these
+            metrics encode the texts again.
 
     Raises:
-        InputError: when the explanation is not of one image for these texts and this mask, or
-            the mask holds an index that no name has.
+        InputError: if the explanation is not of one image for these texts, the mask is not of the
+            size of the image, or the mask contains an index that no class has.
     """
 
     explanation: Explanation
@@ -51,14 +53,15 @@ class Case:
     features: TextFeatures | None = None
 
     def __post_init__(self) -> None:
-        if len(self.asked) != len(self.names):
+        if len(self.texts_of_names) != len(self.names):
             raise InputError(
-                f"Expected prompts for {len(self.names)} names, but got {len(self.asked)}."
+                f"Expected prompts for {len(self.names)} classes, but got "
+                f"{len(self.texts_of_names)}."
             )
-        texts = texts_to_explain(self.asked, self.background)
+        texts = texts_to_explain(self.texts_of_names, self.background)
         if len(self.explanation) != 1 or self.explanation.texts != texts:
             raise InputError(
-                f"Expected an explanation of 1 image for {len(self.names)} names by "
+                f"Expected an explanation of 1 image for {len(self.names)} classes by "
                 f"{len(texts)} texts, but got {len(self.explanation)} for "
                 f"{len(self.explanation.texts)}, or other texts."
             )
@@ -70,25 +73,25 @@ class Case:
         highest = int(self.sample.mask.max())
         if highest >= len(self.names):
             raise InputError(
-                f"Expected mask values below {len(self.names)}, one a name, but got {highest}."
+                f"Expected mask values below {len(self.names)}, one per class, but got {highest}."
             )
 
     @property
-    def asked(self) -> tuple[tuple[str, ...], ...]:
-        """The texts that stand for each name."""
+    def texts_of_names(self) -> tuple[tuple[str, ...], ...]:
+        """For each class, the texts that it is prompted with."""
         return tuple((name,) for name in self.names) if self.prompts is None else self.prompts
 
     @cached_property
     def starts(self) -> list[int]:
-        """Where the texts of each name begin, and where the last one's end: C + 1 numbers."""
-        return [0, *accumulate(map(len, self.asked))]
+        """Index of the first text of each class, and the end of the last class: C + 1 numbers."""
+        return [0, *accumulate(map(len, self.texts_of_names))]
 
     @cached_property
     def by_name(self) -> Explanation:
-        """The explanation with one row a name: the highest of its texts, no background words."""
+        """The explanation with one row per class, the maximum of its texts, without background."""
         if self.prompts is None and not self.background:
             return self.explanation
-        if not self.background and all(len(own) == 1 for own in self.asked):
+        if not self.background and all(len(texts) == 1 for texts in self.texts_of_names):
             return replace(self.explanation, texts=self.names)
         whole, starts = self.explanation, self.starts
         return replace(
@@ -106,20 +109,22 @@ class Case:
 
     @cached_property
     def present(self) -> list[int]:
-        """Indices of the names that have at least one judged pixel."""
+        """Indices of the classes that have at least one pixel in the mask."""
         seen = np.zeros(len(self.names) + 2, dtype=np.bool_)
         seen[self.sample.mask.ravel()] = True  # -1 and -2 are the last two
         return np.flatnonzero(seen[:-2]).tolist()
 
     @cached_property
     def labelled(self) -> list[int]:
-        """Indices of the names that are in the image, with pixels or only by its labels."""
-        seen, said = set(self.present), self.sample.present
-        return [index for index, name in enumerate(self.names) if index in seen or name in said]
+        """Indices of the classes that are in the image, according to the mask or the labels."""
+        with_pixels, labels = set(self.present), self.sample.present
+        return [
+            index for index, name in enumerate(self.names) if index in with_pixels or name in labels
+        ]
 
     @cached_property
     def absent(self) -> list[int]:
-        """Indices of the names that are surely not in the image."""
+        """Indices of the classes that are known not to be in the image."""
         labelled, unsure = set(self.labelled), self.sample.unsure
         return [
             index
@@ -129,66 +134,66 @@ class Case:
 
     @cached_property
     def decided(self) -> list[int]:
-        """Indices of the names of which it is known whether they are in the image."""
+        """Indices of the classes that are known to be in the image or known to be absent."""
         return sorted([*self.labelled, *self.absent])
 
     @cached_property
     def mask(self) -> Tensor:
-        """The true index of each pixel (H, W) int64."""
+        """The class index of each pixel, (H, W) int64; -1 is no class and -2 is not judged."""
         return torch.from_numpy(np.require(self.sample.mask, requirements=["C", "W"]))
 
     @cached_property
     def judged(self) -> Tensor:
-        """Which pixels count (H, W) bool."""
+        """The pixels that metrics count, (H, W) bool."""
         return self.mask != NOT_JUDGED
 
     @cached_property
-    def truth(self) -> Tensor:
-        """The true index of each of the n judged pixels (n,) int64."""
+    def true_indices(self) -> Tensor:
+        """The class index of each of the n judged pixels, (n,) int64."""
         return self.at_judged(self.mask)
 
     @cached_property
-    def insides(self) -> Tensor:
-        """Which of the n judged pixels each present name has: (present, n) bool."""
-        return self.truth == torch.tensor(self.present, dtype=torch.int64)[:, None]
+    def object_pixels(self) -> Tensor:
+        """The judged pixels of each present class, (present, n) bool."""
+        return self.true_indices == torch.tensor(self.present, dtype=torch.int64)[:, None]
 
     @cached_property
     def patch_scores(self) -> Tensor:
-        """The evidence for every name (C, rows, columns), float32.
+        """The patch scores of every class, (C, rows, columns) float32.
 
         Raises:
-            InputError: when a score is not finite.
+            InputError: if a score is not finite.
         """
         return finite_scores(self.by_name, 0).cpu()
 
     @cached_property
-    def raw(self) -> Tensor:
-        """Maps of the present names at the image's size, as they are: (present, H, W)."""
+    def maps(self) -> Tensor:
+        """Maps of the present classes at the size of the image, not scaled: (present, H, W)."""
         return self.by_name.framings[0].restore_map(self.patch_scores[self.present])
 
     @cached_property
-    def raw_judged(self) -> Tensor:
-        """The raw maps where it counts: (present, n)."""
-        return self.at_judged(self.raw)
+    def judged_maps(self) -> Tensor:
+        """The maps at the judged pixels: (present, n)."""
+        return self.at_judged(self.maps)
 
     @cached_property
-    def scaled_judged(self) -> Tensor:
-        """Maps of the present names, each min-maxed over the image: (present, n) in [0, 1].
+    def judged_heatmaps(self) -> Tensor:
+        """Maps at the judged pixels, each min-max scaled over the image: (present, n) in [0, 1].
 
-        They are those of `tasks.heatmaps`, at a quarter of its time.
+        The values are those of `tasks.heatmaps`, computed in a quarter of the time.
         """
-        low, high = self.raw.amin((1, 2)), self.raw.amax((1, 2))
+        low, high = self.maps.amin((1, 2)), self.maps.amax((1, 2))
         factor = (1 / (high - low)).masked_fill(is_flat(low, high), 0.0)
-        return (self.raw_judged - low[:, None]).mul_(factor[:, None]).clamp_(0.0, 1.0)
+        return (self.judged_maps - low[:, None]).mul_(factor[:, None]).clamp_(0.0, 1.0)
 
     def at_judged(self, maps: Tensor) -> Tensor:
-        """The judged pixels of maps (..., H, W), row by row: (..., n)."""
+        """Select the judged pixels of maps (..., H, W), row by row: (..., n)."""
         flat = maps.flatten(-2)
-        return flat if self._places is None else flat.index_select(-1, self._places)
+        return flat if self._judged_indices is None else flat.index_select(-1, self._judged_indices)
 
     @cached_property
-    def _places(self) -> Tensor | None:
-        """Where the judged pixels are, None where all are."""
+    def _judged_indices(self) -> Tensor | None:
+        """Flat indices of the judged pixels, or None if all pixels are judged."""
         judged = self.judged.numpy()
         return None if judged.all() else torch.from_numpy(np.flatnonzero(judged))
 
@@ -196,17 +201,24 @@ class Case:
 def texts_to_explain(
     prompts: Sequence[tuple[str, ...]], background: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    """The texts an explanation is made for: all prompts in order, then the background words.
+    """Return the texts to explain: all prompts in the order of the classes, then background words.
 
     Example:
         >>> texts_to_explain([("sofa", "couch"), ("cat",)], ("wall",))
         ('sofa', 'couch', 'cat', 'wall')
     """
-    return (*(text for own in prompts for text in own), *background)
+    return (*(text for texts in prompts for text in texts), *background)
 
 
 def highest_rows(values: Tensor, starts: Sequence[int]) -> Tensor:
-    """The highest of rows starts[i] to starts[i + 1] of values (texts, ...): (names, ...).
+    """Return the maximum of rows starts[i] to starts[i + 1], exclusive, of values (texts, ...).
+
+    Args:
+        values: one row per text.
+        starts: as `EvaluatedImage.starts`.
+
+    Returns:
+        One row per class, (C, ...).
 
     Example:
         >>> highest_rows(torch.tensor([[1.0], [3.0], [2.0]]), [0, 2, 3]).tolist()
