@@ -13,13 +13,11 @@ from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.execution.evaluator import Evaluator
-from clip_surgery.evaluation.execution.interrupts import interrupts_held_back
 from clip_surgery.evaluation.execution.journal import Journal
 from clip_surgery.evaluation.execution.partial_result import PartialResult
 from clip_surgery.evaluation.execution.plan import MetricFactory, Plan, digest
 from clip_surgery.evaluation.execution.resuming import part_kept, parts_kept
-from clip_surgery.evaluation.execution.worker import Task
-from clip_surgery.evaluation.execution.worker_pool import measure_in_processes
+from clip_surgery.evaluation.execution.worker import WorkerLoader, evaluate_in_processes
 from clip_surgery.evaluation.metrics.explainability_iou import ExplainabilityIoU
 from clip_surgery.evaluation.metrics.noise_share import NoiseShare
 from clip_surgery.evaluation.metrics.pixel_ranking import PixelRanking
@@ -30,6 +28,7 @@ from clip_surgery.evaluation.protocols.protocol import Protocol
 from clip_surgery.evaluation.reporting.report import Report
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.method import Method
+from clip_surgery.processes.interrupts import interrupts_held_back
 
 PART_SIZE = 16
 """Images that are done and kept together."""
@@ -116,7 +115,7 @@ def evaluate(
         measuring = Evaluator(plan=plan, explainer=explainer, texts=explainer.encode(plan.texts))
         task = None
         if kept is not None and workers > 1 and load is not None:
-            task = Task.of(measuring, kept, load=load, weights=weights, workers=workers)
+            task = WorkerLoader.of(measuring, kept, load=load, weights=weights, workers=workers)
         total, complete = _measure(measuring, kept, task, workers, on_progress)
     settings = _settings(measuring, weights, workers)
     reports = _reports(total, plan.methods, settings, complete=complete)
@@ -147,7 +146,7 @@ def _opened(
 def _measure(
     measuring: Evaluator,
     kept: Journal | None,
-    task: Task | None,
+    task: WorkerLoader | None,
     workers: int,
     on_progress: Callable[[int], None],
 ) -> tuple[PartialResult, bool]:
@@ -162,7 +161,7 @@ def _measure(
         if task is None:
             numbers = _measure_here(measuring, missing, kept, total)
         else:
-            numbers = measure_in_processes(task, missing, workers=workers)
+            numbers = evaluate_in_processes(task, missing, workers=workers)
         with closing(numbers):
             for number in numbers:
                 on_progress(len(parts[number]))
