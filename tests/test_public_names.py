@@ -9,7 +9,7 @@ import clip_surgery
 
 PROGRAMS = [
     *("Dataset", "Sample", "evaluate", "Protocol", "Report", "Method", "Segmenter"),
-    *("Job", "Asking", "LocalEngine", "RayEngine", "open_source", "ExplainerSettings"),
+    *("Job", "TaskSettings", "LocalEngine", "RayEngine", "open_source", "ExplainerSettings"),
 ]
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clip_surgery.apps.batch.job import Asking, Job
+    from clip_surgery.apps.batch.job import Job, TaskSettings
     from clip_surgery.apps.batch.local_engine import LocalEngine
     from clip_surgery.apps.batch.ray_engine import RayEngine
     from clip_surgery.apps.batch.sources import open_source
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from clip_surgery.evaluation.execution.run import evaluate
     from clip_surgery.evaluation.protocols.protocol import Protocol
     from clip_surgery.evaluation.protocols.registry import default_protocol
-    from clip_surgery.evaluation.reporting.report import Report
+    from clip_surgery.evaluation.reporting.report import Report, markdown_table
     from clip_surgery.explainer import Explainer
     from clip_surgery.explanation import Explanation
     from clip_surgery.figures.overlay import overlay
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from clip_surgery.loading import load, wrap
     from clip_surgery.methods.method import Evidence, Method
     from clip_surgery.methods.registered import register_method
+    from clip_surgery.methods.registry import parse_methods
     from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image
     from clip_surgery.segmenters.sam import SamSegmenter
     from clip_surgery.segmenters.segmenter import Segmenter
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from clip_surgery.word_explanation import WordExplanation
 
 _MODULES = {
-    "Asking": "apps.batch.job",
     "AttentionMap": "tasks.inspection",
     "Box": "tasks.boxes",
     "BoxRule": "tasks.boxes",
@@ -91,6 +91,7 @@ _MODULES = {
     "SharedSimilarity": "tasks.inspection",
     "Size": "framing",
     "Tag": "tasks.tags",
+    "TaskSettings": "apps.batch.job",
     "TextCache": "text.cache",
     "UnknownNameError": "errors",
     "UnsupportedModelError": "errors",
@@ -106,11 +107,13 @@ _MODULES = {
     "explain_windows": "windows",
     "heatmaps": "tasks.heatmaps",
     "load": "loading",
+    "markdown_table": "evaluation.reporting.report",
     "masks": "tasks.masks",
     "open_dataset": "evaluation.datasets.registry",
     "open_source": "apps.batch.sources",
     "overlay": "figures.overlay",
     "palette_image": "records.mask_files",
+    "parse_methods": "methods.registry",
     "points": "tasks.points",
     "presence": "tasks.presence",
     "read_image": "inputs.images",
@@ -126,7 +129,6 @@ _MODULES = {
 }
 
 __all__ = [
-    "Asking",
     "AttentionMap",
     "Box",
     "BoxRule",
@@ -160,6 +162,7 @@ __all__ = [
     "SharedSimilarity",
     "Size",
     "Tag",
+    "TaskSettings",
     "TextCache",
     "UnknownNameError",
     "UnsupportedModelError",
@@ -175,11 +178,13 @@ __all__ = [
     "explain_windows",
     "heatmaps",
     "load",
+    "markdown_table",
     "masks",
     "open_dataset",
     "open_source",
     "overlay",
     "palette_image",
+    "parse_methods",
     "points",
     "presence",
     "read_image",

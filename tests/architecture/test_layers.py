@@ -16,6 +16,7 @@ LAYERS = {
     "grid": 0,
     "framing": 0,
     "storage": 1,
+    "processes": 1,
     "inputs": 1,
     "explanation": 1,
     "explanation_summary": 1,
@@ -35,6 +36,7 @@ LAYERS = {
     "export": 9,
     "evaluation": 10,
     "apps": 11,
+    "batch": 12,
     "__main__": 11,
 }
 # Each heavy library may be imported by these modules or folders only, and only when used.

@@ -15,7 +15,7 @@ from PIL import Image
 
 from clip_surgery.apps.batch.job import Job
 from clip_surgery.apps.batch.sources import open_source
-from clip_surgery.apps.batch.worker import Worker
+from clip_surgery.apps.batch.worker import ShardWorker
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.loading import load
 from clip_surgery.segmenters.segmenter import Candidates
@@ -91,11 +91,11 @@ def wait_until(condition, seconds=60):
 class Here:
     """An engine in this process."""
 
-    def run(self, job, begin):
+    def run(self, job, choose_shards):
         threads = torch.get_num_threads()
-        worker = Worker.start(job, cores=threads)
-        for order in begin(worker.facts):
-            yield worker.make(order)
+        worker = ShardWorker.start(job, cores=threads)
+        for request in choose_shards(worker.identity):
+            yield worker.compute(request)
 
 
 def rows_of(folder):

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from clip_surgery.apps.batch.local_engine import LocalEngine, available_cores
+from clip_surgery.apps.batch.local_engine import (
+    LocalEngine,
+    assign_gpus,
+    available_cores,
+    default_workers,
+)
 from clip_surgery.apps.batch.run import run
 from clip_surgery.errors import ClipSurgeryError, InputError
 from tests.apps.batch.jobs import (
@@ -61,7 +66,7 @@ def test_a_kill_in_mid_run_loses_nothing(folder, rows, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "error", "message"),
     [
-        ("bug", RuntimeError, "in a worker process: ZeroDivisionError: a bug"),
+        ("bug", ZeroDivisionError, "a bug"),
         ("death", ClipSurgeryError, "3 worker processes died before .*killed by SIGKILL"),
     ],
 )
@@ -114,3 +119,25 @@ def test_cores_and_workers():
     assert available_cores() >= 1
     with pytest.raises(InputError, match="at least 1 worker"):
         LocalEngine(workers=0)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "cores", "workers"),
+    [
+        ("cuda", 4, 16, 4),
+        ("auto", 4, 16, 4),
+        ("cuda:1", 0, 16, 1),
+        ("cuda:0", 4, 16, 1),
+        ("mps", 0, 8, 1),
+        ("cpu", 0, 16, 4),
+        ("cpu", 0, 2, 1),
+    ],
+)
+def test_one_worker_for_each_named_device(device, gpus, cores, workers):
+    assert default_workers(device, gpus=gpus, cores=cores) == workers
+
+
+def test_workers_take_gpus_in_turn():
+    assert assign_gpus(5, gpus=3) == [0, 1, 2, 0, 1]
+    assert assign_gpus(2, gpus=1) == [None, None]
+    assert assign_gpus(2, gpus=0) == [None, None]

@@ -1,32 +1,36 @@
 import pyarrow.parquet as pq
 import pytest
 
-from clip_surgery.apps.batch.job import Asking
-from clip_surgery.apps.batch.rows import failed, schema
+from clip_surgery.apps.batch.job import TaskSettings
+from clip_surgery.apps.batch.rows import error_row, schema
 from clip_surgery.apps.batch.shards import (
-    Done,
+    FinishedShard,
     read_shard,
     shard_path,
     write_shard,
 )
 from clip_surgery.errors import InputError
 
-OF = schema(Asking(tasks=("scores",)), segmenter=False)
+ROW_SCHEMA = schema(TaskSettings(tasks=("scores",)), segmenter=False)
 GOOD = {"size": {"height": 3, "width": 4}, "texts": ["dog"], "scores": [0.5]}
 
 
 def rows(count=40, size=1):
     for index in range(count):
-        yield {"path": f"{index}" * size, **GOOD} if index % 10 else failed(f"{index}", "bad\nfile")
+        yield (
+            {"path": f"{index}" * size, **GOOD}
+            if index % 10
+            else error_row(f"{index}", "bad\nfile")
+        )
 
 
 def write(folder, count=40, key="k", **settings):
-    return write_shard(folder, 7, rows(count, **settings), of=OF, key=key)
+    return write_shard(folder, 7, rows(count, **settings), row_schema=ROW_SCHEMA, key=key)
 
 
 def test_there_and_back(tmp_path):
     done = write(tmp_path)
-    assert done == Done(7, 40, 4)
+    assert done == FinishedShard(7, 40, 4)
     assert read_shard(tmp_path, 7, rows=40, key="k") == done
     [path] = tmp_path.iterdir()
     assert path == shard_path(tmp_path, 7)
@@ -77,7 +81,7 @@ def test_rows_that_stop_leave_nothing(tmp_path):
     write(tmp_path)
     before = shard_path(tmp_path, 7).read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        write_shard(tmp_path, 7, stopping(), of=OF, key="k")
+        write_shard(tmp_path, 7, stopping(), row_schema=ROW_SCHEMA, key="k")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
 
 
@@ -85,7 +89,7 @@ def test_rows_are_written_as_they_come(tmp_path):
     write(tmp_path, count=30, size=2**20)
     with pq.ParquetFile(shard_path(tmp_path, 7)) as file:
         assert file.num_row_groups > 1
-    assert read_shard(tmp_path, 7, rows=30, key="k") == Done(7, 30, 3)
+    assert read_shard(tmp_path, 7, rows=30, key="k") == FinishedShard(7, 30, 3)
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -1,12 +1,16 @@
+import os
+import sys
 from dataclasses import dataclass, replace
 
+import pyarrow.parquet
 import pytest
 import torch
 
-from clip_surgery.apps.batch.attempts import Attempt
-from clip_surgery.apps.batch.job import Asking
+from clip_surgery.apps.batch.attempts import ShardAttempt
+from clip_surgery.apps.batch.job import TaskSettings
 from clip_surgery.apps.batch.run import run
-from clip_surgery.apps.batch.worker import Worker
+from clip_surgery.apps.batch.sources import open_source
+from clip_surgery.apps.batch.worker import ShardWorker
 from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from tests.apps.batch.jobs import Here, alike, job_of, loaded, make_segmenter, pictures, rows_of
@@ -29,8 +33,8 @@ class Failing(Explainer):
 
 def failing(error, **settings):
     explainer = loaded()
-    known = explainer.__dataclass_fields__.values()
-    fields = {field.name: getattr(explainer, field.name) for field in known if field.init}
+    arguments = [name for name, field in explainer.__dataclass_fields__.items() if field.init]
+    fields = {name: getattr(explainer, name) for name in arguments}
     return lambda: Failing(**fields, error=error, **settings)
 
 
@@ -124,8 +128,8 @@ def test_a_task_that_cannot_be_done_is_told_before_any_picture(folder, tmp_path)
     with pytest.raises(InputError, match="dense similarity"):
         run(job_of(folder, load=lambda: loaded().with_method("rollout")), tmp_path, Here())
     assert not (tmp_path / "_manifest.json").exists()
-    tasks = Asking(tasks=("scores",))
-    assert run(job_of(folder, load=without_vocabulary, asking=tasks), tmp_path, Here()).made == 11
+    tasks = TaskSettings(tasks=("scores",))
+    assert run(job_of(folder, load=without_vocabulary, settings=tasks), tmp_path, Here()).made == 11
 
 
 class Died(BaseException):
@@ -136,15 +140,15 @@ def test_a_picture_that_kills_its_process_becomes_an_error(rows, folder, tmp_pat
     deaths = []
 
     class Reviving(Here):
-        def run(self, job, begin):
-            worker = Worker.start(job, cores=torch.get_num_threads())
-            for order in begin(worker.facts):
+        def run(self, job, choose_shards):
+            worker = ShardWorker.start(job, cores=torch.get_num_threads())
+            for request in choose_shards(worker.identity):
                 while True:
                     try:
-                        yield worker.make(order)
+                        yield worker.compute(request)
                         break
                     except Died:
-                        deaths.append(order.shard)
+                        deaths.append(request.shard)
 
     summary = run(job_of(folder, load=failing(Died())), tmp_path, Reviving())
     assert deaths == [0] * 4  # twice with others, and twice alone
@@ -159,12 +163,12 @@ def test_a_shard_that_kills_again_and_again_stops_the_job(folder, tmp_path):
     job = job_of(folder)
 
     class Cursed(Here):
-        def run(self, job, begin):
+        def run(self, job, choose_shards):
             for _ in range(6):
-                Attempt.begin(tmp_path, 1)
-            yield from super().run(job, begin)
+                ShardAttempt.begin(tmp_path, 1)
+            yield from super().run(job, choose_shards)
 
-    with pytest.raises(ClipSurgeryError, match="died 6 times over part 1"):
+    with pytest.raises(ClipSurgeryError, match="died 6 times while they computed part 1"):
         run(job, tmp_path, Cursed())
     assert [path.name for path in tmp_path.glob("part-*")] == ["part-00000.parquet"]
     assert run(job, tmp_path, Here()).made == 7  # another day
@@ -186,12 +190,48 @@ def test_a_segmenter_comes_along(folder, tmp_path):
 )
 def test_the_cut(count, given, shards, size):
     job = job_of(range(count), shard_size=given)
-    assert (job.shards, job.shard_rows) == (shards, size)
-    cut = [index for shard in range(min(shards, 70)) for index in job.cut(shard)]
+    assert (job.shard_count, job.images_per_shard) == (shards, size)
+    cut = [index for shard in range(min(shards, 70)) for index in job.image_range(shard)]
     assert cut == list(range(min(count, 70 * size)))
     for shard in (-1, shards):
         with pytest.raises(IndexError):
-            job.cut(shard)
+            job.image_range(shard)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_file_names_that_are_not_utf8_are_escaped_in_rows(tmp_path):
+    source = tmp_path / os.fsdecode(b"in-\xff")
+    pictures(source, count=2, bad=False)
+    (source / "000.png").rename(source / os.fsdecode(b"caf\xe9.png"))
+    (source / os.fsdecode(b"not-\xe9.png")).write_bytes(b"not an image")
+    out = tmp_path / os.fsdecode(b"out-\xff")
+    job = job_of(source, settings=TaskSettings(tasks=("scores",)))
+    assert run(job, out, Here()).errors == 1
+    assert run(job, out, Here()).made == 0
+    with (out / "part-00000.parquet").open("rb") as file:
+        rows = pyarrow.parquet.read_table(file).to_pylist()
+    folder = f"{tmp_path}/in-\\xff"
+    assert [row["path"] for row in rows] == [
+        f"{folder}/{name}" for name in ("001.png", r"caf\xe9.png", r"not-\xe9.png")
+    ]
+    assert rows[1]["scores"]
+    assert rows[2]["error"].startswith(rf"{folder}/not-\xe9.png: not an image")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs sparse files, pipes and /dev/zero")
+def test_huge_files_pipes_and_devices_are_rows_with_errors(tmp_path):
+    source = pictures(tmp_path / "in", count=1, bad=False)
+    with (source / "huge.png").open("wb") as file:
+        file.truncate(100 * 2**30)
+    os.mkfifo(source / "pipe.png")
+    names = [source / "000.png", source / "huge.png", source / "pipe.png", "/dev/zero"]
+    job = job_of(open_source(names), settings=TaskSettings(tasks=("scores",)))
+    assert run(job, tmp_path / "out", Here()).errors == 3
+    errors = [row["error"] for row in rows_of(tmp_path / "out")]
+    assert errors[0] is None
+    assert "huge.png: larger than the limit" in errors[1]
+    assert "pipe.png: expected a regular file" in errors[2]
+    assert "/dev/zero: expected a regular file" in errors[3]
 
 
 @pytest.mark.parametrize("settings", [{"texts": ()}, {"texts": ("a", "a")}, {"shard_size": 0}])

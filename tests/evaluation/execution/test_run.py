@@ -9,13 +9,13 @@ import torch
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.execution.interrupts import interrupts_held_back
 from clip_surgery.evaluation.execution.run import EvaluationInterrupted, evaluate
 from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.pointing import Pointing
 from clip_surgery.evaluation.metrics.segmentation_iou import SegmentationIoU
 from clip_surgery.evaluation.protocols.protocol import Protocol
 from clip_surgery.methods.registry import parse_methods
+from clip_surgery.processes.interrupts import interrupts_held_back
 from clip_surgery.windows import Windows, explain_windows
 from tests.evaluation.squares import NamedSquares, Squares, load_tiny, numbers, reads
 

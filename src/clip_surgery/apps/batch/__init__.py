@@ -1,1 +1,1 @@
-"""Many images: from folders or Parquet to Parquet, over processes or a Ray cluster."""
+"""Batch jobs: many images into Parquet, with worker processes or a Ray cluster."""

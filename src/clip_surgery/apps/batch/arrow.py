@@ -14,11 +14,11 @@ def require_arrow() -> types.ModuleType:
     """The module pyarrow.
 
     Raises:
-        MissingExtraError: when it is not installed.
+        MissingExtraError: if it is not installed.
     """
     try:
         import pyarrow
-        import pyarrow.parquet  # an attribute of pyarrow from here on
+        import pyarrow.parquet  # makes pyarrow.parquet available as an attribute
     except ImportError:
         raise MissingExtraError.of("batch", "pyarrow") from None
     module: types.ModuleType = pyarrow

@@ -1,8 +1,9 @@
-"""Attempts: how often a shard killed its process, kept in a file while the shard is being made.
+"""A file that counts how often a shard has ended the process that computed it.
 
-A death may be chance (a machine that is taken away) or an image that crashes its decoder. So a
-shard is tried again as it is, then image by image, and an image that kills twice when it is
-alone becomes an error. The file is there for the next process, whoever starts it.
+A process may die by chance (a machine that is taken away), or because an image crashes its
+decoder. A shard is therefore first repeated as it is, and then image by image. An image that ends
+its process twice when it is processed alone becomes a row with an error. The count is kept in a
+file, so that the next process knows it, whichever engine starts it.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from pathlib import Path
 
 from clip_surgery.errors import ClipSurgeryError
 
-_MOST_DEATHS = 6  # with nobody to blame
-_MOST_BAD = 8  # images of a shard
+_MAX_UNEXPLAINED_DEATHS = 6
+_MAX_BAD_IMAGES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """One attempt at a shard.
+class ShardAttempt:
+    """One attempt to compute a shard.
 
     Attributes:
-        path: where it is noted.
-        deaths: of earlier attempts, of no known cause.
-        at: the image that is tried alone now.
-        suspect: an image that killed once when it was alone.
-        bad: images that did so twice, not to be touched again.
+        path: the file that keeps these values while the shard is being computed.
+        deaths: how many earlier attempts ended their process while a whole window was processed.
+        at: index of the image that is processed alone now; None if whole windows are processed.
+        suspect: index of an image that has ended its process once when it was alone.
+        bad: indices of images that did so twice and are not processed again.
     """
 
     path: Path
@@ -37,54 +38,60 @@ class Attempt:
     bad: tuple[int, ...] = field(default=())
 
     @classmethod
-    def begin(cls, folder: Path, shard: int) -> Attempt:
-        """Begin, and learn from attempts that did not end.
+    def begin(cls, folder: Path, shard: int) -> ShardAttempt:
+        """Begin an attempt, taking into account the earlier attempts that ended their process.
+
+        Args:
+            folder: the result folder.
+            shard: number of the shard.
 
         Raises:
-            ClipSurgeryError: when processes died too often over this shard.
+            ClipSurgeryError: if too many processes died while they computed this shard.
 
         Example:
             >>> import tempfile
             >>> with tempfile.TemporaryDirectory() as folder:
-            ...     first, second, third = (Attempt.begin(Path(folder), 0) for _ in range(3))
-            >>> first.one_by_one, second.one_by_one, third.one_by_one
+            ...     first, second, third = (ShardAttempt.begin(Path(folder), 0) for _ in range(3))
+            >>> first.is_image_by_image, second.is_image_by_image, third.is_image_by_image
             (False, False, True)
         """
         path = folder / f".part-{shard:05}.attempt.partial"
-        now = cls(path=path)
+        attempt = cls(path=path)
         if path.exists():
-            now = now._after_death()
-        if now.deaths >= _MOST_DEATHS or len(now.bad) > _MOST_BAD:
+            attempt = attempt._after_death()
+        if attempt.deaths >= _MAX_UNEXPLAINED_DEATHS or len(attempt.bad) > _MAX_BAD_IMAGES:
             raise ClipSurgeryError(
-                f"processes died {now.deaths + 2 * len(now.bad)} times over part {shard}, for "
-                "lack of memory or by broken files; what is done is kept."
+                f"processes died {attempt.deaths + 2 * len(attempt.bad)} times while they computed "
+                f"part {shard}, because of too little memory or broken files. Finished parts are "
+                "kept."
             )
-        return now.at_picture(None)
+        return attempt.at_image(None)
 
     @property
-    def one_by_one(self) -> bool:
-        """Whether each image is to be tried alone, and noted before."""
+    def is_image_by_image(self) -> bool:
+        """Whether each image is processed alone, so that a bad one is found."""
         return self.deaths > 1
 
-    def at_picture(self, index: int | None) -> Attempt:
-        """Note which image is tried now."""
-        now = replace(self, at=index)
-        facts = {name: value for name, value in asdict(now).items() if name != "path"}
-        self.path.write_text(json.dumps(facts), encoding="utf-8")
-        return now
+    def at_image(self, index: int | None) -> ShardAttempt:
+        """Write down which image is processed alone now."""
+        attempt = replace(self, at=index)
+        values = {name: value for name, value in asdict(attempt).items() if name != "path"}
+        self.path.write_text(json.dumps(values), encoding="utf-8")
+        return attempt
 
     def end(self) -> None:
-        """The shard is done."""
+        """Remove the file, because the shard is finished."""
         self.path.unlink(missing_ok=True)
 
-    def _after_death(self) -> Attempt:
-        """What the attempt that is noted in the file teaches."""
+    def _after_death(self) -> ShardAttempt:
+        """The values for the next attempt, given those that a dead process left in the file."""
         last = replace(self, deaths=0)
-        with suppress(OSError, KeyError, TypeError, ValueError):  # cut off in the middle of a word
-            facts = json.loads(self.path.read_text(encoding="utf-8"))
-            last = Attempt(path=self.path, **{**facts, "bad": tuple(facts["bad"])})
+        # The file may be incomplete, if the process was killed while it wrote it.
+        with suppress(OSError, KeyError, TypeError, ValueError):
+            values = json.loads(self.path.read_text(encoding="utf-8"))
+            last = ShardAttempt(path=self.path, **{**values, "bad": tuple(values["bad"])})
         if last.at is None:
             return replace(last, deaths=last.deaths + 1)
-        if last.at != last.suspect:  # once may be chance
+        if last.at != last.suspect:  # the first time may be chance
             return replace(last, suspect=last.at)
         return replace(last, bad=(*last.bad, last.at))

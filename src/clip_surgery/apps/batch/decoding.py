@@ -1,6 +1,7 @@
-"""Decoding: images read in the background, a bounded number ahead, in windows that fit memory.
+"""Images decoded by background threads, and grouped into windows of bounded memory.
 
-Which images share a window depends on the source alone, never on speed, so that results do not.
+Which images share a window depends on the source only and not on timing, so that results are
+reproducible.
 """
 
 from __future__ import annotations
@@ -13,44 +14,59 @@ from dataclasses import dataclass
 from clip_surgery.apps.batch.items import Item
 from clip_surgery.errors import InputError
 from clip_surgery.inputs.images import InputImage, read_image
+from clip_surgery.inputs.names import printable
 
-MOST_PIXELS = 2**25  # 100 MB of RGB: a window of larger images has fewer of them
+MAX_PIXELS_PER_WINDOW = 2**25
+"""Pixels of all images of a window: 100 MB as RGB."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Read:
-    """One image that was read, or why it could not be."""
+class DecodedImage:
+    """An image of the source, decoded, or the reason why it cannot be used.
+
+    Attributes:
+        item: the image in the source.
+        image: the decoded image; None if there is an error.
+        error: the reason in one sentence; None if there is an image.
+    """
 
     item: Item
-    picture: InputImage | None = None
+    image: InputImage | None = None
     error: str | None = None
 
 
-def read(item: Item) -> Read:
-    """Read one image; whatever is wrong with it becomes its error."""
+def decode(item: Item) -> DecodedImage:
+    """Decode one image; if it cannot be used, the result holds the reason."""
+    name = printable(item.name)
     try:
         if item.content is None:
-            raise InputError(f"{item.name}: expected an image, but got nothing (null).")
-        return Read(item=item, picture=read_image(item.content, name=item.name))
+            raise InputError(f"{name}: expected an image, but got nothing (null).")
+        return DecodedImage(item=item, image=read_image(item.content, name=item.name))
     except InputError as error:
-        return Read(item=item, error=str(error))
+        return DecodedImage(item=item, error=str(error))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return DecodedImage(item=item, error=f"{name}: cannot be read ({reason}).")
     except MemoryError:
-        return Read(item=item, error=f"{item.name}: out of memory.")
+        return DecodedImage(item=item, error=f"{name}: out of memory.")
 
 
-def read_ahead(items: Iterable[Item], *, threads: int) -> Iterator[Read]:
-    """Read images in order, by threads that are at most two images each ahead of who asks.
+def prefetch_images(items: Iterable[Item], *, threads: int) -> Iterator[DecodedImage]:
+    """Decode images in their order, in threads that are a bounded number of images ahead.
 
-    With no thread, each is read when it is asked for.
+    Args:
+        items: the images of a source.
+        threads: number of threads; at most two images for each are decoded ahead. With 0, each
+            image is decoded when it is requested.
     """
     if threads < 1:
-        yield from map(read, items)
+        yield from map(decode, items)
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[Read]] = deque()
+        waiting: deque[Future[DecodedImage]] = deque()
         try:
             for item in items:
-                waiting.append(pool.submit(read, item))
+                waiting.append(pool.submit(decode, item))
                 if len(waiting) >= 2 * threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -61,23 +77,28 @@ def read_ahead(items: Iterable[Item], *, threads: int) -> Iterator[Read]:
 
 
 def windows(
-    pictures: Iterable[Read], *, count: int, pixels: int = MOST_PIXELS
-) -> Iterator[list[Read]]:
-    """Images in runs of at most `count`, and of at most `pixels` unless one alone has more.
+    decoded_images: Iterable[DecodedImage], *, count: int, pixels: int = MAX_PIXELS_PER_WINDOW
+) -> Iterator[list[DecodedImage]]:
+    """Group consecutive images into windows.
+
+    Args:
+        decoded_images: images in their order.
+        count: maximum number of images in a window.
+        pixels: maximum number of pixels in a window. An image with more has a window of its own.
 
     Example:
-        >>> read_ones = [read(Item(index, "nothing", None)) for index in range(5)]
-        >>> [len(window) for window in windows(read_ones, count=2)]
+        >>> decoded_images = [decode(Item(index, "nothing", None)) for index in range(5)]
+        >>> [len(window) for window in windows(decoded_images, count=2)]
         [2, 2, 1]
     """
-    window: list[Read] = []
-    held = 0
-    for one in pictures:
-        area = one.picture.size.height * one.picture.size.width if one.picture else 0
-        if window and (len(window) >= count or held + area > pixels):
+    window: list[DecodedImage] = []
+    pixels_in_window = 0
+    for decoded in decoded_images:
+        area = decoded.image.size.height * decoded.image.size.width if decoded.image else 0
+        if window and (len(window) >= count or pixels_in_window + area > pixels):
             yield window
-            window, held = [], 0
-        window.append(one)
-        held += area
+            window, pixels_in_window = [], 0
+        window.append(decoded)
+        pixels_in_window += area
     if window:
         yield window

@@ -9,7 +9,13 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a source: its place, what it is called, and a path, bytes or nothing."""
+    """One image of a source, not yet read.
+
+    Attributes:
+        index: its index in the source.
+        name: its name in results, which may contain bytes that are not UTF-8 (surrogateescape).
+        content: its path, the bytes of its file, or None if the source has neither.
+    """
 
     index: int
     name: str
@@ -17,16 +23,16 @@ class Item:
 
 
 class Source(Protocol):
-    """Images in a fixed order."""
+    """Images in a fixed order. A source is small and picklable, because workers receive it."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of images."""
         ...
 
     def digest(self) -> str:
-        """Sixteen hex digits that change with the listing."""
+        """Sixteen hexadecimal digits that change if the list of images changes."""
         ...
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
-        """The images from `start` up to `stop`, without holding them all in memory."""
+        """The images from index `start` up to `stop`, without holding all of them in memory."""
         ...

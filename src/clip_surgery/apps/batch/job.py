@@ -1,4 +1,4 @@
-"""Job: everything that decides what the rows are, as a value that other processes are sent."""
+"""The description of a batch job: everything that determines its rows, in a picklable form."""
 
 from __future__ import annotations
 
@@ -21,25 +21,30 @@ from clip_surgery.tasks.point_rules import PeakPoints, PointRule
 
 Task = Literal["scores", "presence", "points", "boxes", "masks", "maps"]
 TASKS: tuple[Task, ...] = get_args(Task)
-_MOST_SHARDS, _SMALLEST, _LARGEST = 64, 16, 512
-Facts = dict[str, str]
-"""What a process that has loaded the model knows of it."""
+_MAX_SHARDS, _MIN_SHARD_SIZE, _MAX_SHARD_SIZE = 64, 16, 512
+ModelIdentity = dict[str, str]
+"""The properties of a loaded model that the results depend on, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
-    """What is asked of every image.
+class TaskSettings:
+    """What to compute for each image.
 
     Attributes:
-        tasks: which columns there are.
-        points: how clicks are chosen.
-        boxes: how boxes are cut.
-        prompt_kinds: what a segmenter is shown.
-        min_presence: texts less likely than this have no points, boxes or masks of a segmenter.
+        tasks: the tasks, which determine the columns of the rows; all by default.
+        points: how points are chosen.
+        boxes: how boxes are chosen.
+        prompt_kinds: the kinds of prompts for the segmenter.
+        min_presence: minimum presence probability in [0, 1]. Texts below it yield no points,
+            boxes or masks of the segmenter. If None, presence is not checked.
 
     Raises:
-        UnknownNameError: for an unknown task.
-        InputError: for no task, or min_presence outside 0 to 1.
+        UnknownNameError: if a task is unknown.
+        InputError: if there is no task, or min_presence is not in [0, 1].
+
+    Example:
+        >>> TaskSettings(tasks=("scores", "boxes"), min_presence=0.5).tasks
+        ('scores', 'boxes')
     """
 
     tasks: tuple[Task, ...] = TASKS
@@ -60,25 +65,26 @@ class Asking:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Images, texts, and how to load who explains them.
+    """The images and texts of a batch job, and how each worker process loads its model.
 
     Attributes:
-        source: the images.
-        texts: the labels.
-        load: makes the Explainer in each process; picklable, as functools.partial(load, "demo").
-        asking: what is asked of each image.
-        segmenter: makes the segmenter that cuts objects out, if there is one; picklable.
-        shard_size: images in a file of results; None for a size that gives many files to share
-            out without any being large (the same for the same number of images).
+        source: the images, from `open_source`.
+        texts: the texts for which every image is explained.
+        load: returns the Explainer; called in each process. It must be picklable, for example
+            `functools.partial(load, "demo")`.
+        settings: what to compute for each image.
+        segmenter: returns the segmenter for the masks in `cut_outs`, or None. Picklable.
+        shard_size: number of images in each result file. If None, it is chosen so that there are
+            at most 64 files of 16 to 512 images, or more files of 512 images.
 
     Raises:
-        InputError: when the texts cannot be used or a shard would be empty.
+        InputError: if the texts cannot be used, or the shard size is below 1.
     """
 
     source: Source
     texts: tuple[str, ...]
     load: Callable[[], Explainer]
-    asking: Asking = field(default_factory=Asking)
+    settings: TaskSettings = field(default_factory=TaskSettings)
     segmenter: Callable[[], Segmenter] | None = None
     shard_size: int | None = None
 
@@ -88,47 +94,47 @@ class Job:
             raise InputError(f"Expected at least 1 image a shard, but got {self.shard_size}.")
 
     @property
-    def shard_rows(self) -> int:
-        """Images in a shard; the last one may have fewer."""
+    def images_per_shard(self) -> int:
+        """Number of images in each shard; the last one may have fewer."""
         if self.shard_size is not None:
             return self.shard_size
-        return min(_LARGEST, max(_SMALLEST, -(-len(self.source) // _MOST_SHARDS)))
+        return min(_MAX_SHARD_SIZE, max(_MIN_SHARD_SIZE, -(-len(self.source) // _MAX_SHARDS)))
 
     @property
-    def shards(self) -> int:
-        """How many shards there are."""
-        return -(-len(self.source) // self.shard_rows)
+    def shard_count(self) -> int:
+        """Number of shards."""
+        return -(-len(self.source) // self.images_per_shard)
 
-    def cut(self, shard: int) -> range:
-        """The images of one shard.
+    def image_range(self, shard: int) -> range:
+        """The indices of the images in a shard.
 
         Raises:
-            IndexError: when there is no such shard.
+            IndexError: if there is no shard with this number.
         """
-        if not 0 <= shard < self.shards:
-            raise IndexError(f"Expected a shard below {self.shards}, but got {shard}.")
-        start = shard * self.shard_rows
-        return range(start, min(start + self.shard_rows, len(self.source)))
+        if not 0 <= shard < self.shard_count:
+            raise IndexError(f"Expected a shard below {self.shard_count}, but got {shard}.")
+        start = shard * self.images_per_shard
+        return range(start, min(start + self.images_per_shard, len(self.source)))
 
-    def facts(self) -> dict[str, Any]:
-        """What the results depend on, as far as it is known before a model is loaded."""
+    def identity(self) -> dict[str, Any]:
+        """Everything that the results depend on and that is known before the model is loaded."""
         return {
             "version": version("clip-surgery"),
             "source": self.source.digest(),
-            "pictures": len(self.source),
+            "images": len(self.source),
             "texts": list(self.texts),
-            "tasks": list(self.asking.tasks),
-            "points": repr(self.asking.points),
-            "boxes": repr(self.asking.boxes),
-            "prompt_kinds": list(self.asking.prompt_kinds),
-            "min presence": self.asking.min_presence,
-            "shard size": self.shard_rows,
+            "tasks": list(self.settings.tasks),
+            "points": repr(self.settings.points),
+            "boxes": repr(self.settings.boxes),
+            "prompt kinds": list(self.settings.prompt_kinds),
+            "min presence": self.settings.min_presence,
+            "shard size": self.images_per_shard,
             "segmenter": self.segmenter is not None,
         }
 
 
-def facts_of(explainer: Explainer, segmenter: Segmenter | None) -> Facts:
-    """What the results depend on in a model, its method and settings."""
+def model_identity(explainer: Explainer, segmenter: Segmenter | None) -> ModelIdentity:
+    """The properties of a model, its method and its settings that the results depend on."""
     backbone = explainer.backbone
     vocabulary = json.dumps(explainer.vocabulary)
     return {
@@ -141,11 +147,11 @@ def facts_of(explainer: Explainer, segmenter: Segmenter | None) -> Facts:
         "batch size": str(explainer.batch_size),
         "truncate": str(explainer.truncate),
         "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest()[:16],
-        "segmenter weights": "" if segmenter is None else _segmenter_facts(segmenter),
+        "segmenter weights": "" if segmenter is None else _segmenter_identity(segmenter),
     }
 
 
-def _segmenter_facts(segmenter: Segmenter) -> str:
+def _segmenter_identity(segmenter: Segmenter) -> str:
     from torch import nn
 
     model = getattr(segmenter, "model", None)

@@ -1,7 +1,8 @@
-"""Tables: Parquet files whose rows are images, as paths or as the bytes of image files.
+"""Parquet files as the source of a job, with a column of paths or of the bytes of image files.
 
-Rows are read a few at a time. Parquet is not made for reading from the middle, so who reads
-goes on from where it stopped where it can: a process that takes shards in order reads a file once.
+Rows are read a few at a time. Parquet cannot be read efficiently from the middle, so a reader
+continues from where it stopped if it can: a process that computes shards in order reads each file
+once.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Any
 from clip_surgery.apps.batch.arrow import require_arrow
 from clip_surgery.apps.batch.items import Item
 from clip_surgery.errors import InputError
+from clip_surgery.inputs.names import printable
 
 COLUMNS, KEYS = ("path", "image", "bytes"), ("key", "id", "name")
-_ROWS_AT_A_TIME = 16  # of bytes: an image may take megabytes
-_FOOTER = 65_536
+_ROWS_PER_READ = 16  # a row with the bytes of an image may take megabytes
+_FOOTER_BYTES = 65_536
 
 
 @dataclass
@@ -28,11 +30,12 @@ class TableSource:
     """Rows of Parquet files, one image each.
 
     Attributes:
-        paths: the files as they were given.
-        folder: where relative paths are looked for, of the files and in them.
-        ends: after how many rows each file ends.
-        column: where the images are: paths, bytes, or a struct of "bytes" and "path".
-        key: the column with their names; None for the paths, or file and row for bytes.
+        paths: the paths of the files, as they were given.
+        folder: the folder of relative paths, of the files and of the images that they name.
+        ends: for each file, the number of rows up to its end, counted over all files.
+        column: the column of the images: paths, bytes, or a struct of "bytes" and "path".
+        key: the column with the names of the images. If None, they are named by their path, or
+            by file and row if the column holds bytes.
     """
 
     paths: tuple[str, ...]
@@ -46,10 +49,15 @@ class TableSource:
     def open(
         cls, paths: Sequence[str], *, column: str | None = None, key: str | None = None
     ) -> TableSource:
-        """Look into the files, and find their columns.
+        """Read the schemas of the files and choose the columns.
+
+        Args:
+            paths: paths of the files.
+            column: the column of the images; if None, it is chosen by its name.
+            key: the column of the names; if None, it is chosen by its name, for bytes only.
 
         Raises:
-            InputError: when a file is damaged, has not the columns, or none has a row.
+            InputError: if a file is damaged or lacks a column, or there is no row.
         """
         ends, total = [], 0
         for path in paths:
@@ -59,7 +67,8 @@ class TableSource:
                 for name in (column, key or column):
                     if name not in names:
                         raise InputError(
-                            f"{path}: expected a column {name!r}, but it has {', '.join(names)}."
+                            f"{printable(path)}: expected a column {name!r}, but it has "
+                            f"{', '.join(names)}."
                         )
                 kind = _kind(path, file.schema_arrow.field(column))
                 if key is None and kind == "bytes":
@@ -67,29 +76,32 @@ class TableSource:
                 total += file.metadata.num_rows
                 ends.append(total)
         if not total or column is None:
-            raise InputError(f"{', '.join(paths)}: expected rows with images, but got none.")
+            raise InputError(
+                f"{printable(', '.join(paths))}: expected rows with images, but got none."
+            )
         return cls(tuple(paths), os.getcwd(), tuple(ends), column, key)
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return self.ends[-1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the open file."""
+        """The state for pickling, without the open file."""
         return self.__dict__ | {"_reader": None}
 
     def digest(self) -> str:
-        """Columns, and of each file its name, size and last part, where Parquet lists its pages."""
-        listed = hashlib.sha256(f"{self.column}\0{self.key}".encode())
+        """Digits that change with the columns, or with the name, size or footer of any file."""
+        digest = hashlib.sha256(f"{self.column}\0{self.key}".encode())
         for path in self.paths:
             with Path(self.folder, path).open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - _FOOTER))
-                listed.update(f"\0{path}\0{size}\0".encode(errors="replace") + file.read())
-        return listed.hexdigest()[:16]
+                file.seek(max(0, size - _FOOTER_BYTES))
+                entry = f"\0{path}\0{size}\0".encode(errors="surrogatepass")
+                digest.update(entry + file.read())
+        return digest.hexdigest()[:16]
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
-        """The rows from `start` up to `stop`, read a few at a time."""
+        """The rows from index `start` up to `stop`, read a few at a time."""
         index = start
         while index < min(stop, len(self)):
             number = bisect_right(self.ends, index)
@@ -97,12 +109,13 @@ class TableSource:
             row = index - first
             if self._reader is None or not self._reader.reaches(number, row):
                 path = os.path.join(self.folder, self.paths[number])
-                self._reader = _Reader(path, number, [c for c in (self.column, self.key) if c])
+                columns = [name for name in (self.column, self.key) if name]
+                self._reader = _Reader(path, number, columns)
             record = self._reader.row(row)
-            yield self._item(index, f"{self.paths[number]}:{row}", record)
+            yield self._item(index, record, default_name=f"{self.paths[number]}:{row}")
             index += 1
 
-    def _item(self, index: int, place: str, record: dict[str, Any]) -> Item:
+    def _item(self, index: int, record: dict[str, Any], *, default_name: str) -> Item:
         value = record[self.column]
         name = record.get(self.key) if self.key else None
         if isinstance(value, dict):
@@ -113,30 +126,30 @@ class TableSource:
             name = value if name is None else name
         else:
             content = value
-        return Item(index, place if name is None else str(name), content)
+        return Item(index, default_name if name is None else str(name), content)
 
 
 class _Reader:
-    """One file, read forwards a few rows at a time."""
+    """One file, which is read forwards, a few rows at a time."""
 
     def __init__(self, path: str, number: int, columns: list[str]) -> None:
         self.path, self.number = path, number
         self._file = _file(path)
-        self._batches = self._file.iter_batches(batch_size=_ROWS_AT_A_TIME, columns=columns)
+        self._batches = self._file.iter_batches(batch_size=_ROWS_PER_READ, columns=columns)
         self._start = 0
         self._rows: list[dict[str, Any]] = []
 
     def reaches(self, number: int, row: int) -> bool:
-        """Whether this row is here or ahead."""
+        """Whether this row of this file can be read without starting again."""
         return number == self.number and row >= self._start
 
     def row(self, row: int) -> dict[str, Any]:
-        """One row, all before it passed over."""
+        """The values of a row by column; the rows before it are skipped."""
         while row >= self._start + len(self._rows):
             self._start += len(self._rows)
             batch = self._next()
-            passed = row >= self._start + len(batch)
-            self._rows = [{}] * len(batch) if passed else batch.to_pylist()
+            is_skipped = row >= self._start + len(batch)
+            self._rows = [{}] * len(batch) if is_skipped else batch.to_pylist()
         return self._rows[row - self._start]
 
     def _next(self) -> Any:
@@ -144,39 +157,58 @@ class _Reader:
             return next(self._batches)
         except (OSError, StopIteration, require_arrow().ArrowException) as error:
             reason = " ".join(str(error).split()) or "it ends early"
-            raise InputError(f"{self.path}: damaged after row {self._start} ({reason}).") from error
+            raise InputError(
+                f"{printable(self.path)}: damaged after row {self._start} ({reason})."
+            ) from error
 
 
 def _file(path: str) -> Any:
+    """Open a Parquet file.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
     arrow = require_arrow()
     try:
-        # pages are read as they are needed, so memory does not grow with a row group
-        return arrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20)
-    except (OSError, arrow.ArrowException) as error:
+        # Names that are not UTF-8 can be opened as bytes only.
+        file = arrow.OSFile(os.fsencode(path))
+        # Pages are read when they are needed, so memory does not grow with the row groups.
+        return arrow.parquet.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
+    except (OSError, ValueError, arrow.ArrowException) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be read as Parquet ({reason}).") from error
+        raise InputError(
+            f"{printable(path)}: cannot be read as Parquet ({printable(reason)})."
+        ) from error
 
 
 def _column_of(path: str, names: Sequence[str]) -> str:
+    """The column that holds the images, by its name."""
     for name in COLUMNS:
         if name in names:
             return name
     raise InputError(
-        f"{path}: expected a column {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}, but it has "
-        f"{', '.join(names)}; say which one holds images (--column)."
+        f"{printable(path)}: expected a column {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}, "
+        f"but it has {', '.join(names)}; say which one holds images (--column)."
     )
 
 
 def _kind(path: str, field: Any) -> str:
-    """Whether a column holds paths or bytes."""
+    """Return "paths" or "bytes", which a column holds.
+
+    Raises:
+        InputError: if it holds neither.
+    """
     types = require_arrow().types
-    held = field.type.value_type if types.is_dictionary(field.type) else field.type
-    if types.is_struct(held) and "bytes" in [held.field(i).name for i in range(held.num_fields)]:
-        held = held.field("bytes").type
-    if types.is_string(held) or types.is_large_string(held):
+    value_type = field.type.value_type if types.is_dictionary(field.type) else field.type
+    if types.is_struct(value_type):
+        members = [value_type.field(i).name for i in range(value_type.num_fields)]
+        if "bytes" in members:
+            value_type = value_type.field("bytes").type
+    if types.is_string(value_type) or types.is_large_string(value_type):
         return "paths"
-    if types.is_binary(held) or types.is_large_binary(held):
+    if types.is_binary(value_type) or types.is_large_binary(value_type):
         return "bytes"
     raise InputError(
-        f"{path}: expected paths or bytes in column {field.name!r}, but got {field.type}."
+        f"{printable(path)}: expected paths or bytes in column {field.name!r}, "
+        f"but got {field.type}."
     )

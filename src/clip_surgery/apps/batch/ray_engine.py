@@ -1,7 +1,7 @@
-"""Ray engine: shards over a Ray cluster, by an actor pool of Ray Data with a model in each actor.
+"""The Ray engine: an actor pool of Ray Data on a Ray cluster, with a model in each actor.
 
-Only shard numbers and counts travel; an actor reads the images and writes the file itself, so
-the machines must see the same folders. Ray starts an actor that died again, with its shard.
+Only shard numbers and counts are sent. An actor reads the images and writes the result file itself,
+so all machines must see the same folders. Ray restarts an actor that died, with its shard.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from clip_surgery.apps.batch.job import Facts, Job
-from clip_surgery.apps.batch.run import Begin
-from clip_surgery.apps.batch.shards import Done
-from clip_surgery.apps.batch.worker import Order, Worker
+from clip_surgery.apps.batch.job import Job, ModelIdentity
+from clip_surgery.apps.batch.run import ChooseShards
+from clip_surgery.apps.batch.shards import FinishedShard
+from clip_surgery.apps.batch.worker import ShardRequest, ShardWorker
 from clip_surgery.errors import ClipSurgeryError, InputError, MissingExtraError
 
 
@@ -25,14 +25,14 @@ class RayEngine:
     """An actor pool of Ray Data.
 
     Attributes:
-        workers: how many actors.
-        address: of a running cluster ("auto" for the one of this machine); None starts Ray here
-            for this run, unless the caller has started it already.
-        with_gpus: whether actors ask for the cluster's GPUs, if it has some.
-        settings: more arguments of `ray.init`.
+        workers: number of actors.
+        address: address of a running cluster, "auto" for the one of this machine. If None, Ray is
+            started on this machine for the run, unless the caller has started it already.
+        with_gpus: whether actors request GPUs, if the cluster has some.
+        settings: further arguments of `ray.init`.
 
     Raises:
-        InputError: for less than one worker.
+        InputError: if there is less than one worker.
     """
 
     workers: int = 1
@@ -44,143 +44,158 @@ class RayEngine:
         if self.workers < 1:
             raise InputError(f"Expected at least 1 worker, but got {self.workers}.")
 
-    def run(self, job: Job, begin: Begin) -> Iterator[Done]:
-        """Make shards, in the order in which they become ready.
+    def run(self, job: Job, choose_shards: ChooseShards) -> Iterator[FinishedShard]:
+        """Compute shards and yield each in the order of completion.
+
+        Args:
+            job: what to compute.
+            choose_shards: called with the identity of the loaded model; returns the shards.
 
         Raises:
-            ClipSurgeryError: when the cluster or the model cannot be had, or actors die again and
-                again.
-            MissingExtraError: without ray.
+            ClipSurgeryError: if the cluster cannot be reached, the model cannot be loaded, or
+                actors die repeatedly.
+            MissingExtraError: if ray is not installed.
         """
-        ray = _ray()
-        with self._cluster(ray), _plain_errors(ray), _quiet():
-            share = self._share(ray)
-            look = ray.remote(_look).options(num_cpus=share["num_cpus"], num_gpus=share["num_gpus"])
-            facts = ray.get(look.remote(job, _cores(share)))
-            orders = begin(facts)
-            if orders:
-                yield from self._over(ray, orders, job, facts, share)
+        ray = _import_ray()
+        with self._cluster(ray), _unwrapped_errors(ray), _without_notices():
+            resources = self._resources_per_actor(ray)
+            inspect = ray.remote(_inspect_model).options(**resources)
+            model = ray.get(inspect.remote(job, _cores(resources)))
+            requests = choose_shards(model)
+            if requests:
+                yield from self._compute(ray, requests, job, model, resources)
 
-    def _over(
-        self, ray: Any, orders: list[Order], job: Job, facts: Facts, share: dict[str, float]
-    ) -> Iterator[Done]:
+    def _compute(
+        self,
+        ray: Any,
+        requests: list[ShardRequest],
+        job: Job,
+        model: ModelIdentity,
+        resources: dict[str, float],
+    ) -> Iterator[FinishedShard]:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        # one shard a block: what a dead actor had in hand is all that is made again
+        # One shard per block, so that only the shard of a dead actor is computed again.
         shards = ray.data.from_items(
-            [{"shard": order.shard} for order in orders], override_num_blocks=len(orders)
+            [{"shard": request.shard} for request in requests], override_num_blocks=len(requests)
         )
-        made = shards.map_batches(
+        results = shards.map_batches(
             RayWorker,
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(
-                size=min(self.workers, len(orders)), max_tasks_in_flight_per_actor=1
+                size=min(self.workers, len(requests)), max_tasks_in_flight_per_actor=1
             ),
             fn_constructor_kwargs={
                 "job": job,
-                "facts": facts,
-                "folder": orders[0].folder,
-                "key": orders[0].key,
-                "cores": _cores(share),
+                "model": model,
+                "folder": requests[0].folder,
+                "key": requests[0].key,
+                "cores": _cores(resources),
             },
-            **share,
+            **resources,
         )
-        for row in made.iter_rows():
-            yield Done(int(row["shard"]), int(row["rows"]), int(row["errors"]))
+        for row in results.iter_rows():
+            yield FinishedShard(int(row["shard"]), int(row["rows"]), int(row["errors"]))
 
     @contextmanager
     def _cluster(self, ray: Any) -> Iterator[None]:
+        """Connect to the cluster or start Ray, unless the caller has done so."""
         if ray.is_initialized():
             yield
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of Ray Data's own ways
-        here = {} if self.address else {"include_dashboard": False}
-        quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if not self.address:
+            arguments["include_dashboard"] = False
         try:
-            ray.init(address=self.address, **{**quiet, **here, **self.settings})
+            ray.init(address=self.address, **(arguments | self.settings))
         except (ConnectionError, RuntimeError, ValueError) as error:
-            where = self.address or "this machine"
+            address = self.address or "this machine"
             reason = " ".join(str(error).split())
-            raise ClipSurgeryError(f"no Ray cluster could be had at {where}: {reason}") from error
+            raise ClipSurgeryError(f"no Ray cluster could be had at {address}: {reason}") from error
         try:
             yield
         finally:
             ray.shutdown()
 
-    def _share(self, ray: Any) -> dict[str, float]:
-        """CPUs and GPUs of one actor: as many to a machine as there must be, on equal parts."""
+    def _resources_per_actor(self, ray: Any) -> dict[str, float]:
+        """CPUs and GPUs of one actor, if the actors are divided equally among the machines."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        cpus = [found for node in nodes if (found := node.get("CPU", 0)) > 0] or [1]
-        at_one = -(-self.workers // len(cpus))
-        share = min(cpus) / at_one
+        cpus_per_node = [node["CPU"] for node in nodes if node.get("CPU", 0) > 0] or [1]
+        actors_per_node = -(-self.workers // len(cpus_per_node))
+        cpus = min(cpus_per_node) / actors_per_node
         gpus = sum(node.get("GPU", 0) for node in nodes) if self.with_gpus else 0
         return {
-            "num_cpus": float(int(share)) if share >= 1 else share,
+            "num_cpus": float(int(cpus)) if cpus >= 1 else cpus,
             "num_gpus": min(1.0, gpus / self.workers),
         }
 
 
 class RayWorker:
-    """An actor: a model that is loaded once, and makes the shards whose numbers it is given."""
+    """An actor: it loads the model once, and computes the shards whose numbers it receives."""
 
-    def __init__(self, job: Job, facts: Facts, folder: Any, key: str, cores: int) -> None:
+    def __init__(self, job: Job, model: ModelIdentity, folder: Any, key: str, cores: int) -> None:
         self._folder, self._key = folder, key
-        self._worker = Worker.start(job, cores=cores)
-        self._same = self._worker.facts == facts
+        self._worker = ShardWorker.start(job, cores=cores)
+        self._has_same_model = self._worker.identity == model
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
-        """Make these shards; what comes out are counts."""
-        if not self._same:
+        """Compute shards, and return their numbers, rows and errors.
+
+        Raises:
+            ClipSurgeryError: if this actor has loaded another model than the first one.
+        """
+        if not self._has_same_model:
             raise ClipSurgeryError("the model is not the same on all machines of the cluster.")
-        made = [
-            self._worker.make(Order(shard=int(shard), folder=self._folder, key=self._key))
+        finished = [
+            self._worker.compute(ShardRequest(shard=int(shard), folder=self._folder, key=self._key))
             for shard in batch["shard"]
         ]
         return {
-            "shard": [one.shard for one in made],
-            "rows": [one.rows for one in made],
-            "errors": [one.errors for one in made],
+            "shard": [shard.number for shard in finished],
+            "rows": [shard.rows for shard in finished],
+            "errors": [shard.errors for shard in finished],
         }
 
 
-def _look(job: Job, cores: int) -> Facts:
-    """What a machine of the cluster says of the model, once all is seen to work."""
-    return Worker.start(job, cores=cores).facts
+def _inspect_model(job: Job, cores: int) -> ModelIdentity:
+    """Load the model on a machine of the cluster, check that it works, and identify it."""
+    return ShardWorker.start(job, cores=cores).identity
 
 
-def _cores(share: dict[str, float]) -> int:
-    return max(1, int(share["num_cpus"]))
+def _cores(resources: dict[str, float]) -> int:
+    return max(1, int(resources["num_cpus"]))
 
 
 @contextmanager
-def _plain_errors(ray: Any) -> Iterator[None]:
-    """Bring an error of this library out of what Ray has wrapped it in."""
+def _unwrapped_errors(ray: Any) -> Iterator[None]:
+    """Raise an error of this library itself instead of the Ray error that wraps it."""
     try:
         yield
     except ray.exceptions.RayError as error:
-        found: BaseException | None = error
-        while found is not None:
-            if isinstance(found, ClipSurgeryError) and type(found).__module__.startswith("clip_"):
-                raise found from None
-            found = getattr(found, "cause", None) or found.__cause__
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ClipSurgeryError) and type(cause).__module__.startswith("clip_"):
+                raise cause from None
+            cause = getattr(cause, "cause", None) or cause.__cause__
         raise
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Ray Data's notices out of the lines of whoever calls."""
+def _without_notices() -> Iterator[None]:
+    """Suppress the notices of Ray Data below errors."""
     logger = logging.getLogger("ray.data")
-    before = logger.level
+    previous_level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logger.setLevel(previous_level)
 
 
-def _ray() -> Any:
+def _import_ray() -> Any:
     try:
         import ray
         import ray.data

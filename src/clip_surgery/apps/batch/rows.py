@@ -1,7 +1,7 @@
-"""Rows: what one image gave, as one row of a Parquet table.
+"""The result of one image as one row of a Parquet table.
 
-Lists over texts are in the order of `texts`, so that points[i] are those of texts[i]. An image
-that could not be used has its path and its error, and null in every other column.
+Lists with one entry per text are in the order of the column `texts`. An image that could not be
+used has its path and its error, and null in every other column.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from clip_surgery.apps.batch.arrow import require_arrow
-from clip_surgery.apps.batch.job import Asking
+from clip_surgery.apps.batch.job import TaskSettings
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import InputImage
+from clip_surgery.inputs.names import printable
 from clip_surgery.records.mask_files import encode_rle
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks.boxes import boxes
@@ -27,95 +28,123 @@ from clip_surgery.tasks.presence import presence
 from clip_surgery.tasks.segmentation import segment
 
 Row = dict[str, Any]
-_LARGEST = float(np.finfo(np.float16).max)
+_MAX_HALF = float(np.finfo(np.float16).max)
 
 
-def schema(asking: Asking, *, segmenter: bool) -> Any:
-    """The Arrow schema of the rows: the columns of the tasks asked for.
+def schema(settings: TaskSettings, *, segmenter: bool) -> Any:
+    """The Arrow schema of the rows, with the columns of the chosen tasks.
+
+    Args:
+        settings: what is computed for each image.
+        segmenter: whether there is a segmenter, whose masks are in the column `cut_outs`.
 
     Raises:
-        MissingExtraError: without pyarrow.
+        MissingExtraError: if pyarrow is not installed.
     """
     pa = require_arrow()
-    small, whole = pa.float32(), pa.int32()
-    size = pa.struct({"height": whole, "width": whole})
-    click = pa.struct({"x": small, "y": small, "label": pa.int8()})
-    corners: dict[str, Any] = dict.fromkeys(("left", "top", "right", "bottom"), whole)
-    rle = {"size": pa.list_(whole), "counts": pa.string()}
-    columns: dict[str, dict[str, Any]] = {
-        "scores": {"scores": pa.list_(small)},
-        "presence": {"presence": pa.list_(small)},
-        "points": {"points": pa.list_(pa.list_(click))},
-        "boxes": {"boxes": pa.list_(pa.list_(pa.struct({**corners, "score": small})))},
+    float_type, int_type = pa.float32(), pa.int32()
+    size = pa.struct({"height": int_type, "width": int_type})
+    point = pa.struct({"x": float_type, "y": float_type, "label": pa.int8()})
+    corners: dict[str, Any] = dict.fromkeys(("left", "top", "right", "bottom"), int_type)
+    rle = {"size": pa.list_(int_type), "counts": pa.string()}
+    columns_of_task: dict[str, dict[str, Any]] = {
+        "scores": {"scores": pa.list_(float_type)},
+        "presence": {"presence": pa.list_(float_type)},
+        "points": {"points": pa.list_(pa.list_(point))},
+        "boxes": {"boxes": pa.list_(pa.list_(pa.struct({**corners, "score": float_type})))},
         "masks": {"masks": pa.list_(pa.struct(rle))},
         "maps": {
-            "grid": pa.struct({"rows": whole, "columns": whole}),
+            "grid": pa.struct({"rows": int_type, "columns": int_type}),
             "maps": pa.list_(pa.float16()),
         },
     }
     if segmenter:
-        columns["masks"]["cut_outs"] = pa.list_(pa.struct({**rle, "score": small}))
+        columns_of_task["masks"]["cut_outs"] = pa.list_(pa.struct({**rle, "score": float_type}))
     fields = {"path": pa.string(), "size": size, "texts": pa.list_(pa.string())}
-    for task, own in columns.items():
-        if task in asking.tasks:
-            fields |= own
+    for task, columns in columns_of_task.items():
+        if task in settings.tasks:
+            fields |= columns
     return pa.schema({**fields, "error": pa.string()})
 
 
-def row(
-    picture: InputImage, explanation: Explanation, asking: Asking, segmenter: Segmenter | None
+def image_row(
+    image: InputImage,
+    explanation: Explanation,
+    settings: TaskSettings,
+    segmenter: Segmenter | None,
 ) -> Row:
     """The row of one image.
 
-    `masks` are the pixels where a text wins the segmentation, null where it has none; `cut_outs`
-    are a segmenter's masks, null where a text gives no clue; `maps` are raw evidence, (C, rows,
-    columns) laid out flat.
+    Args:
+        image: the image.
+        explanation: its explanation, of one image and C texts.
+        settings: what to compute.
+        segmenter: the segmenter for `cut_outs`, or None.
+
+    Returns:
+        Values by column. `masks` are the pixels where a text wins the segmentation, null where it
+        wins none. `cut_outs` are masks of the segmenter, null where a text yields no prompt.
+        `maps` are patch scores (C, rows, columns), flattened.
 
     Raises:
-        InputError: when a score is not finite, or a task cannot be done with this method.
+        InputError: if a score is not finite, or the method does not support a task.
     """
     scores = explanation.patch_scores[0]
     if not (scores.isfinite().all() and explanation.image_scores.isfinite().all()):
-        raise InputError(f"{picture.name}: expected finite scores, but got others.")
-    height, width = picture.size
-    found: Row = {"path": picture.name, "size": {"height": height, "width": width}}
-    found["texts"] = list(explanation.texts)
-    for task in asking.tasks:
+        raise InputError(f"{image.name}: expected finite scores, but got others.")
+    height, width = image.size
+    texts = list(explanation.texts)
+    row: Row = {"path": image.name, "size": {"height": height, "width": width}, "texts": texts}
+    for task in settings.tasks:
         match task:
             case "scores":
-                found["scores"] = explanation.image_scores[0].tolist()
+                row["scores"] = explanation.image_scores[0].tolist()
             case "presence":
-                found["presence"] = presence(explanation)[0].tolist()
+                row["presence"] = presence(explanation)[0].tolist()
             case "points":
-                found["points"] = [_clicks(explanation, text, asking) for text in found["texts"]]
+                row["points"] = [_points(explanation, text, settings) for text in texts]
             case "boxes":
-                found["boxes"] = [_boxes(explanation, text, asking) for text in found["texts"]]
+                row["boxes"] = [_boxes(explanation, text, settings) for text in texts]
             case "masks":
-                found["masks"] = _segments(explanation)
+                row["masks"] = _segments(explanation)
                 if segmenter is not None:
-                    found["cut_outs"] = _cut_outs(picture, explanation, asking, segmenter)
+                    row["cut_outs"] = _cut_outs(image, explanation, settings, segmenter)
             case "maps":
                 _, rows, columns = scores.shape
-                found["grid"] = {"rows": rows, "columns": columns}
-                found["maps"] = _half(scores, picture.name)
-    return found
+                row["grid"] = {"rows": rows, "columns": columns}
+                row["maps"] = _half(scores, image.name)
+    return row
 
 
-def failed(name: str, message: str) -> Row:
-    """The row of an image that could not be used, and why in one line."""
-    return {"path": name, "error": " ".join(message.split())}
+def error_row(name: str, message: str) -> Row:
+    r"""The row of an image that could not be used, with the reason in one line.
+
+    Args:
+        name: name of the image. Bytes that are not UTF-8 and control characters are escaped.
+        message: the reason.
+
+    Example:
+        >>> error_row("caf\udce9.png", "not an image")["path"]
+        'caf\\xe9.png'
+    """
+    return {"path": printable(name), "error": printable(" ".join(message.split()))}
 
 
-def table(rows: Sequence[Row], of: Any) -> Any:
-    """Rows as an Arrow table of this schema."""
+def table(rows: Sequence[Row], row_schema: Any) -> Any:
+    """The rows as an Arrow table with this schema."""
     pa = require_arrow()
-    return pa.table([_column([row.get(f.name) for row in rows], f) for f in of], schema=of)
+    columns = [_column([row.get(field.name) for row in rows], field) for field in row_schema]
+    return pa.table(columns, schema=row_schema)
 
 
 def maps_of(row: Row) -> Tensor | None:
-    """The maps of a row as it is read back (`table.to_pylist()`), raw (C, rows, columns) float32.
+    """The patch scores of a row that was read with `to_pylist()`.
 
-    None for a row with an error.
+    Args:
+        row: values by column, with the columns "texts", "grid" and "maps".
+
+    Returns:
+        Float32 of shape (C, rows, columns) for C texts; None if the row holds an error.
 
     Example:
         >>> row = {"texts": ["dog"], "grid": {"rows": 1, "columns": 2}, "maps": [0.5, 0.25]}
@@ -132,39 +161,41 @@ def _column(values: Sequence[Any], field: Any) -> Any:
     pa = require_arrow()
     if field.name != "maps":
         return pa.array(values, field.type)
-    # straight from numpy: millions of values would take minutes as Python objects
-    ends = np.cumsum([0 if one is None else one.size for one in values], dtype=np.int32)
+    # Made from numpy arrays: as Python objects, millions of values would take minutes.
+    ends = np.cumsum([0 if value is None else value.size for value in values], dtype=np.int32)
     offsets = np.concatenate([[0], ends]).astype(np.int32)
-    held = [one for one in values if one is not None]
-    flat = np.concatenate(held) if held else np.zeros(0, np.float16)
-    absent = pa.array([one is None for one in values], pa.bool_())
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat), mask=absent)
+    present = [value for value in values if value is not None]
+    flat = np.concatenate(present) if present else np.zeros(0, np.float16)
+    is_null = pa.array([value is None for value in values], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat), mask=is_null)
 
 
 def _half(scores: Tensor, name: str) -> Any:
-    if scores.numel() and float(scores.abs().max()) > _LARGEST:
+    """The scores as a flat float16 array."""
+    if scores.numel() and float(scores.abs().max()) > _MAX_HALF:
         raise InputError(
-            f"{name}: expected evidence within {_LARGEST:.0f}, which maps of float16 can hold, "
+            f"{name}: expected evidence within {_MAX_HALF:.0f}, which maps of float16 can hold, "
             f"but got {float(scores.abs().max()):.3g}."
         )
     return scores.to(torch.float16).contiguous().view(-1).numpy()
 
 
-def _clicks(explanation: Explanation, text: str, asking: Asking) -> list[Row]:
-    [found] = points(explanation, text, mode=asking.points, min_presence=asking.min_presence)
+def _points(explanation: Explanation, text: str, settings: TaskSettings) -> list[Row]:
+    [of_image] = points(explanation, text, mode=settings.points, min_presence=settings.min_presence)
     return [
         {"x": x, "y": y, "label": label}
-        for (x, y), label in zip(found.xy.tolist(), found.labels.tolist(), strict=True)
+        for (x, y), label in zip(of_image.xy.tolist(), of_image.labels.tolist(), strict=True)
     ]
 
 
-def _boxes(explanation: Explanation, text: str, asking: Asking) -> list[Row]:
-    [found] = boxes(explanation, text, rule=asking.boxes, min_presence=asking.min_presence)
+def _boxes(explanation: Explanation, text: str, settings: TaskSettings) -> list[Row]:
+    [of_image] = boxes(explanation, text, rule=settings.boxes, min_presence=settings.min_presence)
     sides = ("left", "top", "right", "bottom")
-    return [{**dict(zip(sides, box.xyxy, strict=True)), "score": box.score} for box in found]
+    return [{**dict(zip(sides, box.xyxy, strict=True)), "score": box.score} for box in of_image]
 
 
 def _segments(explanation: Explanation) -> list[Row | None]:
+    """For each text, the pixels that the segmentation assigns to it; None if there are none."""
     [classes] = segment(explanation)
     numbers = classes.cpu().numpy()
     pixels = np.bincount(numbers.ravel() + 1, minlength=len(explanation.texts) + 1)[1:]
@@ -175,19 +206,20 @@ def _segments(explanation: Explanation) -> list[Row | None]:
 
 
 def _cut_outs(
-    picture: InputImage, explanation: Explanation, asking: Asking, segmenter: Segmenter
+    image: InputImage, explanation: Explanation, settings: TaskSettings, segmenter: Segmenter
 ) -> list[Row | None]:
-    [found] = masks(
+    """For each text, the mask of the segmenter; None if the text yields no prompt."""
+    [of_image] = masks(
         explanation,
-        [picture],
+        [image],
         explanation.texts,
         segmenter,
-        prompt_kinds=asking.prompt_kinds,
-        mode=asking.points,
-        box_rule=asking.boxes,
-        min_presence=asking.min_presence,
+        prompt_kinds=settings.prompt_kinds,
+        mode=settings.points,
+        box_rule=settings.boxes,
+        min_presence=settings.min_presence,
     )
-    return [None if mask is None else _cut_out(mask) for mask in found]
+    return [None if mask is None else _cut_out(mask) for mask in of_image]
 
 
 def _cut_out(mask: Mask) -> Row:

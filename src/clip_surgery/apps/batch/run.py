@@ -1,4 +1,4 @@
-"""Run: a job from its source to its folder, by whatever engine, as often as it takes."""
+"""Run a batch job: compute the rows that are missing in its result folder."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from clip_surgery.apps.batch.job import Facts, Job
+from clip_surgery.apps.batch.job import Job, ModelIdentity
 from clip_surgery.apps.batch.parquet_tables import TableSource
-from clip_surgery.apps.batch.result_folder import Results
-from clip_surgery.apps.batch.shards import Done, shard_path
-from clip_surgery.apps.batch.worker import Order
+from clip_surgery.apps.batch.result_folder import ResultFolder
+from clip_surgery.apps.batch.shards import FinishedShard, shard_path
+from clip_surgery.apps.batch.worker import ShardRequest
 from clip_surgery.errors import InputError
+from clip_surgery.inputs.names import printable
 
-Begin = Callable[[Facts], list[Order]]
+ChooseShards = Callable[[ModelIdentity], list[ShardRequest]]
+"""Returns the shards to compute, given the identity of the loaded model."""
 
 
 class Engine(Protocol):
-    """Starts workers and hands out shards."""
+    """Starts workers and distributes shards to them."""
 
-    def run(self, job: Job, begin: Begin) -> Iterator[Done]:
-        """Load the model, ask `begin` what is to be made by it, and yield what is made."""
+    def run(self, job: Job, choose_shards: ChooseShards) -> Iterator[FinishedShard]:
+        """Load the model, call `choose_shards` with its identity, and yield finished shards."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a run did.
+    """The outcome of a run.
 
     Attributes:
-        rows: in the folder now.
-        errors: how many of them are errors.
-        made: how many rows this run made.
-        shards: files in the folder now.
-        seconds: from the loaded model to the last file.
+        rows: number of rows in the result folder.
+        errors: number of these rows that hold an error.
+        made: number of rows that this run computed.
+        shards: number of files in the result folder.
+        seconds: time from the loaded model to the last file.
     """
 
     rows: int
@@ -47,7 +49,7 @@ class Summary:
 
     @property
     def rate(self) -> float:
-        """Rows made a second."""
+        """Rows computed per second."""
         return self.made / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -58,58 +60,78 @@ def run(
     *,
     on_progress: Callable[[int], object] | None = None,
 ) -> Summary:
-    """Make all rows of a job that are not in the folder yet.
+    """Compute all rows of a job that are not in the result folder yet.
 
-    `on_progress` is told of rows: first of those that were there, then shard by shard.
+    A folder with damaged, copied or exchanged files is repaired: a warning names each of them, and
+    they are computed again.
+
+    Args:
+        job: the images, the texts and what to compute.
+        folder: the result folder, which is created if necessary. It may hold results of the same
+            job only.
+        engine: `LocalEngine` or `RayEngine`.
+        on_progress: called with a number of rows: first those that were in the folder before, then
+            those of each shard when it is finished.
+
+    Returns:
+        The number of rows, of errors, and the time.
 
     Raises:
-        InputError: when the folder cannot be used or has results of another job.
-        ClipSurgeryError: when the model cannot be loaded, or workers die again and again.
+        InputError: if the folder cannot be used or holds results of another job.
+        ClipSurgeryError: if the model cannot be loaded or worker processes die repeatedly.
     """
     folder = Path(folder)
-    told = on_progress or (lambda rows: None)
-    _check_apart(job, folder)
-    finished: dict[int, Done] = {}
+    report_rows = on_progress or (lambda rows: None)
+    _check_not_in_source(job, folder)
+    finished: dict[int, FinishedShard] = {}
     made = 0
-    began = time.monotonic()
-    with Results(folder, job) as results:
+    start = time.monotonic()
+    with ResultFolder(folder, job) as results:
 
-        def begin(facts: Facts) -> list[Order]:
-            nonlocal began
-            key = results.settle(facts)
-            finished.update((one.shard, one) for one in results.done(key))
-            told(sum(one.rows for one in finished.values()))
-            began = time.monotonic()
+        def choose_shards(model: ModelIdentity) -> list[ShardRequest]:
+            nonlocal start
+            key = results.check_model(model)
+            finished.update((shard.number, shard) for shard in results.finished_shards(key))
+            report_rows(sum(shard.rows for shard in finished.values()))
+            start = time.monotonic()
             return [
-                Order(shard=shard, folder=folder.absolute(), key=key)
-                for shard in range(job.shards)
-                if shard not in finished
+                ShardRequest(shard=number, folder=folder.absolute(), key=key)
+                for number in range(job.shard_count)
+                if number not in finished
             ]
 
-        with closing(engine.run(job, begin)) as done:  # type: ignore[type-var]  # a generator
-            for one in done:
-                finished[one.shard] = one
-                made += one.rows
-                told(one.rows)
-        seconds = time.monotonic() - began
-        lost = [shard for shard in range(job.shards) if not shard_path(folder, shard).exists()]
-    if lost:
-        raise InputError(
-            f"{folder}: {len(lost)} of {job.shards} parts were made but are not here; all machines "
-            "of a cluster must see this folder."
-        )
+        with closing(engine.run(job, choose_shards)) as new_shards:  # type: ignore[type-var]
+            for shard in new_shards:
+                finished[shard.number] = shard
+                made += shard.rows
+                report_rows(shard.rows)
+        seconds = time.monotonic() - start
+        _check_all_here(job, folder)
     return Summary(
-        rows=sum(one.rows for one in finished.values()),
-        errors=sum(one.errors for one in finished.values()),
+        rows=sum(shard.rows for shard in finished.values()),
+        errors=sum(shard.errors for shard in finished.values()),
         made=made,
         shards=len(finished),
         seconds=seconds,
     )
 
 
-def _check_apart(job: Job, folder: Path) -> None:
-    """Refuse to write beside the Parquet that is read: the results would be read next time."""
+def _check_all_here(job: Job, folder: Path) -> None:
+    numbers = range(job.shard_count)
+    missing = [number for number in numbers if not shard_path(folder, number).exists()]
+    if missing:
+        raise InputError(
+            f"{printable(folder)}: {len(missing)} of {job.shard_count} parts were made but are not "
+            "here; all machines of a cluster must see this folder."
+        )
+
+
+def _check_not_in_source(job: Job, folder: Path) -> None:
+    """Refuse to write beside the Parquet files of the source: they would be read the next time."""
     if isinstance(job.source, TableSource):
         for path in job.source.paths:
             if Path(job.source.folder, path).parent.resolve() == folder.resolve():
-                raise InputError(f"{folder}: expected another folder than the source's, {path}.")
+                raise InputError(
+                    f"{printable(folder)}: expected another folder than the source's, "
+                    f"{printable(path)}."
+                )

@@ -1,7 +1,6 @@
-"""Sources: the images of a job, in an order that never changes, so that it can be cut in shards.
+"""Find the images of a job: files, or rows of Parquet files.
 
-A source is small (names, not images), goes to other processes, and says by a digest what it
-lists: results of one listing must not be taken for those of another.
+The order of the images never changes, so that they can be divided into shards by index.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from clip_surgery.apps.batch.items import Item, Source
 from clip_surgery.apps.batch.parquet_tables import TableSource
 from clip_surgery.errors import InputError
 from clip_surgery.inputs.images import list_images
+from clip_surgery.inputs.names import printable
 
 TABLE_SUFFIXES = frozenset({".parquet", ".pq", ".parq"})
 
@@ -26,11 +26,11 @@ class FileSource:
     """Image files.
 
     Attributes:
-        paths: as they are called in results.
-        folder: where relative ones are looked for, also by processes that run elsewhere.
+        paths: the paths, which are also the names of the images in results.
+        folder: the folder of relative paths, also for processes that run elsewhere.
 
     Example:
-        >>> source = FileSource(("a.png", "b.png"), folder="pictures")
+        >>> source = FileSource(("a.png", "b.png"), folder="photos")
         >>> [item.name for item in source.items(1, 2)]
         ['b.png']
     """
@@ -39,18 +39,19 @@ class FileSource:
     folder: str
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Number of images."""
         return len(self.paths)
 
     def digest(self) -> str:
-        """Names and sizes of all files: an image that was replaced is noticed."""
-        listed = hashlib.sha256()
+        """Digits that change with the name or the size of any file."""
+        names_and_sizes = hashlib.sha256()
         for item in self.items(0, len(self)):
-            listed.update(f"{item.name}\0{_size_of(str(item.content))}\0".encode(errors="replace"))
-        return listed.hexdigest()[:16]
+            entry = f"{item.name}\0{_file_size(str(item.content))}\0"
+            names_and_sizes.update(entry.encode(errors="surrogatepass"))
+        return names_and_sizes.hexdigest()[:16]
 
     def items(self, start: int, stop: int) -> Iterator[Item]:
-        """The images from `start` up to `stop`, each with the path it is read from."""
+        """The images from index `start` up to `stop`, with the paths to read them from."""
         for index in range(start, min(stop, len(self))):
             yield Item(index, self.paths[index], os.path.join(self.folder, self.paths[index]))
 
@@ -60,14 +61,21 @@ def open_source(
 ) -> Source:
     """Find the images that paths, folders, glob patterns or Parquet files name.
 
-    Parquet holds paths or the bytes of image files in `column` (if None, the first there is of
-    "path", "image", "bytes"); `key` is the column that names the images. Files are listed as
-    `list_images` does.
+    Args:
+        given: image files, folders and patterns as for `list_images`, or Parquet files, folders
+            and patterns of them.
+        column: for Parquet, the column with paths or with the bytes of image files. If None, the
+            first of "path", "image" and "bytes" that exists.
+        key: for Parquet, the column with the names of the images. If None, the paths, or for bytes
+            the first of "key", "id" and "name" that exists.
+
+    Returns:
+        The images in a fixed order.
 
     Raises:
-        InputError: when there is no image, a path or column does not exist, or images and
-            Parquet are mixed.
-        MissingExtraError: for Parquet without pyarrow.
+        InputError: if there is no image, a path or column does not exist, or images and Parquet
+            are mixed.
+        MissingExtraError: if Parquet is given and pyarrow is not installed.
 
     Example:
         >>> import tempfile
@@ -77,8 +85,8 @@ def open_source(
         ...     len(open_source([folder]))
         1
     """
-    tables = [_tables_in(os.fspath(one)) for one in given]
-    if not any(tables):
+    tables_per_argument = [_tables_in(os.fspath(argument)) for argument in given]
+    if not any(tables_per_argument):
         for option, value in (("column", column), ("key", key)):
             if value is not None:
                 raise InputError(f"{option} {value!r} is for Parquet, but the source is files.")
@@ -86,32 +94,37 @@ def open_source(
         if not paths:
             raise InputError("Expected a folder, pattern or Parquet of images, but got none.")
         return FileSource(paths, folder=os.getcwd())
-    for one, found in zip(given, tables, strict=True):
-        if not found:
-            raise InputError(f"{os.fspath(one)}: expected Parquet only, or none, but got both.")
-    paths = tuple(dict.fromkeys(path for found in tables for path in found))
+    for argument, tables in zip(given, tables_per_argument, strict=True):
+        if not tables:
+            raise InputError(
+                f"{printable(argument)}: expected Parquet only, or none, but got both."
+            )
+    paths = tuple(dict.fromkeys(path for tables in tables_per_argument for path in tables))
     return TableSource.open(paths, column=column, key=key)
 
 
 def _tables_in(given: str) -> list[str]:
     """The Parquet files that a path, folder or pattern names."""
-    if os.path.isdir(given):
-        matches = [os.path.join(given, name) for name in os.listdir(given)]
-    elif os.path.exists(given):
-        return [given] if _is_table(given) else []
-    else:
-        matches = glob.glob(given, recursive=True) if glob.has_magic(given) else []
+    try:
+        if os.path.isdir(given):
+            matches = [os.path.join(given, name) for name in os.listdir(given)]
+        elif os.path.exists(given):
+            return [given] if _is_table(given) else []
+        else:
+            matches = glob.glob(given, recursive=True) if glob.has_magic(given) else []
+    except (OSError, ValueError):  # unreadable, or a path with NUL: `list_images` has a message
+        return []
     return sorted(path for path in matches if _is_table(path) and os.path.isfile(path))
 
 
 def _is_table(path: str) -> bool:
-    named = Path(path)
-    return named.suffix.lower() in TABLE_SUFFIXES and not named.name.startswith((".", "_"))
+    file = Path(path)
+    return file.suffix.lower() in TABLE_SUFFIXES and not file.name.startswith((".", "_"))
 
 
-def _size_of(path: str) -> int | None:
-    """Bytes of a file; None when it went away, which is told when it is read."""
+def _file_size(path: str) -> int | None:
+    """Bytes of a file; None if it is missing, which is reported when it is read."""
     try:
         return os.stat(path).st_size
-    except OSError:
+    except (OSError, ValueError):
         return None

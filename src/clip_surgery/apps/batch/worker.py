@@ -1,7 +1,7 @@
-"""Worker: a model that turns shards of images into files of rows, in whatever process it is.
+"""A loaded model that turns shards of images into files of rows.
 
-The engines differ in who starts workers and hands out shards; what a worker does with a shard is
-here alone, so rows cannot depend on the engine.
+The engines differ in how they start workers and distribute shards. What a worker computes for a
+shard is defined here only, so the rows do not depend on the engine.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ from typing import Any
 import torch
 from PIL import Image
 
-from clip_surgery.apps.batch.attempts import Attempt
-from clip_surgery.apps.batch.decoding import Read, read_ahead, windows
-from clip_surgery.apps.batch.job import Facts, Job, facts_of
-from clip_surgery.apps.batch.rows import Row, failed, row, schema
-from clip_surgery.apps.batch.shards import Done, write_shard
+from clip_surgery.apps.batch.attempts import ShardAttempt
+from clip_surgery.apps.batch.decoding import DecodedImage, prefetch_images, windows
+from clip_surgery.apps.batch.job import Job, ModelIdentity, model_identity
+from clip_surgery.apps.batch.rows import Row, error_row, image_row, schema
+from clip_surgery.apps.batch.shards import FinishedShard, write_shard
 from clip_surgery.errors import ClipSurgeryError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import InputImage
+from clip_surgery.processes.worker_pool import ItemReader
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.text.features import TextFeatures
 
-_BATCHES_A_WINDOW = 4  # so that images of one frame find each other
+_BATCHES_PER_WINDOW = 4  # images of the same frame are batched within a window
 _KILLED = "the process that reads it dies each time (a broken file, or lack of memory)."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """A shard to be made.
+class ShardRequest:
+    """A shard that a worker should compute.
 
     Attributes:
-        shard: its number.
-        folder: where its file belongs.
-        key: of the job, see `Results.settle`.
+        shard: number of the shard.
+        folder: result folder in which its file is written.
+        key: key of the job with this model, from `ResultFolder.check_model`.
     """
 
     shard: int
@@ -46,15 +47,15 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Worker:
-    """A loaded model, ready for shards.
+class ShardWorker:
+    """A loaded model with everything it needs to compute shards.
 
     Attributes:
-        job: what is to be done.
+        job: what to compute.
         explainer: the model.
-        features: of the job's texts.
-        segmenter: if there is one.
-        threads: how many decode images in the background.
+        features: text features of the job's texts.
+        segmenter: the segmenter, if the job has one.
+        threads: number of threads that decode images in the background.
     """
 
     job: Job
@@ -64,13 +65,18 @@ class Worker:
     threads: int = 2
 
     @classmethod
-    def start(cls, job: Job, *, cores: int, threads: int = 2) -> Worker:
-        """Load the model, and see by an empty image that all tasks can be done with it.
+    def start(cls, job: Job, *, cores: int, threads: int = 2) -> ShardWorker:
+        """Load the model, and check with an empty image that it supports all tasks of the job.
+
+        Args:
+            job: what to compute.
+            cores: CPU cores that torch may use in this process.
+            threads: threads that decode images.
 
         Raises:
-            ClipSurgeryError: when the model cannot be loaded, or a task not be done.
+            ClipSurgeryError: if the model cannot be loaded or does not support a task.
         """
-        # fewer where OMP_NUM_THREADS says so: threads that wait for a busy core are slow
+        # Do not exceed OMP_NUM_THREADS: threads that wait for a busy core slow everything down.
         torch.set_num_threads(max(1, min(cores, torch.get_num_threads())))
         explainer = job.load()
         worker = cls(
@@ -82,84 +88,92 @@ class Worker:
         )
         side = explainer.backbone.tower.patch_size * 2
         empty = InputImage(image=Image.new("RGB", (side, side), "grey"), name="an empty image")
-        row(empty, worker._explain([empty])[0], job.asking, worker.segmenter)
+        image_row(empty, worker._explain([empty])[0], job.settings, worker.segmenter)
         return worker
 
     @property
-    def facts(self) -> Facts:
-        """What the results depend on in the model."""
-        return facts_of(self.explainer, self.segmenter)
+    def identity(self) -> ModelIdentity:
+        """The properties of the model that the results depend on."""
+        return model_identity(self.explainer, self.segmenter)
 
     @property
     def schema(self) -> Any:
-        """Of the rows."""
-        return schema(self.job.asking, segmenter=self.segmenter is not None)
+        """The Arrow schema of the rows."""
+        return schema(self.job.settings, segmenter=self.segmenter is not None)
 
-    def make(self, order: Order) -> Done:
-        """Make the file of one shard.
+    def results(self, read_item: ItemReader) -> Iterator[FinishedShard]:
+        """Compute requested shards, and yield each when its file is written."""
+        while True:
+            yield self.compute(read_item(True))
+
+    def compute(self, request: ShardRequest) -> FinishedShard:
+        """Compute the rows of one shard and write its file.
 
         Raises:
-            InputError: when the file cannot be written, or a table of the source is damaged.
-            ClipSurgeryError: when earlier attempts killed their process too often.
-            UnsupportedModelError: when the model lacks a part that no image could do without.
+            InputError: if the file cannot be written, or a Parquet file of the source is damaged.
+            ClipSurgeryError: if earlier attempts at this shard ended their processes too often.
+            UnsupportedModelError: if the model lacks a part that every image needs.
         """
-        attempt = Attempt.begin(order.folder, order.shard)
-        rows = self._rows(order.shard, attempt)
-        done = write_shard(order.folder, order.shard, rows, of=self.schema, key=order.key)
+        attempt = ShardAttempt.begin(request.folder, request.shard)
+        rows = self._rows(request.shard, attempt)
+        finished = write_shard(
+            request.folder, request.shard, rows, row_schema=self.schema, key=request.key
+        )
         attempt.end()
-        return done
+        return finished
 
-    def _rows(self, shard: int, attempt: Attempt) -> Iterator[Row]:
-        cut = self.job.cut(shard)
-        items = self.job.source.items(cut.start, cut.stop)
-        if not attempt.one_by_one:
-            size = _BATCHES_A_WINDOW * self.explainer.batch_size
-            for window in windows(read_ahead(items, threads=self.threads), count=size):
-                yield from self._window(window)
+    def _rows(self, shard: int, attempt: ShardAttempt) -> Iterator[Row]:
+        indices = self.job.image_range(shard)
+        items = self.job.source.items(indices.start, indices.stop)
+        if not attempt.is_image_by_image:
+            size = _BATCHES_PER_WINDOW * self.explainer.batch_size
+            for window in windows(prefetch_images(items, threads=self.threads), count=size):
+                yield from self._rows_of_window(window)
             return
         for item in items:
             if item.index in attempt.bad:
-                yield failed(item.name, f"{item.name}: {_KILLED}")
+                yield error_row(item.name, f"{item.name}: {_KILLED}")
                 continue
-            attempt.at_picture(item.index)
-            yield from self._window(list(read_ahead([item], threads=0)))
+            attempt.at_image(item.index)
+            yield from self._rows_of_window(list(prefetch_images([item], threads=0)))
 
-    def _window(self, window: Sequence[Read]) -> Iterator[Row]:
-        pictures = [one.picture for one in window if one.picture is not None]
-        found = iter(self._found(pictures))
-        for one in window:
-            if one.picture is None:
-                yield failed(one.item.name, one.error or "")
+    def _rows_of_window(self, window: Sequence[DecodedImage]) -> Iterator[Row]:
+        readable = [decoded.image for decoded in window if decoded.image is not None]
+        explanations = iter(self._explanations_or_errors(readable))
+        for decoded in window:
+            name = decoded.item.name
+            if decoded.image is None:
+                yield error_row(name, decoded.error or "")
                 continue
-            explained = next(found)
-            if isinstance(explained, str):
-                yield failed(one.item.name, explained)
+            explanation = next(explanations)
+            if isinstance(explanation, str):
+                yield error_row(name, explanation)
                 continue
             try:
-                yield row(one.picture, explained, self.job.asking, self.segmenter)
+                yield image_row(decoded.image, explanation, self.job.settings, self.segmenter)
             except Exception as error:
-                yield failed(one.item.name, _reason(error, one.item.name))
+                yield error_row(name, _reason(error, name))
 
-    def _found(self, pictures: Sequence[InputImage]) -> list[Explanation | str]:
-        """What was found in each image, or why nothing was."""
-        if not pictures:
+    def _explanations_or_errors(self, images: Sequence[InputImage]) -> list[Explanation | str]:
+        """The explanation of each image, or the reason why there is none."""
+        if not images:
             return []
         try:
-            return list(self._explain(pictures))
-        except UnsupportedModelError:  # no image would fare better
+            return list(self._explain(images))
+        except UnsupportedModelError:  # it would be raised for every image
             raise
         except Exception as error:
-            if len(pictures) == 1:
-                return [_reason(error, pictures[0].name)]
-        # one of them is bad, or all together are too large
-        return [one for picture in pictures for one in self._found([picture])]
+            if len(images) == 1:
+                return [_reason(error, images[0].name)]
+        # One of the images is at fault, or the batch is too large for the memory.
+        return [result for image in images for result in self._explanations_or_errors([image])]
 
-    def _explain(self, pictures: Sequence[InputImage]) -> Explanation:
-        return self.explainer.explain_images(pictures, self.features)
+    def _explain(self, images: Sequence[InputImage]) -> Explanation:
+        return self.explainer.explain_images(images, self.features)
 
 
 def _reason(error: Exception, name: str) -> str:
-    """Why one image of many failed; a bad image must not stop the others."""
+    """The reason why an image failed, for its row; the other images are not affected."""
     if isinstance(error, ClipSurgeryError):
         return str(error)
     text = str(error).lower()

@@ -13,13 +13,11 @@ from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
 from clip_surgery.evaluation.execution.evaluator import Evaluator
-from clip_surgery.evaluation.execution.interrupts import interrupts_held_back
 from clip_surgery.evaluation.execution.journal import Journal
 from clip_surgery.evaluation.execution.partial_result import PartialResult
 from clip_surgery.evaluation.execution.plan import MetricFactory, Plan, digest
 from clip_surgery.evaluation.execution.resuming import finished_parts, stored_result
-from clip_surgery.evaluation.execution.worker import Task
-from clip_surgery.evaluation.execution.worker_pool import measure_in_processes
+from clip_surgery.evaluation.execution.worker import WorkerLoader, evaluate_in_processes
 from clip_surgery.evaluation.metrics.explainability_iou import ExplainabilityIoU
 from clip_surgery.evaluation.metrics.noise_share import NoiseShare
 from clip_surgery.evaluation.metrics.pixel_ranking import PixelRanking
@@ -30,6 +28,7 @@ from clip_surgery.evaluation.protocols.protocol import Protocol
 from clip_surgery.evaluation.reporting.report import Report
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.method import Method
+from clip_surgery.processes.interrupts import interrupts_held_back
 
 PART_SIZE = 16
 """Default number of images that are evaluated and stored together."""
@@ -131,10 +130,10 @@ def evaluate(
         if opened is not None:
             plan = replace(plan, part_size=opened.part_size)
         evaluator = Evaluator(plan=plan, explainer=explainer, texts=explainer.encode(plan.texts))
-        task = None
+        loader = None
         if opened is not None and workers > 1 and load is not None:
-            task = Task.of(evaluator, opened, load=load, weights=weights, workers=workers)
-        result, complete = _evaluate_parts(evaluator, opened, task, workers, on_progress)
+            loader = WorkerLoader.of(evaluator, opened, load=load, weights=weights, workers=workers)
+        result, complete = _evaluate_parts(evaluator, opened, loader, workers, on_progress)
     settings = _settings(evaluator, weights, workers)
     reports = _reports(result, plan.methods, settings, complete=complete)
     if not complete:
@@ -164,7 +163,7 @@ def _open_journal(
 def _evaluate_parts(
     evaluator: Evaluator,
     journal: Journal | None,
-    task: Task | None,
+    loader: WorkerLoader | None,
     workers: int,
     on_progress: Callable[[int], None],
 ) -> tuple[PartialResult, bool]:
@@ -181,10 +180,10 @@ def _evaluate_parts(
         if finished:
             on_progress(sum(len(parts[number]) for number in finished))
         missing = [number for number in range(len(parts)) if number not in finished]
-        if task is None:
+        if loader is None:
             numbers = _evaluate_in_process(evaluator, missing, journal, result)
         else:
-            numbers = measure_in_processes(task, missing, workers=workers)
+            numbers = evaluate_in_processes(loader, missing, workers=workers)
         with closing(numbers):
             for number in numbers:
                 on_progress(len(parts[number]))

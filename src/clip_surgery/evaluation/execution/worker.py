@@ -1,31 +1,91 @@
-"""Worker: a process of its own that measures the parts it is told, into the journal."""
+"""Worker processes of an evaluation: each loads the model and evaluates parts into the journal."""
 
 from __future__ import annotations
 
-import pickle
-import signal
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 
 from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.execution.evaluator import Evaluator
+from clip_surgery.evaluation.execution.evaluator import PARTS_IN_MEMORY, Evaluator
 from clip_surgery.evaluation.execution.journal import Journal
 from clip_surgery.evaluation.execution.plan import Plan
 from clip_surgery.explainer import Explainer
+from clip_surgery.processes.worker_pool import ItemReader, WorkerPool
 from clip_surgery.text.features import TextFeatures
 
-READY = -1  # a worker says it once its model is loaded; else it names a part that is done
+MAX_DEATHS_PER_PART = 3
+
+
+def evaluate_in_processes(
+    loader: WorkerLoader, numbers: Sequence[int], *, workers: int
+) -> Generator[int]:
+    """Evaluate parts in worker processes and yield the number of each part that is in the journal.
+
+    Args:
+        loader: loads the worker in each process.
+        numbers: numbers of the parts to evaluate.
+        workers: how many processes to start, at most one for each part.
+
+    Raises:
+        InputError: if the plan or `load` cannot be pickled.
+        WorkerError: if a part ended `MAX_DEATHS_PER_PART` processes, or no process can start.
+        Exception: an exception that was raised in a worker process.
+    """
+    ranges = loader.plan.parts()
+
+    def describe(number: int) -> str:
+        return f"Working on images {ranges[number].start} to {ranges[number].stop - 1}"
+
+    pool: WorkerPool[int, int] = WorkerPool(
+        [loader] * min(workers, len(numbers)),
+        items_per_worker=PARTS_IN_MEMORY,
+        max_deaths_per_item=MAX_DEATHS_PER_PART,
+        describe=describe,
+    )
+    return pool.run(lambda identity: numbers)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Task:
-    """All that a worker is told at its beginning, as plain values that can be pickled."""
+class EvaluationWorker:
+    """An evaluator that writes its results to the journal.
+
+    Attributes:
+        evaluator: the plan and the loaded model.
+        journal: where results of parts are written.
+    """
+
+    evaluator: Evaluator
+    journal: Journal
+
+    @property
+    def identity(self) -> None:
+        """Always None: `WorkerLoader` has compared the weights already."""
+        return None
+
+    def results(self, read_item: ItemReader) -> Iterator[int]:
+        """Evaluate parts and yield the number of each once it is written."""
+        for number, partial_result in self.evaluator.parts(read_item):
+            self.journal.write(number, partial_result.to_bytes())
+            yield number
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WorkerLoader:
+    """Everything that a worker process needs to start, without the model itself; picklable.
+
+    Attributes:
+        load: loads the model.
+        settings: fields of the explainer except its backbone.
+        weights: fingerprint of the weights that `load` must return.
+        plan: what is evaluated on which images.
+        texts: features of the plan's texts, on the CPU.
+        journal: where results of parts are written.
+        threads: CPU threads of each process.
+    """
 
     load: Callable[[], Explainer]
     settings: dict[str, Any]
@@ -38,74 +98,43 @@ class Task:
     @classmethod
     def of(
         cls,
-        measuring: Evaluator,
+        evaluator: Evaluator,
         journal: Journal,
         *,
         load: Callable[[], Explainer],
         weights: str,
         workers: int,
-    ) -> Task:
-        """Share out this measuring; the model itself stays, each worker loads its own."""
-        explainer = measuring.explainer
-        others = [one.name for one in fields(explainer) if one.init and one.name != "backbone"]
+    ) -> WorkerLoader:
+        """Take the settings of an evaluator; the threads of this process are shared by workers."""
+        explainer = evaluator.explainer
+        arguments = {entry.name for entry in fields(explainer) if entry.init} - {"backbone"}
         return cls(
             load=load,
-            settings={name: getattr(explainer, name) for name in others},
+            settings={name: getattr(explainer, name) for name in sorted(arguments)},
             weights=weights,
-            plan=measuring.plan,
-            texts=_on_device(measuring.texts, torch.device("cpu")),
+            plan=evaluator.plan,
+            texts=_on_device(evaluator.texts, torch.device("cpu")),
             journal=journal,
             threads=max(1, torch.get_num_threads() // workers),
         )
 
-    def begin(self) -> Evaluator:
-        """Load the model.
+    def __call__(self) -> EvaluationWorker:
+        """Load the model in this process.
 
         Raises:
-            InputError: when it is another than the one this is about.
+            InputError: if its weights are not those of the evaluation.
         """
+        torch.set_num_threads(self.threads)
         explainer = replace(self.load(), **self.settings)
         weights = fingerprint(explainer.backbone.model)
         if weights != self.weights:
             raise InputError(
-                f"Expected `load` to give the model that is measured, of weights {self.weights}, "
+                f"Expected `load` to return the evaluated model with weights {self.weights}, "
                 f"but it gave weights {weights}."
             )
         texts = _on_device(self.texts, explainer.backbone.device)
-        return Evaluator(plan=self.plan, explainer=explainer, texts=texts)
-
-
-def work(line: Connection, content: bytes) -> None:
-    """What a worker does: load the model, then parts until the line is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever began this process will end it
-
-    def next_number(waiting: bool) -> int | None:
-        return line.recv() if waiting or line.poll() else None
-
-    try:
-        task: Task = pickle.loads(content)
-        torch.set_num_threads(task.threads)
-        measuring = task.begin()
-        line.send(READY)
-        for number, found in measuring.parts(next_number):
-            task.journal.write(number, found.to_bytes())
-            line.send(number)
-    except (EOFError, ConnectionError):  # nobody is there any more
-        return
-    except Exception as error:
-        line.send(_portable(error))
-
-
-def _portable(error: Exception) -> Exception:
-    """The error as it can be sent, with where it happened as a note."""
-    where = "".join(traceback.format_exception(error))
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # an error that holds what cannot be pickled, or is not made of its args
-        error = RuntimeError(f"{type(error).__name__}: {error}")
-    error.__cause__ = None
-    error.add_note(f"In a process for measuring:\n{where}")
-    return error
+        evaluator = Evaluator(plan=self.plan, explainer=explainer, texts=texts)
+        return EvaluationWorker(evaluator=evaluator, journal=self.journal)
 
 
 def _on_device(texts: TextFeatures, device: torch.device) -> TextFeatures:

@@ -89,6 +89,7 @@ def test_parquet_of_bytes(cli, home, here, labels):
         (["none", "--text", "dog"], "none: no such file"),
         (["in", "--text", "dog", "--engine", "spark"], "--engine"),
         (["in", "--text", "dog", "--address", "auto"], "--address is for --engine ray"),
+        (["in", "--text", "dog", "--engine", "ray", "--device", "cuda:1"], "give --device cuda"),
         (["in", "--text", "dog", "--segmenter", "x", "--tasks", "maps"], "not among --tasks"),
         (["in", "--text", "dog", "--model", "demos"], "Unknown"),
         (["in", "--text", "dog", "--labels", "none.txt"], "none.txt"),

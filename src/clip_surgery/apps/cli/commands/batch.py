@@ -20,18 +20,18 @@ from clip_surgery.apps.cli.shared.options import (
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
 from clip_surgery.errors import InputError
+from clip_surgery.inputs.names import printable
 
 if TYPE_CHECKING:
-    from clip_surgery.apps.batch.job import Asking, Job
+    from clip_surgery.apps.batch.job import Job, TaskSettings
     from clip_surgery.apps.batch.run import Engine, Summary
     from clip_surgery.segmenters.sam import SamSegmenter
 
 RUNNING = "Running"
-CORES_A_WORKER = 4  # where there is no GPU: more cores than this speed one model up little
 
 
 class EngineName(StrEnum):
-    """Who starts workers."""
+    """The engines that start workers."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -39,7 +39,7 @@ class EngineName(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Where the work is done."""
+    """Which engine runs the workers, and how many there are."""
 
     engine: Annotated[
         EngineName,
@@ -55,33 +55,41 @@ class EngineOptions:
         int | None,
         typer.Option(
             min=1, rich_help_panel=RUNNING, show_default=False,
-            help="How many models work side by side; one a GPU or four cores if not given.",
+            help="Number of models that run in parallel; by default one per GPU or per four cores.",
         ),
     ] = None  # fmt: skip
     shard_size: Annotated[
         int | None,
         typer.Option(
             min=1, rich_help_panel=RUNNING, show_default=False,
-            help="Images in a file of results; by their number if not given.",
+            help="Images in each result file; chosen by their number by default.",
         ),
     ] = None  # fmt: skip
 
     def build(self, device: str) -> Engine:
-        """The engine, for a model on this device.
+        """Build the engine for a model on this device.
 
         Raises:
-            InputError: for an address without Ray.
+            InputError: if an address is given without Ray, or Ray is to use a GPU by its number.
         """
         import torch
 
-        from clip_surgery.apps.batch.local_engine import LocalEngine, available_cores
+        from clip_surgery.apps.batch import local_engine
+        from clip_surgery.apps.batch.local_engine import LocalEngine
 
         gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
-        workers = self.workers or gpus or max(1, available_cores() // CORES_A_WORKER)
+        workers = self.workers or local_engine.default_workers(
+            device, gpus=gpus, cores=local_engine.available_cores()
+        )
         if self.engine is EngineName.LOCAL:
             if self.address is not None:
                 raise InputError("--address is for --engine ray.")
             return LocalEngine(workers=workers, gpus=gpus)
+        if device.startswith("cuda:"):
+            raise InputError(
+                f"--device {device} names a GPU of one machine; with --engine ray give "
+                "--device cuda, and Ray assigns a GPU to each worker."
+            )
         from clip_surgery.apps.batch.ray_engine import RayEngine
 
         with_gpus = device == "auto" or device.startswith("cuda")
@@ -94,20 +102,20 @@ def batch(
         list[str],
         typer.Argument(help="Folders, files or quoted patterns of images, or Parquet of them."),
     ],
-    by: MethodOptions,
+    method_options: MethodOptions,
     model: ExplainerOptions,
-    how: PointOptions,
-    where: EngineOptions,
+    point_options: PointOptions,
+    engine_options: EngineOptions,
     labels: Annotated[
-        Path | None, typer.Option(help="A file of texts, one a line.", metavar="FILE")
+        Path | None, typer.Option(help="A file with one text per line.", metavar="FILE")
     ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text.")] = None,
     out: OutFolder = Path("out"),
     tasks: Annotated[
         str | None,
         typer.Option(
-            help="What to find, between commas: scores, presence, points, boxes, masks, maps; "
-            "all if not given.",
+            help="What to compute, separated by commas: scores, presence, points, boxes, masks, "
+            "maps; all by default.",
             show_default=False,
         ),
     ] = None,
@@ -123,7 +131,7 @@ def batch(
         str | None, typer.Option(help="Of Parquet: the column that names the images.")
     ] = None,
 ) -> None:
-    """Explain many images into Parquet, one row each; called again, it goes on.
+    """Explain many images and write one row each to Parquet; the same command resumes the job.
 
     clip-surgery batch photos/ --labels labels.txt --out rows/ --workers 2
     """
@@ -133,31 +141,33 @@ def batch(
     from clip_surgery.inputs.texts import check_texts, read_labels
 
     texts = check_texts([*(text or ()), *(read_labels(labels) if labels else ())])
-    asking = _asking(tasks, how, min_presence)
-    vocabulary = "common" if "presence" in asking.tasks or min_presence is not None else None
-    if segmenter is not None and "masks" not in asking.tasks:
-        raise InputError("--segmenter cuts out masks, which are not among --tasks.")
+    settings = _task_settings(tasks, point_options, min_presence)
+    vocabulary = "common" if "presence" in settings.tasks or min_presence is not None else None
+    if segmenter is not None and "masks" not in settings.tasks:
+        raise InputError("--segmenter computes masks, which are not among --tasks.")
     job = Job(
         source=open_source(source, column=column, key=key),
         texts=texts,
-        load=model.recipe(method=by.build(), vocabulary=vocabulary),
-        asking=asking,
+        load=model.recipe(method=method_options.build(), vocabulary=vocabulary),
+        settings=settings,
         segmenter=_segmenter(segmenter, model.device),
-        shard_size=where.shard_size,
+        shard_size=engine_options.shard_size,
     )
-    engine = where.build(model.device)
+    engine = engine_options.build(model.device)
     with console.progress("explaining", total=len(job.source)) as advance:
         summary = run(job, out, engine, on_progress=advance)
     _finish(summary, out, job)
 
 
-def _asking(tasks: str | None, how: PointOptions, min_presence: float | None) -> Asking:
-    from clip_surgery.apps.batch.job import TASKS, Asking
+def _task_settings(
+    tasks: str | None, point_options: PointOptions, min_presence: float | None
+) -> TaskSettings:
+    from clip_surgery.apps.batch.job import TASKS, TaskSettings
 
     given = tuple(name.strip() for name in tasks.split(",")) if tasks is not None else TASKS
-    return Asking(
+    return TaskSettings(
         tasks=tuple(dict.fromkeys(given)),  # type: ignore[arg-type]  # checked there
-        points=how.build(),
+        points=point_options.build(),
         min_presence=min_presence,
     )
 
@@ -171,20 +181,21 @@ def _segmenter(name: str | None, device: str) -> partial[SamSegmenter] | None:
 
 
 def _finish(summary: Summary, out: Path, job: Job) -> None:
-    """One line of what there is now.
+    """Print one line with the numbers of rows and files.
 
     Raises:
-        typer.Exit: with 1 when some rows are errors.
+        typer.Exit: with code 1 if some rows are errors.
     """
     errors = f", {summary.errors:,} of them errors" if summary.errors else ""
     rate = f", {summary.rate:.1f} rows/s" if summary.made else " (nothing was left to do)"
     before = summary.rows - summary.made
     kept = f", {before:,} of them from before" if before and summary.made else ""
     console.results().print(
-        f"{summary.rows:,} rows{errors}{kept} in {summary.shards:,} files of {out}{rate}",
+        f"{summary.rows:,} rows{errors}{kept} in {summary.shards:,} files of "
+        f"{printable(out)}{rate}",
         soft_wrap=True,
         markup=False,
     )
     if summary.errors:
-        console.notice("the column error says of each what is wrong with it.")
+        console.notice("the column error gives the reason for each of them.")
         raise typer.Exit(1)

@@ -20,9 +20,9 @@ from clip_surgery.evaluation.execution.run import (
     EvaluationInterrupted,
     evaluate,
 )
-from clip_surgery.evaluation.execution.worker import READY, Task, work
-from clip_surgery.evaluation.execution.worker_pool import ATTEMPTS, WorkerError
+from clip_surgery.evaluation.execution.worker import MAX_DEATHS_PER_PART, WorkerLoader
 from clip_surgery.methods.registry import parse_methods
+from clip_surgery.processes.worker_pool import WorkerError, serve
 from tests.evaluation.squares import Squares, load_deadly, load_tiny, numbers, reads
 
 METHODS = parse_methods("similarity, clip_surgery(depth=1)")
@@ -72,19 +72,26 @@ def test_two_processes_with_one_killed_give_the_result_of_one_process(explainer,
 
 @pytest.mark.slow
 def test_a_part_that_ends_every_process_ends_the_run(explainer, tmp_path):
-    journal = tmp_path / "journal"
+    journal, log = tmp_path / "journal", tmp_path / "log"
     with pytest.raises(EvaluationInterrupted):
         evaluate(explainer, Squares(4), METHODS, journal=journal, part_size=2, on_progress=press)
-    with pytest.raises(WorkerError, match=r"Images 2 to 3 have ended 3 processes.* code -9"):
-        together(explainer, Squares(4), journal=journal, load=partial(load_deadly, tmp_path / "x"))
-    assert len((tmp_path / "x").read_text()) == ATTEMPTS
-    # What was done is kept, and one process that lives ends the work.
+    with pytest.raises(WorkerError, match=r"images 2 to 3 ended 3 worker processes.* code -9"):
+        together(explainer, Squares(4, deadly=2, log=log), journal=journal)
+    assert reads(log).count(2) == MAX_DEATHS_PER_PART
+    # The finished part is kept, and a process that survives completes the evaluation.
     reports = evaluate(explainer, Squares(4), METHODS, journal=journal, part_size=2)
     assert numbers(reports) == numbers(evaluate(explainer, Squares(4), METHODS, part_size=2))
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_the_workers_and_returns_the_finished_parts(explainer, tmp_path):
+def test_a_model_that_ends_every_process_ends_the_run(explainer, tmp_path):
+    with pytest.raises(WorkerError, match=r"3 worker processes died before .* code -9"):
+        together(explainer, Squares(2), load=partial(load_deadly, tmp_path / "log"))
+    assert len((tmp_path / "log").read_text()) == 3
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_workers_and_hands_out_what_is_done(explainer, tmp_path):
     with pytest.raises(EvaluationInterrupted) as raised:
         together(explainer, Squares(40, stuck=30), journal=tmp_path / "j", on_progress=press)
     assert raised.value.reports
@@ -108,59 +115,58 @@ class Failing(Squares):
         raise OddError("of its", "own")
 
 
-def worked(explainer, dataset, folder, numbers, load=load_tiny):
-    """What a worker says that is told these parts and then left alone; it runs in this process."""
+def run_worker(explainer, dataset, folder, numbers, load=load_tiny):
+    """The messages of a worker that is sent these parts; it runs in this process."""
     plan = Plan(dataset=dataset, methods=METHODS, metrics=EXPLANATION_METRICS, part_size=2)
-    measuring = Evaluator(plan=plan, explainer=explainer, texts=explainer.encode(plan.texts))
+    evaluator = Evaluator(plan=plan, explainer=explainer, texts=explainer.encode(plan.texts))
     journal = Journal.open(folder, {}, part_size=2)
     weights = fingerprint(explainer.backbone.model)
-    task = Task.of(measuring, journal, load=load, weights=weights, workers=1)
+    loader = WorkerLoader.of(evaluator, journal, load=load, weights=weights, workers=1)
     near, far = multiprocessing.Pipe()
-    answers = []
+    messages = []
 
-    def boss():
+    def pool():
         with near:
-            answers.append(near.recv())
-            if answers != [READY]:
+            messages.append(near.recv())
+            if hasattr(messages[0], "error"):
                 return
             for number in numbers:
                 near.send(number)
-            while len(answers) <= len(numbers) and not isinstance(answers[-1], Exception):
-                answers.append(near.recv())
+            while len(messages) <= len(numbers) and not hasattr(messages[-1], "error"):
+                messages.append(near.recv())
 
-    thread = threading.Thread(target=boss)
+    thread = threading.Thread(target=pool)
     thread.start()
     before = signal.getsignal(signal.SIGINT)
     try:
-        work(far, pickle.dumps(task))
+        serve(far, pickle.dumps(loader))
     finally:
         signal.signal(signal.SIGINT, before)
         far.close()
         thread.join()
-    return answers, [
-        stored_result(measuring, journal, number) for number in range(len(plan.parts()))
-    ]
+    parts = range(len(plan.parts()))
+    return messages, [stored_result(evaluator, journal, number) for number in parts]
 
 
-def test_a_worker_evaluates_the_parts_it_is_given(explainer, tmp_path):
-    answers, kept = worked(explainer, Squares(7, bad=[3]), tmp_path, [3, 1])
-    assert answers == [READY, 3, 1]
+def test_a_worker_evaluates_the_parts_it_is_sent(explainer, tmp_path):
+    messages, kept = run_worker(explainer, Squares(7, bad=[3]), tmp_path, [3, 1])
+    assert [message.result for message in messages[1:]] == [3, 1]
     assert [part and part.images for part in kept] == [None, 1, None, 1]
     assert list(kept[1].failures) == [3]
 
 
-def test_what_a_worker_raises_comes_back_with_its_place(explainer, tmp_path):
-    answers, kept = worked(explainer, Failing(4), tmp_path, [0])
-    assert answers[0] == READY
-    assert str(answers[1]) == "OddError: of its own"
-    assert "in __getitem__" in answers[1].__notes__[0]
+def test_an_exception_of_a_worker_comes_back_with_its_traceback(explainer, tmp_path):
+    messages, kept = run_worker(explainer, Failing(4), tmp_path, [0])
+    assert str(messages[1].error) == "OddError: of its own"
+    assert "in __getitem__" in messages[1].error.__notes__[0]
     assert kept == [None, None]
 
 
-def test_another_model_than_the_one_measured_is_refused(explainer, tmp_path):
-    answers, _ = worked(explainer, Squares(4), tmp_path, [0], load=partial(load_tiny, seed=1))
-    assert isinstance(answers[0], InputError)
-    assert "but it gave weights" in str(answers[0])
+def test_a_worker_refuses_a_model_with_other_weights(explainer, tmp_path):
+    load = partial(load_tiny, seed=1)
+    messages, _ = run_worker(explainer, Squares(4), tmp_path, [0], load=load)
+    assert isinstance(messages[0].error, InputError)
+    assert "but it gave weights" in str(messages[0].error)
 
 
 def test_threads_prefetch_in_order_and_their_errors_are_raised():

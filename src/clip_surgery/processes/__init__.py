@@ -1,0 +1,1 @@
+"""Worker processes: one pool for the evaluation and for batch jobs, and delayed Ctrl-C."""
