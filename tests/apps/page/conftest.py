@@ -56,8 +56,16 @@ class Site(NamedTuple):
 
     @property
     def runs(self):
-        """How often a model has run."""
-        return len(self.file.read_text().splitlines()) if self.file.exists() else 0
+        """How often a model began to run."""
+        return self.lines("run")
+
+    @property
+    def stopped(self):
+        """How often a model was stopped before its end."""
+        return self.lines("stopped")
+
+    def lines(self, line):
+        return self.file.read_text().splitlines().count(line) if self.file.exists() else 0
 
 
 @pytest.fixture(scope="session")

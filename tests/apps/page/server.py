@@ -1,9 +1,10 @@
-"""A page to be visited by tests, in a process of its own: Gradio leaves event loops open.
+"""A page that tests visit, in a process of its own, because Gradio leaves event loops open.
 
     python server.py RUNS
 
-writes a line to the file RUNS whenever a model runs, prints its address, and ends with its stdin.
-Images over a megapixel are refused, and every object is found in the left half.
+The process writes a line to the file RUNS whenever a model begins to run, and another if it is
+stopped before its end. It prints its address, and ends with its stdin. Images over a megapixel are
+refused, and the segmenter finds every object in the left half of the image.
 """
 
 import sys
@@ -17,12 +18,13 @@ from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.limits import Limits
 from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.apps.page.serving import serving
+from clip_surgery.apps.page.stopping import RequestStoppedError
 from clip_surgery.loading import load
 from clip_surgery.segmenters.segmenter import Candidates
 
 
 class LeftHalf:
-    """A segmenter that may take its time, so that requests come to wait."""
+    """A segmenter that may be slow, so that requests have to wait."""
 
     def __init__(self, seconds=0.5):
         self.seconds = seconds
@@ -34,19 +36,24 @@ class LeftHalf:
         return [Candidates(masks=mask, scores=torch.tensor([0.9])) for _ in prompts]
 
 
-class Counted:
-    """A lock that writes down each time it is taken."""
+class CountingLock:
+    """A lock that writes a line to a file when it is acquired, and when its work is stopped."""
 
     def __init__(self, path):
         self.path, self.lock = path, threading.Lock()
 
     def __enter__(self):
         self.lock.acquire()
-        with self.path.open("a") as file:
-            file.write("run\n")
+        self.write("run")
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind is RequestStoppedError:
+            self.write("stopped")
         self.lock.release()
+
+    def write(self, line):
+        with self.path.open("a") as file:
+            file.write(f"{line}\n")
 
 
 def main():
@@ -54,7 +61,7 @@ def main():
         models=ModelChoices.of([load("demo", vocabulary="common")]),
         segmenter=LeftHalf(),
         limits=Limits(megapixels=1, file_mb=1, texts=8, waiting=4),
-        model_lock=Counted(Path(sys.argv[1])),
+        model_lock=CountingLock(Path(sys.argv[1])),
     )
     with serving(actions) as address:
         sys.stdout.write(f"{address}\n")
