@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import clip_surgery as cs
 from clip_surgery.backbones.demo.loading import FOLDER, is_demo_folder, load_demo
+from clip_surgery.backbones.demo.model import DemoClip
 from clip_surgery.backbones.loading import load_backbone
 from clip_surgery.errors import WeightsError
 from tests.backbones.plain_walk import encode_ids, encode_pixels
@@ -38,7 +42,7 @@ def change(folder, **changes):
 
 
 @torch.no_grad()
-def test_loads_through_the_open_clip_adapter(folder):
+def test_the_model_of_a_folder_computes_what_open_clip_computes(folder):
     backbone = load_demo(folder, **CPU)
     assert backbone.name == "demo"
     assert backbone.nouns == ("cat", "tree")
@@ -50,6 +54,31 @@ def test_loads_through_the_open_clip_adapter(folder):
     torch.testing.assert_close(encode_pixels(backbone.tower, pixels), wanted)
     wanted = model.encode_text(token_ids())
     torch.testing.assert_close(encode_ids(backbone.text_tower, token_ids()), wanted)
+
+
+@torch.no_grad()
+def test_the_towers_and_the_modules_agree_with_the_class_of_open_clip():
+    theirs = tiny_open_clip()
+    ours = DemoClip.of(tiny_config())
+    ours.load_state_dict(theirs.state_dict())
+    pixels = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(ours.encode_image(pixels), theirs.encode_image(pixels))
+    torch.testing.assert_close(ours.encode_text(token_ids()), theirs.encode_text(token_ids()))
+    backbone = cs.wrap(ours, cache=False).backbone
+    assert backbone.name == "wrapped:DemoClip"
+    torch.testing.assert_close(encode_pixels(backbone.tower, pixels), theirs.encode_image(pixels))
+
+
+def test_loading_the_demo_imports_no_slow_library():
+    program = (
+        "import sys, clip_surgery as cs;"
+        "cs.load('demo', cache=False, templates='photo').encode(['dog', 'boat']);"
+        "print(sorted({'open_clip', 'torchvision', 'transformers', 'timm'} & set(sys.modules)))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.strip() == "[]"
 
 
 def test_such_a_folder_is_a_model_by_name(folder, tmp_path_factory):

@@ -13,6 +13,8 @@ from torch import nn
 
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.config_files import is_file, is_folder
+from clip_surgery.backbones.demo.model import DemoClip
+from clip_surgery.backbones.demo.reading import read_demo
 from clip_surgery.backbones.devices import resolve_device, resolve_dtype
 from clip_surgery.backbones.finite_weights import check_finite_weights
 from clip_surgery.backbones.hub import not_usable, one_line
@@ -135,6 +137,10 @@ def wrap_backbone(
         from clip_surgery.backbones.hugging_face.model import read_hugging_face
 
         return read_hugging_face(
+            model, name=label, tokenizer=tokenizer, image_size=image_size, positions=positions
+        )
+    if isinstance(model, DemoClip):
+        return read_demo(
             model, name=label, tokenizer=tokenizer, image_size=image_size, positions=positions
         )
     raise UnsupportedModelError(

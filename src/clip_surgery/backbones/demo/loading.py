@@ -1,4 +1,4 @@
-"""The embedded demo checkpoint: a small CLIP trained on generated scenes, for offline use.
+"""Load the embedded demo checkpoint: a small CLIP trained on generated scenes, for offline use.
 
 The folder holds `model.safetensors` and `config.json` with open_clip's `model_cfg` and
 `preprocess_cfg`, the `nouns` the model knows, and the `sha256` of the weights.
@@ -20,6 +20,8 @@ from clip_surgery.backbones.config_files import (
     read_json_object,
     three_numbers,
 )
+from clip_surgery.backbones.demo.model import DemoClip
+from clip_surgery.backbones.demo.reading import read_demo
 from clip_surgery.backbones.hub import not_usable
 from clip_surgery.backbones.positions import PositionMode
 from clip_surgery.errors import WeightsError
@@ -37,22 +39,24 @@ def load_demo(
     positions: PositionMode = "bilinear",
     name: str = "demo",
 ) -> Backbone:
-    """Load the embedded model, or another folder in its format, through the open_clip adapter.
+    """Load the embedded model, or another folder in its format.
 
     Raises:
         WeightsError: when a file is missing, damaged, or not the one the configuration names.
     """
     config = _read_config(folder / _CONFIG)
     weights = _read_weights(folder / _WEIGHTS, config["sha256"])
-    from open_clip import CLIP, set_model_preprocess_cfg
-
-    from clip_surgery.backbones.open_clip.model import read_open_clip
-
+    preprocessing = config["preprocess_cfg"]
     with faults_name(folder):
-        model = CLIP(**config["model_cfg"])
+        model = DemoClip.of(config["model_cfg"])
         model.load_state_dict(weights)
-        set_model_preprocess_cfg(model, config["preprocess_cfg"])
-        backbone = read_open_clip(model.to(device, dtype).eval(), name=name, positions=positions)
+        backbone = read_demo(
+            model.to(device, dtype).eval(),
+            name=name,
+            mean=three_numbers(preprocessing["mean"], "preprocess_cfg.mean", source=folder),
+            std=three_numbers(preprocessing["std"], "preprocess_cfg.std", source=folder),
+            positions=positions,
+        )
     return dataclasses.replace(backbone, nouns=tuple(config["nouns"]))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from open_clip.transformer import Attention as CustomAttention
 from torch import Tensor, nn
 
 from clip_surgery.backbones.projections import by_head, changed_by_head, fused_projection
@@ -23,10 +22,10 @@ def read_block(block: Any) -> Block:
     Raises:
         UnsupportedModelError: for an attention that is neither torch's nor open_clip's own.
     """
-    if isinstance(block.attn, CustomAttention):
-        heads, project_in, mix = _read_custom_attention(block.attn)
-    elif isinstance(block.attn, nn.MultiheadAttention):
+    if isinstance(block.attn, nn.MultiheadAttention):
         heads, project_in, mix = _read_torch_attention(block.attn)
+    elif _is_custom_attention(block.attn):
+        heads, project_in, mix = _read_custom_attention(block.attn)
     else:
         raise UnsupportedModelError(f"The attention {type(block.attn).__qualname__} is not read.")
     norm_output: TokenMap = getattr(block, "ln_attn", nn.Identity())
@@ -51,6 +50,12 @@ def read_block(block: Any) -> Block:
         norm_feed_forward=block.ln_2,
         feed_forward=feed_forward,
     )
+
+
+def _is_custom_attention(attention: nn.Module) -> bool:
+    from open_clip.transformer import Attention  # slow to import; the demo model never needs it
+
+    return isinstance(attention, Attention)
 
 
 def _read_torch_attention(attention: nn.MultiheadAttention) -> tuple[int, ProjectIn, TokenMap]:

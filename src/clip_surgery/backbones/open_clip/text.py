@@ -6,17 +6,16 @@ masked by a rule of its own, and the towers of transformers (XLM-RoBERTa, mT5, N
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from open_clip.hf_model import HFTextEncoder
-from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
 from torch import Tensor, nn
 
 from clip_surgery.backbones.opaque_text import opaque_text_tower
 from clip_surgery.backbones.open_clip.blocks import read_block
-from clip_surgery.backbones.open_clip.tokenizer import default_tokenizer
+from clip_surgery.backbones.open_clip.tokenizer import CONTEXT_LENGTH, default_tokenizer
 from clip_surgery.backbones.tokenizers import tokenize_with
 from clip_surgery.backbones.tower import TextTower, TokenMap
 from clip_surgery.errors import UnsupportedModelError
@@ -65,7 +64,7 @@ def read_text_tower(model: Any, tokenizer: Any) -> TextTower:
 def text_settings(model: Any) -> str:
     """What text features depend on besides the weights: heads, activation, norms, pooling."""
     text = getattr(model, "text", model)
-    if isinstance(text, HFTextEncoder):
+    if _is_hugging_face(text):
         return f"{text.config.to_json_string()} {text.pooler} {text.proj}"
     block = text.transformer.resblocks[0]
     class_token = getattr(text, "cls_emb", None) is not None and text.correct_cls_mask
@@ -76,13 +75,22 @@ def text_settings(model: Any) -> str:
 
 
 def _is_opaque(text: Any) -> bool:
-    return isinstance(text, HFTextEncoder) or getattr(text, "cls_emb", None) is not None
+    return _is_hugging_face(text) or getattr(text, "cls_emb", None) is not None
+
+
+def _is_hugging_face(text: Any) -> bool:
+    """Whether the text tower is one of transformers, in the wrapper of open_clip."""
+    if "open_clip" not in sys.modules:  # then the model is the demo's; the import is slow
+        return False
+    from open_clip.hf_model import HFTextEncoder
+
+    return isinstance(text, HFTextEncoder)
 
 
 def _read_opaque(model: Any, text: Any, tokenizer: Any) -> TextTower:
-    if isinstance(text, HFTextEncoder):
+    if _is_hugging_face(text):
         words, width = int(text.vocab_size), int(text.config.hidden_size)
-        length = int(getattr(tokenizer, "context_length", None) or DEFAULT_CONTEXT_LENGTH)
+        length = int(getattr(tokenizer, "context_length", None) or CONTEXT_LENGTH)
     else:
         words, width = (int(size) for size in text.token_embedding.weight.shape)
         length = int(text.context_length)
