@@ -99,7 +99,10 @@ def test_a_run_that_is_killed_goes_on_and_leaves_no_process(folder, rows, tmp_pa
     script, notes, out = tmp_path / "started.py", tmp_path / "notes", tmp_path / "out"
     script.write_text(STARTED)
     notes.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path]),
+    }
     command = [sys.executable, str(script), str(folder), str(notes), str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout.readline() == "0\n"

@@ -91,16 +91,16 @@ def test_no_cluster(folder, tmp_path, monkeypatch):
         ([{}], 2, (0.5, 0)),
     ],
 )
-def test_shares_that_fit_the_machines(machines, workers, expected):
+def test_resources_per_actor_fit_the_machines(machines, workers, expected):
     class Cluster:
         @staticmethod
         def nodes():
             down = {"Alive": False, "Resources": {"CPU": 1}}
-            return [down, *({"Alive": True, "Resources": one} for one in machines)]
+            return [down, *({"Alive": True, "Resources": resources} for resources in machines)]
 
-    share = RayEngine(workers=workers, with_gpus=True)._share(Cluster)
-    assert (share["num_cpus"], share["num_gpus"]) == expected
-    assert RayEngine(workers=workers)._share(Cluster)["num_gpus"] == 0
+    resources = RayEngine(workers=workers, with_gpus=True)._resources_per_actor(Cluster)
+    assert (resources["num_cpus"], resources["num_gpus"]) == expected
+    assert RayEngine(workers=workers)._resources_per_actor(Cluster)["num_gpus"] == 0
 
 
 def test_ray_needs_the_extra(folder, tmp_path, monkeypatch):
