@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from clip_surgery.methods.method import Evidence, Method
     from clip_surgery.methods.registered import register_method
     from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image
+    from clip_surgery.segmenters.registry import load_segmenter, register_segmenter
     from clip_surgery.segmenters.sam import SamSegmenter
-    from clip_surgery.segmenters.segmenter import Segmenter
+    from clip_surgery.segmenters.segmenter import Candidates, Prompt, Segmenter
     from clip_surgery.settings import ExplainerSettings
     from clip_surgery.tasks.boxes import Box, BoxRule, boxes
     from clip_surgery.tasks.heatmaps import heatmaps
@@ -61,6 +62,7 @@ _MODULES = {
     "AttentionMap": "tasks.inspection",
     "Box": "tasks.boxes",
     "BoxRule": "tasks.boxes",
+    "Candidates": "segmenters.segmenter",
     "ClipSurgeryError": "errors",
     "Dataset": "evaluation.datasets.dataset",
     "Evidence": "methods.method",
@@ -81,6 +83,7 @@ _MODULES = {
     "PeakPoints": "tasks.point_rules",
     "Points": "tasks.points",
     "PresenceRule": "tasks.presence",
+    "Prompt": "segmenters.segmenter",
     "Protocol": "evaluation.protocols.protocol",
     "RayEngine": "apps.batch.ray_engine",
     "ReferencePoints": "tasks.point_rules",
@@ -106,6 +109,7 @@ _MODULES = {
     "explain_windows": "windows",
     "heatmaps": "tasks.heatmaps",
     "load": "loading",
+    "load_segmenter": "segmenters.registry",
     "masks": "tasks.masks",
     "open_dataset": "evaluation.datasets.registry",
     "open_source": "apps.batch.sources",
@@ -117,6 +121,7 @@ _MODULES = {
     "redundancy": "tasks.inspection",
     "register_dataset": "evaluation.datasets.registry",
     "register_method": "methods.registered",
+    "register_segmenter": "segmenters.registry",
     "segment": "tasks.segmentation",
     "split_names": "tasks.segmentation",
     "tags": "tasks.tags",
@@ -130,6 +135,7 @@ __all__ = [
     "AttentionMap",
     "Box",
     "BoxRule",
+    "Candidates",
     "ClipSurgeryError",
     "Dataset",
     "Evidence",
@@ -150,6 +156,7 @@ __all__ = [
     "PeakPoints",
     "Points",
     "PresenceRule",
+    "Prompt",
     "Protocol",
     "RayEngine",
     "ReferencePoints",
@@ -175,6 +182,7 @@ __all__ = [
     "explain_windows",
     "heatmaps",
     "load",
+    "load_segmenter",
     "masks",
     "open_dataset",
     "open_source",
@@ -186,6 +194,7 @@ __all__ = [
     "redundancy",
     "register_dataset",
     "register_method",
+    "register_segmenter",
     "segment",
     "split_names",
     "tags",

@@ -15,6 +15,7 @@ LAYERS = {
     "errors": 0,
     "grid": 0,
     "framing": 0,
+    "plugins": 0,
     "storage": 1,
     "inputs": 1,
     "explanation": 1,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -26,6 +25,7 @@ from clip_surgery.methods.registered import REGISTERED, register_method
 from clip_surgery.methods.rollout import Rollout
 from clip_surgery.methods.sclip import Sclip
 from clip_surgery.methods.similarity import Reversed, Similarity
+from clip_surgery.plugins import import_plugin
 
 for _class in (
     Similarity,
@@ -88,11 +88,7 @@ def method_class(name: str) -> type[Method]:
 
 
 def _imported_class(path: str) -> type[Method]:
-    module_name, _, class_name = path.partition(":")
-    try:
-        cls = getattr(import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be imported as a method ({error}).") from error
+    cls = import_plugin(path, kind="method")
     if not (isinstance(cls, type) and isinstance(getattr(cls, "name", None), str)):
         raise InputError(f"{path}: expected a method class with a name, but got {cls!r}.")
     method: type[Method] = cls

@@ -67,11 +67,20 @@ class Candidates:
 
 
 class Segmenter(Protocol):
-    """Anything that can be called so.
+    """The interface of promptable segmentation models: any function or object with this call.
 
-    All prompts of an image come at once, so that it may be embedded once for all of them.
+    All prompts of an image are given in one call, so that the image can be embedded once for all of
+    them. Other packages can offer a segmenter by name, see `register_segmenter`.
     """
 
-    def __call__(self, picture: InputImage, prompts: Sequence[Prompt]) -> list[Candidates]:
-        """Candidates for each prompt, in order."""
+    def __call__(self, image: InputImage, prompts: Sequence[Prompt], /) -> list[Candidates]:
+        """Return candidate masks of one image.
+
+        Args:
+            image: the image in its original size; `image.image` is an RGB image of Pillow.
+            prompts: N prompts, in pixels of the image.
+
+        Returns:
+            N entries, the candidates of each prompt in the order of the prompts.
+        """
         ...

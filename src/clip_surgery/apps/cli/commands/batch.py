@@ -13,6 +13,7 @@ import typer
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
+    SEGMENTER_HELP,
     ExplainerOptions,
     MethodOptions,
     MinPresence,
@@ -24,7 +25,7 @@ from clip_surgery.errors import InputError
 if TYPE_CHECKING:
     from clip_surgery.apps.batch.job import Asking, Job
     from clip_surgery.apps.batch.run import Engine, Summary
-    from clip_surgery.segmenters.sam import SamSegmenter
+    from clip_surgery.segmenters.segmenter import Segmenter
 
 RUNNING = "Running"
 CORES_A_WORKER = 4  # where there is no GPU: more cores than this speed one model up little
@@ -113,7 +114,7 @@ def batch(
     ] = None,
     segmenter: Annotated[
         str | None,
-        typer.Option(help="A SAM or SAM 2 model: its name on the hub, or a local folder."),
+        typer.Option(help=SEGMENTER_HELP),
     ] = None,
     min_presence: MinPresence = None,
     column: Annotated[
@@ -162,12 +163,12 @@ def _asking(tasks: str | None, how: PointOptions, min_presence: float | None) ->
     )
 
 
-def _segmenter(name: str | None, device: str) -> partial[SamSegmenter] | None:
+def _segmenter(name: str | None, device: str) -> partial[Segmenter] | None:
     if name is None:
         return None
-    from clip_surgery.segmenters.sam import SamSegmenter
+    from clip_surgery.segmenters.registry import load_segmenter
 
-    return partial(SamSegmenter.load, name, device=device)
+    return partial(load_segmenter, name, device=device)
 
 
 def _finish(summary: Summary, out: Path, job: Job) -> None:

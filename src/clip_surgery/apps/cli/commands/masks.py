@@ -12,6 +12,7 @@ import typer
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
+    SEGMENTER_HELP,
     ExplainerOptions,
     MaskFormats,
     MethodOptions,
@@ -47,9 +48,7 @@ def masks(
     how: PointOptions,
     by: MethodOptions,
     model: ExplainerOptions,
-    segmenter: Annotated[
-        str, typer.Option(help="A SAM or SAM 2 model: its name on the hub, or a local folder.")
-    ] = SEGMENTER,
+    segmenter: Annotated[str, typer.Option(help=SEGMENTER_HELP)] = SEGMENTER,
     prompt_kind: Annotated[
         list[PromptKindName] | None,
         typer.Option(help="What the segmenter is shown, may be repeated; points if none is given."),
@@ -77,9 +76,9 @@ def masks(
     kinds = [Format.PNG, Format.MASK, Format.JSON]
     run = Run.begin("masks", request, out, formats or kinds, kinds)
     with console.status(f"loading {segmenter}"):
-        from clip_surgery.segmenters.sam import SamSegmenter
+        from clip_surgery.segmenters.registry import load_segmenter
 
-        sam = SamSegmenter.load(segmenter, device=model.device)
+        loaded_segmenter = load_segmenter(segmenter, device=model.device)
     explainer = model.load(method=method, vocabulary=vocabulary_for(min_presence))
 
     def result(picture: InputImage, explanation: Explanation) -> Result:
@@ -87,7 +86,7 @@ def masks(
             explanation,
             [picture],
             objects,
-            sam,
+            loaded_segmenter,
             prompt_kinds=[one.value for one in prompt_kind or [PromptKindName.POINTS]],
             mode=rule,
             min_presence=min_presence,
