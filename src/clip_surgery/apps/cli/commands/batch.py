@@ -181,10 +181,8 @@ def _finish(summary: Summary, out: Path, job: Job) -> None:
     rate = f", {summary.rate:.1f} rows/s" if summary.made else " (nothing was left to do)"
     before = summary.rows - summary.made
     kept = f", {before:,} of them from before" if before and summary.made else ""
-    console.results().print(
-        f"{summary.rows:,} rows{errors}{kept} in {summary.shards:,} files of {out}{rate}",
-        soft_wrap=True,
-        markup=False,
+    console.result(
+        f"{summary.rows:,} rows{errors}{kept} in {summary.shards:,} files of {out}{rate}"
     )
     if summary.errors:
         console.notice("the column error says of each what is wrong with it.")

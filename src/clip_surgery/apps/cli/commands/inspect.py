@@ -17,7 +17,7 @@ from clip_surgery.apps.cli.shared.options import (
     MethodOptions,
     OutFolder,
 )
-from clip_surgery.apps.cli.shared.request import Asked, notice_unknown_words
+from clip_surgery.apps.cli.shared.request import RequestOptions, notice_unknown_words
 from clip_surgery.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @with_options
 def inspect(
-    asked: Asked,
+    inputs: RequestOptions,
     by: MethodOptions,
     model: ExplainerOptions,
     colours: ColourOptions,
@@ -59,7 +59,7 @@ def inspect(
     from clip_surgery.records.texts import inspection_record
     from clip_surgery.tasks.inspection import attention, redundancy
 
-    request = asked.read()
+    request = inputs.read()
     texts = check_texts(request.texts)
     place = None if point is None else read_point(point)
     wanted = read_kinds(kinds)

@@ -21,7 +21,7 @@ from clip_surgery.apps.cli.shared.options import (
     vocabulary_for,
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
-from clip_surgery.apps.cli.shared.request import Asked, encode
+from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,7 +44,7 @@ class PromptKindName(StrEnum):
 
 @with_options
 def masks(
-    asked: Asked,
+    inputs: RequestOptions,
     how: PointOptions,
     by: MethodOptions,
     model: ExplainerOptions,
@@ -69,7 +69,7 @@ def masks(
     from clip_surgery.records.regions import masks_record
     from clip_surgery.tasks.masks import masks as find_masks
 
-    request = asked.read()
+    request = inputs.read()
     objects = split_objects(request.texts)
     names = ["+".join(texts) for texts in objects]
     rule, method = how.build(), by.build()

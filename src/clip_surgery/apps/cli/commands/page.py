@@ -116,7 +116,7 @@ def page(
             loaded_segmenter = load_segmenter(segmenter, device=device)
     actions = Actions(models=ModelChoices.of(explainers), limits=limits, segmenter=loaded_segmenter)
     with serving(actions, host=host, port=port or None) as address:
-        console.results().print(f"page at {address} (Ctrl+C ends it)", soft_wrap=True, markup=False)
+        console.result(f"page at {address} (Ctrl+C ends it)")
         ended = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: ended.set())
         with suppress(KeyboardInterrupt):

@@ -18,7 +18,7 @@ from clip_surgery.apps.cli.shared.options import (
     vocabulary_for,
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
-from clip_surgery.apps.cli.shared.request import Asked, encode
+from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @with_options
 def points(
-    asked: Asked,
+    inputs: RequestOptions,
     how: PointOptions,
     by: MethodOptions,
     model: ExplainerOptions,
@@ -61,7 +61,7 @@ def points(
     from clip_surgery.tasks.boxes import boxes as find_boxes
     from clip_surgery.tasks.points import points as find_points
 
-    request = asked.read()
+    request = inputs.read()
     objects = split_objects(request.texts)
     drawing.check()
     mode = how.build()

@@ -17,7 +17,7 @@ from clip_surgery.apps.cli.shared.options import (
     MethodOptions,
     OutFolder,
 )
-from clip_surgery.apps.cli.shared.request import Asked, encode
+from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class BackgroundName(StrEnum):
 
 @with_options
 def segment(
-    asked: Asked,
+    inputs: RequestOptions,
     by: MethodOptions,
     model: ExplainerOptions,
     background: Annotated[
@@ -80,7 +80,7 @@ def segment(
     from clip_surgery.tasks.segmentation import split_names
     from clip_surgery.windows import explain_windows
 
-    request = asked.read()
+    request = inputs.read()
     classes = split_names(request.texts)
     if len(classes) > MOST_CLASSES:
         raise InputError(f"Expected at most {MOST_CLASSES} classes, but got {len(classes)}.")
