@@ -62,7 +62,8 @@ class Method(Protocol):
 
     `name` is what the command line calls it, `paper` where it is from; `needs_gradient` says
     whether it differentiates through the tower (then it runs with gradients on). A class may also
-    have `needs`, the parts of a model that it cannot do without, see `requirements.Part`.
+    have `needs`, the parts of a model that it cannot do without, see `requirements.Part`, and
+    `remark(backbone)`, which says whether its settings suit a model, see `remarks.method_remark`.
     """
 
     name: ClassVar[str]
