@@ -19,18 +19,13 @@ FILES = {
     "changes.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
 }
-# Links of those files, which are relative to their own folder, and where they lead on the site.
+# Links that lead to those files, and where they lead on the site.
 LINKS = {
-    "docs/methods.md": "methods.md",
-    "docs/decisions": "decisions/README.md",
-    "docs/findings.md": "findings.md",
-    "docs/reproduce.md": "reproduce.md",
-    "docs/security.md": "security.md",
-    "../docs/methods.md": "methods.md",
-    "../docs/findings.md": "findings.md",
-    "../docs/reproduce.md": "reproduce.md",
     "../benchmarks/RESULTS.md": "results.md",
+    "docs/decisions": "docs/decisions/README.md",
 }
+# A link from a file outside of docs/ to a file in docs/, such as ](../docs/methods.md#towers).
+INTO_DOCS = re.compile(r"\]\((?:\.\./)?docs/")
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
@@ -40,6 +35,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         markdown = (root / FILES[page.file.src_uri]).read_text(encoding="utf-8")
     for old, new in LINKS.items():
         markdown = markdown.replace(f"]({old})", f"]({new})")
+    markdown = INTO_DOCS.sub("](", markdown)
     return re.sub(r"^\{help (?P<command>[a-z -]*)\}$", _command_help, markdown, flags=re.MULTILINE)
 
 
