@@ -27,6 +27,9 @@ LINKS = {
 # A link from a file outside of docs/ to a file in docs/, such as ](../docs/methods.md#towers).
 INTO_DOCS = re.compile(r"\]\((?:\.\./)?docs/")
 
+# A cell of a table with more than 40 characters of HTML.
+LONG_CELL = re.compile(r"<td>(?=(?:(?!</td>).){41})")
+
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Return the Markdown of a page with included files and command help in place."""
@@ -37,6 +40,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         markdown = markdown.replace(f"]({old})", f"]({new})")
     markdown = INTO_DOCS.sub("](", markdown)
     return re.sub(r"^\{help (?P<command>[a-z -]*)\}$", _command_help, markdown, flags=re.MULTILINE)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Return the HTML of a page with the class `long` on the cells that hold much text."""
+    return LONG_CELL.sub('<td class="long">', html)
 
 
 def _command_help(match: re.Match[str]) -> str:
