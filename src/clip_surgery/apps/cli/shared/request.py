@@ -99,7 +99,7 @@ def sort_arguments(arguments: Iterable[str]) -> Request:
         >>> request.texts, request.missing
         (('a dog',), ('missing.jpg: no such file.',))
     """
-    from clip_surgery.inputs.images import list_images
+    from clip_surgery.inputs.image_folders import list_images
 
     images: dict[Path, None] = {}
     texts, missing = [], []
@@ -127,7 +127,7 @@ def names_images(argument: str) -> bool:
 
 
 def _has_image_suffix(argument: str) -> bool:
-    from clip_surgery.inputs.images import IMAGE_SUFFIXES
+    from clip_surgery.inputs.image_folders import IMAGE_SUFFIXES
 
     return Path(argument).suffix.lower() in IMAGE_SUFFIXES
 
