@@ -19,6 +19,7 @@ LAYERS = {
     "storage": 1,
     "inputs": 1,
     "explanation": 1,
+    "explanation_parts": 1,
     "explanation_summary": 1,
     "word_explanation": 1,
     "backbones": 2,
