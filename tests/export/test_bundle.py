@@ -172,7 +172,7 @@ def test_the_example_draws_the_librarys_maps(
     folder.mkdir()
     os.link(written.folder / "tower.onnx", folder / "tower.onnx")
     features = explainer.encode(texts)
-    bundle.write_facts(explainer, folder, "onnx", features)
+    bundle.write_description(explainer, folder, "onnx", features)
     monkeypatch.chdir(tmp_path)
     with Image.open(SCENE / "scene.png") as scene:
         scene.convert("RGB").resize((170, 100)).save("street.png")

@@ -1,9 +1,10 @@
-"""Masks as files: a palette image people can look at, and the run lengths COCO's tools read.
+"""Masks in the formats of files: palette images as in PASCAL VOC, and run lengths as in COCO.
 
-Palette: the colours of PASCAL VOC, whose bits come from the bits of the index, so that any number
-of classes has fixed and well separated colours. Run lengths: COCO's compressed form (lengths of
-0s and 1s in turn, down the columns, each beyond the third as the difference to the one two before,
-in digits of five bits); pycocotools reads what is written here.
+A palette image has the colours of PASCAL VOC, which are computed from the bits of the class index,
+so that classes have fixed and well separated colours. Run lengths (RLE) are in the compressed form
+of COCO, which pycocotools reads: the lengths of runs of 0 and 1 in turn, column by column. From the
+fourth on, each is stored as the difference to the length two before. Numbers are written in digits
+of five bits.
 """
 
 from __future__ import annotations
@@ -18,23 +19,28 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError
 
-MOST_CLASSES = 255  # a palette has 256 entries, and the first is the background
+MAX_CLASSES = 255
+"""Number of entries of a palette without the first one, which is the background."""
 
 
 class Rle(TypedDict):
-    """A mask as COCO stores it: size (height, width) and compressed run lengths."""
+    """A mask in the format of COCO: size (height, width) and compressed run lengths."""
 
     size: list[int]
     counts: str
 
 
 def palette_image(segmentation: Tensor | NDArray[np.int64]) -> Image.Image:
-    """A segmentation (H, W) with classes 0, 1, ... and -1 for none, as a palette image.
+    """Return a segmentation as a palette image with the colours of PASCAL VOC.
 
-    Entry 0 is the background (-1), entry i + 1 class i, as in PASCAL VOC.
+    Args:
+        segmentation: class of each pixel (H, W) from 0 to 254; -1 for no class.
+
+    Returns:
+        A palette image whose value is 0 for no class and i + 1 for class i.
 
     Raises:
-        InputError: when it is not (H, W), or a class is below -1 or above 254.
+        InputError: if the segmentation is empty or not (H, W), or a class is out of range.
 
     Example:
         >>> palette_image(np.array([[-1, 0]])).convert("RGB").getpixel((1, 0))
@@ -44,10 +50,8 @@ def palette_image(segmentation: Tensor | NDArray[np.int64]) -> Image.Image:
     if classes.ndim != 2 or not classes.size:
         raise InputError(f"Expected a segmentation (H, W), but got shape {classes.shape}.")
     low, high = int(classes.min()), int(classes.max())
-    if low < -1 or high >= MOST_CLASSES:
-        raise InputError(
-            f"Expected classes from -1 to {MOST_CLASSES - 1}, but got {low} to {high}."
-        )
+    if low < -1 or high >= MAX_CLASSES:
+        raise InputError(f"Expected classes from -1 to {MAX_CLASSES - 1}, but got {low} to {high}.")
     image = Image.fromarray((classes + 1).astype(np.uint8))
     image.putpalette(voc_palette().tobytes())
     return image
@@ -55,10 +59,10 @@ def palette_image(segmentation: Tensor | NDArray[np.int64]) -> Image.Image:
 
 @cache
 def voc_palette() -> NDArray[np.uint8]:
-    """The 256 colours of PASCAL VOC (256, 3), black first.
+    """Return the 256 colours of PASCAL VOC as an array (256, 3), black first.
 
-    Bits 0, 1 and 2 of an index are the highest bits of red, green and blue, bits 3, 4 and 5 the
-    next ones, and so on.
+    Bits 0, 1 and 2 of an index are the highest bits of red, green and blue, bits 3, 4 and 5 are the
+    next lower bits, and so on.
 
     Example:
         >>> voc_palette()[:3].tolist()
@@ -73,10 +77,13 @@ def voc_palette() -> NDArray[np.uint8]:
 
 
 def encode_rle(mask: Tensor | NDArray[np.bool_]) -> Rle:
-    """A mask (H, W) of bool in COCO's compressed run lengths.
+    """Return a mask in the compressed run lengths of COCO.
+
+    Args:
+        mask: (H, W) bool.
 
     Raises:
-        InputError: when the mask is not (H, W) of bool.
+        InputError: if the mask is not (H, W) or not of bool.
 
     Example:
         >>> encode_rle(np.array([[False, True], [False, True]]))
@@ -89,16 +96,20 @@ def encode_rle(mask: Tensor | NDArray[np.bool_]) -> Rle:
     changes = np.flatnonzero(values[1:] != values[:-1]) + 1
     runs = np.diff(np.concatenate([[0], changes, [len(values)]]))
     if len(values) and values[0]:
-        runs = np.concatenate([[0], runs])  # the first length is that of 0s
-    runs[3:] -= runs[1:-2]  # numpy reads all before it writes
+        runs = np.concatenate([[0], runs])  # the first run is one of 0
+    runs[3:] -= runs[1:-2]  # numpy reads all values before it writes
     return {"size": list(array.shape), "counts": _digits(runs)}
 
 
 def decode_rle(rle: Rle) -> NDArray[np.bool_]:
-    """The mask (H, W) of bool that `encode_rle` or pycocotools wrote.
+    """Return the mask (H, W) bool of compressed run lengths of `encode_rle` or pycocotools.
 
     Raises:
-        InputError: when the lengths do not fill the size.
+        InputError: if the sum of the run lengths is not H x W.
+
+    Example:
+        >>> decode_rle({"size": [2, 2], "counts": "22"}).tolist()
+        [[False, True], [False, True]]
     """
     height, width = rle["size"]
     runs: list[int] = []
@@ -120,17 +131,17 @@ def decode_rle(rle: Rle) -> NDArray[np.bool_]:
 
 
 def _digits(values: NDArray[np.int64]) -> str:
-    """Whole numbers in digits of five bits, lowest first; bit 5 says that more follow."""
-    letters: list[NDArray[np.int64]] = []
-    written: list[NDArray[np.bool_]] = []
-    more = np.ones(len(values), bool)
-    while more.any():
-        written.append(more)
+    """Integers as text: digits of five bits, lowest first; bit 5 is set if more digits follow."""
+    letters: list[NDArray[np.int64]] = []  # the k-th letter of all values
+    has_letter: list[NDArray[np.bool_]] = []  # whether a value has a k-th letter
+    unfinished = np.ones(len(values), bool)
+    while unfinished.any():
+        has_letter.append(unfinished)
         digits, values = values & 31, values >> 5
-        more = more & (values != np.where(digits & 16, -1, 0))
-        letters.append(48 + (digits | 32 * more))
-    kept = np.stack(letters, axis=1)[np.stack(written, axis=1)]
-    return kept.astype(np.uint8).tobytes().decode("ascii")
+        unfinished = unfinished & (values != np.where(digits & 16, -1, 0))
+        letters.append(48 + (digits | 32 * unfinished))
+    text = np.stack(letters, axis=1)[np.stack(has_letter, axis=1)]
+    return text.astype(np.uint8).tobytes().decode("ascii")
 
 
 def _as_array(values: Tensor | NDArray[np.generic]) -> NDArray[np.generic]:

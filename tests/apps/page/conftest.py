@@ -1,4 +1,4 @@
-"""The page with the demo model: its actions in memory, and a server of it on a free port."""
+"""Fixtures: the actions of a page with the demo model, and a server of the page."""
 
 import os
 import subprocess
@@ -50,13 +50,15 @@ def image_files(tmp_path, scene):
 
 
 class Site(NamedTuple):
+    """A running page: its address, the file that counts runs of models, its temporary folder."""
+
     address: str
     file: Path
     temporary: Path
 
     @property
     def runs(self):
-        """How often a model has run."""
+        """The number of times that a model has run."""
         return len(self.file.read_text().splitlines()) if self.file.exists() else 0
 
 
@@ -82,4 +84,4 @@ def site(tmp_path_factory):
         finally:
             process.stdin.close()
             process.wait(timeout=60)
-    assert list(temporary.glob("clip-surgery-*")) == []  # nothing of a visitor outlives the page
+    assert list(temporary.glob("clip-surgery-*")) == []  # all uploads are deleted with the page

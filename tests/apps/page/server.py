@@ -1,9 +1,10 @@
-"""A page to be visited by tests, in a process of its own: Gradio leaves event loops open.
+"""Serve a page for the tests, in a separate process because Gradio leaves event loops open.
 
     python server.py RUNS
 
-writes a line to the file RUNS whenever a model runs, prints its address, and ends with its stdin.
-Images over a megapixel are refused, and every object is found in the left half.
+The program writes a line to the file RUNS whenever a model runs, prints the address of the page,
+and ends when its standard input is closed. Images of more than a megapixel are refused, and the
+segmenter returns the left half of an image for every object.
 """
 
 import sys
@@ -22,7 +23,7 @@ from clip_surgery.segmenters.segmenter import Candidates
 
 
 class LeftHalf:
-    """A segmenter that may take its time, so that requests come to wait."""
+    """A segmenter that returns the left half of the image, after some seconds."""
 
     def __init__(self, seconds=0.5):
         self.seconds = seconds
@@ -34,8 +35,8 @@ class LeftHalf:
         return [Candidates(masks=mask, scores=torch.tensor([0.9])) for _ in prompts]
 
 
-class Counted:
-    """A lock that writes down each time it is taken."""
+class CountingLock:
+    """A lock that writes a line to a file each time it is acquired."""
 
     def __init__(self, path):
         self.path, self.lock = path, threading.Lock()
@@ -54,7 +55,7 @@ def main():
         models=ModelChoices.of([load("demo", vocabulary="common")]),
         segmenter=LeftHalf(),
         limits=Limits(megapixels=1, file_mb=1, texts=8, waiting=4),
-        model_lock=Counted(Path(sys.argv[1])),
+        model_lock=CountingLock(Path(sys.argv[1])),
     )
     with serving(actions) as address:
         sys.stdout.write(f"{address}\n")

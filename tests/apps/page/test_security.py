@@ -63,9 +63,9 @@ def with_image(config, dependency, image):
     return data
 
 
-def what_it_says(answer):
-    """What a visitor is told by the events of an answer: the errors and the output."""
-    events = [json.loads(line[6:]) for line in answer.splitlines() if line.startswith("data: ")]
+def outputs_and_errors(response):
+    """The outputs and errors in the events of a response."""
+    events = [json.loads(line[6:]) for line in response.splitlines() if line.startswith("data: ")]
     outputs = [event["output"] for event in events if event["msg"] == "process_completed"]
     return [(output.get("data"), output.get("error")) for output in outputs]
 
@@ -87,56 +87,56 @@ def test_no_endpoint_reads_a_file_outside_of_the_upload_folder(site, config, sec
     }
     before = site.runs
     endpoints = [d for d in config["dependencies"] if d["backend_fn"]]
-    reading = [d for d in endpoints if "image" in {c["type"] for c in inputs_of(config, d)}]
-    assert len(reading) >= 12
+    with_images = [d for d in endpoints if "image" in {c["type"] for c in inputs_of(config, d)}]
+    assert len(with_images) >= 12
     try:
-        for dependency in reading:
+        for dependency in with_images:
             for metadata in ({}, FORGED, {"meta": {"_type": "other"}}, {"meta": None}):
-                answers = {}
+                responses = {}
                 for kind, path in paths.items():
                     image = {"path": path, "orig_name": "x.png", **metadata}
-                    answer = send(site, dependency, with_image(config, dependency, image))
-                    assert '"success":true' not in answer or "no longer kept" in answer, (
-                        dependency["api_name"], kind, metadata, answer[:300],
+                    response = send(site, dependency, with_image(config, dependency, image))
+                    assert '"success":true' not in response or "no longer kept" in response, (
+                        dependency["api_name"], kind, metadata, response[:300],
                     )  # fmt: skip
-                    assert "base64" not in answer
-                    answers[kind] = json.dumps(what_it_says(answer)).replace(path, "PATH")
-                if metadata != FORGED:  # Gradio itself refuses those, and names the path
-                    assert answers["existing"] == answers["missing"] == answers["link"]
+                    assert "base64" not in response
+                    responses[kind] = json.dumps(outputs_and_errors(response)).replace(path, "PATH")
+                if metadata != FORGED:  # Gradio refuses these itself, and its message has the path
+                    assert responses["existing"] == responses["missing"] == responses["link"]
     finally:
         link.unlink()
         linked_folder.unlink()
     assert site.runs == before
 
 
-def test_the_call_api_does_not_draw_a_file_of_the_machine(site, secret):
+def test_the_call_api_does_not_read_a_file_of_the_machine(site, secret):
     """The request that read any image of the machine in the first release."""
     body = {"data": [{"path": str(secret)}, ["dog"], "demo", "clip_surgery", "text", 0]}
     url = f"{site.address}gradio_api/call/figure"
-    answer = httpx.post(url, json=body)
-    assert answer.status_code == 200
-    events = httpx.get(f"{url}/{answer.json()['event_id']}", timeout=60).text
+    response = httpx.post(url, json=body)
+    assert response.status_code == 200
+    events = httpx.get(f"{url}/{response.json()['event_id']}", timeout=60).text
     assert "event: error" in events
     assert "no longer kept by the page" in events
     assert str(secret) not in events
 
 
-def test_values_of_other_types_are_answered_with_a_message(site, config):
+def test_values_of_other_types_get_a_message(site, config):
     for dependency in config["dependencies"]:
         if not dependency["backend_fn"]:
             continue
         kinds = [component["type"] for component in inputs_of(config, dependency)]
         for value in HOSTILE_VALUES:
-            answer = send(site, dependency, [value] * len(kinds))
-            assert "Traceback" not in answer
-            assert "The server failed" not in answer, (dependency["api_name"], kinds, value)
+            response = send(site, dependency, [value] * len(kinds))
+            assert "Traceback" not in response
+            assert "The server failed" not in response, (dependency["api_name"], kinds, value)
     assert httpx.get(site.address).status_code == 200
 
 
 def test_requests_without_the_expected_fields_do_not_break_the_server(site):
     for body in ({}, {"data": None}, {"data": {}}, {"data": []}, {"fn_index": 10**6, "data": []}):
         for path in ("queue/join", "call/explain", "run/explain", "api/explain"):
-            answer = httpx.post(f"{site.address}gradio_api/{path}", content=json.dumps(body))
-            assert answer.status_code < 600
-            assert str(site.temporary) not in answer.text
+            response = httpx.post(f"{site.address}gradio_api/{path}", content=json.dumps(body))
+            assert response.status_code < 600
+            assert str(site.temporary) not in response.text
     assert httpx.get(site.address).status_code == 200

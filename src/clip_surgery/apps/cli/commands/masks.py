@@ -131,18 +131,18 @@ def draw(
 ) -> Image:
     """The image, and each object cut out, with what the segmenter was shown."""
     from clip_surgery.apps.cli.shared.drawing import heading
-    from clip_surgery.figures.annotations import cut_out, marked
+    from clip_surgery.figures.annotations import cut_out, draw_annotations
     from clip_surgery.figures.layout import Style, Tile, gallery
 
     style = Style.of(picture, tile=340)
-    tiles = [Tile(style.plain(picture), "picture")]
+    tiles = [Tile(style.plain(picture), "image")]
     for name, mask in zip(names, found, strict=True):
         image = style.plain(picture)
         note = "not found"
         if mask is not None:
             boxes = [] if mask.box is None else [mask.box]
             cut = cut_out(image, mask.mask)
-            image = marked(cut, picture.size, points=mask.points, boxes=boxes)
+            image = draw_annotations(cut, picture.size, points=mask.points, boxes=boxes)
             note = f"score {mask.score:.3f}"
         tiles.append(Tile(image, name, note))
     return gallery(tiles, heading=heading(picture, explanation.method, explanation.backbone))

@@ -108,21 +108,23 @@ def draw(
 ) -> Image:
     """The image, and for each object its maps under its clicks and boxes."""
     from clip_surgery.apps.cli.shared.drawing import at_most, heading
-    from clip_surgery.figures.annotations import marked
+    from clip_surgery.figures.annotations import draw_annotations
     from clip_surgery.figures.layout import Style, Tile, gallery
     from clip_surgery.tasks.heatmaps import heatmaps
 
     small, smaller = at_most(picture, explanation)
     maps = heatmaps(smaller, contrast=drawing.scaling)[0]
     style = Style.of(small, tile=340, colour_map=drawing.colour_map, opacity=drawing.opacity)
-    tiles = [Tile(style.plain(small), "picture")]
+    tiles = [Tile(style.plain(small), "image")]
     for texts, clicks, boxes in found:
         if not len(clicks):  # a map scaled on its own would look as hot as any other
             tiles.append(Tile(style.plain(small), " + ".join(texts), "no click"))
             continue
         of_object = maps[explanation.text_indices(texts)].amax(dim=0)
         boxed = [box for of_text in boxes.values() for box in of_text]
-        image = marked(style.mapped(small, of_object), picture.size, points=clicks, boxes=boxed)
+        image = draw_annotations(
+            style.mapped(small, of_object), picture.size, points=clicks, boxes=boxed
+        )
         count = len(clicks.positives)
         note = f"{count} on it, {len(clicks) - count} off it"
         tiles.append(Tile(image, " + ".join(texts), note))
