@@ -114,7 +114,7 @@ def test_the_text_tower_stays_behind(demo, written):
 
 
 def test_large_weights_lie_beside_the_graph(open_clip_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_file, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(onnx_file, "MAX_EMBEDDED_BYTES", 1000)
     explainer = wrap(open_clip_model, cache=False)
     made = export_bundle(explainer, tmp_path)
     assert made.files == ("bundle.json", "tower.onnx", "tower.onnx.data")
