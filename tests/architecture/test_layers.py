@@ -38,12 +38,23 @@ LAYERS = {
     "evaluation": 10,
     "apps": 11,
     "__main__": 11,
+    "testing": 12,
 }
 # Each heavy library may be imported by these modules or folders only, and only when used.
 HEAVY = {
-    "open_clip": ("backbones/open_clip", "backbones/demo", "text/templates"),
-    "transformers": ("backbones/hugging_face", "segmenters/sam"),
-    "timm": ("backbones/timm",),
+    "open_clip": (
+        "backbones/open_clip",
+        "backbones/demo",
+        "text/templates",
+        "testing/tiny_models/open_clip",
+        "testing/tiny_models/timm",
+    ),
+    "transformers": (
+        "backbones/hugging_face",
+        "segmenters/sam",
+        "testing/tiny_models/hugging_face",
+    ),
+    "timm": ("backbones/timm", "testing/tiny_models/timm"),
     "matplotlib": ("figures/",),
     "gradio": ("apps/page/",),
     "ray": ("apps/batch/",),
