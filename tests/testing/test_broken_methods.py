@@ -288,9 +288,7 @@ def test_a_method_that_needs_a_class_token_must_refuse_a_tower_without_one():
         needs = frozenset({"class token"})
 
     backbones = tiny_backbones(["open_clip", "timm_siglip"])
-    with pytest.raises(
-        AssertionError, match="broken on timm_siglip breaks"
-    ):
+    with pytest.raises(AssertionError, match="broken on timm_siglip breaks"):
         check_method(Forgetful(), backbones, contracts=["shapes"])
     check_method(Rollout(), backbones, contracts=["shapes"])
 
