@@ -50,8 +50,9 @@ if TYPE_CHECKING:
     from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
     from clip_surgery.tasks.points import Points, points
     from clip_surgery.tasks.presence import PresenceRule, presence
-    from clip_surgery.tasks.segmentation import segment, split_names
+    from clip_surgery.tasks.segmentation import segment
     from clip_surgery.tasks.tags import Tag, tags
+    from clip_surgery.tasks.text_selection import split_names
     from clip_surgery.tasks.words import words
     from clip_surgery.text.cache import TextCache
     from clip_surgery.windows import Windows, explain_windows
@@ -123,7 +124,7 @@ _MODULES = {
     "register_method": "methods.registered",
     "register_segmenter": "segmenters.registry",
     "segment": "tasks.segmentation",
-    "split_names": "tasks.segmentation",
+    "split_names": "tasks.text_selection",
     "tags": "tasks.tags",
     "words": "tasks.words",
     "words_figure": "figures.words",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from clip_surgery.explanation import Explanation
-from clip_surgery.tasks.heatmaps import Peak, peaks
+from clip_surgery.tasks.peaks import Peak, peaks
 
 DIGITS = 6
 """Decimal places of scores; more would be rounding errors of float32."""

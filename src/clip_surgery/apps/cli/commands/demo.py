@@ -78,7 +78,7 @@ class DemoScene:
 
     def hits(self, explanation: Explanation) -> list[bool]:
         """For each object, whether the peak of its map lies on it."""
-        from clip_surgery.tasks.heatmaps import peaks
+        from clip_surgery.tasks.peaks import peaks
 
         found = peaks(explanation)[0][: len(self.objects)]
         return [

@@ -77,7 +77,7 @@ def segment(
     from clip_surgery.records.mask_files import MOST_CLASSES, palette_image
     from clip_surgery.records.regions import segmentation_record
     from clip_surgery.tasks.segmentation import segment as find_segments
-    from clip_surgery.tasks.segmentation import split_names
+    from clip_surgery.tasks.text_selection import split_names
     from clip_surgery.windows import explain_windows
 
     request = inputs.read()
