@@ -33,6 +33,6 @@ segmenter = cs.load_segmenter("same_colour")
 scene = SceneDataset(seed=11, count=1)[0]
 names = sorted(scene.present)
 explanation = cs.load("demo")(scene.image, names)
-for mask in cs.masks(explanation, [scene.image], names, segmenter)[0]:
+for mask in cs.masks(explanation, [scene.image], segmenter, names)[0]:
     print(mask.text, tuple(mask.mask.shape), f"{int(mask.mask.sum())} pixels")
     print(cs.encode_rle(mask.mask)["counts"][:20])

@@ -58,7 +58,7 @@ def test_background_by_threshold(threshold):
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     winner = maps.argmax(0)
     level = ((maps - low) / (high - low)).gather(0, winner[None])[0]
-    expected = winner.masked_fill(level < threshold, -1)
+    expected = winner.masked_fill(level < threshold - 1e-6, -1)
     found = segment(example(), background="threshold", threshold=threshold)
     assert torch.equal(found[0], expected)
 

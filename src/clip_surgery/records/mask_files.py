@@ -98,7 +98,60 @@ def encode_rle(mask: Tensor | NDArray[np.bool_]) -> Rle:
     if len(values) and values[0]:
         runs = np.concatenate([[0], runs])  # the first run is one of 0
     runs[3:] -= runs[1:-2]  # numpy reads all values before it writes
-    return {"size": list(array.shape), "counts": _digits(runs)}
+    letters, _ = _digits(runs)
+    return {"size": list(array.shape), "counts": letters.tobytes().decode("ascii")}
+
+
+def encode_classes(segmentation: Tensor | NDArray[np.int64], count: int) -> list[Rle | None]:
+    """Return the mask of each class of a segmentation, as `encode_rle` would write it.
+
+    All classes are encoded in one pass over the runs of equal pixels.
+
+    Args:
+        segmentation: (H, W) whole numbers, class 0, 1, ... or a negative number for no class.
+        count: number of classes.
+
+    Returns:
+        One entry per class; None if the class has no pixel.
+
+    Raises:
+        InputError: if the segmentation is not (H, W) of whole numbers below `count`.
+
+    Example:
+        >>> encode_classes(np.array([[0, 2], [0, 2]]), 3)
+        [{'size': [2, 2], 'counts': '02'}, None, {'size': [2, 2], 'counts': '22'}]
+    """
+    array = _as_array(segmentation)
+    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"Expected a segmentation (H, W) of whole numbers, but got {array.shape} {array.dtype}."
+        )
+    if array.size and int(array.max()) >= count:
+        raise InputError(f"Expected classes below {count}, but got {array.max()}.")
+    values = array.ravel(order="F")
+    starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])[: len(values)]
+    ends = np.concatenate([starts[1:], [len(values)]])[: len(starts)]
+    classes = values[starts]
+    order = np.argsort(classes, kind="stable")
+    order = order[classes[order] >= 0]
+    run_counts = np.bincount(classes[order], minlength=count)
+    # of each class: start and end of every run, and the end of the image
+    first = np.cumsum(2 * run_counts + 1) - (2 * run_counts + 1)
+    bounds = np.full(int((2 * run_counts + 1).sum()), len(values))
+    place = 2 * np.arange(len(order)) + classes[order]
+    bounds[place], bounds[place + 1] = starts[order], ends[order]
+    lengths = np.diff(bounds, prepend=0)
+    lengths[first] = bounds[first]
+    within = np.arange(len(bounds)) - np.repeat(first, 2 * run_counts + 1)
+    before = np.concatenate([[0, 0], lengths[:-2]])[: len(lengths)]
+    letters, digit_counts = _digits(np.where(within > 2, lengths - before, lengths))
+    last = first + 2 * run_counts  # pixels after the last run; not written if there are none
+    digits_before = np.concatenate([[0], np.cumsum(digit_counts)])
+    begin, end = digits_before[first], digits_before[np.where(lengths[last] > 0, last + 1, last)]
+    return [
+        {"size": list(array.shape), "counts": letters[a:b].tobytes().decode("ascii")} if n else None
+        for a, b, n in zip(begin.tolist(), end.tolist(), run_counts.tolist(), strict=True)
+    ]
 
 
 def decode_rle(rle: Rle) -> NDArray[np.bool_]:
@@ -130,8 +183,12 @@ def decode_rle(rle: Rle) -> NDArray[np.bool_]:
     return values.reshape((height, width), order="F")
 
 
-def _digits(values: NDArray[np.int64]) -> str:
-    """Integers as text: digits of five bits, lowest first; bit 5 is set if more digits follow."""
+def _digits(values: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Whole numbers in digits of five bits, lowest first; bit 5 is set if more digits follow.
+
+    Returns:
+        All digits as ASCII codes, and the number of digits of each whole number.
+    """
     letters: list[NDArray[np.int64]] = []  # the k-th letter of all values
     has_letter: list[NDArray[np.bool_]] = []  # whether a value has a k-th letter
     unfinished = np.ones(len(values), bool)
@@ -140,8 +197,10 @@ def _digits(values: NDArray[np.int64]) -> str:
         digits, values = values & 31, values >> 5
         unfinished = unfinished & (values != np.where(digits & 16, -1, 0))
         letters.append(48 + (digits | 32 * unfinished))
-    text = np.stack(letters, axis=1)[np.stack(has_letter, axis=1)]
-    return text.astype(np.uint8).tobytes().decode("ascii")
+    if not letters:
+        return np.zeros(0, np.uint8), np.zeros(0, np.int64)
+    kept = np.stack(has_letter, axis=1)
+    return np.stack(letters, axis=1)[kept].astype(np.uint8), kept.sum(axis=1)
 
 
 def _as_array(values: Tensor | NDArray[np.generic]) -> NDArray[np.generic]:

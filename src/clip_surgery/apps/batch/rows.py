@@ -18,7 +18,7 @@ from clip_surgery.apps.batch.job import Asking
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import InputImage
-from clip_surgery.records.mask_files import encode_rle
+from clip_surgery.records.mask_files import encode_classes, encode_rle
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks.boxes import boxes
 from clip_surgery.tasks.masks import Mask, masks
@@ -87,9 +87,9 @@ def row(
             case "presence":
                 found["presence"] = presence(explanation)[0].tolist()
             case "points":
-                found["points"] = [_clicks(explanation, text, asking) for text in found["texts"]]
+                found["points"] = _clicks(explanation, asking)
             case "boxes":
-                found["boxes"] = [_boxes(explanation, text, asking) for text in found["texts"]]
+                found["boxes"] = _boxes(explanation, asking)
             case "masks":
                 found["masks"] = _segments(explanation)
                 if segmenter is not None:
@@ -150,28 +150,30 @@ def _half(scores: Tensor, name: str) -> Any:
     return scores.to(torch.float16).contiguous().view(-1).numpy()
 
 
-def _clicks(explanation: Explanation, text: str, asking: Asking) -> list[Row]:
-    [found] = points(explanation, text, mode=asking.points, min_presence=asking.min_presence)
+def _clicks(explanation: Explanation, asking: Asking) -> list[list[Row]]:
+    [points_of_texts] = points(explanation, rule=asking.points, min_presence=asking.min_presence)
     return [
-        {"x": x, "y": y, "label": label}
-        for (x, y), label in zip(found.xy.tolist(), found.labels.tolist(), strict=True)
+        [
+            {"x": x, "y": y, "label": label}
+            for (x, y), label in zip(found.xy.tolist(), found.labels.tolist(), strict=True)
+        ]
+        for found in points_of_texts
     ]
 
 
-def _boxes(explanation: Explanation, text: str, asking: Asking) -> list[Row]:
-    [found] = boxes(explanation, text, rule=asking.boxes, min_presence=asking.min_presence)
+def _boxes(explanation: Explanation, asking: Asking) -> list[list[Row]]:
+    [boxes_of_texts] = boxes(explanation, rule=asking.boxes, min_presence=asking.min_presence)
     sides = ("left", "top", "right", "bottom")
-    return [{**dict(zip(sides, box.xyxy, strict=True)), "score": box.score} for box in found]
+    return [
+        [{**dict(zip(sides, box.xyxy, strict=True)), "score": box.score} for box in found]
+        for found in boxes_of_texts
+    ]
 
 
 def _segments(explanation: Explanation) -> list[Row | None]:
     [classes] = segment(explanation)
-    numbers = classes.cpu().numpy()
-    pixels = np.bincount(numbers.ravel() + 1, minlength=len(explanation.texts) + 1)[1:]
-    return [
-        dict(encode_rle(numbers == number)) if count else None
-        for number, count in enumerate(pixels.tolist())
-    ]
+    masks_of_texts = encode_classes(classes, len(explanation.texts))
+    return [None if mask is None else dict(mask) for mask in masks_of_texts]
 
 
 def _cut_outs(
@@ -180,10 +182,9 @@ def _cut_outs(
     [found] = masks(
         explanation,
         [picture],
-        explanation.texts,
         segmenter,
         prompt_kinds=asking.prompt_kinds,
-        mode=asking.points,
+        rule=asking.points,
         box_rule=asking.boxes,
         min_presence=asking.min_presence,
     )

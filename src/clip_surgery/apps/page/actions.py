@@ -171,9 +171,7 @@ class Actions:
             raise InputError("This page has no segmenter; start it with --segmenter NAME.")
         explanation = session.kept_explanation
         with self._model_turn():
-            [masks_of_image] = masks(
-                explanation, [session.image], explanation.texts, self.segmenter
-            )
+            [masks_of_image] = masks(explanation, [session.image], self.segmenter)
         return masks_of_image
 
     def _limited(self, explainer: Explainer) -> Explainer:

@@ -85,10 +85,10 @@ def masks(
         [found] = find_masks(
             explanation,
             [picture],
-            objects,
             loaded_segmenter,
+            objects,
             prompt_kinds=[one.value for one in prompt_kind or [PromptKindName.POINTS]],
-            mode=rule,
+            rule=rule,
             min_presence=min_presence,
         )
         return Result(

@@ -64,21 +64,22 @@ def points(
     request = inputs.read()
     objects = split_objects(request.texts)
     drawing.check()
-    mode = how.build()
+    rule = how.build()
     run = Run.begin("points", request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
     explainer = model.load(
         method=by.build(), vocabulary=drawing.vocabulary or vocabulary_for(min_presence)
     )
 
     def result(picture: InputImage, explanation: Explanation) -> Result:
-        found: list[Clicks] = []
-        for texts in objects:
-            [clicks] = find_points(explanation, texts, mode=mode, min_presence=min_presence)
-            boxed = {
-                text: find_boxes(explanation, text, min_presence=min_presence)[0]
-                for text in (texts if boxes else ())
-            }
-            found.append((texts, clicks, boxed))
+        [clicks] = find_points(explanation, objects, rule=rule, min_presence=min_presence)
+        by_text: dict[str, Sequence[Box]] = {}
+        if boxes:
+            [boxes_of_texts] = find_boxes(explanation, min_presence=min_presence)
+            by_text = dict(zip(explanation.texts, boxes_of_texts, strict=True))
+        found: list[Clicks] = [
+            (texts, of_object, {text: by_text[text] for text in texts if text in by_text})
+            for texts, of_object in zip(objects, clicks, strict=True)
+        ]
         return Result(
             files={
                 Format.PNG: lambda path: draw(picture, explanation, found, drawing).save(path),

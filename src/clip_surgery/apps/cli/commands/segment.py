@@ -100,7 +100,7 @@ def segment(
     def result(picture: InputImage, explanation: Explanation) -> Result:
         [found] = find_segments(
             explanation,
-            names=classes,
+            classes,
             background=where.value,
             threshold=threshold,
             background_words=words,
