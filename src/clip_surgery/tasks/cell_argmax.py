@@ -27,11 +27,11 @@ class Winner(NamedTuple):
     """The best map at each pixel.
 
     Attributes:
-        index: (H, W) int64, the first map with the highest value.
+        number: (H, W) int64, the first map with the highest value.
         value: (H, W) float32, its value.
     """
 
-    index: Tensor
+    number: Tensor
     value: Tensor
 
 
@@ -48,7 +48,7 @@ def argmax_of_resized(maps: Tensor, resize: MapResize) -> Winner:
         _argmax(maps, rows.part(slice(start, start + step)), columns)
         for start in range(0, len(rows.before), step)
     ]
-    index = torch.cat([part.index for part in parts])  # (row cells, h, column cells, w)
+    index = torch.cat([part.number for part in parts])  # (row cells, h, column cells, w)
     value = torch.cat([part.value for part in parts])
     return Winner(_in_image(index, rows, columns).to(torch.int64), _in_image(value, rows, columns))
 
@@ -70,8 +70,8 @@ class _Cells(NamedTuple):
 
     @classmethod
     def of(cls, axis: Axis) -> _Cells:
-        cells, number, counts = axis.cell.unique_consecutive(
-            return_inverse=True, return_counts=True
+        cells, number, counts = torch.unique_consecutive(
+            axis.cell, return_inverse=True, return_counts=True
         )
         first = counts.cumsum(0) - counts
         within = torch.arange(len(number), device=number.device) - first[number]

@@ -98,8 +98,8 @@ def select_texts(explanation: Explanation, texts: Texts, *, union: bool = False)
     for index, text in enumerate(explanation.texts):
         positions.setdefault(text, []).append(index)
     if texts is None:
-        parts = [(text,) for text in explanation.texts]
-        groups = [(index,) for index in range(len(explanation.texts))]
+        parts: list[tuple[str, ...]] = [(text,) for text in explanation.texts]
+        groups: list[tuple[int, ...]] = [(index,) for index in range(len(explanation.texts))]
     else:
         entries = [texts] if isinstance(texts, str) else list(texts)
         if not entries:
