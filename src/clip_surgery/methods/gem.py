@@ -64,7 +64,7 @@ class Gem(DenseMethod):
             raise InputError(f"Expected sharpness to be above 0, but got {self.sharpness}.")
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
-        """The two-path walk with residual, without feed-forward."""
+        """Return features of a second path with residual connections and without feed-forward."""
         return walk_two_paths(
             tower,
             pixels,
