@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # Those that need no accelerator; benchmarks/gpu.py is for a machine that has one.
 BENCHMARKS := walk memory text_bank methods scenes tasks presence harness compiled batch page
 
-.PHONY: help demo test test-all lint types tests slow-tests fuzz site findings bench clean
+.PHONY: help demo test test-all lint types tests slow-tests fuzz site notebooks findings bench clean
 .DEFAULT_GOAL := help
 
 help:            ## show this list
@@ -44,6 +44,9 @@ fuzz: $(INSTALLED)      ## damaged inputs, ten times as many as in the tests
 
 site: $(INSTALLED)      ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+notebooks: $(INSTALLED) ## run the notebooks of the documentation and store their outputs
+	$(BIN)/python docs/run_notebooks.py
 
 findings: $(INSTALLED)  ## measure the demo model and write docs/findings.md (about 30 minutes)
 	$(BIN)/python docs/make_findings.py

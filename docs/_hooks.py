@@ -19,18 +19,16 @@ FILES = {
     "changes.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
 }
-# Links of those files, which are relative to their own folder, and where they lead on the site.
+# Links that lead to those files, and where they lead on the site.
 LINKS = {
-    "docs/methods.md": "methods.md",
-    "docs/decisions": "decisions/README.md",
-    "docs/findings.md": "findings.md",
-    "docs/reproduce.md": "reproduce.md",
-    "docs/security.md": "security.md",
-    "../docs/methods.md": "methods.md",
-    "../docs/findings.md": "findings.md",
-    "../docs/reproduce.md": "reproduce.md",
     "../benchmarks/RESULTS.md": "results.md",
+    "docs/decisions": "docs/decisions/README.md",
 }
+# A link from a file outside of docs/ to a file in docs/, such as ](../docs/methods.md#towers).
+INTO_DOCS = re.compile(r"\]\((?:\.\./)?docs/")
+
+# A cell of a table with more than 40 characters of HTML.
+LONG_CELL = re.compile(r"<td>(?=(?:(?!</td>).){41})")
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
@@ -40,7 +38,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         markdown = (root / FILES[page.file.src_uri]).read_text(encoding="utf-8")
     for old, new in LINKS.items():
         markdown = markdown.replace(f"]({old})", f"]({new})")
+    markdown = INTO_DOCS.sub("](", markdown)
     return re.sub(r"^\{help (?P<command>[a-z -]*)\}$", _command_help, markdown, flags=re.MULTILINE)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Return the HTML of a page with the class `long` on the cells that hold much text."""
+    return LONG_CELL.sub('<td class="long">', html)
 
 
 def _command_help(match: re.Match[str]) -> str:

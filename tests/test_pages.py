@@ -8,6 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OTHER_PAGES = [
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks/RESULTS.md",
+    ROOT / "training/README.md",
+]
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.py"))
 
 
@@ -48,3 +53,10 @@ def test_the_block_of_an_example_is_replaced(tmp_path):
     page = 'Text.\n\n```python title="a.py"\nold\n```\n\nMore.\n'
     shown = include_examples().with_current_code(page, tmp_path)
     assert shown == 'Text.\n\n```python title="a.py"\nprint(1)\n```\n\nMore.\n'
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    markdown = page.read_text(encoding="utf-8")
+    named = re.findall(r"`(?:python )?((?:tests|benchmarks|training|docs)/[\w./-]+)", markdown)
+    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -1,7 +1,7 @@
-"""Tiny random models of the true classes, for every test that needs a tower.
+"""Small random models for tests of single towers, and tools to compare models.
 
-`tiny_open_clip(visual={...}, text={...})` changes single settings of open_clip's configuration;
-`same_weights()` gives one set of weights in both libraries.
+The builders are part of the package, in `clip_surgery.testing`. `same_weights()` gives one set of
+weights in open_clip and in transformers.
 """
 
 from __future__ import annotations
@@ -11,75 +11,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-BPE_WORDS = 49408
-START, END = 49406, 49407
+from clip_surgery.testing.model_state import model_state as state_of
+from clip_surgery.testing.model_state import state_differences
+from clip_surgery.testing.tiny_models.hugging_face import tiny_hugging_face
+from clip_surgery.testing.tiny_models.open_clip import (
+    BPE_WORDS,
+    END,
+    START,
+    tiny_config,
+    tiny_open_clip,
+)
 
-
-def tiny_config(
-    *, visual: dict[str, Any] | None = None, text: dict[str, Any] | None = None, **changes: Any
-) -> dict[str, Any]:
-    """open_clip's model_cfg: 32 px, patch 8, 4 blocks of 2 heads; text 3 blocks of 2 heads."""
-    return {
-        "embed_dim": 24,
-        "quick_gelu": True,
-        "vision_cfg": {
-            "image_size": 32,
-            "patch_size": 8,
-            "width": 32,
-            "head_width": 16,
-            "layers": 4,
-            **(visual or {}),
-        },
-        "text_cfg": {
-            "context_length": 77,
-            "vocab_size": BPE_WORDS,
-            "width": 32,
-            "heads": 2,
-            "layers": 3,
-            **(text or {}),
-        },
-        **changes,
-    }
-
-
-def tiny_open_clip(
-    seed: int = 0,
-    *,
-    custom_text: bool = False,
-    visual: dict[str, Any] | None = None,
-    text: dict[str, Any] | None = None,
-    **changes: Any,
-) -> nn.Module:
-    """A random open_clip `CLIP` (or `CustomTextCLIP`) in eval mode."""
-    from open_clip import CLIP, CustomTextCLIP
-
-    torch.manual_seed(seed)
-    model = (CustomTextCLIP if custom_text else CLIP)(
-        **tiny_config(visual=visual, text=text, **changes)
-    )
-    return shaken(model)
-
-
-def tiny_hugging_face(seed: int = 0, *, end_token: int = END) -> nn.Module:
-    """A random transformers `CLIPModel` of the same sizes, in eval mode."""
-    from transformers import CLIPConfig, CLIPModel
-
-    torch.manual_seed(seed)
-    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 128}
-    config = CLIPConfig(
-        text_config={
-            **sizes,
-            "num_hidden_layers": 3,
-            "vocab_size": BPE_WORDS,
-            "max_position_embeddings": 77,
-            "bos_token_id": START,
-            "eos_token_id": end_token,
-            "pad_token_id": END,
-        },
-        vision_config={**sizes, "num_hidden_layers": 4, "image_size": 32, "patch_size": 8},
-        projection_dim=24,
-    )
-    return shaken(CLIPModel(config))
+__all__ = [
+    "BPE_WORDS",
+    "END",
+    "START",
+    "assert_same_state",
+    "clip_tokenizer",
+    "hugging_face_weights",
+    "same_weights",
+    "state_of",
+    "tiny_config",
+    "tiny_hugging_face",
+    "tiny_open_clip",
+    "token_ids",
+]
 
 
 def same_weights(seed: int = 0) -> tuple[nn.Module, nn.Module]:
@@ -137,37 +93,9 @@ def token_ids() -> Tensor:
     return ids
 
 
-def state_of(model: nn.Module) -> dict[str, Any]:
-    """All that a library could change in a model: weights, their versions, hooks, mode."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return {
-        "weights": {name: value.clone() for name, value in model.state_dict().items()},
-        "versions": [parameter._version for parameter in model.parameters()],
-        "gradients": [parameter.grad is None for parameter in model.parameters()],
-        "modes": [module.training for module in model.modules()],
-        "hooks": [len(getattr(module, name)) for module in model.modules() for name in hooks],
-        "attributes": [sorted(vars(module)) for module in model.modules()],
-    }
-
-
 def assert_same_state(before: dict[str, Any], after: dict[str, Any]) -> None:
     """Compare two results of `state_of`."""
-    weights = after["weights"]
-    assert before["weights"].keys() == weights.keys()
-    assert all(torch.equal(value, weights[name]) for name, value in before["weights"].items())
-    for part in before.keys() - {"weights"}:
-        assert before[part] == after[part], part
-
-
-def shaken(model: nn.Module) -> nn.Module:
-    """Random norms and biases too: with ones and zeros a forgotten one would go unseen."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 1:
-                parameter.add_(torch.randn_like(parameter), alpha=0.2)
-            elif "attn.in_proj" in name or "_proj.weight" in name:
-                parameter.mul_(2)
-    return model.eval()
+    assert not state_differences(before, after)
 
 
 def clip_tokenizer() -> Any:

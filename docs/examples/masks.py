@@ -1,6 +1,7 @@
-"""Masks: points into a segmenter. SAM needs weights, so this example brings a segmenter along.
+"""Masks: objects of texts, segmented by a model that is prompted with points.
 
-With weights: segmenter = cs.SamSegmenter.load("facebook/sam-vit-base"), or a local folder.
+SAM needs weights, so this example defines and registers a segmenter without weights. With weights:
+segmenter = cs.SamSegmenter.load("facebook/sam-vit-base"), or a local folder.
 """
 
 from collections.abc import Sequence
@@ -10,25 +11,28 @@ import torch
 
 import clip_surgery as cs
 from clip_surgery.evaluation import SceneDataset
-from clip_surgery.inputs.images import InputImage
-from clip_surgery.segmenters.segmenter import Candidates, Prompt
 
 
-def same_colour(picture: InputImage, prompts: Sequence[Prompt]) -> list[Candidates]:
-    """A segmenter of five lines: all pixels whose colour is near that of the first point."""
-    pixels = np.asarray(picture.image).astype(int)
-    found = []
-    for prompt in prompts:
-        x, y = prompt.xy[0].astype(int)
-        near = np.abs(pixels - pixels[y, x]).sum(axis=-1) < 60
-        mask = torch.from_numpy(near)
-        found.append(Candidates(masks=mask[None], scores=torch.tensor([float(near.mean())])))
-    return found
+class SameColour:
+    """A segmenter that selects all pixels whose colour is near that of the first point."""
 
+    def __call__(self, image: cs.InputImage, prompts: Sequence[cs.Prompt]) -> list[cs.Candidates]:
+        pixels = np.asarray(image.image).astype(int)  # (H, W, 3)
+        candidates = []
+        for prompt in prompts:
+            x, y = prompt.xy[0].astype(int)
+            mask = np.abs(pixels - pixels[y, x]).sum(axis=-1) < 60
+            score = torch.tensor([float(mask.mean())])
+            candidates.append(cs.Candidates(masks=torch.from_numpy(mask)[None], scores=score))
+        return candidates
+
+
+cs.register_segmenter("same_colour", SameColour)
+segmenter = cs.load_segmenter("same_colour")
 
 scene = SceneDataset(seed=11, count=1)[0]
 names = sorted(scene.present)
 explanation = cs.load("demo")(scene.image, names)
-for mask in cs.masks(explanation, [scene.image], names, same_colour)[0]:
+for mask in cs.masks(explanation, [scene.image], segmenter, names)[0]:
     print(mask.text, tuple(mask.mask.shape), f"{int(mask.mask.sum())} pixels")
     print(cs.encode_rle(mask.mask)["counts"][:20])

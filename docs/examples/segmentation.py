@@ -15,7 +15,7 @@ cs.palette_image(classes).save("classes.png")
 # Several names a class: each is a text, and the best of them counts.
 classes_of = ["dog,cat,fox", "car,bus,train"]
 texts = [name for own in cs.split_names(classes_of) for name in own]
-[classes] = cs.segment(explainer(scene.image, texts), names=classes_of)
+[classes] = cs.segment(explainer(scene.image, texts), classes_of)
 print(classes.unique().tolist())
 
 # A large image through overlapping windows of the model's own size.

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from clip_surgery.methods.registered import register_method
     from clip_surgery.methods.registry import parse_methods
     from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image
+    from clip_surgery.segmenters.registry import load_segmenter, register_segmenter
     from clip_surgery.segmenters.sam import SamSegmenter
-    from clip_surgery.segmenters.segmenter import Segmenter
+    from clip_surgery.segmenters.segmenter import Candidates, Prompt, Segmenter
     from clip_surgery.settings import ExplainerSettings
     from clip_surgery.tasks.boxes import Box, BoxRule, boxes
     from clip_surgery.tasks.heatmaps import heatmaps
@@ -50,8 +51,9 @@ if TYPE_CHECKING:
     from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
     from clip_surgery.tasks.points import Points, points
     from clip_surgery.tasks.presence import PresenceRule, presence
-    from clip_surgery.tasks.segmentation import segment, split_names
+    from clip_surgery.tasks.segmentation import segment
     from clip_surgery.tasks.tags import Tag, tags
+    from clip_surgery.tasks.text_selection import split_names
     from clip_surgery.tasks.words import words
     from clip_surgery.text.cache import TextCache
     from clip_surgery.windows import Windows, explain_windows
@@ -61,6 +63,7 @@ _MODULES = {
     "AttentionMap": "tasks.inspection",
     "Box": "tasks.boxes",
     "BoxRule": "tasks.boxes",
+    "Candidates": "segmenters.segmenter",
     "ClipSurgeryError": "errors",
     "Dataset": "evaluation.datasets.dataset",
     "Evidence": "methods.method",
@@ -81,6 +84,7 @@ _MODULES = {
     "PeakPoints": "tasks.point_rules",
     "Points": "tasks.points",
     "PresenceRule": "tasks.presence",
+    "Prompt": "segmenters.segmenter",
     "Protocol": "evaluation.protocols.protocol",
     "RayEngine": "apps.batch.ray_engine",
     "ReferencePoints": "tasks.point_rules",
@@ -107,6 +111,7 @@ _MODULES = {
     "explain_windows": "windows",
     "heatmaps": "tasks.heatmaps",
     "load": "loading",
+    "load_segmenter": "segmenters.registry",
     "markdown_table": "evaluation.reporting.report",
     "masks": "tasks.masks",
     "open_dataset": "evaluation.datasets.registry",
@@ -120,8 +125,9 @@ _MODULES = {
     "redundancy": "tasks.inspection",
     "register_dataset": "evaluation.datasets.registry",
     "register_method": "methods.registered",
+    "register_segmenter": "segmenters.registry",
     "segment": "tasks.segmentation",
-    "split_names": "tasks.segmentation",
+    "split_names": "tasks.text_selection",
     "tags": "tasks.tags",
     "words": "tasks.words",
     "words_figure": "figures.words",
@@ -132,6 +138,7 @@ __all__ = [
     "AttentionMap",
     "Box",
     "BoxRule",
+    "Candidates",
     "ClipSurgeryError",
     "Dataset",
     "Evidence",
@@ -152,6 +159,7 @@ __all__ = [
     "PeakPoints",
     "Points",
     "PresenceRule",
+    "Prompt",
     "Protocol",
     "RayEngine",
     "ReferencePoints",
@@ -178,6 +186,7 @@ __all__ = [
     "explain_windows",
     "heatmaps",
     "load",
+    "load_segmenter",
     "markdown_table",
     "masks",
     "open_dataset",
@@ -191,6 +200,7 @@ __all__ = [
     "redundancy",
     "register_dataset",
     "register_method",
+    "register_segmenter",
     "segment",
     "split_names",
     "tags",

@@ -186,19 +186,18 @@ class Explainer:
         normalised = self.backbone.normalise(pixels)
         with torch.set_grad_enabled(self.method.needs_gradient):
             evidence = self.method(self.backbone, normalised, texts)
-        ratios = evidence.reference_log_ratios
-        if ratios is None and texts.reference is not None:  # a method without patch features
-            with torch.no_grad():
+        if evidence.reference_log_ratios is None and texts.reference is not None:
+            with torch.no_grad():  # the method has no patch features
                 features = consistent_features(self.backbone.tower, normalised)
                 ratios = reference_log_ratios(features, texts, scale=self.backbone.logit_scale)
-        host_evidence = Evidence(
-            patches=_to_host(evidence.patches),
-            similarity=None if evidence.similarity is None else _to_host(evidence.similarity),
-            image=_to_host(evidence.image),
-            grid=evidence.grid,
-            reference_log_ratios=None if ratios is None else _to_host(ratios),
-        )
-        return self._check_finite(host_evidence)
+            evidence = replace(evidence, reference_log_ratios=ratios)
+        evidence = evidence.to_host()
+        if not evidence.is_finite():
+            raise WeightsError(
+                f"{self.backbone.name}: method {self.method.name} gave scores that are not "
+                "finite. Check the weights for NaN, or load the model in float32."
+            )
+        return evidence
 
     def _warn_of_mirrored_maps(self, texts: int) -> None:
         """Warn if feature surgery compares two texts with each other only."""
@@ -210,17 +209,6 @@ class Explainer:
                 FewTextsWarning,
                 stacklevel=3,
             )
-
-    def _check_finite(self, evidence: Evidence) -> Evidence:
-        """Return the evidence, or raise if a score is NaN or infinite."""
-        scored = (evidence.patches, evidence.similarity, evidence.image)
-        for scores in (*scored, evidence.reference_log_ratios):
-            if scores is not None and not bool(torch.isfinite(scores).all()):
-                raise WeightsError(
-                    f"{self.backbone.name}: method {self.method.name} gave scores that are not "
-                    "finite. Check the weights for NaN, or load the model in float32."
-                )
-        return evidence
 
     def frame(self, image: InputImage) -> Framing:
         """Return how this image is resized to the input of the model."""
@@ -259,7 +247,3 @@ def batches_of_one_frame(framings: Sequence[Framing], batch_size: int) -> Iterat
     for indices in by_frame.values():
         for start in range(0, len(indices), batch_size):
             yield indices[start : start + batch_size]
-
-
-def _to_host(scores: Tensor) -> Tensor:
-    return scores.detach().float().cpu()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.explanation_parts import check_shapes, fields_from_parts, to_parts
 from clip_surgery.explanation_summary import listed, notebook_html, summary
-from clip_surgery.framing import Framing, Size
+from clip_surgery.framing import Framing
 from clip_surgery.storage.tensor_file import read_tensors, write_tensors
 
 FORMAT = "clip-surgery explanation 1"
@@ -65,34 +66,7 @@ class Explanation:
     reference_log_ratios: Tensor | None = None
 
     def __post_init__(self) -> None:
-        count = len(self.patch_scores)
-        lengths = {"framings": len(self.framings), "images": len(self.images)}
-        if self.similarity is not None:
-            lengths["similarity"] = len(self.similarity)
-        for name, length in lengths.items():
-            if length != count:
-                raise InputError(f"Expected {name} for {count} images, but got {length}.")
-        if tuple(self.image_scores.shape) != (count, len(self.texts)):
-            raise InputError(
-                f"Expected image_scores of shape ({count}, {len(self.texts)}), "
-                f"but got {tuple(self.image_scores.shape)}."
-            )
-        expected = (count, 2, len(self.texts))
-        if (
-            self.reference_log_ratios is not None
-            and tuple(self.reference_log_ratios.shape) != expected
-        ):
-            raise InputError(
-                f"Expected reference_log_ratios of shape {expected}, "
-                f"but got {tuple(self.reference_log_ratios.shape)}."
-            )
-        for name in ("patch_scores", "similarity"):
-            for scores in getattr(self, name) or ():
-                if scores.ndim != 3 or scores.shape[0] != len(self.texts):
-                    raise InputError(
-                        f"Expected {name} of shape ({len(self.texts)}, rows, columns), "
-                        f"but got {tuple(scores.shape)}."
-                    )
+        check_shapes(self)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -212,8 +186,8 @@ class Explanation:
         Raises:
             InputError: if the file cannot be written.
         """
-        tensors, facts = self.to_parts()
-        write_tensors(path, tensors, facts, kind=FORMAT)
+        tensors, values = self.to_parts()
+        write_tensors(path, tensors, values, kind=FORMAT)
 
     @classmethod
     def load(cls, path: str | Path) -> Explanation:
@@ -222,51 +196,22 @@ class Explanation:
         Raises:
             InputError: if the file is missing, damaged or of another kind.
         """
-        tensors, facts = read_tensors(path, kind=FORMAT)
+        tensors, values = read_tensors(path, kind=FORMAT)
         try:
-            return cls.from_parts(tensors, facts)
+            return cls.from_parts(tensors, values)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"Expected an explanation file, but {path} is damaged: {error!r}."
             ) from error
 
     def to_parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return the tensors by name, and the rest as plain values that JSON can hold."""
-        tensors = {"image_scores": self.image_scores}
-        if self.reference_log_ratios is not None:
-            tensors["reference_log_ratios"] = self.reference_log_ratios
-        for name in ("patch_scores", "similarity"):
-            for index, scores in enumerate(getattr(self, name) or ()):
-                tensors[f"{name}.{index}"] = scores
-        return tensors, {
-            "texts": self.texts,
-            "with_similarity": self.similarity is not None,
-            "framings": [asdict(framing) for framing in self.framings],
-            "images": self.images,
-            "method": self.method,
-            "backbone": self.backbone,
-        }
+        """Return the tensors by name, and the other fields as values that JSON can hold."""
+        return to_parts(self)
 
     @classmethod
-    def from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Explanation:
+    def from_parts(cls, tensors: dict[str, Tensor], values: dict[str, Any]) -> Explanation:
         """Build an explanation from the two results of `to_parts`."""
-        count = len(facts["images"])
-        return cls(
-            patch_scores=tuple(tensors[f"patch_scores.{i}"] for i in range(count)),
-            similarity=tuple(tensors[f"similarity.{i}"] for i in range(count))
-            if facts["with_similarity"]
-            else None,
-            image_scores=tensors["image_scores"],
-            texts=tuple(facts["texts"]),
-            framings=tuple(
-                Framing(**{name: Size(*size) for name, size in framing.items()})
-                for framing in facts["framings"]
-            ),
-            images=tuple(facts["images"]),
-            method=facts["method"],
-            backbone=facts["backbone"],
-            reference_log_ratios=tensors.get("reference_log_ratios"),
-        )
+        return cls(**fields_from_parts(tensors, values))
 
     @classmethod
     def join(cls, parts: list[Explanation]) -> Explanation:

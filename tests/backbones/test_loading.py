@@ -279,7 +279,7 @@ def test_checkpoints_of_other_towers(kind, tmp_path, monkeypatch):
     half = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
     monkeypatch.setitem(pretrained._PRETRAINED, "tiny", {"webli": half})
     model = make()
-    if kind == "CoCa":  # the caption decoder is not read, so its weights do not matter
+    if kind == "CoCa":  # the caption decoder is not supported, so its weights do not matter
         model.text_decoder.text_projection.fill_(float("nan"))
     save_file(model.state_dict(), tmp_path / "w.safetensors")
     with shrunk_timm(**SMALL):

@@ -4,7 +4,7 @@ import open_clip
 import pytest
 import torch
 
-from clip_surgery.backbones.tokenizers import tokenize_with, tokenizer_mark
+from clip_surgery.backbones.tokenizers import tokenize_with, tokenizer_signature
 from clip_surgery.errors import InputError
 from tests.towers import END, START, clip_tokenizer
 
@@ -91,7 +91,7 @@ def test_no_texts(tokenizer):
 
 def test_mark_tells_tokenizers_apart(simple):
     marks = {
-        tokenizer_mark(tokenize_with(tokenizer, context_length=77))
+        tokenizer_signature(tokenize_with(tokenizer, context_length=77))
         for tokenizer in (simple, open_clip.SimpleTokenizer(clean="canonicalize"))
     }
     assert len(marks) == 2

@@ -63,5 +63,5 @@ def test_windows(explainer, image):
     assert whole.patch_scores[0].isfinite().all()
     [classes] = cs.segment(whole)
     assert tuple(classes.shape) == image.shape[:2]
-    [clicks] = cs.points(whole, "dog", mode="peaks")
+    [[clicks]] = cs.points(whole, "dog", rule="peaks")
     assert torch.from_numpy(clicks.xy).isfinite().all()

@@ -114,7 +114,7 @@ def test_the_text_tower_stays_behind(demo, written):
 
 
 def test_large_weights_lie_beside_the_graph(open_clip_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_file, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(onnx_file, "MAX_EMBEDDED_BYTES", 1000)
     explainer = wrap(open_clip_model, cache=False)
     made = export_bundle(explainer, tmp_path)
     assert made.files == ("bundle.json", "tower.onnx", "tower.onnx.data")
@@ -172,7 +172,7 @@ def test_the_example_draws_the_librarys_maps(
     folder.mkdir()
     os.link(written.folder / "tower.onnx", folder / "tower.onnx")
     features = explainer.encode(texts)
-    bundle.write_facts(explainer, folder, "onnx", features)
+    bundle.write_description(explainer, folder, "onnx", features)
     monkeypatch.chdir(tmp_path)
     with Image.open(SCENE / "scene.png") as scene:
         scene.convert("RGB").resize((170, 100)).save("street.png")

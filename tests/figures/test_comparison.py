@@ -8,7 +8,7 @@ from clip_surgery.figures.comparison import comparison
 from clip_surgery.figures.layout import MARGIN
 
 COLOUR = (90, 140, 60)
-PICTURE = Image.new("RGB", (40, 30), COLOUR)
+IMAGE = Image.new("RGB", (40, 30), COLOUR)
 
 
 def maps(count, height=30, width=40):
@@ -20,36 +20,36 @@ def rows(count, texts=2):
 
 
 def test_comparisons_are_deterministic():
-    drawn = [comparison(PICTURE, rows(5), ["a", "b"], notes=["none"]) for _ in range(2)]
+    drawn = [comparison(IMAGE, rows(5), ["a", "b"], notes=["none"]) for _ in range(2)]
     assert drawn[0].tobytes() == drawn[1].tobytes()
 
 
-def test_it_grows_with_rows_and_columns():
-    one = comparison(PICTURE, rows(1), ["a", "b"])
-    two = comparison(PICTURE, rows(2), ["a", "b"])
-    wide = comparison(PICTURE, rows(1, texts=4), list("abcd"))
-    assert two.height > one.height
-    assert wide.width > one.width
-    plain = np.flatnonzero((np.asarray(two) == COLOUR).all(-1).any(0))
-    assert plain.min() == MARGIN
+def test_the_figure_grows_with_rows_and_columns():
+    one_row = comparison(IMAGE, rows(1), ["a", "b"])
+    two_rows = comparison(IMAGE, rows(2), ["a", "b"])
+    more_texts = comparison(IMAGE, rows(1, texts=4), list("abcd"))
+    assert two_rows.height > one_row.height
+    assert more_texts.width > one_row.width
+    image_columns = np.flatnonzero((np.asarray(two_rows) == COLOUR).all(-1).any(0))
+    assert image_columns.min() == MARGIN
 
 
 @pytest.mark.parametrize("texts", [1, 2, 5])
 @pytest.mark.parametrize("count", [4, 9, 12, 16])
-def test_many_rows_still_fit_a_screen(count, texts):
-    drawn = comparison(PICTURE, rows(count, texts), [str(index) for index in range(texts)])
+def test_many_rows_fit_a_screen(count, texts):
+    drawn = comparison(IMAGE, rows(count, texts), [str(index) for index in range(texts)])
     assert 1 / 2 < drawn.width / drawn.height < 2.6
 
 
-def test_notes_stand_below():
-    plain = comparison(PICTURE, rows(2), ["a", "b"])
-    noted = comparison(PICTURE, rows(2), ["a", "b"], notes=["not drawn: rollout", "and gem"])
+def test_notes_are_below_the_figure():
+    plain = comparison(IMAGE, rows(2), ["a", "b"])
+    noted = comparison(IMAGE, rows(2), ["a", "b"], notes=["not drawn: rollout", "and gem"])
     assert noted.width == plain.width
     assert plain.height < noted.height < plain.height + 60
 
 
 @pytest.mark.parametrize("size", [(400, 2), (2, 400), (1, 1), (3000, 2000)])
-def test_pictures_of_any_shape(size):
+def test_images_of_any_shape(size):
     width, height = size
     heat = maps(1, height, width).expand(3, -1, -1)
     drawn = comparison(Image.new("RGB", size), {"one": heat, "two": heat}, list("abc"))
@@ -59,10 +59,10 @@ def test_pictures_of_any_shape(size):
 @pytest.mark.parametrize(
     ("draw", "reason"),
     [
-        (lambda: comparison(PICTURE, {}, ["a"]), "at least one row"),
-        (lambda: comparison(PICTURE, {"x": maps(2)}, ["a"]), "as many titles"),
-        (lambda: comparison(PICTURE, rows(1), ["a", "b"], tile=0), "tile to be at least 1 px"),
-        (lambda: comparison(PICTURE, {"x": maps(1, 40, 30)}, ["a"]), r"size \(30, 40\)"),
+        (lambda: comparison(IMAGE, {}, ["a"]), "at least one row"),
+        (lambda: comparison(IMAGE, {"x": maps(2)}, ["a"]), "as many titles"),
+        (lambda: comparison(IMAGE, rows(1), ["a", "b"], tile=0), "tile to be at least 1 px"),
+        (lambda: comparison(IMAGE, {"x": maps(1, 40, 30)}, ["a"]), r"size \(30, 40\)"),
     ],
 )
 def test_bad_comparisons(draw, reason):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from clip_surgery.figures import fonts as lettering
+from clip_surgery.figures import fonts
 from clip_surgery.figures.fonts import fit, font
 
 texts = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=60)
@@ -26,7 +26,7 @@ def test_fitted_lines_fit(text, width, lines):
 
 @given(text=texts)
 @settings(max_examples=30, deadline=None)
-def test_nothing_is_lost_where_there_is_room(text):
+def test_a_text_that_fits_is_complete(text):
     assert " ".join(fit(text, font(12), width=10_000, lines=1)) == " ".join(text.split())
 
 
@@ -41,7 +41,7 @@ def test_nothing_is_lost_where_there_is_room(text):
         ("Donaudampfschifffahrt", ["Donaudam", "pfschifff…"]),
     ],
 )
-def test_lines(text, fitted):
+def test_text_is_broken_into_lines(text, fitted):
     assert fit(text, font(10), width=54, lines=2) == fitted
 
 
@@ -56,30 +56,32 @@ def drawn(text, letters):
     return np.asarray(image)
 
 
-def test_the_travelling_font_is_taken_where_it_has_all_letters(monkeypatch):
-    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: pytest.fail("asked"))
+def test_the_bundled_font_is_used_if_it_has_all_letters(monkeypatch):
+    monkeypatch.setattr(
+        "matplotlib.font_manager.findSystemFonts", lambda: pytest.fail("other fonts were searched")
+    )
     assert font(12, "dog", "собака", "σκύλος\n").getname() == ("DejaVu Sans", "Book")
     assert font(12, "dog", bold=True).getname() == ("DejaVu Sans", "Bold")
 
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Says which font files this machine has."""
+    """A function that sets the font files of this machine."""
 
     def install(*paths):
         monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: list(paths))
-        forget()
+        clear_caches()
 
-    def forget():
-        lettering._installed.cache_clear()
-        lettering._file_with.cache_clear()
+    def clear_caches():
+        fonts._installed.cache_clear()
+        fonts._file_with.cache_clear()
 
     yield install
-    forget()
+    clear_caches()
 
 
-def test_the_font_with_most_of_all_letters(installed, tmp_path):
-    """Signs that DejaVu lacks do not cost the letters it has; what is no font is passed by."""
+def test_the_font_with_most_letters_of_the_text_is_used(installed, tmp_path):
+    """Fonts with fewer letters of the text than DejaVu are not used; broken files are ignored."""
     broken = tmp_path / "a.ttf"
     broken.write_bytes(b"no font")
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -87,19 +89,21 @@ def test_the_font_with_most_of_all_letters(installed, tmp_path):
     installed(str(broken), str(signs))
     assert font(12, "\u23b0").getname()[0] == "STIXSizeOneSym"
     assert font(12, "dog \u23b0").getname()[0] == "DejaVu Sans"
-    assert font(12, "狗").getname()[0] == "DejaVu Sans"  # nobody has it
+    assert font(12, "狗").getname()[0] == "DejaVu Sans"  # no font has it
     installed(str(broken), str(signs), str(letters))
     assert font(12, "dog \u1d81").getname()[0] == "STIXGeneral"
 
 
-def test_chinese_can_be_read():
-    """With a font of this machine: every letter is drawn, and no two alike."""
+def test_chinese_characters_are_drawn():
+    """With a font of this machine, every letter is drawn, and all are different."""
     letters = font(16, "一只狗", "dog")
     if letters.getname()[0] == "DejaVu Sans":
         assert "CLIP_SURGERY_CI" not in os.environ
         pytest.skip("no font with Chinese letters on this machine (fonts-wqy-microhei has them)")
-    pictures = [drawn(letter, letters) for letter in "一只狗d"]
-    assert all(picture.any() for picture in pictures)
-    assert all((a != b).any() for i, a in enumerate(pictures) for b in pictures[:i])
+    images = [drawn(letter, letters) for letter in "一只狗d"]
+    assert all(image.any() for image in images)
+    assert all((a != b).any() for i, a in enumerate(images) for b in images[:i])
     plain = font(16)
-    assert (drawn("狗", plain) == drawn("只", plain)).all()  # two boxes
+    assert (
+        drawn("狗", plain) == drawn("只", plain)
+    ).all()  # both are drawn as the box of a missing glyph

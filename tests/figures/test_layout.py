@@ -2,7 +2,7 @@ import pytest
 from PIL import Image
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.layout import Style, Tile, gallery, on_paper
+from clip_surgery.figures.layout import Style, Tile, gallery, with_margins
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import read_image
 
@@ -22,13 +22,13 @@ def test_rows_are_about_equally_long(count, columns, in_a_row):
     assert drawn.width == 2 * 24 + in_a_row * 200 + (in_a_row - 1) * 14
 
 
-def test_what_stands_around_takes_room():
+def test_heading_colour_bar_and_notes_add_height():
     body = Image.new("RGB", (300, 100))
     heights = [
-        on_paper(body).height,
-        on_paper(body, heading="h").height,
-        on_paper(body, heading="h", colour_map="turbo").height,
-        on_paper(body, heading="h", colour_map="turbo", notes=["one", "two"]).height,
+        with_margins(body).height,
+        with_margins(body, heading="h").height,
+        with_margins(body, heading="h", colour_map="turbo").height,
+        with_margins(body, heading="h", colour_map="turbo", notes=["one", "two"]).height,
     ]
     assert heights == sorted(set(heights))
 

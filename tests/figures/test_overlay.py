@@ -16,20 +16,20 @@ def gradient(height=6, width=8):
     return torch.linspace(0, 1, width).expand(height, width)
 
 
-def test_no_opacity_is_the_picture_and_full_opacity_the_colours():
+def test_opacity_0_shows_the_image_and_opacity_1_the_colours():
     assert overlay(GREY, gradient(), opacity=0).tobytes() == GREY.tobytes()
     colours = np.asarray(overlay(GREY, gradient(), opacity=1, fade=0))
     assert colours[0, 0].tolist() == colour_table("turbo")[0].tolist()
     assert colours[0, -1].tolist() == colour_table("turbo")[-1].tolist()
 
 
-def test_blend_is_the_share_of_the_colours():
+def test_opacity_is_the_share_of_the_colours():
     blended = np.asarray(overlay(GREY, gradient(), opacity=0.6, fade=0)).astype(float)
     colours = np.asarray(overlay(GREY, gradient(), opacity=1, fade=0)).astype(float)
     np.testing.assert_allclose(blended, 0.4 * np.asarray(GREY) + 0.6 * colours, atol=1)
 
 
-def test_the_colours_fade_where_it_is_cold():
+def test_fade_reduces_the_opacity_of_low_values():
     blended = np.asarray(overlay(GREY, gradient(), opacity=0.8, fade=1)).astype(float)
     colours = np.asarray(overlay(GREY, gradient(), opacity=1, fade=0)).astype(float)
     shares = 0.8 * gradient().numpy()[..., None]
@@ -37,14 +37,14 @@ def test_the_colours_fade_where_it_is_cold():
     assert blended[0, 0].tolist() == list(GREY.getpixel((0, 0)))
 
 
-def test_overlay_is_deterministic_and_of_the_pictures_size():
-    one, other = overlay(GREY, gradient()), overlay(GREY, gradient())
-    assert one.size == GREY.size
-    assert one.mode == "RGB"
-    assert one.tobytes() == other.tobytes()
+def test_overlay_is_deterministic_and_of_the_size_of_the_image():
+    first, second = overlay(GREY, gradient()), overlay(GREY, gradient())
+    assert first.size == GREY.size
+    assert first.mode == "RGB"
+    assert first.tobytes() == second.tobytes()
 
 
-def test_overlay_takes_arrays_half_precision_and_any_picture_source():
+def test_overlay_accepts_arrays_half_precision_and_any_image_source():
     expected = overlay(GREY, gradient()).tobytes()
     assert overlay(np.asarray(GREY), gradient().numpy()).tobytes() == expected
     assert overlay(GREY, torch.ones(6, 8, dtype=torch.float16).requires_grad_()).size == (8, 6)
@@ -61,11 +61,11 @@ def test_other_colour_maps():
 
 
 @pytest.mark.parametrize("size", [(640, 480), (60, 40), (5, 5), (1, 30)])
-def test_legend_is_a_strip_below(size):
-    picture = Image.new("RGB", size)
+def test_the_legend_is_below_the_image(size):
+    image = Image.new("RGB", size)
     heat = torch.zeros(size[1], size[0])
-    with_legend = overlay(picture, heat, legend=True)
-    plain = overlay(picture, heat)
+    with_legend = overlay(image, heat, legend=True)
+    plain = overlay(image, heat)
     assert with_legend.width == plain.width
     assert with_legend.height > plain.height
     assert with_legend.crop((0, 0, *size)).tobytes() == plain.tobytes()

@@ -8,7 +8,7 @@ from clip_surgery.figures.segments import resized, segmentation_figure
 from clip_surgery.framing import Size
 from clip_surgery.records.mask_files import voc_palette
 
-PICTURE = Image.new("RGB", (40, 30), (90, 140, 60))
+IMAGE = Image.new("RGB", (40, 30), (90, 140, 60))
 
 
 def halves(left=0, right=1):
@@ -21,8 +21,8 @@ def colours_of(image):
     return {tuple(colour) for colour in np.unique(np.asarray(image).reshape(-1, 3), axis=0)}
 
 
-def test_the_legend_has_the_palettes_colours():
-    drawn = colours_of(segmentation_figure(PICTURE, halves(), ["dog", "cat"], heading="here"))
+def test_the_legend_has_the_colours_of_the_palette():
+    drawn = colours_of(segmentation_figure(IMAGE, halves(), ["dog", "cat"], heading="here"))
     palette = voc_palette()
     assert tuple(palette[1]) in drawn
     assert tuple(palette[2]) in drawn
@@ -30,13 +30,13 @@ def test_the_legend_has_the_palettes_colours():
 
 
 def test_background_and_many_classes():
-    drawn = segmentation_figure(PICTURE, halves(-1, 3), list("abcd"))
+    drawn = segmentation_figure(IMAGE, halves(-1, 3), list("abcd"))
     assert (0, 0, 0) in colours_of(drawn)
     many = torch.arange(1200).view(30, 40) % 60
-    assert segmentation_figure(PICTURE, many, [str(i) for i in range(60)]).width == drawn.width
+    assert segmentation_figure(IMAGE, many, [str(i) for i in range(60)]).width == drawn.width
 
 
-def test_resizing_invents_no_class():
+def test_resizing_adds_no_class():
     small = resized(halves(0, 7), Size(7, 9))
     assert small.shape == (7, 9)
     assert small.unique().tolist() == [0, 7]
@@ -51,4 +51,4 @@ def test_resizing_invents_no_class():
 )
 def test_bad_segmentations(classes, names, reason):
     with pytest.raises(InputError, match=reason):
-        segmentation_figure(PICTURE, classes, names)
+        segmentation_figure(IMAGE, classes, names)

@@ -3,21 +3,21 @@ import pytest
 from PIL import Image
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.tags import BAR, tags_figure
+from clip_surgery.figures.tags import BAR_COLOUR, tags_figure
 from clip_surgery.tasks.tags import Tag
 
-PICTURE = Image.new("RGB", (40, 30), (90, 140, 60))
+IMAGE = Image.new("RGB", (40, 30), (90, 140, 60))
 
 
 def bars(*scores, **options):
     tags = [Tag(text=f"tag {index}", score=score) for index, score in enumerate(scores)]
-    drawn = np.asarray(tags_figure(PICTURE, tags, **options))
-    lengths = (drawn == BAR).all(-1).sum(1)
+    drawn = np.asarray(tags_figure(IMAGE, tags, **options))
+    lengths = (drawn == BAR_COLOUR).all(-1).sum(1)
     starts = np.flatnonzero(np.diff(np.concatenate([[0], lengths])) > 0)
     return [int(lengths[row]) for row in starts + 1]
 
 
-def test_bars_are_as_long_as_scores():
+def test_bars_are_proportional_to_scores():
     full, half = bars(0.8, 0.4)
     assert full / half == pytest.approx(2, rel=0.02)
 
@@ -28,7 +28,7 @@ def test_scores_of_zero_and_below_have_no_bar():
     assert bars() == []
 
 
-def test_only_the_first_are_drawn():
+def test_only_the_best_tags_are_drawn():
     assert len(bars(*[0.5] * 9, top=4)) == 4
     with pytest.raises(InputError, match="top of at least 1"):
-        tags_figure(PICTURE, [], top=0)
+        tags_figure(IMAGE, [], top=0)

@@ -18,21 +18,21 @@ def example(scores=(0.9, 0.1, 0.4, 0.2, -0.3), texts=("[start]", "a", "dog", "a"
     )
 
 
-PICTURE = np.full((40, 60, 3), 128, np.uint8)
+IMAGE = np.full((40, 60, 3), 128, np.uint8)
 
 
-def test_levels_run_over_the_words():
+def test_levels_are_scaled_over_the_words():
     assert word_levels(example()) == pytest.approx([1.0, 0.0, 1.0, 1 / 3, 0.0], abs=1e-5)
     assert word_levels(example(scores=(0.5,) * 5)) == [0.0] * 5
 
 
 def test_a_figure_for_any_sentence():
-    wide = words_figure(PICTURE, example())
+    wide = words_figure(IMAGE, example())
     assert wide.mode == "RGB"
-    one = words_figure(PICTURE, example(scores=(0.1, 0.2, 0.3), texts=("[start]", ".", "[end]")))
+    one = words_figure(IMAGE, example(scores=(0.1, 0.2, 0.3), texts=("[start]", ".", "[end]")))
     assert one.width > 100
     many = tuple(f"word{number}" for number in range(60))
-    tall = words_figure(PICTURE, example(scores=tuple(range(60)), texts=many), top=2)
+    tall = words_figure(IMAGE, example(scores=tuple(range(60)), texts=many), top=2)
     assert tall.height > wide.height
 
 
@@ -44,6 +44,6 @@ def test_long_sentences_are_broken_into_lines():
 
 def test_bad_calls():
     with pytest.raises(InputError, match="top"):
-        words_figure(PICTURE, example(), top=0)
+        words_figure(IMAGE, example(), top=0)
     with pytest.raises(InputError, match="size"):
-        words_figure(PICTURE[:20], example())
+        words_figure(IMAGE[:20], example())

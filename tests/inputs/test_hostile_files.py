@@ -12,7 +12,9 @@ from PIL import Image
 from clip_surgery.errors import InputError
 from clip_surgery.framing import FramingRule, Size
 from clip_surgery.inputs.decoder_messages import without_decoder_messages
-from clip_surgery.inputs.images import MAX_BYTES, list_images, read_image
+from clip_surgery.inputs.image_files import MAX_BYTES
+from clip_surgery.inputs.image_folders import list_images
+from clip_surgery.inputs.images import read_image
 
 
 def png_of_declared_size(width, height):

@@ -8,7 +8,8 @@ from PIL import Image, ImageOps
 
 from clip_surgery.errors import InputError
 from clip_surgery.framing import Size
-from clip_surgery.inputs.images import InputImage, list_images, read_image, to_pixels
+from clip_surgery.inputs.image_folders import list_images
+from clip_surgery.inputs.images import InputImage, read_image, to_pixels
 
 
 def colourful(height=6, width=9):

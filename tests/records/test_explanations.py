@@ -22,7 +22,7 @@ def explained(scores):
     )
 
 
-def test_record_of_a_picture():
+def test_record_of_an_image():
     scores = torch.zeros(2, 2, 4)
     scores[0, 1, 3] = 0.5
     [record] = records(explained(scores))
@@ -40,13 +40,13 @@ def test_record_of_a_picture():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
-def test_records_of_several_pictures_keep_the_order():
+def test_records_of_several_images_keep_the_order():
     parts = [explained(torch.rand(2, 2, 4)), explained(torch.rand(2, 3, 3))]
     both = records(Explanation.join(parts))
     assert [record["grid"]["rows"] for record in both] == [2, 3]
     assert both[0] == records(parts[0])[0]
 
 
-def test_scores_that_are_not_finite_never_reach_a_file():
+def test_scores_that_are_not_finite_are_refused():
     with pytest.raises(InputError, match="finite scores"):
         records(explained(torch.full((2, 2, 4), float("nan"))))

@@ -9,7 +9,7 @@ from clip_surgery.errors import InputError
 from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image, voc_palette
 
 
-def test_palette_is_that_of_voc():
+def test_the_palette_is_that_of_voc():
     known = {
         0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 3: (128, 128, 0), 4: (0, 0, 128),
         8: (64, 0, 0), 15: (192, 128, 128), 20: (0, 64, 128), 21: (128, 64, 128),
@@ -20,7 +20,7 @@ def test_palette_is_that_of_voc():
     assert len({tuple(colour) for colour in voc_palette().tolist()}) == 256
 
 
-def test_palette_picture_there_and_back(tmp_path):
+def test_a_palette_image_is_read_back(tmp_path):
     classes = torch.tensor([[-1, 0, 1], [254, 3, -1]])
     palette_image(classes).save(tmp_path / "mask.png")
     with Image.open(tmp_path / "mask.png") as image:
@@ -37,7 +37,7 @@ def test_bad_segmentations(bad):
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (40, 60), (1, 3000), (300, 1)])
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 0.98, 1.0])
-def test_there_and_back(shape, density):
+def test_decoding_is_the_inverse_of_encoding(shape, density):
     mask = np.random.default_rng(0).random(shape) < density
     rle = encode_rle(mask)
     assert rle["size"] == list(shape)
@@ -47,7 +47,7 @@ def test_there_and_back(shape, density):
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 5000), max_size=12))
-def test_any_run_lengths(runs):
+def test_any_run_lengths_are_read_back(runs):
     values = np.repeat(np.arange(len(runs)) % 2 == 0, runs)
     if not len(values):
         return
@@ -56,7 +56,7 @@ def test_any_run_lengths(runs):
 
 
 def naive_counts(mask):
-    """COCO's compressed lengths, letter by letter as its format is described."""
+    """The compressed run lengths of COCO, letter by letter as the format is described."""
     runs, value, length = [], False, 0
     for column in range(mask.shape[1]):
         for row in range(mask.shape[0]):
@@ -66,18 +66,18 @@ def naive_counts(mask):
             length += 1
     runs.append(length)
     text = ""
-    for place, run in enumerate(runs):
-        number = run - runs[place - 2] if place > 2 else run
-        more = True
-        while more:
+    for index, run in enumerate(runs):
+        number = run - runs[index - 2] if index > 2 else run
+        unfinished = True
+        while unfinished:
             low = number & 0x1F
             number >>= 5
-            more = number != -1 if low & 0x10 else number != 0
-            text += chr((low | 0x20 if more else low) + 48)
+            unfinished = number != -1 if low & 0x10 else number != 0
+            text += chr((low | 0x20 if unfinished else low) + 48)
     return text
 
 
-def test_letters_naive():
+def test_encoding_equals_a_plain_implementation():
     for seed in range(20):
         mask = np.random.default_rng(seed).random((37, 53)) < (seed + 1) / 22
         assert encode_rle(mask)["counts"] == naive_counts(mask)
@@ -87,8 +87,8 @@ def test_equals_pycocotools():
     coco = pytest.importorskip("pycocotools.mask")
     for seed in range(20):
         mask = np.random.default_rng(seed).random((37, 53)) < (seed + 1) / 22
-        theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
-        assert encode_rle(mask)["counts"] == theirs["counts"].decode()
+        expected = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+        assert encode_rle(mask)["counts"] == expected["counts"].decode()
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 2)), np.zeros(4, bool)])

@@ -1,4 +1,4 @@
-"""Records are plain values that say what was found, in the image's own pixels."""
+"""Records are plain values, with coordinates in pixels of the image."""
 
 import json
 
@@ -18,7 +18,7 @@ from clip_surgery.tasks.points import Points
 from clip_surgery.tasks.tags import Tag
 from clip_surgery.tasks.words import words
 
-PICTURE = Image.radial_gradient("L").resize((40, 30))
+IMAGE = Image.radial_gradient("L").resize((40, 30))
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +28,23 @@ def explainer():
 
 @pytest.fixture(scope="module")
 def explanation(explainer):
-    return explainer(PICTURE, ["pig", "boat"])
+    return explainer(IMAGE, ["pig", "boat"])
 
 
 def plain(record):
-    """What comes out of a file."""
+    """The record after it was written to JSON and read back."""
     assert record["size"] == {"height": 30, "width": 40}
     assert record["backbone"] == "demo"
     return json.loads(json.dumps(record, allow_nan=False))
 
 
-CLICKS = Points(xy=np.array([[1.25, 2], [30, 20]], np.float32), labels=np.array([1, 0]))
+POINTS = Points(xy=np.array([[1.25, 2], [30, 20]], np.float32), labels=np.array([1, 0]))
 
 
 def test_points(explanation):
     box = Box(xyxy=(1, 2, 3, 4), score=0.5, area=4)
-    found = plain(points_record(explanation, [(("pig", "boat"), CLICKS, {"pig": [box]})]))
-    assert found["objects"] == [
+    record = plain(points_record(explanation, [(("pig", "boat"), POINTS, {"pig": [box]})]))
+    assert record["objects"] == [
         {
             "texts": ["pig", "boat"],
             "points": [[1.2, 2.0], [30.0, 20.0]],
@@ -57,40 +57,40 @@ def test_points(explanation):
 def test_segmentation(explanation):
     classes = torch.full((30, 40), -1)
     classes[5:10, 20:40] = 1
-    [found] = plain(segmentation_record(explanation, classes, [("pig",), ("boat", "ship")]))[
+    [record] = plain(segmentation_record(explanation, classes, [("pig",), ("boat", "ship")]))[
         "classes"
     ]
-    assert (found["id"], found["names"], found["area"]) == (2, ["boat", "ship"], 100)
-    assert found["bbox"] == [20, 5, 20, 5]
-    assert (decode_rle(found["segmentation"]) == (classes == 1).numpy()).all()
+    assert (record["id"], record["names"], record["area"]) == (2, ["boat", "ship"], 100)
+    assert record["bbox"] == [20, 5, 20, 5]
+    assert (decode_rle(record["segmentation"]) == (classes == 1).numpy()).all()
 
 
 @pytest.mark.parametrize("value", [True, False])
 def test_masks(explanation, value):
-    mask = Mask(text="pig", mask=torch.full((30, 40), value), score=0.75, points=CLICKS, box=None)
-    found = plain(masks_record(explanation, [mask, None], ["pig", "boat"]))
-    assert found["absent"] == ["boat"]
-    assert found["masks"][0]["area"] == 1200 * value
-    assert found["masks"][0]["bbox"] == ([0, 0, 40, 30] if value else [0, 0, 0, 0])
+    mask = Mask(text="pig", mask=torch.full((30, 40), value), score=0.75, points=POINTS, box=None)
+    record = plain(masks_record(explanation, [mask, None], ["pig", "boat"]))
+    assert record["absent"] == ["boat"]
+    assert record["masks"][0]["area"] == 1200 * value
+    assert record["masks"][0]["bbox"] == ([0, 0, 40, 30] if value else [0, 0, 0, 0])
 
 
 def test_tags(explanation):
-    found = plain(tags_record(explanation, [Tag(text="pig", score=0.12345678)]))
-    assert found["tags"] == [{"text": "pig", "score": 0.123457}]
+    record = plain(tags_record(explanation, [Tag(text="pig", score=0.12345678)]))
+    assert record["tags"] == [{"text": "pig", "score": 0.123457}]
 
 
 def test_words(explainer):
-    found = plain(words_record(words(explainer, PICTURE, "a pig")))
-    assert [word["text"] for word in found["words"]] == ["[start]", "a", "pig", "[end]"]
-    assert sorted(found["ranking"]) == ["a", "pig"]
+    record = plain(words_record(words(explainer, IMAGE, "a pig")))
+    assert [word["text"] for word in record["words"]] == ["[start]", "a", "pig", "[end]"]
+    assert sorted(record["ranking"]) == ["a", "pig"]
 
 
 def test_inspection(explainer):
-    [shared] = redundancy(explainer, [PICTURE], ["pig", "boat"])
-    looked = attention(explainer, PICTURE, (10, 20))
-    found = plain(inspection_record(shared, looked))
-    assert found["point"] == [10.0, 20.0]
-    assert list(found["explained_by_empty_text"]) == ["pig", "boat"]
+    [shared] = redundancy(explainer, [IMAGE], ["pig", "boat"])
+    attention_maps = attention(explainer, IMAGE, (10, 20))
+    record = plain(inspection_record(shared, attention_maps))
+    assert record["point"] == [10.0, 20.0]
+    assert list(record["explained_by_empty_text"]) == ["pig", "boat"]
     rows, columns = shared.explanation.patch_scores[0].shape[1:]
-    for one in found["attention"]:
-        assert np.array(one["weights"]).shape == (rows, columns)
+    for attention_record in record["attention"]:
+        assert np.array(attention_record["weights"]).shape == (rows, columns)

@@ -1,4 +1,4 @@
-"""Files are there as a whole or not at all, and locks go with their process."""
+"""Files are complete or absent, and locks are released with their process."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ def names(folder):
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path, durable):
+def test_the_old_file_is_kept_until_the_new_one_is_complete(tmp_path, durable):
     path = tmp_path / "a.json"
     path.write_text("old")
     with writing_atomically(path, durable=durable) as file:
@@ -37,23 +37,23 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path, durable):
     assert names(tmp_path) == ["a.json"]
 
 
-def test_what_raises_leaves_nothing(tmp_path):
+def test_a_writer_that_raises_leaves_no_file(tmp_path):
     path = tmp_path / "a.json"
     with pytest.raises(ZeroDivisionError), writing_atomically(path) as file:
         file.write(b"half" * (1 // 0))
     assert names(tmp_path) == []
 
 
-def test_two_writers_of_one_file_do_no_harm(tmp_path):
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path):
     path = tmp_path / "a.json"
-    with writing_atomically(path) as one, writing_atomically(path) as other:
-        one.write(b"one" * 1000)
-        other.write(b"other" * 1000)
-    assert path.read_bytes() == b"one" * 1000  # the last to end
+    with writing_atomically(path) as first, writing_atomically(path) as second:
+        first.write(b"one" * 1000)
+        second.write(b"other" * 1000)
+    assert path.read_bytes() == b"one" * 1000  # the first writer is the last to finish
     assert names(tmp_path) == ["a.json"]
 
 
-def test_what_was_left_behind_goes(tmp_path):
+def test_incomplete_files_are_removed(tmp_path):
     kept = ["a.json", "mine.partial", "mine.tmp"]
     for name in [*kept, ".a.json.0123456789ab.partial"]:
         (tmp_path / name).touch()
@@ -61,13 +61,13 @@ def test_what_was_left_behind_goes(tmp_path):
     assert names(tmp_path) == kept
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_missing_folder(tmp_path):
     with pytest.raises(FileNotFoundError), writing_atomically(tmp_path / "none" / "a.json"):
         pass
 
 
 @pytest.mark.skipif(os.name != "posix", reason="files are not locked on Windows")
-def test_a_lock_is_of_one_process_and_goes_with_it(tmp_path):
+def test_a_lock_belongs_to_one_process_and_is_released_with_it(tmp_path):
     path = tmp_path / "lock"
     code = (
         "import os, sys\n"

@@ -5,7 +5,8 @@ import torch
 
 from clip_surgery.framing import Framing, Size
 from clip_surgery.surgery.min_max import is_flat, min_max
-from clip_surgery.tasks.heatmaps import heatmaps, peaks
+from clip_surgery.tasks.heatmaps import heatmaps
+from clip_surgery.tasks.peaks import peaks
 from clip_surgery.tasks.points import points
 from clip_surgery.tasks.segmentation import segment
 from tests.explanations import explained, random_scores
@@ -35,5 +36,5 @@ def test_every_task_treats_rounding_noise_as_a_flat_map():
     )
     assert heatmaps(explanation)[0].count_nonzero() == 0
     assert peaks(explanation) == [[None]]
-    assert len(points(explanation, "text 0")[0]) == 0
+    assert len(points(explanation, "text 0")[0][0]) == 0
     assert segment(explanation, background="threshold", threshold=0.5)[0].unique().tolist() == [-1]

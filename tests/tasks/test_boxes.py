@@ -21,7 +21,7 @@ def two_blobs():
 
 
 def test_boxes_of_two_blobs():
-    first, second = boxes(explained(two_blobs(), framing=SAME), "text 0")[0]
+    first, second = boxes(explained(two_blobs(), framing=SAME), "text 0")[0][0]
     assert first.xyxy == (3, 2, 10, 7)
     assert second.xyxy == (20, 12, 28, 18)
     assert (first.area, second.area) == (35, 48)
@@ -41,7 +41,7 @@ def test_regions_touch_by_corners_and_around():
         ]
     )
     framing = Framing.squash(Size(5, 5), frame=Size(5, 5))
-    found = boxes(explained(scores[None].float(), framing=framing), "text 0")[0]
+    found = boxes(explained(scores[None].float(), framing=framing), "text 0")[0][0]
     assert [(box.xyxy, box.area) for box in found] == [((0, 0, 5, 5), 11), ((2, 2, 3, 3), 1)]
 
 
@@ -71,7 +71,7 @@ def test_boxes_naive(shape, density, seed):
         corners = (min(columns), min(rows), max(columns) + 1, max(rows) + 1)
         score = sum(float(heat[y, x]) for y, x in region) / len(region)
         expected.append((corners, len(region), pytest.approx(score, abs=1e-6)))
-    found = boxes(explanation, "text 0", rule=BoxRule(smallest=0))[0]
+    found = boxes(explanation, "text 0", rule=BoxRule(smallest=0))[0][0]
     assert sorted((box.xyxy, box.area, box.score) for box in found) == sorted(
         expected, key=lambda one: one[:2]
     )
@@ -80,18 +80,18 @@ def test_boxes_naive(shape, density, seed):
 
 def test_rule():
     explanation = explained(two_blobs(), framing=SAME)
-    assert len(boxes(explanation, "text 0", rule=BoxRule(count=1))[0]) == 1
-    assert len(boxes(explanation, "text 0", rule=BoxRule(threshold=0.85))[0]) == 1
-    assert len(boxes(explanation, "text 0", rule=BoxRule(smallest=0.07))[0]) == 1
-    assert boxes(explanation, "text 0", rule=BoxRule(smallest=1))[0] == []
+    assert len(boxes(explanation, "text 0", rule=BoxRule(count=1))[0][0]) == 1
+    assert len(boxes(explanation, "text 0", rule=BoxRule(threshold=0.85))[0][0]) == 1
+    assert len(boxes(explanation, "text 0", rule=BoxRule(smallest=0.07))[0][0]) == 1
+    assert boxes(explanation, "text 0", rule=BoxRule(smallest=1))[0][0] == []
 
 
 def test_flat_maps_and_absent_texts_have_no_box():
     explanation = explained(
         torch.zeros(1, 4, 4), two_blobs(), reference_log_ratios=torch.full((2, 2, 1), -9.0)
     )
-    assert [len(found) for found in boxes(explanation, "text 0")] == [0, 2]
-    assert boxes(explanation, "text 0", min_presence=0.5) == [[], []]
+    assert [len(found) for [found] in boxes(explanation, "text 0")] == [0, 2]
+    assert boxes(explanation, "text 0", min_presence=0.5) == [[[]], [[]]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -105,7 +105,7 @@ def test_boxes_lie_in_the_picture(grid, size, framing, threshold):
     framing = getattr(Framing, framing)(Size(*size), frame=Size(8 * grid[0], 8 * grid[1]))
     explanation = explained(random_scores(1, *grid), framing=framing)
     rule = BoxRule(threshold=threshold, smallest=0)
-    for box in boxes(explanation, "text 0", rule=rule)[0]:
+    for box in boxes(explanation, "text 0", rule=rule)[0][0]:
         left, top, right, bottom = box.xyxy
         assert 0 <= left < right <= size[1]
         assert 0 <= top < bottom <= size[0]

@@ -5,7 +5,8 @@ from torch.nn import functional as F
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, Size
-from clip_surgery.tasks.heatmaps import heatmaps, peaks
+from clip_surgery.tasks.heatmaps import heatmaps
+from clip_surgery.tasks.peaks import peaks
 
 SQUASH = Framing.squash(Size(40, 60), frame=Size(64, 64))
 

@@ -37,7 +37,7 @@ IMAGES = [np.zeros((40, 60, 3), np.uint8)] * 2
 
 def test_best_mask_of_every_text(explanation):
     segmenter = Recorder()
-    found = masks(explanation, IMAGES, ["dog", "cow", "cat"], segmenter)
+    found = masks(explanation, IMAGES, segmenter, ["dog", "cow", "cat"])
     assert [len(prompts) for _, prompts in segmenter.calls] == [2, 3]  # one call an image
     dog, cow, cat = found[0]
     assert cow is None
@@ -45,23 +45,23 @@ def test_best_mask_of_every_text(explanation):
     assert dog.score == pytest.approx(0.9)
     assert dog.mask[0].all()
     assert cat.mask[1].all()
-    expected = points(explanation, "cat", mode="peaks")[0]
+    expected = points(explanation, "cat", rule="peaks")[0][0]
     np.testing.assert_array_equal(cat.points.xy, expected.xy)
     np.testing.assert_array_equal(segmenter.calls[0][1][1].xy, expected.xy)
     assert found[1][1] is not None
 
 
 def test_one_text_and_several_as_one_object(explanation):
-    assert [len(row) for row in masks(explanation, IMAGES, "dog", Recorder())] == [1, 1]
-    both = masks(explanation, IMAGES, [("dog", "cat")], Recorder())[0][0]
+    assert [len(row) for row in masks(explanation, IMAGES, Recorder(), "dog")] == [1, 1]
+    both = masks(explanation, IMAGES, Recorder(), [("dog", "cat")])[0][0]
     assert both.text == "dog+cat"
-    expected = points(explanation, ["dog", "cat"], mode="peaks")[0]
+    expected = points(explanation, ["dog", "cat"], union=True, rule="peaks")[0][0]
     np.testing.assert_array_equal(both.points.xy, expected.xy)
 
 
 def test_prompt_kinds(explanation):
     segmenter = Recorder()
-    [found] = masks(explanation, IMAGES, "dog", segmenter, prompt_kinds=["box", "map"])[0]
+    [found] = masks(explanation, IMAGES, segmenter, "dog", prompt_kinds=["box", "map"])[0]
     shown = segmenter.calls[0][1][0]
     assert len(shown.xy) == len(found.points) == 0
     assert shown.box == found.box.xyxy
@@ -73,10 +73,10 @@ def test_prompt_kinds(explanation):
 def test_absent_texts_have_no_mask():
     reference_log_ratios = torch.tensor([[[9.0, -9.0]] * 2])
     explanation = explained(random_scores(2, 8, 8), reference_log_ratios=reference_log_ratios)
-    [row] = masks(explanation, IMAGES[:1], ["text 0", "text 1"], Recorder(), min_presence=0.5)
+    [row] = masks(explanation, IMAGES[:1], Recorder(), ["text 0", "text 1"], min_presence=0.5)
     assert [one is None for one in row] == [False, True]
     untouched = Recorder()
-    assert masks(explanation, IMAGES[:1], "text 1", untouched, min_presence=0.5) == [[None]]
+    assert masks(explanation, IMAGES[:1], untouched, "text 1", min_presence=0.5) == [[None]]
     assert untouched.calls == []
 
 
@@ -97,11 +97,11 @@ def test_bad_calls(explanation, change, reason):
     call = {"images": IMAGES, "texts": "dog", **change}
     images, texts = call.pop("images"), call.pop("texts")
     with pytest.raises(InputError, match=reason):
-        masks(explanation, images, texts, Recorder(), **call)
+        masks(explanation, images, Recorder(), texts, **call)
 
 
 def test_masks_accept_a_single_image(explanation):
     alone = explanation[0]
-    [[from_image]] = masks(alone, IMAGES[0], "dog", Recorder())
-    [[from_list]] = masks(alone, IMAGES[:1], "dog", Recorder())
+    [[from_image]] = masks(alone, IMAGES[0], Recorder(), "dog")
+    [[from_list]] = masks(alone, IMAGES[:1], Recorder(), "dog")
     assert torch.equal(from_image.mask, from_list.mask)

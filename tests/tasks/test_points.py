@@ -38,7 +38,7 @@ def test_reference_is_the_published_rule_on_square_grids(side):
     explanation = explained(scores, framing=SQUARE)
     for index, text in enumerate(explanation.texts):
         positive, negative = naive_reference(scores[index], 448)
-        [found] = points(explanation, text)
+        [[found]] = points(explanation, text)
         np.testing.assert_allclose(found.positives, np.reshape(positive, (-1, 2)), rtol=1e-5)
         np.testing.assert_allclose(found.negatives, np.reshape(negative, (-1, 2)), rtol=1e-5)
 
@@ -46,10 +46,10 @@ def test_reference_is_the_published_rule_on_square_grids(side):
 def test_several_texts_give_positives_each_and_negatives_of_the_mean():
     scores = random_scores(3, 14, 14)
     explanation = explained(scores, framing=SQUARE)
-    [found] = points(explanation, ["text 2", "text 0"])
+    [[found]] = points(explanation, ["text 2", "text 0"], union=True)
     halved = F.interpolate(scores[None], (7, 7), mode="bilinear")[0]
     levels = [(m - m.min()) / (m.max() - m.min()) for m in (halved[2], halved[0])]
-    singles = [points(explanation, text)[0] for text in ("text 2", "text 0")]
+    singles = [points(explanation, text)[0][0] for text in ("text 2", "text 0")]
     np.testing.assert_array_equal(found.positives, np.concatenate([s.positives for s in singles]))
     mean = torch.stack(levels).mean(0)
     mean = (mean - mean.min()) / (mean.max() - mean.min())
@@ -60,7 +60,7 @@ def test_several_texts_give_positives_each_and_negatives_of_the_mean():
 
 
 def test_arrays_are_what_sam_predictor_takes():
-    [found] = points(explained(random_scores(1, 8, 8)), "text 0")
+    [[found]] = points(explained(random_scores(1, 8, 8)), "text 0")
     assert found.xy.dtype == np.float32
     assert found.labels.dtype == np.int64
     assert len(found) == len(found.positives) + len(found.negatives) > 0
@@ -86,8 +86,8 @@ def test_points_lie_in_the_picture_whatever_its_shape(mode, grid, size, framing,
     scores = random_scores(2, *grid, seed=seed)
     scores = {"random": scores, "flat": scores * 0 + 0.3, "steps": scores.round()}[kind]
     explanation = explained(scores, framing=framing)
-    for texts in ("text 0", ["text 0", "text 1"]):
-        [found] = points(explanation, texts, mode=mode)
+    for texts in ("text 0", [["text 0", "text 1"]]):
+        [[found]] = points(explanation, texts, rule=mode)
         assert (found.xy >= 0).all()
         assert (found.xy[:, 0] <= size[1] - 1).all()
         assert (found.xy[:, 1] <= size[0] - 1).all()
@@ -101,7 +101,7 @@ def test_margins_give_no_point(mode):
     framing = Framing.letterbox(Size(32, 64), frame=Size(64, 64))  # content is rows 4 to 12
     scores = torch.full((1, 16, 16), 9.0)
     scores[:, 4:12] = random_scores(1, 8, 16)
-    [found] = points(explained(scores, framing=framing), "text 0", mode=mode)
+    [[found]] = points(explained(scores, framing=framing), "text 0", rule=mode)
     assert 0 < len(found.positives) < 9
     # a cell of the margin would be clipped to the rim
     assert ((found.xy[:, 1] > 0) & (found.xy[:, 1] < 31)).all()
@@ -111,10 +111,10 @@ def test_a_peak_is_found_where_it_is():
     scores = torch.zeros(1, 20, 20)
     scores[0, 3:6, 5:8], scores[0, 4, 6] = 0.5, 1.0
     scores[0, 14:17, 14:17], scores[0, 15, 15] = 0.5, 0.98
-    [found] = points(
+    [[found]] = points(
         explained(scores, framing=Framing.squash(Size(200, 400), frame=Size(320, 320))),
         "text 0",
-        mode="peaks",
+        rule="peaks",
     )
     np.testing.assert_allclose(found.positives, [[130, 45], [310, 155]])
     assert len(found.negatives) == 3
@@ -126,7 +126,7 @@ def test_peaks_are_kept_apart():
     scores = random_scores(1, 16, 16)
     framing = Framing.squash(Size(160, 160), frame=Size(256, 256))
     rule = PeakPoints(positives=50, threshold=0.01, spacing=5, smoothing=0)
-    [found] = points(explained(scores, framing=framing), "text 0", mode=rule)
+    [[found]] = points(explained(scores, framing=framing), "text 0", rule=rule)
     gaps = np.linalg.norm(found.positives[:, None] - found.positives[None], axis=-1)
     assert len(found.positives) > 2
     assert gaps[np.triu_indices(len(found.positives), 1)].min() >= 50
@@ -135,15 +135,15 @@ def test_peaks_are_kept_apart():
 def test_absent_objects_give_no_point():
     reference_log_ratios = torch.tensor([[[9.0, -9.0], [9.0, -9.0]]])
     explanation = explained(random_scores(2, 8, 8), reference_log_ratios=reference_log_ratios)
-    assert len(points(explanation, "text 0", min_presence=0.5)[0]) > 0
-    assert len(points(explanation, "text 1", min_presence=0.5)[0]) == 0
-    both = points(explanation, ["text 0", "text 1"], min_presence=0.5)[0]
-    np.testing.assert_array_equal(both.xy, points(explanation, "text 0")[0].xy)
+    assert len(points(explanation, "text 0", min_presence=0.5)[0][0]) > 0
+    assert len(points(explanation, "text 1", min_presence=0.5)[0][0]) == 0
+    [[both]] = points(explanation, "text 0,text 1", min_presence=0.5)
+    np.testing.assert_array_equal(both.xy, points(explanation, "text 0")[0][0].xy)
 
 
 def test_every_picture_has_an_answer():
     explanation = explained(random_scores(1, 8, 8), torch.zeros(1, 4, 4), random_scores(1, 3, 9))
-    assert [len(found) > 0 for found in points(explanation, "text 0")] == [True, False, True]
+    assert [len(found) > 0 for [found] in points(explanation, "text 0")] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_every_picture_has_an_answer():
     [
         ({"texts": []}, "at least one text"),
         ({"texts": "texd 0"}, r"Did you mean 'text 0'"),
-        ({"texts": "text 0", "mode": "peak"}, r"Did you mean 'peaks'"),
+        ({"texts": "text 0", "rule": "peak"}, r"Did you mean 'peaks'"),
         ({"texts": "text 0", "min_presence": 0.5}, "vocabulary='common'"),
     ],
 )
@@ -205,4 +205,4 @@ def test_points_that_do_not_belong_together(xy, labels):
 
 def test_unknown_mode_is_an_unknown_name():
     with pytest.raises(UnknownNameError):
-        points(explained(random_scores(1, 4, 4)), "text 0", mode="best")
+        points(explained(random_scores(1, 4, 4)), "text 0", rule="best")

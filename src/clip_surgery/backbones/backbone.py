@@ -1,4 +1,4 @@
-"""Backbone: everything the rest of the library needs to know of a CLIP model."""
+"""The `Backbone`: a CLIP model as two towers, with its input size and normalisation."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from clip_surgery.errors import InputError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Backbone:
-    """A CLIP model seen as two towers, with what its images must look like.
+    """A CLIP model as two towers, with the size and normalisation of its images.
 
     Attributes:
-        name: what it was loaded as, such as "open_clip:ViT-B-16/openai".
+        name: the name under which the model was loaded, such as "open_clip:ViT-B-16/openai".
         tower: the image tower.
         text_tower: the text tower.
         image_size: native side of the image in pixels.
-        image_mean: per-channel mean of pixels in [0, 1], subtracted.
-        image_std: per-channel standard deviation, divided by.
-        logit_scale: the factor CLIP multiplies cosines with before its softmax.
-        model: the model itself, untouched; kept so that weights live as long as the backbone.
-        fingerprint: a short text that changes when the text side changes (weights, pooling,
-            tokenizer): what text features depend on.
-        nouns: the words the model knows, for models that know few (the demo), else empty.
+        image_mean: mean of each channel (RGB) for pixels in [0, 1]; `normalise` subtracts it.
+        image_std: standard deviation of each channel; `normalise` divides by it.
+        logit_scale: the factor by which CLIP multiplies cosines before its softmax.
+        model: the model itself, which is not changed.
+        fingerprint: function that returns a short text. The text changes if anything changes on
+            which text features depend: weights of the text tower, pooling or tokenizer.
+        nouns: the words that the model knows, for models with a small vocabulary (the demo model);
+            otherwise empty.
 
     Raises:
         InputError: if image_mean or image_std is not three finite numbers, or a std is not
@@ -60,7 +61,7 @@ class Backbone:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.model.parameters()).device
 
     @property

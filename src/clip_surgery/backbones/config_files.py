@@ -1,4 +1,4 @@
-"""Reading a model's configuration files: every fault becomes an error that names file and field."""
+"""Read configuration files of models, with errors that name the file and the field."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def object_field(settings: dict[str, Any], field: str, *, file: Path) -> dict[st
 
     Args:
         settings: the settings read from `file`.
-        field: name of the field; dots are part of the message only, as in "model_cfg.text_cfg".
+        field: name of the field. Only the part after the last dot is the key; the whole name, such
+            as "model_cfg.text_cfg", appears in the message.
         file: the file, for the message.
 
     Raises:
@@ -47,15 +48,15 @@ def object_field(settings: dict[str, Any], field: str, *, file: Path) -> dict[st
         raise not_usable(file, f"{field} is missing")
     if not isinstance(settings[key], dict):
         raise not_usable(file, f"expected {field} to be an object, but got {_shown(settings[key])}")
-    found: dict[str, Any] = settings[key]
-    return found
+    content: dict[str, Any] = settings[key]
+    return content
 
 
 def positive_integer(value: object, field: str, *, source: Path | str) -> int:
     """Return the value of a field that must be an integer of at least 1.
 
     Raises:
-        WeightsError: if it is anything else; the message names source and field.
+        WeightsError: if it is not; the message names source and field.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise not_usable(
@@ -67,11 +68,11 @@ def positive_integer(value: object, field: str, *, source: Path | str) -> int:
 def three_numbers(value: object, field: str, *, source: Path | str) -> tuple[float, float, float]:
     """Return the mean or standard deviation of the three channels of an image.
 
-    A single number counts for all three channels.
+    A single number is used for all three channels.
 
     Raises:
-        WeightsError: if the value is anything else than one or three finite numbers; the message
-            names source and field.
+        WeightsError: if the value is neither one nor three finite numbers; the message names source
+            and field.
     """
     numbers = [value] * 3 if _is_number(value) else value
     if (
@@ -88,11 +89,14 @@ def three_numbers(value: object, field: str, *, source: Path | str) -> tuple[flo
 
 
 @contextmanager
-def faults_name(source: Path | str) -> Iterator[None]:
-    """Turn every exception of a library that reads `source` into a WeightsError that names it.
+def converting_errors(source: Path | str) -> Iterator[None]:
+    """Convert all exceptions of a block that reads `source` to a WeightsError that names it.
 
-    Libraries that build a model from a configuration raise whatever its wrong values lead to
-    (TypeError, KeyError, AssertionError, ...), so that no narrower list of exceptions is complete.
+    A library that builds a model from wrong settings may raise anything (TypeError, KeyError,
+    AssertionError, ...), so that no list of exceptions is complete.
+
+    Raises:
+        WeightsError: if the block raises an error that is not a ClipSurgeryError.
     """
     try:
         yield
@@ -105,7 +109,7 @@ def faults_name(source: Path | str) -> Iterator[None]:
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether the path is a folder; paths that no file system accepts are not."""
+    """Return whether the path is a folder; False for paths that the file system does not accept."""
     try:
         return Path(path).is_dir()
     except (OSError, ValueError):  # longer than the system allows, or with a NUL character
@@ -113,7 +117,7 @@ def is_folder(path: str | Path) -> bool:
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether the path is a file; paths that no file system accepts are not."""
+    """Return whether the path is a file; False for paths that the file system does not accept."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Names of devices and number types, checked."""
+"""Convert names of devices and number types to those of torch."""
 
 from __future__ import annotations
 
@@ -10,34 +10,38 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def resolve_device(device: str) -> torch.device:
-    """Turn "auto" or a device's name into a device that is there.
+    """Return the torch device of a name.
+
+    Args:
+        device: "auto" (CUDA if there is a GPU, otherwise MPS, otherwise CPU) or a name of torch
+            such as "cuda:1".
 
     Raises:
-        InputError: for a name that torch does not know or a device that is not there.
+        InputError: if torch does not know the name, or if this machine has no such device.
     """
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        found = torch.device(device)
+        resolved = torch.device(device)
     except RuntimeError as error:
         raise InputError(f"Expected device auto, cuda, mps or cpu, but got {device!r}.") from error
-    there = {
+    device_count = {
         "cpu": 1,
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
-    }.get(found.type, 0)
-    if (found.index or 0) >= there:
-        raise InputError(f"Expected a device that is there, but {device!r} is not.")
-    return found
+    }.get(resolved.type, 0)
+    if (resolved.index or 0) >= device_count:
+        raise InputError(f"Expected a device of this machine, but {device!r} is not available.")
+    return resolved
 
 
 def resolve_dtype(dtype: str) -> torch.dtype:
-    """Turn "float32", "bfloat16" or "float16" into torch's type.
+    """Return the torch dtype of "float32", "bfloat16" or "float16".
 
     Raises:
-        UnknownNameError: for another name.
+        UnknownNameError: if the name is none of these.
     """
     if dtype not in DTYPES:
         raise UnknownNameError.among("dtype", dtype, DTYPES)

@@ -1,10 +1,10 @@
-"""Fingerprints: a short text that changes when any weight changes.
+"""Fingerprints of models: a short text that changes when any weight changes.
 
-Each tensor is read once as raw 64-bit integers laid out in rows; the sums of all rows and of all
-columns (modulo 2^64) go through SHA-256 with the tensor's name, shape and type. One changed
-weight changes one row sum and one column sum, so it cannot go unseen; and integers add up to the
-same on every machine. Three times as fast as hashing all the bytes, and the GPU's weights stay
-there.
+Each tensor is read once as 64-bit integers in a table of rows. The sums of all rows and of all
+columns (modulo 2^64) are hashed with SHA-256, together with name, shape and type of the tensor. A
+single changed weight changes one row sum and one column sum, so that it is always detected, and
+sums of integers are the same on every machine. This is three times as fast as hashing all bytes,
+and weights on a GPU are not copied to the CPU.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ _SAMPLES = 4
 
 
 def fingerprint(module: nn.Module, *, skip: tuple[str, ...] = (), settings: str = "") -> str:
-    """Sixteen hex digits over every weight whose name starts with none of `skip`.
+    """Return sixteen hexadecimal digits that depend on the weights of a module.
 
-    `settings` stands for what the weights do not say (heads, activation, ...) and is part of it.
+    Args:
+        module: the module.
+        skip: weights whose names start with one of these texts are ignored.
+        settings: text that is hashed as well, for settings that are not visible in the weights,
+            such as the number of heads or the activation.
 
     Example:
         >>> layer = nn.Linear(2, 2)
@@ -42,11 +46,11 @@ def fingerprint(module: nn.Module, *, skip: tuple[str, ...] = (), settings: str 
 
 
 class Fingerprint:
-    """The fingerprint of a module's weights, computed again only when they have changed.
+    """The fingerprint of a module, computed again only if the weights may have changed.
 
-    A change is seen by each weight's address, its version (which every in-place operation
-    raises) and a few sampled values, which give away code that writes through `.data`.
-    A backbone's covers its text tower, which is what its text features depend on.
+    A change is detected by the address of each weight, by its version, which every in-place
+    operation increases, and by a few sampled values, because writing through `.data` does not
+    change the version. The arguments are those of `fingerprint`.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class Fingerprint:
         self._value = ""
 
     def __call__(self) -> str:
-        """Return sixteen hex digits; the first call reads all weights."""
+        """Return sixteen hexadecimal digits; the first call reads all weights."""
         with self._lock:
             state = _state(self._module, self._skip)
             if state != self._state:
@@ -76,25 +80,25 @@ def _weights(module: nn.Module, skip: tuple[str, ...]) -> Iterator[tuple[str, Te
 
 
 def _state(module: nn.Module, skip: tuple[str, ...]) -> object:
-    """What differs after any likely change of the weights, in well under a millisecond each."""
-    marks, samples = [], []
+    """Values that differ after any likely change of the weights, without reading all of them."""
+    identities, samples = [], []
     for name, weight in _weights(module, skip):
         version = None if weight.is_inference() else weight._version
-        marks.append((name, weight.data_ptr(), version, weight.dtype))
+        identities.append((name, weight.data_ptr(), version, weight.dtype))
         flat = weight.reshape(-1)
         samples.append(flat[:: max(1, flat.numel() // _SAMPLES)].double())
     values = torch.cat(samples).cpu().numpy().tobytes() if samples else b""
-    return marks, values
+    return identities, values
 
 
 @torch.no_grad()
 def _sums(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Row sums and column sums of the raw bits as int64, rows of `_COLUMNS`."""
+    """Row sums and column sums of the bits of a weight as int64, in rows of `_COLUMNS`."""
     raw = weight.contiguous().view(-1).view(torch.uint8)
     raw = F.pad(raw, (0, -raw.numel() % 8))
     if raw.data_ptr() % 8 or raw.storage_offset() % 8:
-        raw = raw.clone()  # a view into a file may start anywhere
+        raw = raw.clone()  # a view into a file may not be aligned
     words = raw.view(torch.int64)
     whole = words.numel() // _COLUMNS * _COLUMNS
-    table, rest = words[:whole].view(-1, _COLUMNS), words[whole:]
-    return torch.cat([table.sum(1), rest.sum()[None]]), torch.cat([table.sum(0), rest])
+    table, remainder = words[:whole].view(-1, _COLUMNS), words[whole:]
+    return torch.cat([table.sum(1), remainder.sum()[None]]), torch.cat([table.sum(0), remainder])

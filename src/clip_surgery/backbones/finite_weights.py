@@ -7,28 +7,28 @@ from torch import nn
 
 from clip_surgery.errors import WeightsError
 
-UNREAD_PARTS = ("text_decoder.",)
-"""Parts that no tower reads: CoCa's caption decoder, which open_clip initialises in part only."""
+UNUSED_PARTS = ("text_decoder.",)
+"""Parts that no tower uses: the caption decoder of CoCa, which open_clip initialises partly."""
 
 
 @torch.no_grad()
 def check_finite_weights(model: nn.Module, *, source: str) -> None:
-    """Refuse a model with weights that are not finite, which would make every result NaN.
+    """Check that all weights of a model are finite, because others would make every result NaN.
 
-    Each weight is added up once, in float32 or wider: about 0.05 s for the 150 million weights of
-    ViT-B/16. Only a sum that is not finite makes the single values be looked at.
+    Each weight tensor is summed in float32 or wider, which takes about 0.05 s for the 150 million
+    weights of ViT-B/16. Single values are checked only if a sum is not finite.
 
     Args:
-        model: the model; it is only read.
+        model: the model, which is not changed.
         source: the model's name, for the message.
 
     Raises:
-        WeightsError: naming the first weight that has a NaN or an infinite value.
+        WeightsError: if a weight is NaN or infinite; the message names the first such tensor.
     """
     weights = [
         (name, weight)
         for name, weight in model.named_parameters()
-        if weight.is_floating_point() and not weight.is_meta and not name.startswith(UNREAD_PARTS)
+        if weight.is_floating_point() and not weight.is_meta and not name.startswith(UNUSED_PARTS)
     ]
     by_device: dict[torch.device, list[torch.Tensor]] = {}
     for _, weight in weights:

@@ -1,8 +1,7 @@
-"""Asking the Hugging Face hub, or saying in one line why it could not be asked.
+"""Access to the Hugging Face hub, with errors of one line.
 
-huggingface_hub tries a dead network six times per file, 24 s each. So files that are in its
-cache are taken from there, and before anything is fetched one short request shows whether the
-hub answers at all.
+Without a network, huggingface_hub tries six times per file, 24 s each. Therefore cached files are
+used without a request, and before a download one short request checks that the hub responds.
 """
 
 from __future__ import annotations
@@ -19,21 +18,25 @@ _TIMEOUT_S = 5
 
 
 def cached_file(repository: str, *names: str) -> Path | None:
-    """Find the first of the named files that the hub's cache holds, or None."""
+    """Return the first of the named files of a repository that is in the cache, or None."""
     from huggingface_hub import try_to_load_from_cache
 
     for name in names:
-        found = try_to_load_from_cache(repository, name)
-        if isinstance(found, str):
-            return Path(found)
+        path = try_to_load_from_cache(repository, name)
+        if isinstance(path, str):
+            return Path(path)
     return None
 
 
 def require_hub(wanted: str, *, advice: str = _ADVICE) -> None:
-    """Make sure, within seconds, that the hub answers.
+    """Check within seconds that the hub responds.
+
+    Args:
+        wanted: what is to be fetched, for the message.
+        advice: last sentence of the message, what to do instead.
 
     Raises:
-        WeightsError: when it does not, or offline mode is set (HF_HUB_OFFLINE).
+        WeightsError: if the hub does not respond, or if offline mode is set (HF_HUB_OFFLINE).
     """
     from huggingface_hub import constants, get_session
 
@@ -41,24 +44,29 @@ def require_hub(wanted: str, *, advice: str = _ADVICE) -> None:
         raise could_not_fetch(wanted, "offline mode is set (HF_HUB_OFFLINE)", advice=advice)
     try:
         get_session().head(constants.ENDPOINT, timeout=_TIMEOUT_S)
-    except Exception as error:  # the client's own tree of errors differs between its versions
+    except Exception as error:  # the client's error classes differ between its versions
         raise could_not_fetch(
             wanted, f"{constants.ENDPOINT} does not answer", advice=advice
         ) from error
 
 
 def could_not_fetch(wanted: str, reason: str, *, advice: str = _ADVICE) -> WeightsError:
-    """Build the error for weights that were to be fetched."""
+    """Return the error for weights that could not be fetched."""
     return WeightsError(f"Could not fetch {one_line(wanted)}: {reason}. {advice}")
 
 
 def not_usable(what: Path | str, reason: BaseException | str) -> WeightsError:
-    """Build the error for a file or folder that is there but cannot be used."""
+    """Return the error for a file or folder that exists but cannot be used."""
     return WeightsError(f"Could not load weights from {one_line(str(what))}: {one_line(reason)}")
 
 
 def one_line(reason: BaseException | str, *, length: int = 200) -> str:
-    """Return an error's message or a name as one line of at most `length` printable characters."""
+    """Return the message of an error, or a text, as one line of printable characters.
+
+    Args:
+        reason: the error or the text.
+        length: largest number of characters; longer texts end in "...".
+    """
     if isinstance(reason, str):
         text = reason
     else:

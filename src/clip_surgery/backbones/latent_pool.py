@@ -1,9 +1,10 @@
-"""Pooling by learnt queries: the attention heads of SigLIP, PE and CoCa.
+"""Attention pooling with learnt queries: the heads of SigLIP, PE and CoCa.
 
-A few learnt queries attend to all tokens, and what they receive becomes the image feature. Nothing
-in such a model is trained to bring a single token to the joint space, so the way for the patches
-has to be chosen (docs/decisions/0007-patches-of-attention-heads.md): the head applied to one token
-alone. Attention over one token is 1, so this is its value, the out-projection and all that follows.
+A few learnt queries attend to all tokens, and their output becomes the image feature. Such a model
+is not trained to map a single token to the joint space. For patches, this library applies the head
+to each token alone (docs/decisions/0007-patches-of-attention-heads.md). The attention weight of a
+single token is 1, so that the result is its value, followed by the out-projection and the rest of
+the head.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ class LatentPool:
     """Attention of L learnt queries over all tokens.
 
     Attributes:
-        heads: number of heads.
-        queries: the projected learnt queries (L, E).
-        key: tokens (B, N, E) to their keys.
-        value: tokens (B, N, E) to their values.
-        finish: what was received (B, n, E) to the head's output (B, n, D): the out-projection
-            and what comes behind it.
+        heads: number of heads h.
+        queries: returns the projected learnt queries (L, E).
+        key: maps tokens (B, N, E) to keys (B, N, E).
+        value: maps tokens (B, N, E) to values (B, N, E).
+        finish: maps attended values (B, n, E) to the output of the head (B, n, D): the
+            out-projection and the layers after it.
     """
 
     heads: int
@@ -38,22 +39,27 @@ class LatentPool:
     finish: TokenMap
 
     def pool(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, N, E) to what the queries make of them (B, L, D)."""
+        """Return the outputs of the L queries for tokens (B, N, E), (B, L, D)."""
         queries = self.queries().to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         query, key, value = (
             split_heads(part, self.heads)
             for part in (queries, self.key(tokens), self.value(tokens))
         )
-        received = scaled_dot_product_attention(query, key, value)  # (B, h, L, d)
-        return self.finish(join_heads(received))
+        attended = scaled_dot_product_attention(query, key, value)  # (B, h, L, d)
+        return self.finish(join_heads(attended))
 
-    def each(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, n, E) to what the head makes of each alone (B, n, D)."""
+    def pool_each_token(self, tokens: Tensor) -> Tensor:
+        """Return the output of the head for each of the tokens (B, n, E) alone, (B, n, D)."""
         return self.finish(self.value(tokens))
 
 
-def torch_part(attention: nn.MultiheadAttention, part: str) -> TokenMap:
-    """One of q, k, v of a torch MultiheadAttention, whichever layout its matrices have."""
+def torch_projection(attention: nn.MultiheadAttention, part: str) -> TokenMap:
+    """Return the projection of a MultiheadAttention to query, key or value.
+
+    Args:
+        attention: the attention, with one fused matrix or with separate matrices.
+        part: "q", "k" or "v".
+    """
     row = "qkv".index(part)
 
     def project(tokens: Tensor) -> Tensor:

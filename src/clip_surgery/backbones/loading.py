@@ -1,4 +1,7 @@
-"""Load a CLIP model by name, or read one in memory; only the library that is needed is imported."""
+"""Load a CLIP model by name, or wrap a model in memory.
+
+Only the library of the model is imported.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,14 @@ _FORMS = (
 
 
 class Source(NamedTuple):
-    """A model's name in its two parts: the scheme, and the rest of the name."""
+    """The name of a model, split into its scheme and the rest of the name."""
 
     scheme: Scheme
     rest: str
 
 
 class BackboneRow(NamedTuple):
-    """One line of the list of models: its name, where it comes from, and a note."""
+    """One line of the list of models: its name, its source, and a note."""
 
     name: str
     source: str
@@ -61,20 +64,21 @@ def load_backbone(
 
     Args:
         name: "demo"; "open_clip:ARCH/TAG"; "open_clip:ARCH" with a checkpoint; "hf-hub:NAME" (a
-            repository in open_clip's format); "hugging_face:NAME" (in that of transformers);
-            or a local folder in either format ("local-dir:FOLDER" works as well).
-        checkpoint: a local file of weights for "open_clip:ARCH".
-        device: "auto" (CUDA, else MPS, else CPU) or a device of torch such as "cuda:1".
-        dtype: "float32", "bfloat16" or "float16", of the weights and of the computation.
-        positions: how position embeddings are brought to other grids, "bilinear" or "bicubic".
+            repository in the format of open_clip); "hugging_face:NAME" (a repository in the format
+            of transformers); or a local folder in either format, also as "local-dir:FOLDER".
+        checkpoint: a local file with the weights for "open_clip:ARCH".
+        device: "auto" (CUDA if there is a GPU, otherwise MPS, otherwise CPU) or a device of torch
+            such as "cuda:1".
+        dtype: type of the weights and of the computation: "float32", "bfloat16" or "float16".
+        positions: interpolation of position embeddings for other grids, "bilinear" or "bicubic".
 
     Raises:
-        UnknownNameError: for a name of no known form, listing the near ones.
-        InputError: for a device that is not there, an unknown dtype, or settings that do not
-            go together.
-        WeightsError: when weights cannot be fetched, found or read.
-        UnsupportedModelError: when a part of the model cannot be read.
-        MissingExtraError: when the library of that name is not installed.
+        UnknownNameError: if the name has none of these forms, or if dtype or positions is unknown.
+        InputError: if this machine does not have the device, or if a checkpoint is given for a name
+            that is not "open_clip:ARCH".
+        WeightsError: if weights cannot be found, fetched or read, or are not finite.
+        UnsupportedModelError: if a part of the model is not supported.
+        MissingExtraError: if the library of the model is not installed.
 
     Example:
         >>> load_backbone("demo").tower.patch_size                          # doctest: +SKIP
@@ -107,21 +111,24 @@ def wrap_backbone(
     positions: PositionMode = "bilinear",
     name: str | None = None,
 ) -> Backbone:
-    """Return a Backbone over a model that is already in memory; the model is only read.
+    """Return a Backbone of a model that is already in memory.
 
-    Its mode, device and type stay; what acts in training only (dropout) is not applied.
+    The model is not changed: its mode, device and dtype stay the same. Dropout is not applied.
 
     Args:
-        model: open_clip's `CLIP`, `CustomTextCLIP` or `CoCa`; or transformers' `CLIPModel`,
-            `MetaClip2Model`, `AltCLIPModel`, `ChineseCLIPModel`, `SiglipModel`, `Siglip2Model`.
-        tokenizer: the model's own; None for models with CLIP's 49,408 word pieces.
-        image_size: side in pixels to frame images for; None means the model's native one.
-        positions: as for `load_backbone`.
-        name: what reports call it.
+        model: a `CLIP`, `CustomTextCLIP` or `CoCa` of open_clip; or a `CLIPModel`,
+            `MetaClip2Model`, `AltCLIPModel`, `ChineseCLIPModel`, `SiglipModel` or `Siglip2Model` of
+            transformers.
+        tokenizer: the tokenizer of the model, of open_clip or transformers. If None, the tokenizer
+            of CLIP is used, for models with its vocabulary of 49,408 word pieces.
+        image_size: side in pixels of the images given to the model; None for its native size.
+        positions: interpolation of position embeddings, as for `load_backbone`.
+        name: name of the model in reports.
 
     Raises:
-        UnsupportedModelError: for another class, or naming the part that cannot be read.
-        InputError: when a tokenizer is needed or of no known kind.
+        UnsupportedModelError: if the model is of another class, or if a part is not supported; the
+            message names the part.
+        InputError: if a tokenizer is needed or of an unknown class, or if image_size is below 1.
     """
     libraries = {base.__module__.partition(".")[0] for base in type(model).__mro__}
     label = name or f"wrapped:{type(model).__name__}"
@@ -150,7 +157,10 @@ def wrap_backbone(
 
 
 def parse_name(name: str) -> Source:
-    """Read a model's name.
+    """Split the name of a model into its scheme and the rest.
+
+    Args:
+        name: a name in one of the forms of `load_backbone`.
 
     Raises:
         InputError: if the name is not a string.
@@ -185,7 +195,7 @@ def parse_name(name: str) -> Source:
 
 
 def list_backbones() -> Iterator[BackboneRow]:
-    """List what can be loaded by name: the demo, open_clip's weights, and the other forms."""
+    """Yield the models that can be loaded by name: the demo, weights of open_clip, other forms."""
     yield BackboneRow("demo", "embedded", "offline; knows the nouns of its scenes only")
     from clip_surgery.backbones.open_clip.catalogue import list_architectures
 
@@ -198,7 +208,7 @@ def list_backbones() -> Iterator[BackboneRow]:
 
 
 def _shown(path: str) -> str:
-    """A name or path from the caller as messages show it: shortened, on one line."""
+    """A name or path of the caller for messages: shortened, on one line."""
     return one_line(path)
 
 
@@ -210,7 +220,7 @@ def _load(
     dtype: torch.dtype,
     positions: PositionMode,
 ) -> Backbone:
-    """Import the library that the source needs, and no other, and load with it."""
+    """Import the library of the source, and no other, and load the model with it."""
     if source.scheme == "folder":
         return _load_folder(Path(source.rest), device=device, dtype=dtype, positions=positions)
     if source.scheme == "demo":
@@ -233,7 +243,7 @@ def _load(
 def _load_folder(
     folder: Path, *, device: torch.device, dtype: torch.dtype, positions: PositionMode
 ) -> Backbone:
-    """Load a folder by what lies in it: open_clip's, the demo's or transformers' configuration."""
+    """Load a folder in the format of open_clip, of the demo model or of transformers."""
     if not is_folder(folder):
         raise WeightsError(
             f"Expected a folder with a model, but there is none at {_shown(str(folder))}."

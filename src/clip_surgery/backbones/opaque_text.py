@@ -1,7 +1,8 @@
-"""Text towers that are run by their own library: BERT's kin, and CoCa's with its class token.
+"""Text towers that are run by the code of their own library: BERT-like towers, and CoCa's.
 
-They are no stack of pre-norm blocks, so their parts are not shown. The text features are the
-model's own; what needs single tokens of a text says that it has none to read.
+These towers are not a stack of pre-norm blocks, so that they cannot be split into the parts of a
+`TextTower`. Their text features are available, but functions that need the single tokens of a text
+raise an UnsupportedModelError.
 """
 
 from __future__ import annotations
@@ -23,33 +24,38 @@ def opaque_text_tower(
     context_length: int,
     width: int,
 ) -> TextTower:
-    """Build a TextTower without parts around `encode`, token ids (C, T) to features (C, D).
+    """Return a TextTower that has no blocks and computes text features with `encode`.
 
-    Gradients flow as far as `encode` lets them.
+    Args:
+        model: the model, whose mode is checked before `encode` is called.
+        encode: maps token ids (C, T) to text features (C, D).
+        tokenize: the tokenizer.
+        context_length: T, the largest number of tokens.
+        width: width of a token.
     """
 
-    def encode_as_it_is(token_ids: Tensor) -> Tensor:
-        if model.training:  # its dropout could not be kept out of the features
+    def encode_in_eval_mode(token_ids: Tensor) -> Tensor:
+        if model.training:  # dropout would change the features
             raise InputError(
-                f"Expected {type(model).__name__} in eval mode, because its text tower is run as "
-                "it is: call model.eval()."
+                f"Expected {type(model).__name__} in eval mode, because dropout would change its "
+                "text features: call model.eval()."
             )
         return encode(token_ids)
 
-    def unread(token_ids: Tensor, start: int = 0) -> NoReturn:
+    def unavailable(token_ids: Tensor, start: int = 0) -> NoReturn:
         raise UnsupportedModelError(
-            f"The text tower of {type(model).__name__} is run by its own library: "
-            "its features can be had, its tokens cannot."
+            f"The text tower of {type(model).__name__} is run by its own library, which returns "
+            "features of texts but not of their tokens."
         )
 
     return TextTower(
         tokenize=tokenize,
-        embed=unread,
+        embed=unavailable,
         blocks=(),
-        project=unread,
+        project=unavailable,
         end_positions=lambda token_ids: torch.zeros_like(token_ids[:, 0]),
         causal=False,
         context_length=context_length,
         width=width,
-        encode=encode_as_it_is,
+        encode=encode_in_eval_mode,
     )

@@ -1,11 +1,11 @@
-"""Position embeddings for any grid, always as a new tensor.
+"""Interpolate position embeddings to another grid of patches.
 
 A tower is trained with one square grid of patches. For other grids its position embeddings are
-interpolated; the reference code of CLIP Surgery writes the result back into the model, so that
-one large image changes every later result. Here the parameter is only read.
+interpolated. The reference code of CLIP Surgery writes the result back into the model, so that one
+large image changes every later result. Here the parameter is only read.
 
-Nothing is cached, on purpose: interpolating costs 0.02 % of ViT-B/16's forward at 512 px (0.6 ms of
-3 s on one core; bicubic 0.2 %), and a cache that can never be stale would have to compare weights.
+The result is not cached: interpolation takes 0.02 % of the forward pass of ViT-B/16 at 512 px
+(0.6 ms of 3 s on one core; bicubic 0.2 %), and a cache would have to notice changed weights.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from clip_surgery.grid import PatchGrid
 
 PositionMode = Literal["bilinear", "bicubic"]
 
-# torch tells export from compilation since 2.7
+# Since version 2.7, torch distinguishes export from compilation.
 _exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
@@ -34,15 +34,23 @@ def interpolate_positions(
     mode: PositionMode = "bilinear",
     antialias: bool | None = None,
 ) -> Tensor:
-    """Position embeddings (K + native P, E) for another grid: (K + P, E), same type.
+    """Return position embeddings for another grid, (K + P, E) in the same dtype.
 
-    Prefix tokens keep theirs. "bilinear" has no antialias, as the reference code
-    (arXiv 2304.05653); "bicubic" has, unless `antialias` says otherwise. Computed in float32,
-    differentiable; on the native grid the embeddings themselves come back.
+    The embeddings of the prefix tokens are not changed. The computation is in float32 and
+    differentiable. For the native grid, the embeddings themselves are returned.
+
+    Args:
+        positions: embeddings (K + P_native, E), those of the K prefix tokens first.
+        native: the grid for which the embeddings were trained.
+        grid: the wanted grid with P patches.
+        prefix_tokens: K.
+        mode: "bilinear" or "bicubic".
+        antialias: whether the interpolation is antialiased. If None, it is for "bicubic" but not
+            for "bilinear", as in the reference code (arXiv 2304.05653).
 
     Raises:
-        UnknownNameError: for a mode that is neither bilinear nor bicubic.
-        InputError: when the embeddings are not of the native grid.
+        UnknownNameError: if the mode is neither "bilinear" nor "bicubic".
+        InputError: if the embeddings do not fit the native grid.
 
     Example:
         >>> native, wide = PatchGrid(rows=2, columns=2), PatchGrid(rows=2, columns=6)
@@ -55,12 +63,13 @@ def interpolate_positions(
             f"Expected position embeddings ({prefix_tokens} + {native.rows} x {native.columns}, "
             f"E), but got shape {tuple(positions.shape)}."
         )
-    # a graph that is exported serves every grid; on the native one interpolation changes nothing
+    # An exported graph must work for every grid, so it interpolates on the native grid as well,
+    # where interpolation changes nothing.
     if not _exporting() and grid == native:
         return positions
     prefix, patches = positions[:prefix_tokens], positions[prefix_tokens:]
     resized = F.interpolate(
-        # a permuted view is read channels last, many times faster than a channels-first copy
+        # A permuted view is processed channels last, much faster than a channels-first copy.
         patches.float().view(1, native.rows, native.columns, -1).permute(0, 3, 1, 2),
         size=(grid.rows, grid.columns),
         mode=mode,
@@ -72,10 +81,10 @@ def interpolate_positions(
 
 
 def check_position_mode(mode: str) -> None:
-    """Refuse a mode that is neither bilinear nor bicubic.
+    """Check the name of an interpolation mode.
 
     Raises:
-        UnknownNameError: then.
+        UnknownNameError: if it is neither "bilinear" nor "bicubic".
     """
     if mode not in get_args(PositionMode):
         raise UnknownNameError.among("position mode", mode, get_args(PositionMode))

@@ -1,4 +1,4 @@
-"""Query, key and value out of the layouts that libraries keep their matrices in."""
+"""Project tokens to query, key and value, for the layouts in which libraries store the matrices."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ Parts = tuple[Tensor, ...]
 
 
 def fused_projection(tokens: Tensor, weight: Tensor, bias: Tensor | None, parts: str) -> Parts:
-    """Project tokens (B, N, E) to the named parts with one matrix (3 E', E) for all of them.
+    """Project tokens to query, key and value with one matrix that contains all three.
 
-    One matrix product where the rows of the parts lie together.
+    Adjacent parts are computed in one matrix product.
+
+    Args:
+        tokens: (B, N, E).
+        weight: (3 E', E), the rows of query, key and value in this order.
+        bias: (3 E') or None.
+        parts: the wanted parts, such as "qkv", "kv" or "v".
+
+    Returns:
+        One tensor (B, N, E') per part.
     """
     start = "qkv".find(parts)
-    if start < 0:  # "qv": the rows lie apart
+    if start < 0:  # "qv": the rows are not adjacent
         return tuple(fused_projection(tokens, weight, bias, part)[0] for part in parts)
     width = weight.shape[0] // 3
     rows = slice(start * width, (start + len(parts)) * width)
@@ -25,7 +34,7 @@ def fused_projection(tokens: Tensor, weight: Tensor, bias: Tensor | None, parts:
 
 
 def separate_projections(query: TokenMap, key: TokenMap, value: TokenMap) -> ProjectIn:
-    """A layer each for query, key and value."""
+    """Return a `ProjectIn` that uses one layer each for query, key and value."""
     layers = {"q": query, "k": key, "v": value}
 
     def project_in(tokens: Tensor, parts: str = "qkv") -> Parts:
@@ -34,22 +43,32 @@ def separate_projections(query: TokenMap, key: TokenMap, value: TokenMap) -> Pro
     return project_in
 
 
-def changed_by_head(project_in: ProjectIn, changes: dict[str, TokenMap], heads: int) -> ProjectIn:
-    """What `project_in` gives, with parts changed head by head, tokens (B, N, h, d).
+def transform_heads(
+    project_in: ProjectIn, transforms: dict[str, TokenMap], heads: int
+) -> ProjectIn:
+    """Return a `ProjectIn` that transforms the output of another one, head by head.
 
-    Norms of queries and keys, and rotary positions, are such changes.
+    It is used for norms of queries and keys, and for rotary positions.
+
+    Args:
+        project_in: the projection.
+        transforms: for "q", "k" or "v", a map of tokens (B, N, h, d) to the same shape. Parts
+            without an entry are not changed.
+        heads: number of heads h.
     """
 
-    def changed(tokens: Tensor, parts: str = "qkv") -> Parts:
+    def transformed(tokens: Tensor, parts: str = "qkv") -> Parts:
         projected = project_in(tokens, parts)
         return tuple(
-            changes[part](by_head(values, heads)).flatten(-2) if part in changes else values
+            transforms[part](split_by_head(values, heads)).flatten(-2)
+            if part in transforms
+            else values
             for part, values in zip(parts, projected, strict=True)
         )
 
-    return changed
+    return transformed
 
 
-def by_head(tokens: Tensor, heads: int) -> Tensor:
-    """(B, N, E) to (B, N, h, d)."""
+def split_by_head(tokens: Tensor, heads: int) -> Tensor:
+    """Return tokens (B, N, E) as (B, N, h, d), the heads after the tokens."""
     return tokens.reshape(*tokens.shape[:-1], heads, -1)

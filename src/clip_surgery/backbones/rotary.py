@@ -1,10 +1,11 @@
-"""Axial rotary positions: queries and keys turned by angles of their row and column.
+"""Axial rotary position embeddings: queries and keys are rotated by angles of row and column.
 
-Source: RoFormer (arXiv 2104.09864) with two axes, as EVA-02 (arXiv 2303.11331) and Perception
-Encoder (arXiv 2504.13181) use it. A pair of channels turns by t theta_j, t the patch's coordinate,
-theta_j = temperature^(-j / (d/4)); a quarter of the channels' pairs is for each axis, half of the
-head's width d in all. On another grid than the one of training, coordinates are scaled to it. The
-angles belong to a grid, so a tower with rotary positions has its blocks made for one (`Tower.at`).
+Source: RoFormer (arXiv 2104.09864) with two axes, as in EVA-02 (arXiv 2303.11331) and Perception
+Encoder (arXiv 2504.13181). A head of width d has d/2 pairs of channels; d/4 of them encode the row
+and d/4 the column. Pair j of an axis is rotated by t theta_j, where t is the coordinate of the
+patch and theta_j = temperature^(-j / (d/4)). For grids other than the one of training, coordinates
+are scaled to the range of the training grid. The angles depend on the grid, therefore the blocks of
+such a tower are created for a grid (`Tower.at`).
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from clip_surgery.grid import PatchGrid
 
 @dataclass(frozen=True, kw_only=True)
 class Rotary:
-    """How a tower's rotary positions are made.
+    """Settings of the rotary positions of a tower.
 
     Attributes:
-        width: d, channels of a head.
-        temperature: its theta_0 is 1, the slowest is about 1 / temperature.
-        offset: coordinate of the first row and column.
-        reference: rows and columns that coordinates are scaled to, or None to leave them.
-        columns_first: whether the first half of the pairs turns by the column.
-        halves: whether channel i is paired with i + d/2 instead of its neighbour.
+        width: d, number of channels of a head.
+        temperature: base of the frequencies, which decrease from 1 to about 1 / temperature.
+        offset: coordinate of the first row and of the first column.
+        reference: rows and columns of the grid to which coordinates are scaled, or None if they
+            are not scaled.
+        columns_first: whether the first half of the pairs encodes the column.
+        half_pairs: whether channel i is paired with channel i + d/2 instead of its neighbour.
     """
 
     width: int
@@ -36,35 +38,42 @@ class Rotary:
     offset: float
     reference: tuple[int, int] | None
     columns_first: bool
-    halves: bool
+    half_pairs: bool
 
-    def turning(self, grid: PatchGrid, *, prefix_tokens: int, device: torch.device) -> TokenMap:
-        """A map of (B, K + P, h, d) that turns the patches of a grid; prefix tokens stay."""
+    def rotation(self, grid: PatchGrid, *, prefix_tokens: int, device: torch.device) -> TokenMap:
+        """Return a map of queries or keys (B, K + P, h, d) that rotates those of the P patches.
+
+        Args:
+            grid: the grid with P patches.
+            prefix_tokens: K, the number of tokens before the patches, which are not rotated.
+            device: device of the queries and keys.
+        """
         angles = self.angles(grid).to(device)[:, None]  # (P, 1, d/2)
         cos, sin = angles.cos(), angles.sin()
 
-        def turn(tokens: Tensor) -> Tensor:
+        def rotate(tokens: Tensor) -> Tensor:
             prefix, patches = tokens[:, :prefix_tokens], tokens[:, prefix_tokens:]
-            if self.halves:
-                one, other = patches.chunk(2, dim=-1)
+            if self.half_pairs:
+                first, second = patches.chunk(2, dim=-1)
             else:
-                one, other = patches.reshape(*patches.shape[:-1], -1, 2).unbind(-1)
-            turned = [one * cos - other * sin, other * cos + one * sin]
-            joined = torch.cat(turned, -1) if self.halves else torch.stack(turned, -1).flatten(-2)
+                first, second = patches.reshape(*patches.shape[:-1], -1, 2).unbind(-1)
+            pair = [first * cos - second * sin, second * cos + first * sin]  # (B, P, h, d/2) each
+            joined = torch.cat(pair, -1) if self.half_pairs else torch.stack(pair, -1).flatten(-2)
             return torch.cat([prefix, joined.to(tokens.dtype)], dim=1)
 
-        return turn
+        return rotate
 
     def angles(self, grid: PatchGrid) -> Tensor:
-        """Angles (P, d/2), float32."""
+        """Return the angles of the patches of a grid in radians, (P, d/2) float32."""
         count = self.width // 4
-        bands = self.temperature ** -(torch.arange(count, dtype=torch.float32) / count)
+        frequencies = self.temperature ** -(torch.arange(count, dtype=torch.float32) / count)
         sizes = (grid.rows, grid.columns)
-        down, across = (
-            (torch.arange(size, dtype=torch.float32) + self.offset) / size * wanted
-            for size, wanted in zip(sizes, self.reference or sizes, strict=True)
+        rows, columns = (
+            (torch.arange(size, dtype=torch.float32) + self.offset) / size * reference
+            for size, reference in zip(sizes, self.reference or sizes, strict=True)
         )
-        by_row = (down[:, None] * bands)[:, None].expand(-1, grid.columns, -1)
-        by_column = (across[:, None] * bands)[None].expand(grid.rows, -1, -1)
-        order = (by_column, by_row) if self.columns_first else (by_row, by_column)
-        return torch.cat(order, dim=-1).flatten(0, 1)
+        row_angles = (rows[:, None] * frequencies)[:, None].expand(-1, grid.columns, -1)
+        column_angles = (columns[:, None] * frequencies)[None].expand(grid.rows, -1, -1)
+        if self.columns_first:
+            return torch.cat([column_angles, row_angles], dim=-1).flatten(0, 1)
+        return torch.cat([row_angles, column_angles], dim=-1).flatten(0, 1)

@@ -1,7 +1,7 @@
-"""One Tokenize out of the tokenizers of open_clip and transformers.
+"""Adapt the tokenizers of open_clip and transformers to the `Tokenize` interface.
 
-Their own calls cut a long text silently. Here a text is counted before it is cut, so that a
-prompt over the context length is an error unless the caller asked for truncation.
+These tokenizers cut long texts without a message. Here tokens are counted before a text is cut, so
+that a text longer than the context is an error unless the caller asks for truncation.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ from torch import Tensor
 from clip_surgery.backbones.tower import Tokenize
 from clip_surgery.errors import InputError
 
-_SHOWN = 60
+_SHOWN_CHARACTERS = 60
 
 
 def tokenize_with(tokenizer: Any, *, context_length: int) -> Tokenize:
-    """Build a Tokenize from a tokenizer of open_clip or transformers.
+    """Return a Tokenize that uses a tokenizer of open_clip or transformers.
+
+    Args:
+        tokenizer: the tokenizer.
+        context_length: the largest number of tokens of a text.
 
     Raises:
-        InputError: when the tokenizer is of neither library.
+        InputError: if the tokenizer is of neither library.
     """
     encode = _encoder(tokenizer, context_length)
 
@@ -30,25 +34,34 @@ def tokenize_with(tokenizer: Any, *, context_length: int) -> Tokenize:
         rows, counts = encode(texts)
         for text, count in zip(texts, counts, strict=True):
             if count > context_length and not truncate:
-                shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+                shortened = text
+                if len(text) > _SHOWN_CHARACTERS:
+                    shortened = f"{text[:_SHOWN_CHARACTERS]}..."
                 raise InputError(
                     f"Expected a text of at most {context_length} tokens, but got {count} tokens: "
-                    f"{shown!r}. Shorten it or pass truncate=True."
+                    f"{shortened!r}. Shorten it or pass truncate=True."
                 )
         return rows
 
     return tokenize
 
 
-def tokenizer_mark(tokenize: Tokenize) -> str:
-    """Tell tokenizers apart by what they make of a text with capitals, digits and accents."""
+def tokenizer_signature(tokenize: Tokenize) -> str:
+    """Return the token ids of a test text, which differ between different tokenizers.
+
+    The text has capitals, digits, an accent and a Chinese character.
+    """
     return str(tokenize(["Z\u00fcrich's 2 old-Cats, \u732b!"], truncate=True).tolist())
 
 
-def knows_words(tokenizer: Any, vocabulary: int) -> bool:
-    """Whether a transformers tokenizer has word pieces for a model of so many.
+def has_word_pieces(tokenizer: Any, vocabulary: int) -> bool:
+    """Return whether a tokenizer of transformers contains word pieces, not only special tokens.
 
-    Where its files are missing, transformers 5 makes one up of special tokens alone.
+    If the files of a tokenizer are missing, transformers 5 returns one with special tokens only.
+
+    Args:
+        tokenizer: the tokenizer.
+        vocabulary: number of word pieces of the model.
     """
     return len(tokenizer) > vocabulary // 2
 
@@ -57,7 +70,7 @@ _Encoder = Callable[[list[str]], tuple[Tensor, list[int]]]
 
 
 def _encoder(tokenizer: Any, context_length: int) -> _Encoder:
-    """Texts to (token ids (C, T) cut to fit, number of tokens before the cut)."""
+    """A function of C texts that returns token ids (C, T), cut to T, and the lengths before."""
     if hasattr(tokenizer, "sot_token_id") and hasattr(tokenizer, "encode"):
         return _from_open_clip(tokenizer, context_length)
     if hasattr(tokenizer, "tokenizer") and hasattr(tokenizer, "context_length"):
@@ -71,7 +84,10 @@ def _encoder(tokenizer: Any, context_length: int) -> _Encoder:
 
 
 def _from_open_clip(tokenizer: Any, context_length: int) -> _Encoder:
-    """open_clip.SimpleTokenizer: start, word pieces, end, zeros; a cut text keeps its end."""
+    """For open_clip.SimpleTokenizer: start token, word pieces, end token, zeros.
+
+    A text that is cut ends with the end token as well.
+    """
 
     def encode(texts: list[str]) -> tuple[Tensor, list[int]]:
         rows = torch.zeros(len(texts), context_length, dtype=torch.int64)
@@ -88,29 +104,29 @@ def _from_open_clip(tokenizer: Any, context_length: int) -> _Encoder:
 
 
 def _from_open_clip_wrapper(tokenizer: Any, context_length: int) -> _Encoder:
-    """open_clip.HFTokenizer and SigLipTokenizer: the ids are theirs, the count is made here."""
-    # CLIPS adds start, end and class token by itself, around what its inner tokenizer gives
-    by_itself = 3 if getattr(tokenizer, "tokenizer_mode", "") == "clips" else 0
+    """For open_clip.HFTokenizer and SigLipTokenizer, which return ids but not their number."""
+    # In the mode "clips", the wrapper and not its inner tokenizer adds start, end and class token.
+    added_by_wrapper = 3 if getattr(tokenizer, "tokenizer_mode", "") == "clips" else 0
     clean = getattr(tokenizer, "clean_fn", str)
 
     def encode(texts: list[str]) -> tuple[Tensor, list[int]]:
         if not texts:
             return torch.zeros(0, context_length, dtype=torch.int64), []
         cleaned = [clean(text) for text in texts]
-        whole = tokenizer.tokenizer(cleaned, add_special_tokens=not by_itself, verbose=False)
+        uncut = tokenizer.tokenizer(cleaned, add_special_tokens=not added_by_wrapper, verbose=False)
         rows: Tensor = tokenizer(texts, context_length=context_length)
-        return rows, [len(ids) + by_itself for ids in whole["input_ids"]]
+        return rows, [len(ids) + added_by_wrapper for ids in uncut["input_ids"]]
 
     return encode
 
 
 def _from_transformers(tokenizer: Any, context_length: int) -> _Encoder:
-    """A transformers tokenizer, padded at the right to the context length."""
+    """For tokenizers of transformers, with padding on the right up to the context length."""
 
     def encode(texts: list[str]) -> tuple[Tensor, list[int]]:
         if not texts:
             return torch.zeros(0, context_length, dtype=torch.int64), []
-        whole = tokenizer(texts, verbose=False)["input_ids"]
+        uncut = tokenizer(texts, verbose=False)["input_ids"]
         cut = tokenizer(
             texts,
             padding="max_length",
@@ -118,6 +134,6 @@ def _from_transformers(tokenizer: Any, context_length: int) -> _Encoder:
             max_length=context_length,
             padding_side="right",
         )
-        return torch.tensor(cut["input_ids"], dtype=torch.int64), [len(ids) for ids in whole]
+        return torch.tensor(cut["input_ids"], dtype=torch.int64), [len(ids) for ids in uncut]
 
     return encode

@@ -19,13 +19,19 @@ from torch import Tensor
 from clip_surgery.grid import PatchGrid
 
 TokenMap = Callable[[Tensor], Tensor]
+"""A function of one tensor; its user documents the shapes."""
 
 
 class ProjectIn(Protocol):
-    """Tokens (B, N, E) to the named parts of query, key and value, each (B, N, E)."""
+    """The interface of functions that map tokens to query, key and value."""
 
     def __call__(self, tokens: Tensor, parts: str = "qkv") -> tuple[Tensor, ...]:
-        """`parts` is any of "q", "k", "v" in that order, such as "qkv", "kv" or "v"."""
+        """Return the wanted parts for tokens (B, N, E), each (B, N, E).
+
+        Args:
+            tokens: normed tokens (B, N, E).
+            parts: the wanted parts, "q", "k" and "v" in this order, such as "qkv", "kv" or "v".
+        """
         ...
 
 
@@ -36,8 +42,8 @@ class Attention:
     Attributes:
         heads: number of heads h.
         scale: factor on q k^T before the softmax, 1 / sqrt(d) in CLIP.
-        project_in: tokens (B, N, E) to query, key and value, each (B, N, E).
-        project_out: attended values (B, n, E) to the attention's output (B, n, E).
+        project_in: maps tokens (B, N, E) to query, key and value, each (B, N, E).
+        project_out: maps attended values (B, n, E) to the output of attention (B, n, E).
     """
 
     heads: int
@@ -53,12 +59,12 @@ class Block:
     Layer scale, if the model has it, is part of project_out and feed_forward.
 
     Attributes:
-        norm_attention: the norm before attention; the identity where there is none.
-        attention: the attention itself.
-        norm_feed_forward: the norm before the feed-forward.
-        feed_forward: the feed-forward, or None where the block has none.
-        residual: whether the tokens are added to what attention gives. A ResNet's attention pool
-            is a block without residual and without feed-forward.
+        norm_attention: the norm before attention; the identity if there is none.
+        attention: the attention.
+        norm_feed_forward: the norm before the feed-forward network.
+        feed_forward: the feed-forward network, or None if the block has none.
+        residual: whether the input tokens are added to the output of attention. The attention pool
+            of a ResNet is a block without residual and without feed-forward network.
     """
 
     norm_attention: TokenMap
@@ -83,18 +89,18 @@ class Tower:
     """An image tower.
 
     Attributes:
-        embed: pixels (B, 3, H, W) to tokens (B, N, E), position embeddings for any whole number
-            of patches included, input norm included.
-        blocks: the blocks in order, for images of the native size where that matters.
-        project: tokens (B, n, E) after the last block to the joint space (B, n, D).
-        pool: tokens (B, N, E) after the last block to the image feature (B, D), exactly the
-            model's own.
-        pool_reads: "prefix" when `pool` uses the prefix tokens only, "all" when it uses patches.
-        prefix_tokens: K, the tokens before the patches (0 for SigLIP).
+        embed: maps normalised pixels (B, 3, H, W) to tokens (B, N, E) before the first block.
+            Position embeddings, for any whole number of patches, and the input norm are included.
+        blocks: the blocks in order. If `blocks_at` is given, they are those for the native grid.
+        project: maps tokens (B, n, E) after the last block to the joint space (B, n, D).
+        pool: maps tokens (B, N, E) after the last block to the image feature (B, D), exactly as
+            the model does.
+        pool_reads: "prefix" if `pool` uses the prefix tokens only, "all" if it uses patches.
+        prefix_tokens: K, the number of tokens before the patches (0 for SigLIP).
         patch_size: side of a patch in pixels.
-        width: E.
-        blocks_at: the blocks for a grid of patches, where attention itself knows the positions
-            (rotary embeddings), else None.
+        width: E, the width of a token.
+        blocks_at: returns the blocks for a grid of patches, for towers whose attention depends on
+            the grid (rotary positions); None for other towers.
     """
 
     embed: TokenMap
@@ -109,17 +115,17 @@ class Tower:
 
     @property
     def attention_pool(self) -> bool:
-        """Whether the last block is a ResNet's attention pool: no residual, no feed-forward."""
+        """Whether the last block is the attention pool of a ResNet, which has no residual."""
         return bool(self.blocks) and not self.blocks[-1].residual
 
     def at(self, grid: PatchGrid) -> Tower:
-        """Return the tower with the blocks for one grid; call this before using `blocks`."""
+        """Return this tower with the blocks for one grid; call this before using `blocks`."""
         if self.blocks_at is None:
             return self
         return replace(self, blocks=self.blocks_at(grid), blocks_at=None)
 
     def grid(self, pixels: Tensor) -> PatchGrid:
-        """Return rows and columns of the patches of pixels (B, 3, H, W)."""
+        """Return the number of rows and columns of patches in pixels (B, 3, H, W)."""
         height, width = pixels.shape[-2:]
         return PatchGrid(rows=height // self.patch_size, columns=width // self.patch_size)
 
@@ -129,20 +135,21 @@ class TextTower:
     """A text tower.
 
     Attributes:
-        tokenize: texts to token ids (C, T) int64, T the context length, padded; raises
-            InputError for a text that is too long unless `truncate` is true.
-        embed: token ids (C, n) and the position of the first one to tokens (C, n, E); a prefix
-            of the context may be embedded alone, and a continuation may start later.
+        tokenize: maps C texts to token ids (C, T) int64, padded to the context length T.
+        embed: maps token ids (C, n) to tokens (C, n, E) before the first block. The ids may be a
+            part of the context that starts at a later position.
         blocks: the blocks in order.
-        project: tokens (C, n, E) after the last block to the joint space (C, n, D).
-        end_positions: token ids (C, T) to the index (C,) of the token that carries the text.
-        causal: whether a token sees earlier tokens only; then nothing after the end token
-            matters, texts can be cut to the longest and prefixes shared.
-        context_length: T.
-        width: E.
-        encode: token ids (C, T) to text features (C, D) by the model's own library, for towers
-            that are no stack of pre-norm blocks (BERT's, CoCa's); then `blocks` is empty, and
-            `embed` and `project` raise UnsupportedModelError.
+        project: maps tokens (C, n, E) after the last block to the joint space (C, n, D).
+        end_positions: maps token ids (C, T) to the index (C,) of the token whose output is the
+            feature of the text.
+        causal: whether tokens attend to earlier tokens only. If so, tokens after the end token have
+            no effect, so that texts can be cut to the longest one and prefixes can be shared.
+        context_length: T, the largest number of tokens.
+        width: E, the width of a token.
+        encode: maps token ids (C, T) to text features (C, D) with the code of the model's library,
+            for towers that are not a stack of pre-norm blocks (BERT, CoCa). For these towers
+            `blocks` is empty, and `embed` and `project` raise UnsupportedModelError. None for
+            other towers.
     """
 
     tokenize: Tokenize
@@ -157,16 +164,29 @@ class TextTower:
 
 
 class Tokenize(Protocol):
-    """Texts to token ids (C, T)."""
+    """The interface of functions that map texts to token ids."""
 
     def __call__(self, texts: list[str], *, truncate: bool = False) -> Tensor:
-        """Raises InputError for a text over the context length, unless `truncate`."""
+        """Return the token ids (C, T) int64 of C texts, padded to the context length T.
+
+        Args:
+            texts: C texts.
+            truncate: whether texts that are too long are cut.
+
+        Raises:
+            InputError: if a text is longer than the context and `truncate` is false.
+        """
         ...
 
 
 class EmbedTokens(Protocol):
-    """Token ids (C, n) to tokens (C, n, E), positions from `start` on added."""
+    """The interface of functions that map token ids to tokens."""
 
     def __call__(self, token_ids: Tensor, start: int = 0) -> Tensor:
-        """Embed token ids that stand at positions start, start + 1, ... of the context."""
+        """Return tokens (C, n, E) with position embeddings for token ids (C, n).
+
+        Args:
+            token_ids: (C, n), at the positions start, start + 1, ... of the context.
+            start: position of the first token id.
+        """
         ...

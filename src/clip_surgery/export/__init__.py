@@ -1,4 +1,4 @@
-"""A model as files that run without this library: tower, text features, vocabulary bundle."""
+"""Export a model to files that run without this library: image tower, text features, or both."""
 
 from clip_surgery.export.bundle import Bundle, export_bundle
 from clip_surgery.export.text_file import load_texts, save_texts

@@ -1,9 +1,10 @@
-"""Bundle: a folder that holds a model for use without this library.
+"""Export a bundle: a folder with a model for use without this library.
 
-`tower.onnx` (or `tower.pt2`) is the image tower with its method, `bundle.json` says how images
-are framed for it and, for a fixed vocabulary, how evidence is made of its features and of the
-texts in `bank.safetensors`; docs/examples/onnx_bundle.py is a whole program that runs one. What is
-written is run and held against the model before it takes its place in the folder.
+`tower.onnx` (or `tower.pt2`) is the image tower with its method. `bundle.json` describes how images
+are framed for it and, for a fixed vocabulary, how evidence is computed from its features and from
+those of the texts in `bank.safetensors`. docs/examples/onnx_bundle.py is a program that runs a
+bundle. The exported tower is run and compared with the model before the files in the folder are
+replaced.
 """
 
 from __future__ import annotations
@@ -29,28 +30,28 @@ from clip_surgery.explainer import Explainer
 from clip_surgery.export.onnx_file import INPUTS, OUTPUTS, open_onnx, require_onnx, write_onnx
 from clip_surgery.export.text_file import save_texts, shared_rows, weighting_of
 from clip_surgery.export.torch_file import open_torch, write_torch
-from clip_surgery.export.traced_tower import LEAST_PATCHES, ImageTower, dense, trace_tower
+from clip_surgery.export.traced_tower import MIN_PATCHES, ImageTower, require_dense, trace_tower
 from clip_surgery.text.features import TextFeatures
 
 ExportFormat = Literal["onnx", "torch"]
 
 FORMAT = "clip-surgery bundle 1"
 BANK = "bank.safetensors"
-FACTS = "bundle.json"
+DESCRIPTION = "bundle.json"
 TOWERS = {"onnx": "tower.onnx", "torch": "tower.pt2"}
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
-"""How far a feature of unit length may lie from the model's own, an entry."""
+"""Largest accepted difference between an entry of a unit-length feature and that of the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """What was written.
+    """The files of an exported bundle.
 
     Attributes:
-        folder: where.
+        folder: the folder.
         files: names of the files in it.
-        difference: the largest one between an entry of the file's features and the model's own,
-            over the grids that were tried.
+        difference: the largest absolute difference between an entry of the features of the exported
+            tower and of the model, over the tested grids.
     """
 
     folder: Path
@@ -65,36 +66,41 @@ def export_bundle(
     to: ExportFormat = "onnx",
     texts: Sequence[str] | None = None,
 ) -> Bundle:
-    """Write the explainer's image tower and method, and the texts of a fixed vocabulary.
+    """Export the image tower and method of an explainer, and the features of a fixed vocabulary.
 
-    Files of those names that are in the folder are replaced, once all of the new ones are right.
+    Existing files of a bundle in the folder are replaced after all new files are written and
+    checked.
 
     Args:
-        explainer: model, method (one that gives every patch a feature), templates and size.
-        folder: made if it is not there.
-        to: "onnx" or "torch".
-        texts: the vocabulary; without it no bank is written.
+        explainer: the model with its method, templates and image size. The method must be a dense
+            one, which computes a feature for every patch.
+        folder: the folder, created if it does not exist.
+        to: format of the tower, "onnx" or "torch".
+        texts: the vocabulary. If None, no text features are written.
 
     Raises:
-        UnknownNameError: for another format.
-        InputError: for texts, a method or a folder that cannot be used.
-        UnsupportedModelError: when the tower cannot be traced, or comes out otherwise.
-        MissingExtraError: without onnx, onnxscript and onnxruntime.
+        UnknownNameError: if the format is unknown.
+        InputError: if the texts, the method or the folder cannot be used.
+        UnsupportedModelError: if the tower cannot be traced, or if the features of the exported
+            tower differ from those of the model.
+        MissingExtraError: if the format is "onnx" and onnx, onnxscript or onnxruntime is missing.
     """
     if to not in get_args(ExportFormat):
         raise UnknownNameError.among("export format", to, get_args(ExportFormat))
-    dense(explainer.method)
+    require_dense(explainer.method)
     if to == "onnx":
         require_onnx()
     features = None if texts is None else explainer.encode(texts)
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target, prefix=".export-") as made:
-            difference = _write(explainer, Path(made), to, features)
-            files = sorted(path.name for path in Path(made).iterdir())
-            for name in sorted(files, key=lambda name: name == FACTS):  # facts come last
-                os.replace(Path(made, name), target / name)
+        with tempfile.TemporaryDirectory(dir=target, prefix=".export-") as temporary:
+            difference = _write(explainer, Path(temporary), to, features)
+            files = sorted(path.name for path in Path(temporary).iterdir())
+            for name in sorted(
+                files, key=lambda name: name == DESCRIPTION
+            ):  # the description comes last
+                os.replace(Path(temporary, name), target / name)
     except OSError as error:
         if isinstance(error, ClipSurgeryError):
             raise
@@ -105,7 +111,7 @@ def export_bundle(
 def _write(
     explainer: Explainer, folder: Path, to: ExportFormat, features: TextFeatures | None
 ) -> float:
-    """Write all files, and hold the tower's against the model."""
+    """Write all files, compare the exported tower with the model, and return the difference."""
     tower = ImageTower(explainer.backbone, explainer.method)
     program = trace_tower(tower)
     path = folder / TOWERS[to]
@@ -114,39 +120,45 @@ def _write(
     else:
         write_torch(program, path)
     difference = _largest_difference(tower, path)
-    write_facts(explainer, folder, to, features)
+    write_description(explainer, folder, to, features)
     return difference
 
 
-def write_facts(
+def write_description(
     explainer: Explainer, folder: Path, to: ExportFormat, features: TextFeatures | None
 ) -> None:
-    """Write all of a bundle but its tower: the facts, and the bank where there are texts."""
+    """Write the description of a bundle, and the text features if there are any.
+
+    Args:
+        explainer: the exported model with its method and image size.
+        folder: the folder of the bundle.
+        to: format of the tower, "onnx" or "torch".
+        features: features of the vocabulary, or None.
+    """
     if features is not None:
         save_texts(folder / BANK, features, explainer)
-    facts = json.dumps(_facts(explainer, to, features), indent=2, ensure_ascii=False)
-    (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
+    description = json.dumps(_description(explainer, to, features), indent=2, ensure_ascii=False)
+    (folder / DESCRIPTION).write_text(description + "\n", encoding="utf-8")
 
 
 def _largest_difference(tower: ImageTower, path: Path) -> float:
-    """Run the file and the model on noise of three grids.
+    """The largest difference between the exported tower and the model on noise of three grids.
 
     Raises:
-        UnsupportedModelError: when they differ by more than the weights' type explains.
+        UnsupportedModelError: if it is larger than rounding in the type of the weights explains.
     """
-    native = max(LEAST_PATCHES, tower.backbone.image_size // tower.backbone.tower.patch_size)
+    native = max(MIN_PATCHES, tower.backbone.image_size // tower.backbone.tower.patch_size)
     run = (open_onnx if path.suffix == ".onnx" else open_torch)(path)
     generator = torch.Generator().manual_seed(0)
     largest = 0.0
     for shape in ((1, native, native), (2, native, native + 2), (3, 2, 4)):
-        like = tower.example(*shape)
-        pixels = torch.rand(like.shape, generator=generator).to(like.device)
+        example = tower.example(*shape)
+        pixels = torch.rand(example.shape, generator=generator).to(example.device)
         with torch.no_grad():
-            wanted = tower(pixels)
-        for found, own in zip(run(pixels), wanted, strict=True):
-            largest = max(
-                largest, float((found.cpu() - own.cpu()).abs().max().nan_to_num(torch.inf))
-            )
+            expected_features = tower(pixels)
+        for features, expected in zip(run(pixels), expected_features, strict=True):
+            difference = (features.cpu() - expected.cpu()).abs().max().nan_to_num(torch.inf)
+            largest = max(largest, float(difference))
     if largest > TOLERANCE.get(tower.dtype, 1e-4):
         raise UnsupportedModelError(
             f"{tower.backbone.name}: the exported tower's features differ from the model's by "
@@ -155,10 +167,12 @@ def _largest_difference(tower: ImageTower, path: Path) -> float:
     return largest
 
 
-def _facts(explainer: Explainer, to: ExportFormat, features: TextFeatures | None) -> dict[str, Any]:
-    """What a program must know to use the files."""
-    backbone, method = explainer.backbone, dense(explainer.method)
-    facts = {
+def _description(
+    explainer: Explainer, to: ExportFormat, features: TextFeatures | None
+) -> dict[str, Any]:
+    """The facts that a program needs to use the files."""
+    backbone, method = explainer.backbone, require_dense(explainer.method)
+    description = {
         "format": FORMAT,
         "clip_surgery": version("clip-surgery"),
         "model": backbone.name,
@@ -169,14 +183,14 @@ def _facts(explainer: Explainer, to: ExportFormat, features: TextFeatures | None
         "mean_inside": backbone.image_mean,
         "std_inside": backbone.image_std,
         "patch_size": backbone.tower.patch_size,
-        "least_patches": LEAST_PATCHES,
+        "least_patches": MIN_PATCHES,
         "framing": explainer.framing.mode,
         "size": explainer.framing.size or backbone.image_size,
         "logit_scale": backbone.logit_scale,
     }
     if features is None:
-        return facts
-    return facts | {
+        return description
+    return description | {
         "bank": BANK,
         "texts": features.texts,
         "redundancy": method.redundancy,

@@ -1,4 +1,4 @@
-"""A traced image tower as an ONNX file, and running one with onnxruntime."""
+"""Write a traced image tower as an ONNX file, and run such a file with onnxruntime."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from clip_surgery.errors import MissingExtraError, UnsupportedModelError
-from clip_surgery.export.traced_tower import RunTower, reasons
+from clip_surgery.export.traced_tower import RunTower, one_line_errors
 
 INPUTS, OUTPUTS = ("pixels",), ("patches", "image")
-LARGEST_FILE = 1_500_000_000
-"""Bytes of weights over which they lie in a file beside the graph: protobuf ends at 2 GiB."""
+MAX_EMBEDDED_BYTES = 1_500_000_000
+"""Size of weights up to which they are part of the ONNX file, because protobuf ends at 2 GiB."""
 
 
 def write_onnx(program: ExportedProgram, path: Path) -> None:
-    """Write a graph as ONNX; the weights of a large one beside it, as `<name>.data`.
+    """Write a graph as ONNX; large weights are written to a second file `<name>.data`.
+
+    Args:
+        program: the traced tower.
+        path: the file to write.
 
     Raises:
-        MissingExtraError: without onnx and onnxscript.
-        UnsupportedModelError: when an operation has no counterpart, with torch's reason.
+        MissingExtraError: if onnx, onnxscript or onnxruntime is not installed.
+        UnsupportedModelError: if an operation is not available in ONNX; the message has the reason.
     """
     require_onnx()
     weights = sum(value.numel() * value.element_size() for value in program.state_dict.values())
@@ -42,10 +46,10 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
                 output_names=list(OUTPUTS),
                 verbose=False,
             )
-            converted.save(path, external_data=weights > LARGEST_FILE)
+            converted.save(path, external_data=weights > MAX_EMBEDDED_BYTES)
     except OSError:
         raise
-    except Exception as error:  # converters raise nearly anything
+    except Exception as error:  # converters raise many classes of errors
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UnsupportedModelError(
             f"The graph cannot be written as ONNX ({reason[0]}); --to torch may."
@@ -53,34 +57,37 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
 
 
 def open_onnx(path: Path) -> RunTower:
-    """An ONNX file as a function of pixels, run by onnxruntime on the CPU.
+    """Return a function that runs an ONNX file with onnxruntime on the CPU.
+
+    The function maps pixels (B, 3, H, W) in [0, 1] to patch features (B, P, D) and image features
+    (B, D).
 
     Raises:
-        MissingExtraError: without onnxruntime.
-        InputError: when the file cannot be run, now or with the pixels given.
+        MissingExtraError: if onnxruntime is not installed.
+        InputError: if the file cannot be loaded; the function raises it if pixels do not fit.
     """
     _require("onnxruntime")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised
-    with reasons(path, "onnxruntime"):
+    options.log_severity_level = 4  # errors are raised, so that logging them is not needed
+    with one_line_errors(path, "onnxruntime"):
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        with reasons(path, "onnxruntime"):
-            given = {INPUTS[0]: np.ascontiguousarray(pixels.cpu().numpy())}
-            patches, image = session.run(list(OUTPUTS), given)
+        with one_line_errors(path, "onnxruntime"):
+            inputs = {INPUTS[0]: np.ascontiguousarray(pixels.cpu().numpy())}
+            patches, image = session.run(list(OUTPUTS), inputs)
         return torch.from_numpy(patches), torch.from_numpy(image)
 
     return run
 
 
 def require_onnx() -> None:
-    """Refuse before any work what would fail at its end.
+    """Check that the libraries for an export to ONNX are installed, before any work is done.
 
     Raises:
-        MissingExtraError: naming the library that is not installed.
+        MissingExtraError: if one is missing; the message names it.
     """
     for library in ("onnx", "onnxscript", "onnxruntime"):
         _require(library)
@@ -93,7 +100,7 @@ def _require(library: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the converters say of their own doings, on stdout, in logs and as warnings."""
+    """Suppress the messages of the converters on stdout, in logs and as warnings."""
     loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,4 +1,4 @@
-"""Text features as a safetensors file: what a program without a text tower needs of the texts."""
+"""Write and read text features as a safetensors file, for programs without a text tower."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ FORMAT = "clip-surgery texts 1"
 
 
 def save_texts(path: str | Path, features: TextFeatures, explainer: Explainer) -> None:
-    """Write text features with what they were made by: texts, templates, model, fingerprint.
+    """Write text features with their texts, templates, model and fingerprint.
 
-    The tensors are `labels` (C, D) and `empty` (D,), `reference` (R, D) where there is one, and
-    `shared` (R, D): the rows that the method of the explainer takes the redundant part from, see
-    `shared_rows`. All are float32 of unit length.
+    The tensors are `labels` (C, D), `empty` (D,), `reference` (R, D) if there are reference words,
+    and `shared` (R, D) for a dense method: the features from which it computes the similarity that
+    all texts share, see `shared_rows`. All are float32 of unit length.
+
+    Args:
+        path: the file to write or to replace.
+        features: the text features.
+        explainer: the explainer that computed the features.
 
     Raises:
-        InputError: when the file cannot be written.
+        InputError: if the file cannot be written.
     """
     tensors = {"labels": features.labels, "empty": features.empty}
     if features.reference is not None:
@@ -44,10 +49,10 @@ def save_texts(path: str | Path, features: TextFeatures, explainer: Explainer) -
 
 
 def load_texts(path: str | Path) -> tuple[TextFeatures, dict[str, Any]]:
-    """Read text features and the facts beside them.
+    """Return the text features of a file that `save_texts` wrote, and the facts about them.
 
     Raises:
-        InputError: when the file is missing, damaged or of another format.
+        InputError: if the file is missing, damaged or of another format.
     """
     tensors, facts = read_tensors(path, kind=FORMAT)
     try:
@@ -63,14 +68,20 @@ def load_texts(path: str | Path) -> tuple[TextFeatures, dict[str, Any]]:
 
 
 def shared_rows(method: DenseMethod, features: TextFeatures) -> Tensor:
-    """The rows (R, D) whose weighted mean is what the texts share, so that one formula serves.
+    """Return the features (R, D) whose weighted mean similarity is what all texts share.
 
-    With S, c the cosines of patches and image with the labels, S', c' those with these rows:
-    w = exp(tau c) / mean exp(tau c'), w' likewise, evidence = S or w S (weighting), less
-    mean_r(w' S'). One empty text gives S - S_empty, and rows of zeros give S.
+    With these rows, one formula is valid for all settings of `redundancy`. Let S and c be the
+    cosines of patches and image with the texts, S' and c' those with the R rows, tau the
+    temperature, w = exp(tau c) / mean(exp(tau c')) and w' = exp(tau c') / mean(exp(tau c')).
+    The evidence is S or w S (see `weighting_of`), minus the mean of w' S' over the rows. The empty
+    text as the only row results in S - S_empty, and a row of zeros in S.
+
+    Args:
+        method: the dense method.
+        features: the text features.
 
     Raises:
-        InputError: when the method wants reference words and there are none.
+        InputError: if the method needs reference words and there are none.
     """
     if method.redundancy == "none":
         return features.empty.new_zeros(1, len(features.empty))
@@ -84,7 +95,7 @@ def shared_rows(method: DenseMethod, features: TextFeatures) -> Tensor:
 
 
 def weighting_of(method: DenseMethod, features: TextFeatures) -> str:
-    """Which of S ("paper") and w S ("reference") that formula takes for this method."""
-    plain = method.redundancy in ("none", "empty text")
-    single = method.redundancy == "labels" and len(features.texts) == 1
-    return "paper" if plain or single else method.weighting
+    """Return the first term in the formula of `shared_rows`: S ("paper") or w S ("reference")."""
+    unweighted = method.redundancy in ("none", "empty text")
+    single_text = method.redundancy == "labels" and len(features.texts) == 1
+    return "paper" if unweighted or single_text else method.weighting

@@ -1,9 +1,9 @@
-"""An image tower with its method as one module, and that module as one graph.
+"""Combine an image tower and its method in one module, and trace it as one graph.
 
-Pixels in [0, 1] go in and unit-length features come out: normalisation lies inside, so a user of
-the file cannot get it wrong. The graph is traced once and serves any batch and any rectangle of
-whole patches, because position embeddings are interpolated in it. Weights are shared with the
-model while the graph is made, and the model is not changed.
+The input is pixels in [0, 1] and the output features of unit length. Normalisation of pixels is
+part of the graph, so that a program cannot do it wrong. The graph is traced once and works for any
+batch size and any rectangle of whole patches, because position embeddings are interpolated in it.
+The module shares its weights with the model, which is not changed.
 """
 
 from __future__ import annotations
@@ -26,22 +26,29 @@ from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.method import Method
 from clip_surgery.methods.registry import METHODS
 
-LEAST_PATCHES = 2
-"""Patches a side that a traced graph needs: torch treats a side of one as another graph."""
-MOST_BATCH, MOST_PATCHES = 65536, 4096
+MIN_PATCHES = 2
+"""Smallest number of rows and columns of patches; torch would need another graph for one."""
+MAX_BATCH, MAX_PATCHES = 65536, 4096
+"""Largest batch size, and largest number of rows and columns of patches."""
 
 RunTower = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Pixels (B, 3, H, W) in [0, 1] to patch features (B, P, D) and image features (B, D)."""
+"""A function of pixels (B, 3, H, W) in [0, 1] that returns patch features (B, P, D) and image
+features (B, D), both of unit length.
+"""
 
 
 class ImageTower(nn.Module):
-    """Pixels (B, 3, H, W) float32 in [0, 1] to patch features (B, P, D) and image feature (B, D).
+    """A module that maps pixels to patch features and image features.
 
-    Both are float32 and of unit length; patches run row by row. It holds only those parts of the
-    model that the walk reads, so an export does not carry the text tower.
+    Its submodules are only those parts of the model that the computation uses, so that an export
+    does not contain the text tower.
+
+    Args:
+        backbone: the model.
+        method: a dense method, which computes a feature for every patch.
 
     Raises:
-        InputError: when the method is none that gives every patch a feature.
+        InputError: if the method is not a dense one.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
@@ -57,7 +64,7 @@ class ImageTower(nn.Module):
 
     def __init__(self, backbone: Backbone, method: Method) -> None:
         super().__init__()
-        self.backbone, self.method = backbone, dense(method)
+        self.backbone, self.method = backbone, require_dense(method)
         self.dtype, self.training = backbone.dtype, False
         for name in ("mean", "std"):
             channels = torch.tensor(
@@ -65,10 +72,17 @@ class ImageTower(nn.Module):
             )
             self.register_buffer(name, channels.view(1, 3, 1, 1))
         example = self.example()
-        self.parts = nn.ModuleList(parts_read(backbone.model, lambda: self(example)))
+        self.parts = nn.ModuleList(modules_used(backbone.model, lambda: self(example)))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Walk and bring to unit length."""
+        """Return features of unit length, float32.
+
+        Args:
+            pixels: (B, 3, H, W) float32 in [0, 1], sides of whole patches.
+
+        Returns:
+            Patch features (B, P, D), row by row, and image features (B, D).
+        """
         normalised = ((pixels - self.mean) / self.std).to(self.dtype)
         features = self.method.features(self.backbone.tower, normalised)
         return (
@@ -77,41 +91,41 @@ class ImageTower(nn.Module):
         )
 
     def example(self, batch: int = 2, rows: int = 3, columns: int = 5) -> Tensor:
-        """Grey pixels of so many patches, to trace with."""
+        """Return grey pixels with this number of images and of rows and columns of patches."""
         side = self.backbone.tower.patch_size
         return torch.full((batch, 3, rows * side, columns * side), 0.5, device=self.backbone.device)
 
 
-def dense(method: Method) -> DenseMethod:
-    """The method, if it gives every patch a feature.
+def require_dense(method: Method) -> DenseMethod:
+    """Return the method if it is a dense one, which computes a feature for every patch.
 
     Raises:
-        InputError: naming those that do.
+        InputError: if it is not; the message names the dense methods.
     """
     if isinstance(method, DenseMethod):
         return method
     known = [name for name, cls in METHODS.items() if issubclass(cls, DenseMethod)]
     raise InputError(
-        f"Expected a method that gives every patch a feature ({', '.join(known)}), "
-        f"but got {getattr(method, 'name', method)}: it has no graph of its own to export."
+        f"Expected a method that computes a feature for every patch ({', '.join(known)}), "
+        f"but got {getattr(method, 'name', method)}, which cannot be exported."
     )
 
 
 def trace_tower(tower: ImageTower) -> ExportedProgram:
-    """The tower as one graph with batch, rows and columns left open.
+    """Return the tower as one graph for any batch size and any number of rows and columns.
 
     Raises:
-        UnsupportedModelError: when torch cannot trace it, with torch's reason.
+        UnsupportedModelError: if torch cannot trace the tower; the message has the reason of torch.
     """
     side = tower.backbone.tower.patch_size
-    rows, columns = (Dim(n, min=LEAST_PATCHES, max=MOST_PATCHES) for n in ("rows", "columns"))
-    shape = {0: Dim("batch", min=1, max=MOST_BATCH), 2: side * rows, 3: side * columns}
+    rows, columns = (Dim(n, min=MIN_PATCHES, max=MAX_PATCHES) for n in ("rows", "columns"))
+    shape = {0: Dim("batch", min=1, max=MAX_BATCH), 2: side * rows, 3: side * columns}
     try:
         with torch.no_grad():
             return torch.export.export(
                 tower, (tower.example(),), dynamic_shapes={"pixels": shape}, strict=False
             )
-    except Exception as error:  # torch raises a family of its own for what it cannot trace
+    except Exception as error:  # torch raises many classes of errors here
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UnsupportedModelError(
             f"{tower.backbone.name}: torch.export cannot trace this image tower with "
@@ -120,38 +134,48 @@ def trace_tower(tower: ImageTower) -> ExportedProgram:
 
 
 @contextmanager
-def reasons(path: Path, library: str) -> Iterator[None]:
-    """Turn whatever a library raises about a file (its errors share no class) into one line.
+def one_line_errors(path: Path, library: str) -> Iterator[None]:
+    """Convert all errors of a library that runs a file to an InputError of one line.
+
+    The errors of these libraries have no common class.
+
+    Args:
+        path: the file, for the message.
+        library: name of the library, for the message.
 
     Raises:
-        InputError: naming the file.
+        InputError: if the block raises an error.
     """
     try:
         yield
     except Exception as error:
-        told = " ".join(str(error).split())
-        raise InputError(f"{path}: {library} cannot run it ({told}).") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: {library} cannot run it ({reason}).") from error
 
 
-def parts_read(model: nn.Module, run: Callable[[], object]) -> list[nn.Module]:
-    """The topmost modules whose own parameters or buffers are read while `run` runs.
+def modules_used(model: nn.Module, run: Callable[[], object]) -> list[nn.Module]:
+    """Return the topmost modules of which a parameter or buffer is used while `run` runs.
 
-    Which these are the adapters alone know; they read them as they walk, so one walk shows.
+    Only the adapters know which modules they use, therefore this is observed in one run.
+
+    Args:
+        model: the model.
+        run: function that runs the image tower.
     """
-    watch = _Watch()
-    with torch.no_grad(), watch:
+    recorder = _TensorRecorder()
+    with torch.no_grad(), recorder:
         run()
-    owners: dict[str, nn.Module] = {}
-    for name, module in model.named_modules():  # a module comes before what it holds
-        own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
-        inside = any(name.startswith(f"{owner}.") or not owner for owner in owners)
-        if not inside and any(id(tensor) in watch.seen for tensor in own):
-            owners[name] = module
-    return list(owners.values())
+    used: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():  # a module comes before its submodules
+        tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+        inside = any(name.startswith(f"{parent}.") or not parent for parent in used)
+        if not inside and any(id(tensor) in recorder.seen for tensor in tensors):
+            used[name] = module
+    return list(used.values())
 
 
-class _Watch(TorchFunctionMode):
-    """Remembers every tensor that a torch function was given."""
+class _TensorRecorder(TorchFunctionMode):
+    """Records the identity of every tensor that is an argument of a torch function."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Marks: clicks, boxes and masks drawn on an image, so that they can be checked by eye."""
+"""Draw points, boxes and masks on an image."""
 
 from __future__ import annotations
 
@@ -14,30 +14,39 @@ from clip_surgery.tasks.boxes import Box
 from clip_surgery.tasks.points import Points
 
 ON, OFF, EDGE = (24, 190, 96), (228, 44, 52), (255, 255, 255)
-_FINE = 4  # marks are drawn this much larger and shrunk: Pillow's own edges are ragged
+"""Colours (RGB) of points on the object, of points off it, and of the edges of both."""
+_OVERSAMPLING = 4  # annotations are drawn larger and reduced, because Pillow does not antialias
 
 
-def marked(
+def draw_annotations(
     image: Image.Image,
     original: Size,
     *,
     points: Points | None = None,
     boxes: Sequence[Box] = (),
 ) -> Image.Image:
-    """Draw clicks (discs on the object, crosses off it) and boxes on an image.
+    """Draw points and boxes on an image.
 
-    Points and boxes are in pixels of the `original` image, of which `image` is a copy of any
-    size.
+    Points on the object are discs, points off it are crosses.
+
+    Args:
+        image: the image to draw on; a copy of the original image of any size.
+        original: size of the original image.
+        points: points with coordinates (x, y) in pixels of the original image, or None.
+        boxes: boxes in pixels of the original image.
+
+    Returns:
+        A new image of the size of `image`.
 
     Example:
         >>> box = Box(xyxy=(10, 10, 30, 30), score=1.0, area=400)
-        >>> marked(Image.new("RGB", (40, 40)), Size(80, 80), boxes=[box]).size
+        >>> draw_annotations(Image.new("RGB", (40, 40)), Size(80, 80), boxes=[box]).size
         (40, 40)
     """
-    layer = Image.new("RGBA", (image.width * _FINE, image.height * _FINE))
+    layer = Image.new("RGBA", (image.width * _OVERSAMPLING, image.height * _OVERSAMPLING))
     draw = ImageDraw.Draw(layer)
     scale = np.array([layer.width / original.width, layer.height / original.height])
-    unit = _FINE * max(1.0, min(image.size) / 240)
+    unit = _OVERSAMPLING * max(1.0, min(image.size) / 240)
     for box in boxes:
         corners = tuple((np.array(box.xyxy).reshape(2, 2) * scale).ravel().tolist())
         draw.rectangle(corners, outline=(*EDGE, 255), width=round(4 * unit))
@@ -46,18 +55,23 @@ def marked(
         for x, y in (points.negatives * scale).tolist():
             for width, colour in ((4.5 * unit, EDGE), (2.2 * unit, OFF)):
                 _cross(draw, x, y, 4 * unit, round(width), colour)
-        for x, y in (points.positives[::-1] * scale).tolist():  # the best on top
+        for x, y in (points.positives[::-1] * scale).tolist():  # the best point is drawn last
             _disc(draw, x, y, 6 * unit, EDGE)
             _disc(draw, x, y, 4.2 * unit, ON)
-    small = layer.resize(image.size, Image.Resampling.LANCZOS)
-    return Image.alpha_composite(image.convert("RGBA"), small).convert("RGB")
+    reduced = layer.resize(image.size, Image.Resampling.LANCZOS)
+    return Image.alpha_composite(image.convert("RGBA"), reduced).convert("RGB")
 
 
 def cut_out(image: Image.Image, mask: Tensor, *, colour: tuple[int, int, int] = ON) -> Image.Image:
-    """Dim what lies outside a mask (H, W) of bool, and draw its border.
+    """Darken an image outside of a mask, and draw the border of the mask.
+
+    Args:
+        image: the image.
+        mask: (H, W) bool, resized to the image if its size differs.
+        colour: colour (RGB) of the border.
 
     Raises:
-        InputError: when the mask is not (H, W).
+        InputError: if the mask does not have two axes.
     """
     if mask.ndim != 2:
         raise InputError(f"Expected a mask (H, W), but got {tuple(mask.shape)}.")
@@ -66,12 +80,12 @@ def cut_out(image: Image.Image, mask: Tensor, *, colour: tuple[int, int, int] = 
         lambda value: 255 if value >= 128 else 0
     )
     grey = Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size), 0.6)
-    shown = Image.composite(image, grey, inside)
+    darkened = Image.composite(image, grey, inside)
     width = 3 if min(image.size) < 480 else 5
-    # a border only where there is a mask on one side: MaxFilter takes at least 3 px
+    # Images smaller than MaxFilter allows get no border.
     wider = inside.filter(ImageFilter.MaxFilter(width)) if min(image.size) >= width else inside
     border = ImageChops.subtract(wider, inside)
-    return Image.composite(Image.new("RGB", image.size, colour), shown, border)
+    return Image.composite(Image.new("RGB", image.size, colour), darkened, border)
 
 
 def _disc(

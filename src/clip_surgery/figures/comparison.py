@@ -1,7 +1,7 @@
-"""Comparison: the same texts in the same image by several methods, as one image to look at.
+"""Draw the maps of several methods for the same texts and the same image as one figure.
 
-Each method is a row with its name beside it, each text a column. Many methods go into blocks side
-by side, so that a figure of twelve still fits a screen.
+Each method is a row with its name at the left, each text a column. Many rows are divided into
+blocks side by side, so that the figure fits a screen.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ from clip_surgery.figures.layout import (
     TITLE_SIZE,
     Style,
     Tile,
-    below,
-    beside,
-    on_paper,
-    sheet,
+    blank_image,
+    stack,
+    tile_row,
+    with_margins,
 )
 from clip_surgery.figures.maps import check_count
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY
 from clip_surgery.inputs.images import ImageSource, read_image
 
-LARGE_UP_TO = 3  # rows; more are drawn smaller and may go into blocks
+LARGE_UP_TO = 3
+"""Largest number of rows with large overlays. More rows are smaller and divided into blocks."""
 LARGE, SMALL = 230, 170
-SCREEN = 1.5  # width to height of what a figure is looked at on
+SCREEN_RATIO = 1.5
+"""Ratio of width to height that a figure with many rows should have."""
 
 
 def comparison(
@@ -45,54 +47,61 @@ def comparison(
     colour_map: str = COLOUR_MAP,
     opacity: float = OPACITY,
 ) -> Image.Image:
-    """Draw the image, and beside it one row of overlays per method, one column per text.
+    """Draw the image, and next to it one row of overlays per method with one column per text.
 
-    `rows` maps a row's title to its heatmaps (C, H, W) in [0, 1] of the image's size. `notes`
-    stand below. `tile` is the typical side of an overlay, smaller for many rows if None.
+    Args:
+        image: the explained image.
+        rows: for the title of each row, its heatmaps (C, H, W) in [0, 1] of the size of the image.
+        titles: C titles of the columns.
+        heading: a line above the figure.
+        notes: lines below the figure.
+        tile: typical side of an overlay in pixels. If None, it is smaller for many rows.
+        colour_map: name of a colour map of matplotlib.
+        opacity: opacity of the overlays in [0, 1], where the maps are 1.
 
     Raises:
-        InputError: when there is no row, maps and titles are not equally many, a map is not of
-            the image's size or not within [0, 1], or tile is below 1.
+        InputError: if there is no row, if the numbers of maps and titles differ, if a map is not of
+            the size of the image or not within [0, 1], or if tile is below 1.
     """
-    picture = read_image(image)
+    input_image = read_image(image)
     if not rows:
         raise InputError("Expected at least one row of heatmaps, but got none.")
     for maps in rows.values():
         check_count("titles", titles, maps)
     if tile is None:
         tile = LARGE if len(rows) <= LARGE_UP_TO else SMALL
-    style = Style.of(picture, tile=tile, colour_map=colour_map, opacity=opacity)
-    larger = Style.of(picture, tile=round(tile * (1.0 if len(rows) == 1 else 1.5)))
-    first = beside([Tile(larger.plain(picture), "picture")])
-    drawn = [
+    style = Style.of(input_image, tile=tile, colour_map=colour_map, opacity=opacity)
+    larger = Style.of(input_image, tile=round(tile * (1.0 if len(rows) == 1 else 1.5)))
+    first = tile_row([Tile(larger.plain(input_image), "image")])
+    rows_of_tiles = [
         (
             name,
             [
-                Tile(style.mapped(picture, heatmap), title)
+                Tile(style.mapped(input_image, heatmap), title)
                 for title, heatmap in zip(titles, maps, strict=True)
             ],
         )
         for name, maps in rows.items()
     ]
-    sheets = _blocks(drawn, first)
-    body = sheet(
-        sum(part.width for part in sheets) + MARGIN * (len(sheets) - 1),
-        max(part.height for part in sheets),
+    blocks = _blocks(rows_of_tiles, first)
+    body = blank_image(
+        sum(block.width for block in blocks) + MARGIN * (len(blocks) - 1),
+        max(block.height for block in blocks),
     )
     left = 0
-    for part in sheets:
-        # few rows: the image stands in the middle; many: at the top, where reading begins
-        top = (body.height - part.height) // 2 if len(rows) <= LARGE_UP_TO else 0
-        body.paste(part, (left, top))
-        left += part.width + MARGIN
-    return on_paper(body, heading=heading, notes=notes, colour_map=colour_map)
+    for block in blocks:
+        # With few rows, the image is in the middle; with many rows, it is at the top.
+        top = (body.height - block.height) // 2 if len(rows) <= LARGE_UP_TO else 0
+        body.paste(block, (left, top))
+        left += block.width + MARGIN
+    return with_margins(body, heading=heading, notes=notes, colour_map=colour_map)
 
 
-_Row = tuple[str, list[Tile]]
+_Row = tuple[str, list[Tile]]  # the title of a row and its tiles
 
 
 def _blocks(rows: Sequence[_Row], first: Image.Image) -> list[Image.Image]:
-    """The image and the rows in as many blocks as make the figure most like a screen."""
+    """The image, and the rows in the number of blocks whose ratio is closest to a screen's."""
     if len(rows) <= LARGE_UP_TO:
         return [first, _block(rows)]
     layouts = []
@@ -100,35 +109,35 @@ def _blocks(rows: Sequence[_Row], first: Image.Image) -> list[Image.Image]:
         length = math.ceil(len(rows) / count)
         starts = range(0, len(rows), length)
         layouts.append([first, *(_block(rows[start : start + length]) for start in starts)])
-    return min(layouts, key=_unlike_a_screen)
+    return min(layouts, key=_ratio_difference)
 
 
-def _unlike_a_screen(sheets: Sequence[Image.Image]) -> float:
-    width = sum(part.width for part in sheets)
-    height = max(part.height for part in sheets)
-    return abs(math.log(width / height / SCREEN))
+def _ratio_difference(blocks: Sequence[Image.Image]) -> float:
+    """How much the ratio of blocks side by side differs from that of a screen, on a log scale."""
+    width = sum(block.width for block in blocks)
+    height = max(block.height for block in blocks)
+    return abs(math.log(width / height / SCREEN_RATIO))
 
 
 def _block(rows: Sequence[_Row]) -> Image.Image:
-    """Rows below each other, the texts above the first, each row's title beside it."""
-    drawn = []
+    """Rows below each other, with their titles at the left, and the texts above the first one."""
+    labelled_rows = []
     for position, (name, tiles) in enumerate(rows):
-        cells = tiles if position == 0 else [Tile(tile.image) for tile in tiles]
-        row = beside(cells)
+        row = tile_row(tiles if position == 0 else [Tile(tile.image) for tile in tiles])
         label = _upright_label(name, tiles[0].image.height)
-        labelled = sheet(label.width + GAP + row.width, row.height)
+        labelled = blank_image(label.width + GAP + row.width, row.height)
         labelled.paste(label, (0, row.height - label.height))
         labelled.paste(row, (label.width + GAP, 0))
-        drawn.append(labelled)
-    return below(drawn, gap=GAP)
+        labelled_rows.append(labelled)
+    return stack(labelled_rows, gap=GAP)
 
 
 def _upright_label(text: str, length: int) -> Image.Image:
-    """A row's title, read from bottom to top, `length` pixels long."""
+    """The title of a row, written from bottom to top, `length` pixels long."""
     letters = font(TITLE_SIZE, text, bold=True)
     lines = fit(text, letters, width=length, lines=2)
     step = round(TITLE_SIZE * 1.25)
-    label = sheet(length, 2 * step)  # room for two lines, so that all rows begin alike
+    label = blank_image(length, 2 * step)  # space for two lines, so that all rows are aligned
     draw = ImageDraw.Draw(label)
     for index, line in enumerate(reversed(lines)):
         y = label.height - (index + 1) * step

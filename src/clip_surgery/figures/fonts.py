@@ -1,4 +1,4 @@
-"""Lettering: a font that has the letters of a text, and words fitted to a width."""
+"""Choose a font that contains the characters of a text, and break text into lines."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from PIL import ImageFont
 INK = (28, 30, 34)
 FAINT_INK = (112, 118, 128)
 PAPER = (255, 255, 255)
+"""Colours (RGB) of text, of less important text, and of the background."""
 
 
 def font(size: int, *texts: str, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """A font of `size` pixels in which these texts can be read.
+    """Return a font that contains the characters of the given texts.
 
-    DejaVu Sans, which travels with matplotlib and knows most alphabets; for texts with letters
-    beyond it (Chinese, Japanese, Korean) a font of this machine that has them, if there is one.
+    The font is DejaVu Sans, which is part of matplotlib and supports most alphabets. For characters
+    that it does not contain (Chinese, Japanese, Korean), a font of this machine is used if there
+    is one.
+
+    Args:
+        size: size in pixels.
+        texts: the texts to be drawn.
+        bold: whether the font is bold.
     """
-    # what is not printed (a break, a joiner) needs no letter
+    # Characters that are not printed, such as line breaks and joiners, need no glyph.
     letters = {ord(letter) for text in texts for letter in text if letter.isprintable()}
     return _open(_file_with(frozenset(letters), bold), size)
 
@@ -31,7 +38,8 @@ def _open(path: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _travelling(bold: bool) -> str:
+def _bundled(bold: bool) -> str:
+    """The path of DejaVu Sans in matplotlib."""
     from matplotlib import get_data_path
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -40,8 +48,8 @@ def _travelling(bold: bool) -> str:
 
 @lru_cache(maxsize=256)
 def _file_with(letters: frozenset[int], bold: bool) -> str:
-    """The font file that has most of the letters, the travelling one unless another has more."""
-    best = _travelling(bold)
+    """The font file that contains most of the code points; DejaVu Sans unless another has more."""
+    best = _bundled(bold)
     most = _count(letters, best)
     if most == len(letters):
         return best
@@ -56,8 +64,8 @@ def _file_with(letters: frozenset[int], bold: bool) -> str:
 
 @lru_cache(maxsize=2)
 def _installed(bold: bool) -> list[str]:
-    """The font files of this machine: upright ones, of this weight, without serifs first."""
-    from matplotlib.font_manager import findSystemFonts  # its fontManager may be of last month
+    """The font files of this machine; upright ones of this weight and without serifs come first."""
+    from matplotlib.font_manager import findSystemFonts  # its fontManager may be out of date
 
     def order(path: str) -> tuple[bool, bool, bool, str]:
         name = Path(path).name.lower()
@@ -68,45 +76,53 @@ def _installed(bold: bool) -> list[str]:
 
 
 def _count(letters: frozenset[int], path: str) -> int:
+    """How many of the code points a font file contains."""
     return int(np.isin(list(letters), _letters_of(path)).sum())
 
 
-@cache  # a few bytes a letter: all fonts of a machine are some MB, and reading them takes seconds
+@cache  # all fonts of a machine take a few MB, and reading them takes seconds
 def _letters_of(path: str) -> NDArray[np.int64]:
-    """The code points a font file has; none when it cannot be drawn with at any size."""
+    """The code points that a font file contains; none if it cannot be used at this size."""
     from matplotlib.ft2font import FT2Font
 
     try:
-        _open(path, 12)  # coloured emoji are images of one size
+        _open(path, 12)  # fails for bitmap fonts such as coloured emoji
         return np.array(list(FT2Font(path).get_charmap()), np.int64)
     except (OSError, RuntimeError):
         return np.zeros(0, np.int64)
 
 
 def fit(text: str, letters: ImageFont.FreeTypeFont, *, width: float, lines: int) -> list[str]:
-    """Break a text into at most `lines` lines of `width` pixels; what does not fit ends in "…".
+    """Break a text into lines; a text that does not fit is cut and ends in "…".
+
+    Args:
+        text: the text.
+        letters: the font.
+        width: width of a line in pixels.
+        lines: maximum number of lines.
 
     Example:
         >>> fit("a very small dog", font(10), width=60, lines=2)
         ['a very', 'small dog']
     """
-    rest = " ".join(text.split())
+    remaining = " ".join(text.split())
     fitted: list[str] = []
-    while rest and len(fitted) < lines - 1:
-        line = _longest_start(rest, letters, width)
+    while remaining and len(fitted) < lines - 1:
+        line = _longest_start(remaining, letters, width)
         fitted.append(line)
-        rest = rest[len(line) :].strip()
-    if rest and letters.getlength(rest) > width:
-        while rest and letters.getlength(rest + "…") > width:
-            rest = rest[:-1]
-        rest = rest.rstrip() + "…"
-    return [*fitted, rest] if rest else fitted
+        remaining = remaining[len(line) :].strip()
+    if remaining and letters.getlength(remaining) > width:
+        while remaining and letters.getlength(remaining + "…") > width:
+            remaining = remaining[:-1]
+        remaining = remaining.rstrip() + "…"
+    return [*fitted, remaining] if remaining else fitted
 
 
 def _longest_start(text: str, letters: ImageFont.FreeTypeFont, width: float) -> str:
-    """As many whole words as fit, or the part before a bracket or the letters of one too long.
+    """The longest start of a text that fits into a line.
 
-    Methods are written with their settings in brackets: names should not break within a word.
+    It consists of whole words if possible. A single word that is too long is broken before a
+    bracket, as in "clip_surgery(depth=8)", or otherwise after the last letter that fits.
     """
     if letters.getlength(text) <= width:
         return text

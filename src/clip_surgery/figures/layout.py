@@ -1,7 +1,4 @@
-"""Tiles: small images with titles, laid in rows on one sheet of paper.
-
-What every figure of this library is built of, so that all of them look alike.
-"""
+"""The layout that all figures share: small images with titles in rows, a heading and notes."""
 
 from __future__ import annotations
 
@@ -23,13 +20,15 @@ MARGIN = 24
 GAP = 14
 TITLE_SIZE = 17
 NOTE_SIZE = 13
-NARROWEST = 150  # a column keeps room for a title even where the image is a strip
-MOST_BESIDE = 5
+"""Sizes in pixels."""
+MIN_COLUMN_WIDTH = 150
+"""Width in pixels of a column for its title, even if the image is narrower."""
+MAX_COLUMNS = 5
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A small image with its title, and a small line below that."""
+    """A small image with its title above it, and a smaller line below the title."""
 
     image: Image.Image
     title: str = ""
@@ -38,7 +37,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class Style:
-    """How every tile of one figure is drawn."""
+    """How the tiles of a figure are drawn.
+
+    Attributes:
+        size: size of a tile in pixels.
+        colour_map: name of a colour map of matplotlib.
+        opacity: opacity of the overlays in [0, 1], where the maps are 1.
+    """
 
     size: Size
     colour_map: str = COLOUR_MAP
@@ -47,37 +52,47 @@ class Style:
     @classmethod
     def of(
         cls,
-        picture: InputImage,
+        image: InputImage,
         *,
         tile: int,
         colour_map: str = COLOUR_MAP,
         opacity: float = OPACITY,
     ) -> Style:
-        """Tiles of about tile x tile pixels in area, with the image's ratio.
+        """Return a style for tiles with the ratio of an image.
+
+        Args:
+            image: the image.
+            tile: typical side of a tile in pixels; its area is about tile x tile.
+            colour_map: name of a colour map of matplotlib.
+            opacity: opacity of the overlays in [0, 1], where the maps are 1.
 
         Raises:
-            InputError: when tile is below 1.
+            InputError: if tile is below 1.
         """
         if tile < 1:
             raise InputError(f"Expected tile to be at least 1 px, but got {tile}.")
-        height, width = picture.size
+        height, width = image.size
         scale = min(tile / math.sqrt(height * width), 1.6 * tile / max(height, width))
         size = Size(max(1, round(height * scale)), max(1, round(width * scale)))
         return cls(size, colour_map, opacity)
 
-    def plain(self, picture: InputImage) -> Image.Image:
-        """The image at the size of a tile."""
-        return picture.image.resize((self.size.width, self.size.height), Image.Resampling.LANCZOS)
+    def plain(self, image: InputImage) -> Image.Image:
+        """Return the image in the size of a tile."""
+        return image.image.resize((self.size.width, self.size.height), Image.Resampling.LANCZOS)
 
-    def mapped(self, picture: InputImage, heatmap: Tensor) -> Image.Image:
-        """The image under a heatmap (H, W) in [0, 1] of its size, at the size of a tile.
+    def mapped(self, image: InputImage, heatmap: Tensor) -> Image.Image:
+        """Return the image with a heatmap over it, in the size of a tile.
+
+        Args:
+            image: the image.
+            heatmap: map (H, W) in [0, 1] of the size of the image.
 
         Raises:
-            InputError: when the map is not of the image's size or not within [0, 1].
+            InputError: if the map is not of the size of the image or not within [0, 1].
         """
-        if tuple(heatmap.shape) != tuple(picture.size):
+        if tuple(heatmap.shape) != tuple(image.size):
             raise InputError(
-                f"{picture.name}: expected heatmaps of the image's size {tuple(picture.size)} "
+                f"{image.name}: expected heatmaps of the image's size {tuple(image.size)} "
                 f"(height, width), but got {tuple(heatmap.shape)}."
             )
         resized = F.interpolate(
@@ -85,7 +100,7 @@ class Style:
             align_corners=False, antialias=True,
         )  # fmt: skip
         return overlay(
-            self.plain(picture), resized[0, 0], colour_map=self.colour_map, opacity=self.opacity
+            self.plain(image), resized[0, 0], colour_map=self.colour_map, opacity=self.opacity
         )
 
 
@@ -97,28 +112,34 @@ def gallery(
     columns: int | None = None,
     colour_map: str | None = None,
 ) -> Image.Image:
-    """Tiles of one size on a grid; at most five beside each other unless `columns` says else.
+    """Draw tiles of one size on a grid.
 
-    `heading` stands above, `notes` below, and a bar from low to high where `colour_map` names
-    what the colours are.
+    Args:
+        tiles: the tiles.
+        heading: a line above the grid.
+        notes: lines below the grid.
+        columns: number of columns. If None, at most five, with rows of about the same length.
+        colour_map: name of a colour map, for a bar from low to high below the grid; None for none.
 
     Raises:
-        InputError: when there is no tile, or columns is below 1.
+        InputError: if there is no tile, or if columns is below 1.
     """
     if not tiles:
         raise InputError("Expected at least one image to draw, but got none.")
-    if columns is None:  # rows about equally long
-        columns = math.ceil(len(tiles) / math.ceil(len(tiles) / MOST_BESIDE))
+    if columns is None:
+        columns = math.ceil(len(tiles) / math.ceil(len(tiles) / MAX_COLUMNS))
     if columns < 1:
         raise InputError(f"Expected at least 1 column, but got {columns}.")
-    rows = [beside(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    return on_paper(below(rows, gap=MARGIN), heading=heading, notes=notes, colour_map=colour_map)
+    rows = [tile_row(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    return with_margins(
+        stack(rows, gap=MARGIN), heading=heading, notes=notes, colour_map=colour_map
+    )
 
 
-def beside(tiles: Sequence[Tile]) -> Image.Image:
-    """One row of tiles of one size: titles and notes above, images aligned below them."""
+def tile_row(tiles: Sequence[Tile]) -> Image.Image:
+    """Draw one row of tiles of one size, with titles and notes above the images."""
     size = Size(tiles[0].image.height, tiles[0].image.width)
-    width = max(size.width, min(NARROWEST, 10 * size.height))
+    width = max(size.width, min(MIN_COLUMN_WIDTH, 10 * size.height))
     title_font = font(TITLE_SIZE, *(tile.title for tile in tiles), bold=True)
     note_font = font(NOTE_SIZE, *(tile.note for tile in tiles))
     titles = [fit(tile.title, title_font, width=width, lines=2) for tile in tiles]
@@ -127,7 +148,7 @@ def beside(tiles: Sequence[Tile]) -> Image.Image:
     title_step, note_step = round(TITLE_SIZE * 1.25), round(NOTE_SIZE * 1.4)
     top = title_lines * title_step + note_lines * note_step
     top += GAP // 2 if top else 0
-    row = sheet(len(tiles) * width + (len(tiles) - 1) * GAP, top + size.height)
+    row = blank_image(len(tiles) * width + (len(tiles) - 1) * GAP, top + size.height)
     draw = ImageDraw.Draw(row)
     for index, tile in enumerate(tiles):
         middle = index * (width + GAP) + width / 2
@@ -141,48 +162,57 @@ def beside(tiles: Sequence[Tile]) -> Image.Image:
     return row
 
 
-def below(sheets: Sequence[Image.Image], *, gap: int) -> Image.Image:
-    """Sheets below each other, aligned on the left."""
-    height = sum(part.height for part in sheets) + gap * (len(sheets) - 1)
-    stack = sheet(max(part.width for part in sheets), height)
+def stack(images: Sequence[Image.Image], *, gap: int) -> Image.Image:
+    """Draw images below each other, aligned at the left, with a gap in pixels between them."""
+    height = sum(image.height for image in images) + gap * (len(images) - 1)
+    stacked = blank_image(max(image.width for image in images), height)
     y = 0
-    for part in sheets:
-        stack.paste(part, (0, y))
-        y += part.height + gap
-    return stack
+    for image in images:
+        stacked.paste(image, (0, y))
+        y += image.height + gap
+    return stacked
 
 
-def on_paper(
+def with_margins(
     body: Image.Image,
     *,
     heading: str = "",
     notes: Sequence[str] = (),
     colour_map: str | None = None,
 ) -> Image.Image:
-    """Margins, the heading above, and below what the colours mean, then the notes."""
+    """Draw a figure with margins, a heading above it, and a colour bar and notes below it.
+
+    Args:
+        body: the figure.
+        heading: a line above it.
+        notes: lines below it.
+        colour_map: name of a colour map, for a bar from low to high; None for no bar.
+    """
     letters = font(NOTE_SIZE, heading, *notes)
     step = round(NOTE_SIZE * 1.4)
-    above = fit(heading, letters, width=body.width, lines=2)
-    under = [line for note in notes for line in fit(note, letters, width=body.width, lines=3)]
-    top = MARGIN + len(above) * step + (GAP if above else 0)
-    foot = GAP + step * (len(under) + (colour_map is not None)) if under or colour_map else 0
-    paper = sheet(body.width + 2 * MARGIN, top + body.height + foot + MARGIN)
+    heading_lines = fit(heading, letters, width=body.width, lines=2)
+    note_lines = [line for note in notes for line in fit(note, letters, width=body.width, lines=3)]
+    top = MARGIN + len(heading_lines) * step + (GAP if heading_lines else 0)
+    footer = (
+        GAP + step * (len(note_lines) + (colour_map is not None)) if note_lines or colour_map else 0
+    )
+    paper = blank_image(body.width + 2 * MARGIN, top + body.height + footer + MARGIN)
     draw = ImageDraw.Draw(paper)
-    for index, line in enumerate(above):
+    for index, line in enumerate(heading_lines):
         draw.text((MARGIN, MARGIN + index * step), line, FAINT_INK, letters, anchor="la")
     paper.paste(body, (MARGIN, top))
     y = top + body.height + GAP
     if colour_map is not None:
         _bar(paper, y + step / 2, colour_map)
         y += step
-    for line in under:
+    for line in note_lines:
         draw.text((MARGIN, y), line, FAINT_INK, letters, anchor="la")
         y += step
     return paper
 
 
-def sheet(width: int, height: int) -> Image.Image:
-    """Empty paper."""
+def blank_image(width: int, height: int) -> Image.Image:
+    """Return an image in the background colour."""
     return Image.new("RGB", (width, height), PAPER)
 
 

@@ -1,4 +1,4 @@
-"""Figure: an image and its maps side by side, with titles, as one image to look at."""
+"""Draw an image and its heatmaps side by side as one figure."""
 
 from __future__ import annotations
 
@@ -25,38 +25,51 @@ def figure(
     colour_map: str = COLOUR_MAP,
     opacity: float = OPACITY,
 ) -> Image.Image:
-    """Draw the image, then one overlay per text, on a grid.
+    """Draw the image and one overlay per text on a grid.
 
-    `heatmaps` are (C, H, W) in [0, 1] of the image's size, `titles` and `notes` (a small line
-    under a title) one per map. `tile` is the typical side of a drawn image in pixels.
+    Args:
+        image: the explained image.
+        heatmaps: C maps (C, H, W) in [0, 1] of the size of the image.
+        titles: C titles.
+        notes: C smaller lines below the titles, or None.
+        heading: a line above the figure.
+        columns: number of columns; if None, at most five.
+        tile: typical side of a tile in pixels.
+        colour_map: name of a colour map of matplotlib.
+        opacity: opacity of the overlays in [0, 1], where the maps are 1.
 
     Raises:
-        InputError: when maps, titles and notes are not equally many, a map is not of the
-            image's size or not within [0, 1], or columns or tile is below 1.
+        InputError: if the numbers of maps, titles and notes differ, if a map is not of the size of
+            the image or not within [0, 1], or if columns or tile is below 1.
 
     Example:
         >>> import torch
-        >>> picture = Image.new("RGB", (40, 30))
-        >>> figure(picture, torch.rand(2, 30, 40), ["dog", "cat"]).width
+        >>> street = Image.new("RGB", (40, 30))
+        >>> figure(street, torch.rand(2, 30, 40), ["dog", "cat"]).width
         1114
     """
-    picture = read_image(image)
+    input_image = read_image(image)
     check_count("titles", titles, heatmaps)
     if notes is not None:
         check_count("notes", notes, heatmaps)
-    style = Style.of(picture, tile=tile, colour_map=colour_map, opacity=opacity)
-    tiles = [Tile(style.plain(picture), "picture")]
+    style = Style.of(input_image, tile=tile, colour_map=colour_map, opacity=opacity)
+    tiles = [Tile(style.plain(input_image), "image")]
     for index, title in enumerate(titles):
         note = "" if notes is None else notes[index]
-        tiles.append(Tile(style.mapped(picture, heatmaps[index]), title, note))
+        tiles.append(Tile(style.mapped(input_image, heatmaps[index]), title, note))
     return gallery(tiles, heading=heading, columns=columns, colour_map=colour_map)
 
 
 def check_count(name: str, given: Sequence[str], heatmaps: Tensor) -> None:
-    """Refuse maps that are not (C, H, W), or as many names as there are not.
+    """Check that heatmaps have the shape (C, H, W), and that there are C texts for them.
+
+    Args:
+        name: what the texts are, for the message, such as "titles".
+        given: the texts.
+        heatmaps: the maps.
 
     Raises:
-        InputError: when they do not belong together.
+        InputError: if the shape or the number is different.
     """
     if heatmaps.ndim != 3 or len(given) != len(heatmaps):
         raise InputError(

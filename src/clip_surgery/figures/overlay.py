@@ -1,4 +1,4 @@
-"""Overlay: a heatmap in colours over the image it belongs to."""
+"""Draw a heatmap in colours over its image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from clip_surgery.inputs.images import ImageSource, read_image
 
 COLOUR_MAP = "turbo"
 OPACITY = 0.75
-FADE = 0.8  # cold places show the image: its own colours say what the heat is on
+FADE = 0.8
+"""Share by which low values are more transparent, so that the image is visible there."""
 
 
 def overlay(
@@ -29,38 +30,43 @@ def overlay(
     fade: float = FADE,
     legend: bool = False,
 ) -> Image.Image:
-    """Lay a heatmap (H, W) in [0, 1] over its image, as an RGB image of the same size.
+    """Return an RGB image of the heatmap in colours over its image, in the size of the image.
 
-    `colour_map` is one of matplotlib's; `opacity` is the share of the colours where the map is
-    1, and falls by the share `fade` to where it is 0: with `fade=0` it is the same everywhere.
-    `legend` adds a strip below, from low to high.
+    Args:
+        image: the explained image.
+        heatmap: map (H, W) in [0, 1] of the size of the image.
+        colour_map: name of a colour map of matplotlib.
+        opacity: opacity of the colours in [0, 1], where the map is 1.
+        fade: share in [0, 1] by which the opacity decreases to where the map is 0. With `fade=0` it
+            is the same everywhere.
+        legend: whether a colour bar from low to high is added below the image.
 
     Raises:
-        InputError: when the heatmap is not of the image's size or not within [0, 1], or
-            opacity or fade is not.
-        UnknownNameError: for a colour map that matplotlib does not have.
+        InputError: if the heatmap is not of the size of the image, or if the heatmap, opacity or
+            fade is not within [0, 1].
+        UnknownNameError: if matplotlib does not have the colour map.
 
     Example:
         >>> overlay(Image.new("RGB", (4, 3)), torch.zeros(3, 4), opacity=1, fade=0).getpixel((0, 0))
         (48, 18, 59)
     """
-    picture = read_image(image)
-    heat = _checked(heatmap, picture.size, picture.name)
+    input_image = read_image(image)
+    heat = _checked(heatmap, input_image.size, input_image.name)
     for setting, value in (("opacity", opacity), ("fade", fade)):
         if not 0 <= value <= 1:
             raise InputError(f"Expected {setting} to be within 0 to 1, but got {value}.")
     colours = Image.fromarray(colour_table(colour_map)[np.rint(heat * 255).astype(np.uint8)])
-    shares = np.rint(255 * opacity * (1 - fade * (1 - heat))).astype(np.uint8)
-    blended = Image.composite(colours, picture.image, Image.fromarray(shares))
+    alpha = np.rint(255 * opacity * (1 - fade * (1 - heat))).astype(np.uint8)
+    blended = Image.composite(colours, input_image.image, Image.fromarray(alpha))
     return _with_legend(blended, colour_map) if legend else blended
 
 
 @lru_cache(maxsize=16)
 def colour_table(name: str) -> NDArray[np.uint8]:
-    """The 256 colours of a matplotlib colour map from low to high, (256, 3) uint8.
+    """Return the 256 colours (RGB) of a colour map of matplotlib from low to high, (256, 3) uint8.
 
     Raises:
-        UnknownNameError: for a colour map that matplotlib does not have.
+        UnknownNameError: if matplotlib does not have the colour map.
     """
     from matplotlib import colormaps
 
@@ -71,12 +77,13 @@ def colour_table(name: str) -> NDArray[np.uint8]:
 
 
 def colour_bar(width: int, height: int, colour_map: str) -> Image.Image:
-    """A bar of a colour map from low (left) to high (right)."""
+    """Return an image of the colours of a colour map, from low (left) to high (right)."""
     row = colour_table(colour_map)[np.linspace(0, 255, width).astype(int)]
     return Image.fromarray(np.repeat(row[None], height, axis=0))
 
 
 def _checked(heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str) -> NDArray[Any]:
+    """The heatmap as a float32 array, after its size and range were checked."""
     heat = torch.as_tensor(heatmap).detach().to("cpu", torch.float32)
     if tuple(heat.shape) != tuple(size):
         raise InputError(
@@ -93,7 +100,7 @@ def _checked(heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str) -
 
 
 def _with_legend(image: Image.Image, colour_map: str) -> Image.Image:
-    """Add a strip with low, bar and high below, its size following the image's."""
+    """The image with a colour bar below it, between the words "low" and "high"."""
     size = max(10, min(24, image.width // 24))
     letters = font(size)
     ascent, descent = letters.getmetrics()
@@ -108,7 +115,7 @@ def _with_legend(image: Image.Image, colour_map: str) -> Image.Image:
         strip.paste(bar, (left, (height - bar.height) // 2))
     draw.text((gap, height / 2), "low", INK, letters, anchor="lm")
     draw.text((image.width - gap, height / 2), "high", INK, letters, anchor="rm")
-    both = Image.new("RGB", (image.width, image.height + height), PAPER)
-    both.paste(image, (0, 0))
-    both.paste(strip, (0, image.height))
-    return both
+    figure = Image.new("RGB", (image.width, image.height + height), PAPER)
+    figure.paste(image, (0, 0))
+    figure.paste(strip, (0, image.height))
+    return figure

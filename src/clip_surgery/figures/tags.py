@@ -1,4 +1,4 @@
-"""Tags as a figure: the image and what was found in it, as bars."""
+"""Draw an image and its tags with bars for their scores as one figure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from PIL import Image, ImageDraw
 
 from clip_surgery.errors import InputError
 from clip_surgery.figures.fonts import FAINT_INK, INK, fit, font
-from clip_surgery.figures.layout import GAP, MARGIN, Style, Tile, beside, on_paper, sheet
+from clip_surgery.figures.layout import (
+    GAP,
+    MARGIN,
+    Style,
+    Tile,
+    blank_image,
+    tile_row,
+    with_margins,
+)
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.tasks.tags import Tag
 
 SIZE = 16
 LINE = 28
-NAMES, BARS = 190, 190  # pixels wide
-BAR = (70, 110, 190)
+NAMES, BARS = 190, 190
+"""Size of the letters, height of a line, width of the names and of the bars, in pixels."""
+BAR_COLOUR = (70, 110, 190)
 
 
 def tags_figure(
@@ -26,29 +35,39 @@ def tags_figure(
     top: int = 15,
     tile: int = 380,
 ) -> Image.Image:
-    """Draw the image and a bar for each of its first `top` tags, relative to the best.
+    """Draw the image and a bar for each of its best tags.
 
-    A score of 0 or less has no bar.
+    The length of a bar is proportional to the score; scores of 0 or less have no bar.
+
+    Args:
+        image: the image.
+        tags: tags, best first.
+        heading: a line above the figure.
+        top: maximum number of tags that are drawn.
+        tile: typical side of the image in pixels.
 
     Raises:
-        InputError: when top is below 1.
+        InputError: if top is below 1.
     """
     if top < 1:
         raise InputError(f"Expected top of at least 1 tag, but got {top}.")
-    picture = read_image(image)
-    first = beside([Tile(Style.of(picture, tile=tile).plain(picture), "picture")])
+    input_image = read_image(image)
+    first = tile_row([Tile(Style.of(input_image, tile=tile).plain(input_image), "image")])
     bars = _bars(tags[:top], left_out=len(tags[top:]))
-    body = sheet(first.width + MARGIN + bars.width, max(first.height, bars.height))
+    body = blank_image(first.width + MARGIN + bars.width, max(first.height, bars.height))
     body.paste(first, (0, 0))
     body.paste(bars, (first.width + MARGIN, 0))
-    return on_paper(body, heading=heading)
+    return with_margins(body, heading=heading)
 
 
 def _bars(tags: Sequence[Tag], *, left_out: int) -> Image.Image:
+    """Names, bars and scores of the tags, and a line with the number of tags left out."""
     letters = font(SIZE, *(tag.text for tag in tags))
     numbers = round(letters.getlength("-0.0000"))
-    drawn = sheet(NAMES + GAP + BARS + GAP + numbers, LINE * max(1, len(tags) + bool(left_out)))
-    draw = ImageDraw.Draw(drawn)
+    bars = blank_image(
+        NAMES + GAP + BARS + GAP + numbers, LINE * max(1, len(tags) + bool(left_out))
+    )
+    draw = ImageDraw.Draw(bars)
     if not tags:
         draw.text((0, LINE / 2), "nothing found", FAINT_INK, letters, "lm")
     best = max((tag.score for tag in tags), default=0.0)
@@ -59,9 +78,9 @@ def _bars(tags: Sequence[Tag], *, left_out: int) -> Image.Image:
         length = max(0.0, tag.score / best) * BARS if best > 0 else 0.0
         if length >= 1:
             left = NAMES + GAP
-            draw.rectangle((left, middle - 8, left + length, middle + 8), fill=BAR)
-        draw.text((drawn.width, middle), f"{tag.score:.3f}", FAINT_INK, letters, "rm")
+            draw.rectangle((left, middle - 8, left + length, middle + 8), fill=BAR_COLOUR)
+        draw.text((bars.width, middle), f"{tag.score:.3f}", FAINT_INK, letters, "rm")
     if left_out:
         middle = LINE * len(tags) + LINE / 2
         draw.text((0, middle), f"and {left_out} more", FAINT_INK, letters, "lm")
-    return drawn
+    return bars

@@ -1,4 +1,4 @@
-"""Words as a figure: the sentence in coloured words, and the maps of the words it rests on."""
+"""Draw a sentence with words coloured by score, and the maps of its best words, as one figure."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from clip_surgery.word_explanation import WordExplanation
 SIZE = 24
 PAD = 7
 MARGIN = 24
+"""Size of the letters, space around a word, and margin, in pixels."""
 
 
 def words_figure(
@@ -28,94 +29,107 @@ def words_figure(
     colour_map: str = COLOUR_MAP,
     opacity: float = OPACITY,
 ) -> Image.Image:
-    """Draw the sentence with each word in the colour of its score, over the best words' maps.
+    """Draw the sentence with words coloured by score, and below it the maps of the best words.
 
-    `top` is how many words have their map drawn; a word that stands twice is drawn once.
+    Args:
+        image: the explained image.
+        explanation: the explanation of one sentence from `words`.
+        top: number of words whose maps are drawn. A word that occurs twice is drawn once.
+        tile: typical side of a map in pixels.
+        colour_map: name of a colour map of matplotlib.
+        opacity: opacity of the maps in [0, 1], where they are 1.
 
     Raises:
-        InputError: when the image is not the one explained, or top is below 1.
-        UnknownNameError: for a colour map that matplotlib does not have.
+        InputError: if the image is not the explained one, or if top is below 1.
+        UnknownNameError: if matplotlib does not have the colour map.
     """
     if top < 1:
         raise InputError(f"Expected top of at least 1 word, but got {top}.")
-    picture = read_image(image)
-    drawn: dict[str, int] = {}
+    input_image = read_image(image)
+    best_positions: dict[str, int] = {}
     for word in explanation.ranking():
         if any(letter.isalnum() for letter in word.text):
-            drawn.setdefault(word.text, word.place)
-    places = list(drawn.values())[:top] or [word.place for word in explanation.ranking()[:top]]
-    maps = heatmaps(explanation.explanation)[0][places]
+            best_positions.setdefault(word.text, word.place)
+    indices = list(best_positions.values())[:top]
+    if not indices:  # a sentence of punctuation only
+        indices = [word.place for word in explanation.ranking()[:top]]
+    maps = heatmaps(explanation.explanation)[0][indices]
     body = figure(
-        picture,
+        input_image,
         maps,
-        [explanation.words[place] for place in places],
+        [explanation.words[index] for index in indices],
         notes=[
-            f"{explanation.evidence} {float(explanation.scores[place]):.3f}" for place in places
+            f"{explanation.evidence} {float(explanation.scores[index]):.3f}" for index in indices
         ],
         tile=tile,
         colour_map=colour_map,
         opacity=opacity,
     )
-    head = sentence_image(explanation, width=body.width, colour_map=colour_map)
-    sheet = Image.new("RGB", (body.width, head.height + body.height), PAPER)
-    sheet.paste(head, (0, 0))
-    sheet.paste(body, (0, head.height))
-    return sheet
+    sentence = sentence_image(explanation, width=body.width, colour_map=colour_map)
+    canvas = Image.new("RGB", (body.width, sentence.height + body.height), PAPER)
+    canvas.paste(sentence, (0, 0))
+    canvas.paste(body, (0, sentence.height))
+    return canvas
 
 
 def sentence_image(
     explanation: WordExplanation, *, width: int = 900, colour_map: str = COLOUR_MAP
 ) -> Image.Image:
-    """The sentence on lines of `width` pixels, each word on the colour of its rank in score.
+    """Draw a sentence with a background colour for each word that shows its score.
 
-    Colours run from the lowest word's score to the highest; start and end tokens are written
-    smaller, with the same colours, cut off at the words' range.
+    The colours range from the lowest to the highest score of a word. Start and end tokens are
+    smaller, and their scores are limited to this range.
+
+    Args:
+        explanation: the explanation of the sentence.
+        width: width of the image in pixels.
+        colour_map: name of a colour map of matplotlib.
     """
     levels = word_levels(explanation)
     table = colour_table(colour_map)
     letters = font(SIZE, *explanation.words, bold=True)
     small = font(SIZE * 2 // 3, *explanation.words)
-    lines: list[list[tuple[int, int]]] = [[]]  # (place, left edge)
+    lines: list[list[tuple[int, int]]] = [[]]  # (index of the word, left edge)
     left = MARGIN
-    for place, (text, kind) in enumerate(zip(explanation.words, explanation.kinds, strict=True)):
-        used = letters if kind == "word" else small
-        length = round(used.getlength(text)) + 2 * PAD
+    for index, (text, kind) in enumerate(zip(explanation.words, explanation.kinds, strict=True)):
+        word_font = letters if kind == "word" else small
+        length = round(word_font.getlength(text)) + 2 * PAD
         if left + length > width - MARGIN and lines[-1]:
             lines.append([])
             left = MARGIN
-        lines[-1].append((place, left))
+        lines[-1].append((index, left))
         left += length + PAD
     step = round(SIZE * 2)
-    sheet = Image.new("RGB", (width, MARGIN + step * len(lines)), PAPER)
-    draw = ImageDraw.Draw(sheet)
+    canvas = Image.new("RGB", (width, MARGIN + step * len(lines)), PAPER)
+    draw = ImageDraw.Draw(canvas)
     for number, line in enumerate(lines):
         middle = MARGIN + step * number + step // 2
-        for place, x in line:
-            is_word = explanation.kinds[place] == "word"
-            used = letters if is_word else small
-            text = explanation.words[place]
-            level = levels[place]
-            colour = _on_paper(table[round(255 * level)].tolist(), level)
+        for index, x in line:
+            is_word = explanation.kinds[index] == "word"
+            word_font = letters if is_word else small
+            text = explanation.words[index]
+            level = levels[index]
+            colour = _background(table[round(255 * level)].tolist(), level)
             half = SIZE * 3 // 4 if is_word else SIZE // 2
-            box = (x, middle - half, x + round(used.getlength(text)) + 2 * PAD, middle + half)
+            box = (x, middle - half, x + round(word_font.getlength(text)) + 2 * PAD, middle + half)
             draw.rounded_rectangle(box, radius=6, fill=colour)
-            draw.text((x + PAD, middle), text, INK, used, anchor="lm")
-    return sheet
+            draw.text((x + PAD, middle), text, INK, word_font, anchor="lm")
+    return canvas
 
 
 def word_levels(explanation: WordExplanation) -> list[float]:
-    """Each word's score on the range of the sentence's words, in [0, 1]; 0 where all are alike."""
-    own = [word.score for word in explanation.ranking()]
-    if not own or own[0] - own[-1] <= 1e-12:
+    """Return the score of each word, scaled to [0, 1] over the sentence; 0 if all are equal."""
+    word_scores = [word.score for word in explanation.ranking()]
+    if not word_scores or word_scores[0] - word_scores[-1] <= 1e-12:
         return [0.0] * len(explanation.words)
-    low, high = own[-1], own[0]
+    low, high = word_scores[-1], word_scores[0]
     return [
         min(1.0, max(0.0, (score - low) / (high - low))) for score in explanation.scores.tolist()
     ]
 
 
-def _on_paper(colour: Sequence[int], level: float) -> tuple[int, int, int]:
-    """The colour over white, fainter for a low level: dark letters can be read on all of them."""
+def _background(colour: Sequence[int], level: float) -> tuple[int, int, int]:
+    """A colour mixed with white, more for a low level, so that dark letters are readable on it."""
     share = 0.2 + 0.4 * level
     red, green, blue = (round(share * value + (1 - share) * 255) for value in colour)
     return red, green, blue

@@ -1,1 +1,1 @@
-"""Ways of explaining CLIP, one file each."""
+"""Methods of explaining CLIP models, one file per method."""

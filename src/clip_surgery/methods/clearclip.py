@@ -1,7 +1,8 @@
-"""ClearCLIP: the last block's attention output alone, queries with queries.
+"""ClearCLIP: query-query attention in the last block, without residual and feed-forward.
 
 Source: Lan et al., "ClearCLIP: Decomposing CLIP Representations for Dense Vision-Language
-Inference" (ECCV 2024, arXiv 2407.12442): the residual carries noise, the feed-forward little.
+Inference" (ECCV 2024, arXiv 2407.12442), which shows that the residual connection adds noise and
+the feed-forward adds little.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from clip_surgery.surgery.walk import Features, walk_two_paths
 
 @dataclass(frozen=True, kw_only=True)
 class ClearClip(DenseMethod):
-    """In the last block patches are A(q, q) v: no residual, no feed-forward."""
+    """The patch output of the last block is O(A(q, q) v); O is the out-projection."""
 
     name = "clearclip"
     paper = "ClearCLIP (ECCV 2024, arXiv 2407.12442)"
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
-        """One new block, its attention output alone."""
+        """Return features with query-query attention as the only output of the last block."""
         return walk_two_paths(
             tower,
             pixels,

@@ -1,4 +1,4 @@
-"""CLIP Surgery: consistent attention on a second path, and what all texts share removed.
+"""CLIP Surgery: consistent self-attention on a second path, followed by feature surgery.
 
 Source: Li, Wang, Duan, Zhang, Li, "A Closer Look at the Explainability of Contrastive
 Language-Image Pre-training" (Pattern Recognition 162, 2025, 111409; arXiv 2304.05653).
@@ -24,14 +24,18 @@ AttentionPool = Literal["paper", "reference"]
 class ClipSurgery(DenseMethod):
     """Architecture surgery in the last `depth` blocks, then feature surgery.
 
-    `redundancy="none"` is architecture surgery alone.
+    With `redundancy="none"` it is architecture surgery without feature surgery.
 
     Attributes:
-        depth: how many of the last blocks have the second path; more than there are means all.
-        attention_pool: what is done in a ResNet, whose attention pool is its one block: "paper"
-            lets patches attend by unit-length values, eight times sharper, and leaves the image
-            feature CLIP's own; "reference" is the released code, plain value-value attention for
-            the image feature too, which then is not CLIP's. Other towers do not ask.
+        depth: number of last blocks with the second path; all blocks if it exceeds their number.
+        attention_pool: the attention in the attention pool of a ResNet, which is its only block.
+            "paper" compares unit-length values at eight times the scale, and the image feature
+            remains the model's own. "reference" is the released code: value-value attention for
+            the image feature too, which is then not the model's own. Other towers ignore it.
+
+    Raises:
+        InputError: if depth is below 0.
+        UnknownNameError: if attention_pool is unknown.
     """
 
     name = "clip_surgery"
@@ -51,7 +55,7 @@ class ClipSurgery(DenseMethod):
             )
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
-        """The two-path walk."""
+        """Return features of the walk with a second path of value-value attention."""
         rule = value_value
         if tower.attention_pool and self.depth:
             if self.attention_pool == "reference":

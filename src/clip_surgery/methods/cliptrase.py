@@ -1,8 +1,8 @@
-"""CLIPtrase: the three self-correlations of the last block, added.
+"""CLIPtrase: the sum of query-query, key-key and value-value attention in the last block.
 
 Source: Shao et al., "Explore the Potential of CLIP for Training-Free Open Vocabulary Semantic
-Segmentation" (ECCV 2024, arXiv 2407.08268). Its attention only: the clustering of patches and
-the denoising that follow in the paper are not part of this method.
+Segmentation" (ECCV 2024, arXiv 2407.08268). Only its attention is used here, not the clustering
+of patches and the denoising that follow in the paper.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from clip_surgery.surgery.walk import Features, walk_two_paths
 
 @dataclass(frozen=True, kw_only=True)
 class ClipTrase(DenseMethod):
-    """In the last block patches receive (A(q, q) + A(k, k) + A(v, v)) v, the rest of it stays."""
+    """In the last block patches receive (A(q, q) + A(k, k) + A(v, v)) v.
+
+    Residual connection and feed-forward of the block are kept.
+    """
 
     name = "cliptrase"
     paper = "CLIPtrase (ECCV 2024, arXiv 2407.08268)"
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
-        """One new block, whole."""
+        """Return features with the summed attention in the last block."""
         return walk_two_paths(
             tower,
             pixels,

@@ -1,7 +1,7 @@
-"""DenseMethod: methods that give every patch a feature, composable with feature surgery.
+"""The base class of methods that compute a feature for each patch.
 
-A dense method is a walk that returns features; similarity to the texts and the removal of what
-the texts share are the same for all, so a new one is `features` and a few settings.
+The similarity of the patch features with the texts, and feature surgery, are the same for all of
+these methods. A new method implements `features` and adds its settings.
 """
 
 from __future__ import annotations
@@ -27,16 +27,21 @@ Redundancy = Literal["none", "labels", "empty text", "vocabulary"]
 
 @dataclass(frozen=True, kw_only=True)
 class DenseMethod(ABC):
-    """Settings that every dense method has.
+    """Settings of all methods with patch features.
 
     Attributes:
-        redundancy: where the shared part comes from: "none" leaves it in, "labels" takes it
-            from the texts given (a single text then uses the empty text), "empty text" from
-            the empty string, "vocabulary" from TextFeatures.reference.
-        weighting: form of feature surgery, see `feature_surgery`.
-        temperature: its tau.
-        repair_outliers: whether outlier tokens are filled in from their neighbours before the
-            last block, see `surgery.outliers`; ViT-L/14 and larger towers have many.
+        redundancy: the texts from which the shared component of the similarity is computed, which
+            feature surgery removes. "labels": the texts themselves (for a single text, the
+            similarity with the empty text is subtracted). "empty text": the empty text.
+            "vocabulary": the reference words of `TextFeatures.reference`. "none": nothing is
+            removed.
+        weighting: form of feature surgery, "reference" or "paper" (see `feature_surgery`).
+        temperature: temperature of the weights in feature surgery; 2 in the paper.
+        repair_outliers: whether outlier tokens are replaced by the mean of their neighbours before
+            the last block (see `surgery.outliers`). ViT-L/14 and larger towers have many.
+
+    Raises:
+        UnknownNameError: if redundancy or weighting is unknown.
     """
 
     name: ClassVar[str]
@@ -57,14 +62,15 @@ class DenseMethod(ABC):
 
     @abstractmethod
     def features(self, tower: Tower, pixels: Tensor) -> Features:
-        """Image and patch features of normalised pixels (B, 3, H, W)."""
+        """Return image and patch features of normalised pixels (B, 3, H, W)."""
 
     def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
-        """Explain normalised pixels for the texts: similarity, and evidence after redundancy.
+        """Return the similarity of patches and texts, and the evidence after feature surgery.
 
         Raises:
-            UnsupportedModelError: when outliers are to be repaired in a tower without class
-                token, or of a single block.
+            UnsupportedModelError: if outliers are to be repaired, and the tower has no class token
+                or only one block.
+            InputError: if redundancy is "vocabulary" and the texts have no reference words.
         """
         if self.repair_outliers:
             require(backbone, REPAIR_NEEDS, purpose=f"{self.name} with repair_outliers=True")
@@ -85,6 +91,7 @@ class DenseMethod(ABC):
     def _without_redundancy(
         self, features: Features, texts: TextFeatures, similarity: Tensor, image: Tensor
     ) -> Tensor:
+        """Return the similarity (B, P, C) without the component that `redundancy` names."""
         single = similarity.shape[-1] == 1
         if self.redundancy == "none":
             return similarity

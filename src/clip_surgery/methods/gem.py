@@ -1,8 +1,8 @@
-"""GEM: queries, keys and values each cluster by themselves, on a second path.
+"""GEM: self-self attention of clustered queries, keys and values, on a second path.
 
 Source: Bousselham, Petersen, Ferrari, Kuehne, "Grounding Everything: Emerging Localization
 Properties in Vision-Language Transformers" (CVPR 2024, arXiv 2312.00878). The paper runs images
-at 448 px and texts through one template, "a photo of a {}": both are the caller's to choose.
+at 448 px and texts through one template, "a photo of a {}"; the caller chooses both here.
 """
 
 from __future__ import annotations
@@ -10,13 +10,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.tower import Tower
 from clip_surgery.errors import InputError
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.surgery.attention import grounding
 from clip_surgery.surgery.walk import Features, walk_two_paths
+
+MIN_TEMPERATURE = 3.0
+"""Lowest temperature at which `Gem.remark` accepts the settings.
+
+At temperature t, a patch gives its own cluster exp(t) times the attention that it gives to a patch
+of an orthogonal direction, which is a factor of 20 at 3. In the demo model, whose published
+temperature is 1.3, the mean best IoU is 6.5 at 1.3, 29 at 2.6, 56 at 5.2 and 59.5 at 10.4
+(docs/findings.md). A ViT-B/16 whose norms have unit gain has a temperature of 3.5.
+"""
+_RECOMMENDED_TEMPERATURE = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +36,15 @@ class Gem(DenseMethod):
     """In the last `depth` blocks patches receive the mean of three self-self attentions.
 
     Attributes:
-        depth: how many of the last blocks have the second path; more than there are means all.
-        iterations: how often q, k and v are moved towards their own clusters first.
-        sharpness: times the published temperature, which follows the norms of the tokens: where
-            they are small all points move to nearly one place, and a larger one is needed.
+        depth: number of last blocks with the second path; all blocks if it exceeds their number.
+        iterations: number of times that queries, keys and values are moved towards their clusters
+            before they attend.
+        sharpness: factor on the published temperature, which is proportional to the norms of the
+            tokens. In narrow towers these are small, all points move to nearly the same point, and
+            a larger factor is needed (see `remark`).
 
     Raises:
-        InputError: for depth below 1, iterations below 0 or a sharpness that is not above 0.
+        InputError: if depth is below 1, iterations is below 0, or sharpness is not positive.
     """
 
     name = "gem"
@@ -50,7 +64,7 @@ class Gem(DenseMethod):
             raise InputError(f"Expected sharpness to be above 0, but got {self.sharpness}.")
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
-        """The two-path walk with residual, without feed-forward."""
+        """Return features of a second path with residual connections and without feed-forward."""
         return walk_two_paths(
             tower,
             pixels,
@@ -58,3 +72,51 @@ class Gem(DenseMethod):
             rule=grounding(self.iterations, self.sharpness),
             repair_outliers=self.repair_outliers,
         )
+
+    def remark(self, backbone: Backbone) -> str | None:
+        """Return a remark if the temperature is too low for this model, computed from its weights.
+
+        At a low temperature the clustering moves the queries, keys and values of all patches to
+        nearly the same point, attention becomes uniform, and the maps carry little information.
+        No image is needed: a norm layer gives its output a length that hardly depends on its input.
+
+        Args:
+            backbone: the model.
+
+        Returns:
+            The temperature and a sharpness that would suit the model, or None if the temperature
+            is at least `MIN_TEMPERATURE` or the attention of the model has no norm layer.
+        """
+        published = published_temperature(backbone, self.depth)
+        if published is None or self.sharpness * published >= MIN_TEMPERATURE:
+            return None
+        sharpness = max(1, round(_RECOMMENDED_TEMPERATURE / published))
+        return (
+            f"The attention temperature of {self.name} in {backbone.name} is "
+            f"{self.sharpness * published:.1f}. Below {MIN_TEMPERATURE:g} its attention is nearly "
+            f"uniform and its maps carry little information; {self.name}(sharpness={sharpness}) "
+            "raises the temperature."
+        )
+
+
+def published_temperature(backbone: Backbone, depth: int) -> float | None:
+    """Mean temperature of the last `depth` blocks at sharpness 1, or None without norm layers.
+
+    It is the factor on q k^T times the mean length of the tokens after the norm, here for random
+    tokens in place of those of an image.
+    """
+    tower = backbone.tower
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(1, 64, tower.width, generator=generator, dtype=torch.float32)
+    tokens = tokens.to(backbone.device, backbone.dtype)
+    temperatures = []
+    with torch.no_grad():
+        for block in tower.blocks[-depth:]:
+            length, length_of_scaled = (
+                float(block.norm_attention(factor * tokens).float().norm(dim=-1).mean())
+                for factor in (1, 10)
+            )
+            if length_of_scaled > 2 * length:  # the input is not normalised
+                return None
+            temperatures.append(block.attention.scale * length)
+    return sum(temperatures) / len(temperatures) if temperatures else None

@@ -1,4 +1,4 @@
-"""Grad-ECLIP: gradient as channel weight, closeness of keys to the class query as patch weight.
+"""Grad-ECLIP: values weighted by gradients per channel and by query-key similarity per patch.
 
 Source: Zhao et al., "Gradient-based Visual Explanation for Transformer-based CLIP" (ICML 2024)
 and "Grad-ECLIP" (arXiv 2502.18816).
@@ -27,18 +27,20 @@ from clip_surgery.surgery.trace import Step, trace_image
 class GradEclip(GradientMethod):
     """ReLU(sum_e g_e v_ie l_i) in the last block.
 
-    g is the gradient of the cosine by what the class token received, before the out-projection;
-    v the patches' values; l their minmax(cos(O q_class, O k_i)), 1 where that is flat.
+    For patch i and channel e, g is the gradient of the cosine with respect to the attention output
+    of the class token before the out-projection O, v are the values of the patches, and
+    l = minmax(cos(O q_class, O k_i)) is the similarity of the key to the query of the class token,
+    which is 1 for all patches if they have the same similarity.
     """
 
     name = "grad_eclip"
     paper = "Grad-ECLIP (ICML 2024, arXiv 2502.18816)"
     needs: ClassVar[frozenset[Part]] = frozenset({"gradients", "class token"})
 
-    def explain(self, backbone: Backbone, pixels: Tensor, labels: Tensor) -> Evidence:
-        """One graph of the class row through the last block."""
+    def explain(self, backbone: Backbone, pixels: Tensor, text_features: Tensor) -> Evidence:
+        """Return the evidence, with gradients of the class token's row of the last block only."""
         traced = trace_image(backbone.tower, pixels)
-        scores = cosine(traced.image, labels)  # (B, C)
+        scores = cosine(traced.image, text_features)  # (B, C)
         step = traced.steps[-1]
         prefix = step.heads.prefix_tokens
         value = join_heads(step.heads.value[:, :, prefix:]).detach().float()  # (B, P, E)
@@ -48,7 +50,7 @@ class GradEclip(GradientMethod):
                 scores, [step.received], texts_at_a_time=self.texts_at_a_time
             )
         ]
-        weights = _closeness(step)[:, None]  # (B, 1, P)
+        weights = _key_similarity(step)[:, None]  # (B, 1, P)
         return Evidence(
             patches=(torch.cat(maps, dim=1) * weights).relu(),
             similarity=None,
@@ -57,12 +59,12 @@ class GradEclip(GradientMethod):
         )
 
 
-def _closeness(step: Step) -> Tensor:
-    """l, how close each patch's key is to the class token's query, (B, P) in [0, 1]."""
-    heads, out = step.heads, step.block.attention.project_out
+def _key_similarity(step: Step) -> Tensor:
+    """Return l, the similarity of each patch's key to the class token's query, (B, P) in [0, 1]."""
+    heads, project_out = step.heads, step.block.attention.project_out
     with torch.no_grad():
-        query = out(join_heads(heads.query[:, :, :1])).float()  # (B, 1, E)
-        key = out(join_heads(heads.key[:, :, heads.prefix_tokens :])).float()  # (B, P, E)
-        closeness = cosine_similarity(query, key, dim=-1)
-        low, high = closeness.aminmax(dim=-1, keepdim=True)
-        return torch.where(high > low, (closeness - low) / (high - low), 1.0)
+        query = project_out(join_heads(heads.query[:, :, :1])).float()  # (B, 1, E)
+        key = project_out(join_heads(heads.key[:, :, heads.prefix_tokens :])).float()  # (B, P, E)
+        similarity = cosine_similarity(query, key, dim=-1)
+        low, high = similarity.aminmax(dim=-1, keepdim=True)
+        return torch.where(high > low, (similarity - low) / (high - low), 1.0)

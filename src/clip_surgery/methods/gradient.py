@@ -1,7 +1,8 @@
-"""GradientMethod: methods that differentiate the texts' scores through the image tower.
+"""The base class of methods that differentiate the scores of texts through the image tower.
 
-One forward serves all images and texts, and the backward is vectorised over texts. The model's
-flags are not touched and no `.grad` is written: the graph begins inside the walk.
+One forward pass serves all images and texts, and the backward pass is vectorised over texts. The
+model is not changed: `requires_grad` of its parameters is not set and no `.grad` is written,
+because the autograd graph begins at the tokens of a block.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ from clip_surgery.text.features import TextFeatures
 
 @dataclass(frozen=True, kw_only=True)
 class GradientMethod(ABC):
-    """Settings that every gradient method has.
+    """Settings of all gradient methods.
 
-    The score that is differentiated is the cosine of image and text, not a probability: the
-    evidence of a text does not depend on the other texts.
+    The score that is differentiated is the cosine of image and text, not a probability, so that
+    the evidence for a text does not depend on the other texts.
 
     Attributes:
-        texts_at_a_time: texts whose gradients are in memory together; changes memory only.
+        texts_at_a_time: number of texts whose gradients are in memory together. It changes the
+            memory that is needed, not the result.
+
+    Raises:
+        InputError: if texts_at_a_time is below 1.
     """
 
     name: ClassVar[str]
@@ -45,17 +50,25 @@ class GradientMethod(ABC):
             )
 
     @abstractmethod
-    def explain(self, backbone: Backbone, pixels: Tensor, labels: Tensor) -> Evidence:
-        """Evidence of normalised pixels (B, 3, H, W) for label features (C, D), gradients on."""
+    def explain(self, backbone: Backbone, pixels: Tensor, text_features: Tensor) -> Evidence:
+        """Return the evidence for C texts in B images; it is called with gradients enabled.
+
+        Args:
+            backbone: the model.
+            pixels: normalised pixels (B, 3, H, W), without an autograd graph.
+            text_features: features of C texts (C, D).
+        """
 
     def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
-        """Explain normalised pixels for the texts; the evidence itself carries no gradient.
+        """Return the evidence for the texts, detached from the autograd graph.
 
         Raises:
-            UnsupportedModelError: when the model lacks a part, or no gradient passes it.
+            UnsupportedModelError: if the model lacks a part that the method needs, or no gradient
+                passes through it.
         """
         require(backbone, self.needs, purpose=self.name)
-        # A caller's inference mode would win over set_grad_enabled, and its tensors over both.
+        # Inference mode of the caller overrides set_grad_enabled, and inference tensors cannot be
+        # part of a graph.
         with torch.inference_mode(False), torch.enable_grad():
             try:
                 evidence = self.explain(backbone, _ordinary(pixels), _ordinary(texts.labels))
@@ -65,5 +78,5 @@ class GradientMethod(ABC):
 
 
 def _ordinary(tensor: Tensor) -> Tensor:
-    """The tensor without a graph, in a form that a new graph may save."""
+    """Return the tensor without its graph, in a form that a new graph can save."""
     return tensor.detach().clone() if tensor.is_inference() else tensor.detach()

@@ -1,8 +1,8 @@
-"""gScoreCAM: channels chosen by gradient, weighted by what CLIP says of the image behind each.
+"""gScoreCAM: channels selected by gradient, weighted by CLIP's score of the masked image.
 
 Source: Chen et al., "gScoreCAM: What objects is CLIP looking at?" (ACCV 2022), after Score-CAM
-(arXiv 1910.01279). A mask does not depend on the text: each channel that any text chose is scored
-once, for all texts together.
+(arXiv 1910.01279). The masks do not depend on the text. Each channel that is selected for any text
+is therefore scored once, for all texts together.
 """
 
 from __future__ import annotations
@@ -27,14 +27,18 @@ from clip_surgery.surgery.walk import walk
 
 @dataclass(frozen=True, kw_only=True)
 class GScoreCam(GradientMethod):
-    """Sum of min-maxed channel maps, weighted by softmax of CLIP's logit of the masked image.
+    """The sum of channel maps, each weighted by the softmax of CLIP's logits of the masked images.
 
-    A mask multiplies the normalised pixels: what it hides becomes the mean colour.
+    A channel map is scaled to [0, 1] and multiplies the normalised pixels as a mask, so that masked
+    pixels have the mean colour.
 
     Attributes:
-        channels: how many channels of the highest mean gradient a text keeps; more than there
-            are means all.
-        masks_at_a_time: masked images that run through the tower together.
+        channels: number of channels with the highest mean gradient that are used for a text; all
+            channels if it exceeds their number.
+        masks_at_a_time: number of masked images that pass through the tower together.
+
+    Raises:
+        InputError: if a number is below 1.
     """
 
     name = "gscorecam"
@@ -51,42 +55,59 @@ class GScoreCam(GradientMethod):
                     f"Expected {setting} of at least 1, but got {getattr(self, setting)}."
                 )
 
-    def explain(self, backbone: Backbone, pixels: Tensor, labels: Tensor) -> Evidence:
-        """Choose channels by gradient, then score one image's masks after another's."""
+    def explain(self, backbone: Backbone, pixels: Tensor, text_features: Tensor) -> Evidence:
+        """Return the evidence: select channels by gradient, then score the masks image by image."""
         traced = trace_image(backbone.tower, pixels)
-        scores = cosine(traced.image, labels)  # (B, C)
+        scores = cosine(traced.image, text_features)  # (B, C)
         weights = channel_weights(traced, scores, texts_at_a_time=self.texts_at_a_time)
         count = min(self.channels, weights.shape[-1])
-        chosen = torch.zeros_like(weights, dtype=torch.bool)  # (B, C, E)
-        chosen.scatter_(2, weights.topk(count, dim=-1).indices, value=True)
+        selected = torch.zeros_like(weights, dtype=torch.bool)  # (B, C, E)
+        selected.scatter_(2, weights.topk(count, dim=-1).indices, value=True)
         maps = min_max(channel_maps(traced).transpose(1, 2), dims=(-1,))  # (B, E, P)
         with torch.no_grad():
             patches = [
-                self._one_picture(backbone, picture, labels, traced.grid, of_texts, of_picture)
-                for picture, of_texts, of_picture in zip(pixels, chosen, maps, strict=True)
+                self._explain_image(
+                    backbone,
+                    image,
+                    text_features,
+                    traced.grid,
+                    selected=image_selected,
+                    maps=image_maps,
+                )
+                for image, image_selected, image_maps in zip(pixels, selected, maps, strict=True)
             ]
         return Evidence(
             patches=torch.stack(patches), similarity=None, image=scores, grid=traced.grid
         )
 
-    def _one_picture(
+    def _explain_image(
         self,
         backbone: Backbone,
-        picture: Tensor,
-        labels: Tensor,
+        image: Tensor,
+        text_features: Tensor,
         grid: PatchGrid,
-        chosen: Tensor,
+        *,
+        selected: Tensor,
         maps: Tensor,
     ) -> Tensor:
-        """Image (3, H, W), chosen (C, E), maps (E, P): (C, P)."""
-        used = chosen.any(dim=0)  # (E,)
-        chosen, maps = chosen[:, used], maps[used]
+        """Return the evidence (C, P) in one image.
+
+        Args:
+            backbone: the model.
+            image: normalised pixels (3, H, W).
+            text_features: features of C texts (C, D).
+            grid: rows and columns of the patches.
+            selected: whether each channel is used for each text (C, E), bool.
+            maps: channel maps in [0, 1], (E, P).
+        """
+        used = selected.any(dim=0)  # (E,)
+        selected, maps = selected[:, used], maps[used]
         logits = []
         for part in torch.split(maps, self.masks_at_a_time):
-            masks = interpolate(
-                grid.to_map(part)[:, None], size=picture.shape[-2:], mode="bilinear"
+            masks = interpolate(grid.to_map(part)[:, None], size=image.shape[-2:], mode="bilinear")
+            masked = image * masks.to(image.dtype)  # (m, 3, H, W)
+            logits.append(
+                backbone.logit_scale * cosine(walk(backbone.tower, masked).image, text_features)
             )
-            masked = picture * masks.to(picture.dtype)  # (m, 3, H, W)
-            logits.append(backbone.logit_scale * cosine(walk(backbone.tower, masked).image, labels))
-        shares = torch.cat(logits).T.masked_fill(~chosen, -torch.inf).softmax(dim=-1)
-        return shares @ maps
+        weights = torch.cat(logits).T.masked_fill(~selected, -torch.inf).softmax(dim=-1)  # (C, E)
+        return weights @ maps

@@ -1,7 +1,7 @@
-"""LeGrad: what each block's attention adds to the score of that block's own tokens.
+"""LeGrad: the sensitivity of the score after each block to the attention of the block.
 
 Source: Bousselham et al., "LeGrad: An Explainability Method for Vision Transformers via Feature
-Formation Sensitivity" (arXiv 2404.03214). Maps are not min-maxed here; tasks do that.
+Formation Sensitivity" (arXiv 2404.03214). Maps are not scaled to [0, 1] here, because tasks do it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ from clip_surgery.surgery.walk import checked_grid, project_heads
 
 @dataclass(frozen=True, kw_only=True)
 class LeGrad(GradientMethod):
-    """Sum over the last blocks of mean over heads and query rows of ReLU(ds_l/dA_l).
+    """The sum over the last blocks l of the mean over heads and query rows of ReLU(ds_l/dA_l).
 
-    s_l is the cosine of a text and the mean of all tokens after block l, brought to the joint
-    space as if it were the last block: no class token is needed.
+    A_l is the attention of block l. s_l is the cosine of a text with the mean of all tokens after
+    block l, projected to the joint space as after the last block, so no class token is needed.
 
     Attributes:
-        depth: how many of the last blocks (the paper's code: 2, from the second-last on); more
-            than there are means all.
+        depth: number of last blocks (2 in the authors' code); all blocks if it exceeds their
+            number.
+
+    Raises:
+        InputError: if depth is below 1.
     """
 
     name = "legrad"
@@ -47,8 +50,8 @@ class LeGrad(GradientMethod):
         if self.depth < 1:
             raise InputError(f"Expected depth to be 1 block or more, but got {self.depth}.")
 
-    def explain(self, backbone: Backbone, pixels: Tensor, labels: Tensor) -> Evidence:
-        """Differentiate each block by itself: no graph reaches over more than one."""
+    def explain(self, backbone: Backbone, pixels: Tensor, text_features: Tensor) -> Evidence:
+        """Return the evidence; each block is differentiated separately, with a graph of its own."""
         tower = backbone.tower
         first, grid = first_of(tower, self.depth), checked_grid(tower, pixels)
         tower = tower.at(grid)
@@ -56,25 +59,28 @@ class LeGrad(GradientMethod):
             tokens = tower.embed(pixels)
             for block in tower.blocks[:first]:
                 tokens = run_block(block, tokens)
-        maps = tokens.new_zeros(len(pixels), len(labels), grid.patches, dtype=torch.float32)
+        maps = tokens.new_zeros(len(pixels), len(text_features), grid.patches, dtype=torch.float32)
         for block in tower.blocks[first:]:
-            added, tokens = self._one_block(tower, block, tokens, labels, grid)
-            maps += added
+            block_maps, tokens = self._explain_block(tower, block, tokens, text_features, grid)
+            maps += block_maps
         return Evidence(
-            patches=maps, similarity=None, image=cosine(tower.pool(tokens), labels), grid=grid
+            patches=maps,
+            similarity=None,
+            image=cosine(tower.pool(tokens), text_features),
+            grid=grid,
         )
 
-    def _one_block(
-        self, tower: Tower, block: Block, tokens: Tensor, labels: Tensor, grid: PatchGrid
+    def _explain_block(
+        self, tower: Tower, block: Block, tokens: Tensor, text_features: Tensor, grid: PatchGrid
     ) -> tuple[Tensor, Tensor]:
-        """E_l (B, C, P), and the tokens after the block, without a graph."""
+        """Return the maps of one block (B, C, P) and its output tokens, both without a graph."""
         with torch.no_grad():
             heads = project_heads(tower, block, tokens, grid)
             received = attend(heads.query, heads.key, heads.value, scale=heads.scale)
         output = finish_block(block, tokens, join_heads(received.requires_grad_()))
         pooled = tower.project(output.mean(dim=1, keepdim=True))[:, 0]
         groups = gradients_per_text(
-            cosine(pooled, labels), [received], texts_at_a_time=self.texts_at_a_time
+            cosine(pooled, text_features), [received], texts_at_a_time=self.texts_at_a_time
         )
         value = heads.value.float().transpose(-2, -1)  # (B, h, d, N)
         maps = [

@@ -1,7 +1,8 @@
-"""MaskCLIP: the last block's values instead of its attention.
+"""MaskCLIP: in the last block each patch keeps its own value instead of attending.
 
 Source: Zhou, Loy, Dai, "Extract Free Dense Labels from CLIP" (ECCV 2022, arXiv 2112.01071).
-The paper keeps residual and feed-forward; later papers re-run it without both: two settings.
+The paper keeps the residual connection and the feed-forward of the block; later papers report it
+without both. Two settings choose between them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from clip_surgery.surgery.walk import Features, walk_two_paths
 
 @dataclass(frozen=True, kw_only=True)
 class MaskClip(DenseMethod):
-    """In the last block each patch receives O(v) of its own value.
+    """In the last block each patch receives O(v), the out-projection of its own value.
 
     Attributes:
-        residual: whether the patch tokens before the block are added.
-        feed_forward: whether the block's feed-forward follows.
+        residual: whether the block's input is added, as its residual connection does.
+        feed_forward: whether the feed-forward of the block follows.
     """
 
     name = "maskclip"
@@ -32,7 +33,7 @@ class MaskClip(DenseMethod):
     feed_forward: bool = True
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
-        """One new block with identity attention."""
+        """Return features with the identity as attention matrix of the last block."""
         return walk_two_paths(
             tower,
             pixels,

@@ -1,10 +1,11 @@
-"""Method: what every way of explaining CLIP looks like, and the evidence it returns."""
+"""The interface of all methods of explanation, and the evidence that they return."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
@@ -15,19 +16,19 @@ from clip_surgery.text.features import TextFeatures
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """Raw evidence of C texts in the P patches of B images of one size.
+    """Raw evidence for C texts in the P patches of B images of the same size.
 
     Attributes:
-        patches: (B, C, P), higher is more evidence; not scaled.
-        similarity: (B, C, P), the dense path's cosine before feature surgery, or None where a
-            method has none.
-        image: (B, C), cosine of image and text feature.
-        grid: how the patches lie.
-        standing: (B, 2, C), how far each text stands out from the reference words (see
-            `surgery.reference_log_ratios`), or None where a method does not say.
+        patches: (B, C, P), not scaled; a higher value is more evidence for the text.
+        similarity: (B, C, P), the cosine of patches and texts before feature surgery. None if the
+            method has no patch features.
+        image: (B, C), the cosine of image and text features.
+        grid: rows and columns of the patches.
+        reference_log_ratios: (B, 2, C), log ratio of each text to the reference words (see
+            `surgery.reference_log_ratios`). None if the method does not compute it.
 
     Raises:
-        InputError: when the shapes do not belong together.
+        InputError: if the shapes do not agree.
     """
 
     patches: Tensor
@@ -37,32 +38,50 @@ class Evidence:
     reference_log_ratios: Tensor | None = None
 
     def __post_init__(self) -> None:
-        batch, texts = self.image.shape
-        expected = (batch, texts, self.grid.patches)
-        for name in ("patches", "similarity"):
+        images, texts = self.image.shape
+        of_patches = (images, texts, self.grid.patches)
+        expected_shapes = {
+            "patches": of_patches,
+            "similarity": of_patches,
+            "reference_log_ratios": (images, 2, texts),
+        }
+        for name, expected in expected_shapes.items():
             scores = getattr(self, name)
             if scores is not None and tuple(scores.shape) != expected:
                 raise InputError(
                     f"Expected {name} of shape {expected}, but got {tuple(scores.shape)}."
                 )
-        if self.reference_log_ratios is not None and tuple(self.reference_log_ratios.shape) != (
-            batch,
-            2,
-            texts,
-        ):
-            raise InputError(
-                f"Expected standing of shape {(batch, 2, texts)}, "
-                f"but got {tuple(self.reference_log_ratios.shape)}."
-            )
+
+    def to_host(self) -> Evidence:
+        """Return the evidence as float32 on the CPU, without a graph for gradients."""
+        scores: dict[str, Any] = {
+            name: tensor.detach().float().cpu() for name, tensor in self._scores().items()
+        }
+        return replace(self, **scores)
+
+    def is_finite(self) -> bool:
+        """Return whether no score is NaN or infinite."""
+        return all(bool(torch.isfinite(scores).all()) for scores in self._scores().values())
+
+    def _scores(self) -> dict[str, Tensor]:
+        names = ("patches", "similarity", "image", "reference_log_ratios")
+        scores = {name: getattr(self, name) for name in names}
+        return {name: tensor for name, tensor in scores.items() if tensor is not None}
 
 
 @runtime_checkable
 class Method(Protocol):
-    """A frozen, keyword-only dataclass of settings that can be called.
+    """A frozen, keyword-only dataclass of settings whose instances can be called.
 
-    `name` is what the command line calls it, `paper` where it is from; `needs_gradient` says
-    whether it differentiates through the tower (then it runs with gradients on). A class may also
-    have `needs`, the parts of a model that it cannot do without, see `requirements.Part`.
+    A class may also have `needs`, the parts of a model that it cannot work without (see
+    `requirements.Part`), and a method `remark(backbone)`, which says whether the settings suit a
+    model (see `remarks.method_remark`).
+
+    Attributes:
+        name: the name of the method in `load` and on the command line.
+        paper: the publication that describes the method.
+        needs_gradient: whether the method differentiates through the image tower. If so, it is
+            called with gradients enabled.
     """
 
     name: ClassVar[str]
@@ -70,9 +89,14 @@ class Method(Protocol):
     needs_gradient: ClassVar[bool]
 
     def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
-        """Explain normalised pixels (B, 3, H, W) for the texts.
+        """Return the evidence for C texts in B images.
+
+        Args:
+            backbone: the model.
+            pixels: normalised pixels (B, 3, H, W); H and W are multiples of the patch size.
+            texts: features of C texts.
 
         Raises:
-            UnsupportedModelError: when the tower lacks a part the method needs.
+            UnsupportedModelError: if the model lacks a part that the method needs.
         """
         ...

@@ -1,4 +1,4 @@
-"""NACLIP: keys with keys, and each patch leans towards its neighbours.
+"""NACLIP: key-key attention in the last block, with a bias towards neighbouring patches.
 
 Source: Hajimiri, Ben Ayed, Dolz, "Pay Attention to Your Neighbours: Training-Free Open-Vocabulary
 Semantic Segmentation" (WACV 2025, arXiv 2404.08181).
@@ -19,10 +19,16 @@ from clip_surgery.surgery.walk import Features, walk_two_paths
 
 @dataclass(frozen=True, kw_only=True)
 class NaClip(DenseMethod):
-    """In the last block patches are softmax(s k k^T + w) v: no residual, no feed-forward.
+    """The patch output of the last block is O(softmax(s k k^T + w) v).
+
+    s is the scale of the model, O the out-projection, and w a Gaussian of the distance between
+    patches. The residual connection and the feed-forward of the block are left out.
 
     Attributes:
-        std: standard deviation of the Gaussian w, in patches.
+        std: standard deviation of the Gaussian, in patches.
+
+    Raises:
+        InputError: if std is not positive.
     """
 
     name = "naclip"
@@ -36,7 +42,7 @@ class NaClip(DenseMethod):
             raise InputError(f"Expected std above 0 patches, but got {self.std}.")
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
-        """One new block, its attention output alone."""
+        """Return features with the biased attention as the only output of the last block."""
         return walk_two_paths(
             tower,
             pixels,

@@ -1,11 +1,10 @@
-"""The registry of methods: a name to a class, and a name with settings to a method."""
+"""Lookup of methods by name, and by name with settings as in "clip_surgery(depth=8)"."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -26,6 +25,7 @@ from clip_surgery.methods.registered import REGISTERED, register_method
 from clip_surgery.methods.rollout import Rollout
 from clip_surgery.methods.sclip import Sclip
 from clip_surgery.methods.similarity import Reversed, Similarity
+from clip_surgery.plugins import import_plugin
 
 for _class in (
     Similarity,
@@ -53,10 +53,14 @@ METHODS: Mapping[str, type[Method]] = REGISTERED
 
 
 def method_named(name: str, **settings: Any) -> Method:
-    """Build the method of this name with these settings, the rest at their defaults.
+    """Return the method of this name with these settings; other settings have their defaults.
+
+    Args:
+        name: a registered name, an entry point, or "package.module:Class".
+        settings: settings of the method.
 
     Raises:
-        UnknownNameError: for an unknown method, or a setting it does not have.
+        UnknownNameError: if the method, or a setting of it, is unknown.
 
     Example:
         >>> method_named("clip_surgery", depth=4).depth
@@ -88,11 +92,7 @@ def method_class(name: str) -> type[Method]:
 
 
 def _imported_class(path: str) -> type[Method]:
-    module_name, _, class_name = path.partition(":")
-    try:
-        cls = getattr(import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be imported as a method ({error}).") from error
+    cls = import_plugin(path, kind="method")
     if not (isinstance(cls, type) and isinstance(getattr(cls, "name", None), str)):
         raise InputError(f"{path}: expected a method class with a name, but got {cls!r}.")
     method: type[Method] = cls
@@ -100,20 +100,20 @@ def _imported_class(path: str) -> type[Method]:
 
 
 def setting_names(method: type[Method]) -> tuple[str, ...]:
-    """Names of a method's settings."""
+    """Return the names of the settings of a method."""
     return tuple(field.name for field in fields(method)) if is_dataclass(method) else ()
 
 
 def parse_methods(text: str) -> dict[str, Method]:
-    """Read methods as the command line writes them, each under its own text.
+    """Return the methods that a text lists, each under the part of the text that names it.
 
     Names are separated by commas and settings are in brackets, as in
     "similarity,clip_surgery(depth=8)". A class of another package is named
     "package.module:Class". "all" is every registered method with its defaults.
 
     Raises:
-        UnknownNameError: for an unknown method or setting.
-        InputError: when the text cannot be read so, or a value is not of the setting's type.
+        UnknownNameError: if a method or setting is unknown.
+        InputError: if the text has another form, or a value is not of the type of the setting.
 
     Example:
         >>> list(parse_methods("gem, clip_surgery(depth=8)"))
@@ -129,10 +129,10 @@ def _parse_method(entry: str) -> Method:
     match = re.fullmatch(r"(\w+|[\w.]+:\w+)(?:\((.*)\))?", entry)
     if match is None:
         raise InputError(f"Expected a method such as clip_surgery(depth=8), but got {entry!r}.")
-    name, written = match.groups()
+    name, settings_text = match.groups()
     cls = method_class(name)
     settings = {}
-    for pair in filter(None, (part.strip() for part in (written or "").split(","))):
+    for pair in filter(None, (part.strip() for part in (settings_text or "").split(","))):
         setting, equals, value = (part.strip() for part in pair.partition("="))
         known = setting_names(cls)
         if setting not in known:
@@ -144,7 +144,7 @@ def _parse_method(entry: str) -> Method:
 
 
 def _parse_value(default: object, setting: str, value: str) -> object:
-    """The text of a setting's value as the type of its default."""
+    """Return the value of a setting, converted from text to the type of its default."""
     if isinstance(default, bool):
         if value.lower() in ("true", "yes", "on", "false", "no", "off"):
             return value.lower() in ("true", "yes", "on")
@@ -159,11 +159,11 @@ def _parse_value(default: object, setting: str, value: str) -> object:
 
 
 def as_method(method: str | Method) -> Method:
-    """A method's name, also with settings as in "gem(depth=8)", or a method, to the method.
+    """Return the method that a name, a name with settings as in "gem(depth=8)", or a method means.
 
     Raises:
-        UnknownNameError: for an unknown name or setting.
-        InputError: for anything that is neither a name nor a method.
+        UnknownNameError: if the name or a setting is unknown.
+        InputError: if the argument is neither a name nor a method.
 
     Example:
         >>> as_method("clip_surgery(depth=4)").depth

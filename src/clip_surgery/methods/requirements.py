@@ -1,4 +1,4 @@
-"""What a method needs of a model, and the one message for a model that does not have it."""
+"""Parts of a model that methods need, and the error for a model without them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ REPAIR_NEEDS: frozenset[Part] = frozenset({"class token", "second-last block"})
 
 
 def require(backbone: Backbone, needs: Iterable[Part], *, purpose: str) -> None:
-    """Refuse a model that lacks a part; the message names it and the methods that work instead.
+    """Raise an error if a model lacks a part.
+
+    Args:
+        backbone: the model.
+        needs: the parts that are needed.
+        purpose: what they are needed for, the start of the message, for example a method's name.
 
     Raises:
-        UnsupportedModelError: when one of the parts is missing.
+        UnsupportedModelError: if a part is missing. The message names the part and the methods
+            that support the model.
     """
     for part in sorted(needs):
         problem = _CHECKS[part](backbone)
@@ -33,23 +39,25 @@ def unsupported(
 ) -> UnsupportedModelError:
     """Return the error for a problem, with the registered methods that support the model."""
     missing = {part for part, check in _CHECKS.items() if check(backbone) is not None}
-    works = [
+    supported = [
         name
         for name, method in REGISTERED.items()
         if not missing.intersection(getattr(method, "needs", ()))
     ]
     problem = problem.rstrip(".")
-    advice = f" Methods that work with {backbone.name}: {', '.join(works)}." if works else ""
+    advice = (
+        f" Methods that work with {backbone.name}: {', '.join(supported)}." if supported else ""
+    )
     return UnsupportedModelError(
         f"{problem}.{advice}",
         purpose=purpose,
         part=part,
-        alternatives=tuple(works),
+        alternatives=tuple(supported),
         problem=f"{problem}.",
     )
 
 
-def _class_token(backbone: Backbone) -> str | None:
+def _missing_class_token(backbone: Backbone) -> str | None:
     tower = backbone.tower
     if tower.prefix_tokens and tower.pool_reads == "prefix":
         return None
@@ -58,12 +66,12 @@ def _class_token(backbone: Backbone) -> str | None:
     return "a class token, but this image tower has none"
 
 
-def _second_last_block(backbone: Backbone) -> str | None:
+def _missing_second_last_block(backbone: Backbone) -> str | None:
     blocks = len(backbone.tower.blocks)
     return None if blocks > 1 else f"a second-last block, but this image tower has {blocks}"
 
 
-def _gradients(backbone: Backbone) -> str | None:
+def _missing_gradients(backbone: Backbone) -> str | None:
     if any(_is_quantised(module) for module in backbone.model.modules()):
         return "gradients, but none pass through this model's quantised weights"
     if any(parameter.is_inference() for parameter in backbone.model.parameters()):
@@ -82,8 +90,8 @@ def _is_quantised(module: nn.Module) -> bool:
     )
 
 
-_CHECKS: Mapping[Part, Callable[[Backbone], str | None]] = {
-    "class token": _class_token,
-    "second-last block": _second_last_block,
-    "gradients": _gradients,
+_CHECKS: Mapping[Part, Callable[[Backbone], str | None]] = {  # None if the model has the part
+    "class token": _missing_class_token,
+    "second-last block": _missing_second_last_block,
+    "gradients": _missing_gradients,
 }

@@ -1,7 +1,8 @@
-"""Attention rollout: where the class token's attention leads through all blocks.
+"""Attention rollout: the attention of the class token to patches, multiplied through all blocks.
 
 Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers" (ACL 2020, arXiv
-2005.00928). It reads no text: all texts get the same map, the baseline of what an image shows.
+2005.00928). It does not use the texts: all texts have the same map, which is a baseline for methods
+that do.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from clip_surgery.text.features import TextFeatures
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """Class row of the product over blocks of A / 2 + I / 2, heads averaged."""
+    """The class token's row of the product over blocks of A / 2 + I / 2.
+
+    A is the attention of a block, averaged over heads, and I the identity matrix.
+    """
 
     name: ClassVar[str] = "rollout"
     paper: ClassVar[str] = "Attention rollout (ACL 2020, arXiv 2005.00928)"
@@ -33,10 +37,10 @@ class Rollout:
     needs: ClassVar[frozenset[Part]] = frozenset({"class token"})
 
     def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
-        """Explain normalised pixels by the attention that reaches the class token.
+        """Return the attention that reaches the class token, the same for all texts.
 
         Raises:
-            UnsupportedModelError: when the tower has no class token.
+            UnsupportedModelError: if the tower has no class token.
         """
         require(backbone, self.needs, purpose=self.name)
         tower = backbone.tower
@@ -48,12 +52,12 @@ class Rollout:
 
 
 def _roll(tower: Tower, pixels: Tensor, grid: PatchGrid) -> tuple[Tensor, Tensor]:
-    """The class row's patches of the rollout (B, P), and the tokens after the last block."""
+    """Return the rollout from class token to patches (B, P), and the last block's tokens."""
     tokens = tower.embed(pixels)
     identity = torch.eye(tokens.shape[1], dtype=torch.float32, device=tokens.device)
     rollout = identity.expand(len(tokens), -1, -1)
     for block in tower.blocks:
-        # One block at a time: all matrices together would be blocks x heads x N x N.
+        # The matrices of one block are in memory at a time, not those of all blocks.
         step = step_through(block, tokens, project_heads(tower, block, tokens, grid))
         attention = step.attention.mean(dim=1).float()  # (B, N, N)
         rolled = attention @ rollout

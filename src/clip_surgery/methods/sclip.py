@@ -1,8 +1,8 @@
-"""SCLIP: correlative self-attention in the last block, queries with queries, keys with keys.
+"""SCLIP: the sum of query-query and key-key attention in the last block.
 
 Source: Wang, Mei, Yuille, "SCLIP: Rethinking Self-Attention for Dense Vision-Language Inference"
-(ECCV 2024, arXiv 2312.01597). The paper runs windows over large images, and its code lets the
-class token through the changed block; here the image feature stays CLIP's own.
+(ECCV 2024, arXiv 2312.01597). The paper applies it to windows of large images. In its code the
+class token passes through the changed block; here the image feature remains the model's own.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from clip_surgery.surgery.walk import Features, walk_two_paths
 
 @dataclass(frozen=True, kw_only=True)
 class Sclip(DenseMethod):
-    """In the last block patches receive (A(q, q) + A(k, k)) v; residual and feed-forward stay."""
+    """In the last block patches receive (A(q, q) + A(k, k)) v.
+
+    Residual connection and feed-forward of the block are kept.
+    """
 
     name = "sclip"
     paper = "SCLIP (ECCV 2024, arXiv 2312.01597)"
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
-        """One new block, whole."""
+        """Return features with the summed attention in the last block."""
         return walk_two_paths(
             tower,
             pixels,

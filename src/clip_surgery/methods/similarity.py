@@ -1,8 +1,8 @@
-"""CLIP's own patch-text map, and the same map reversed.
+"""The cosine similarity of CLIP's own patch tokens with texts, and its negative.
 
-Plain CLIP is the baseline that shows opposite visualisation: its map lights the background.
-Minus that map (RCLIP in arXiv 2209.07046) is the sanity check: where the reversed map is the
-better one, the raw map is opposite.
+The maps of an unchanged CLIP are often opposite to the objects: the background has the higher
+similarity (CLIP Surgery, arXiv 2304.05653). The negative of the map (RCLIP, arXiv 2209.07046) shows
+whether this is so for a model, because it then localises better than the map itself.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Similarity(DenseMethod):
     paper = "CLIP (arXiv 2103.00020)"
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
-        """CLIP's own forward."""
+        """Return features of the model's own forward pass."""
         return walk_two_paths(tower, pixels, depth=0, repair_outliers=self.repair_outliers)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reversed(Similarity):
-    """Minus CLIP's own map; it has no dense similarity that segmentation could read."""
+    """The negative of `Similarity`; it has no patch similarity that segmentation could use."""
 
     name = "reversed"
     paper = "RCLIP (arXiv 2209.07046)"
 
     def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
-        """Explain normalised pixels by minus the similarity."""
+        """Return the negative similarity as evidence."""
         evidence = super().__call__(backbone, pixels, texts)
         return replace(evidence, patches=-evidence.patches, similarity=None)

@@ -1,6 +1,6 @@
-"""Records: what an explanation found, as plain values for JSON.
+"""Explanations as plain values for JSON: the score of each text and the peak of its map.
 
-The maps themselves are not in it: `Explanation.save` keeps them exactly, and smaller.
+The maps are not included; `Explanation.save` stores them exactly and in less space.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TypedDict
 
 from clip_surgery.explanation import Explanation
-from clip_surgery.tasks.heatmaps import Peak, peaks
+from clip_surgery.tasks.peaks import Peak, peaks
 
-DIGITS = 6  # more would be noise of float32
+DIGITS = 6
+"""Decimal places of scores; more would be rounding errors of float32."""
 
 
 class PeakRecord(TypedDict):
-    """Where a text has most evidence: (x, y) in pixels of the image, and the raw score there."""
+    """The maximum of a map: (x, y) in pixels of the image, and the raw score there."""
 
     x: float
     y: float
@@ -22,7 +23,7 @@ class PeakRecord(TypedDict):
 
 
 class TextRecord(TypedDict):
-    """One text in one image: cosine of image and text, and the peak (null for a flat map)."""
+    """One text in one image: the cosine of image and text, and the peak (None for a flat map)."""
 
     text: str
     score: float
@@ -44,7 +45,7 @@ class GridRecord(TypedDict):
 
 
 class Record(TypedDict):
-    """One image, all texts."""
+    """One image with all texts."""
 
     image: str
     size: SizeRecord
@@ -55,18 +56,19 @@ class Record(TypedDict):
 
 
 def records(explanation: Explanation) -> list[Record]:
-    """One record per image, ready for `json.dumps`.
+    """Return one record per image, in plain values for `json.dumps`.
 
     Raises:
-        InputError: when a score is not finite.
+        InputError: if a score is not finite.
     """
-    found = peaks(explanation)
     return [
-        _record(part, picture_peaks) for part, picture_peaks in zip(explanation, found, strict=True)
+        _record(image_explanation, image_peaks)
+        for image_explanation, image_peaks in zip(explanation, peaks(explanation), strict=True)
     ]
 
 
-def _record(explanation: Explanation, found: list[Peak | None]) -> Record:
+def _record(explanation: Explanation, image_peaks: list[Peak | None]) -> Record:
+    """The record of one image from its explanation and the peak of each text."""
     original = explanation.framings[0].original
     _, rows, columns = explanation.patch_scores[0].shape
     scores = explanation.image_scores[0].tolist()
@@ -78,7 +80,7 @@ def _record(explanation: Explanation, found: list[Peak | None]) -> Record:
         "method": explanation.method,
         "texts": [
             {"text": text, "score": round(score, DIGITS), "peak": _peak_record(peak)}
-            for text, score, peak in zip(explanation.texts, scores, found, strict=True)
+            for text, score, peak in zip(explanation.texts, scores, image_peaks, strict=True)
         ],
     }
 

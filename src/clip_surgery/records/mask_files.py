@@ -1,9 +1,10 @@
-"""Masks as files: a palette image people can look at, and the run lengths COCO's tools read.
+"""Masks in the formats of files: palette images as in PASCAL VOC, and run lengths as in COCO.
 
-Palette: the colours of PASCAL VOC, whose bits come from the bits of the index, so that any number
-of classes has fixed and well separated colours. Run lengths: COCO's compressed form (lengths of
-0s and 1s in turn, down the columns, each beyond the third as the difference to the one two before,
-in digits of five bits); pycocotools reads what is written here.
+A palette image has the colours of PASCAL VOC, which are computed from the bits of the class index,
+so that classes have fixed and well separated colours. Run lengths (RLE) are in the compressed form
+of COCO, which pycocotools reads: the lengths of runs of 0 and 1 in turn, column by column. From the
+fourth on, each is stored as the difference to the length two before. Numbers are written in digits
+of five bits.
 """
 
 from __future__ import annotations
@@ -18,23 +19,28 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError
 
-MOST_CLASSES = 255  # a palette has 256 entries, and the first is the background
+MAX_CLASSES = 255
+"""Number of entries of a palette without the first one, which is the background."""
 
 
 class Rle(TypedDict):
-    """A mask as COCO stores it: size (height, width) and compressed run lengths."""
+    """A mask in the format of COCO: size (height, width) and compressed run lengths."""
 
     size: list[int]
     counts: str
 
 
 def palette_image(segmentation: Tensor | NDArray[np.int64]) -> Image.Image:
-    """A segmentation (H, W) with classes 0, 1, ... and -1 for none, as a palette image.
+    """Return a segmentation as a palette image with the colours of PASCAL VOC.
 
-    Entry 0 is the background (-1), entry i + 1 class i, as in PASCAL VOC.
+    Args:
+        segmentation: class of each pixel (H, W) from 0 to 254; -1 for no class.
+
+    Returns:
+        A palette image whose value is 0 for no class and i + 1 for class i.
 
     Raises:
-        InputError: when it is not (H, W), or a class is below -1 or above 254.
+        InputError: if the segmentation is empty or not (H, W), or a class is out of range.
 
     Example:
         >>> palette_image(np.array([[-1, 0]])).convert("RGB").getpixel((1, 0))
@@ -44,10 +50,8 @@ def palette_image(segmentation: Tensor | NDArray[np.int64]) -> Image.Image:
     if classes.ndim != 2 or not classes.size:
         raise InputError(f"Expected a segmentation (H, W), but got shape {classes.shape}.")
     low, high = int(classes.min()), int(classes.max())
-    if low < -1 or high >= MOST_CLASSES:
-        raise InputError(
-            f"Expected classes from -1 to {MOST_CLASSES - 1}, but got {low} to {high}."
-        )
+    if low < -1 or high >= MAX_CLASSES:
+        raise InputError(f"Expected classes from -1 to {MAX_CLASSES - 1}, but got {low} to {high}.")
     image = Image.fromarray((classes + 1).astype(np.uint8))
     image.putpalette(voc_palette().tobytes())
     return image
@@ -55,10 +59,10 @@ def palette_image(segmentation: Tensor | NDArray[np.int64]) -> Image.Image:
 
 @cache
 def voc_palette() -> NDArray[np.uint8]:
-    """The 256 colours of PASCAL VOC (256, 3), black first.
+    """Return the 256 colours of PASCAL VOC as an array (256, 3), black first.
 
-    Bits 0, 1 and 2 of an index are the highest bits of red, green and blue, bits 3, 4 and 5 the
-    next ones, and so on.
+    Bits 0, 1 and 2 of an index are the highest bits of red, green and blue, bits 3, 4 and 5 are the
+    next lower bits, and so on.
 
     Example:
         >>> voc_palette()[:3].tolist()
@@ -73,10 +77,13 @@ def voc_palette() -> NDArray[np.uint8]:
 
 
 def encode_rle(mask: Tensor | NDArray[np.bool_]) -> Rle:
-    """A mask (H, W) of bool in COCO's compressed run lengths.
+    """Return a mask in the compressed run lengths of COCO.
+
+    Args:
+        mask: (H, W) bool.
 
     Raises:
-        InputError: when the mask is not (H, W) of bool.
+        InputError: if the mask is not (H, W) or not of bool.
 
     Example:
         >>> encode_rle(np.array([[False, True], [False, True]]))
@@ -89,16 +96,73 @@ def encode_rle(mask: Tensor | NDArray[np.bool_]) -> Rle:
     changes = np.flatnonzero(values[1:] != values[:-1]) + 1
     runs = np.diff(np.concatenate([[0], changes, [len(values)]]))
     if len(values) and values[0]:
-        runs = np.concatenate([[0], runs])  # the first length is that of 0s
-    runs[3:] -= runs[1:-2]  # numpy reads all before it writes
-    return {"size": list(array.shape), "counts": _digits(runs)}
+        runs = np.concatenate([[0], runs])  # the first run is one of 0
+    runs[3:] -= runs[1:-2]  # numpy reads all values before it writes
+    letters, _ = _digits(runs)
+    return {"size": list(array.shape), "counts": letters.tobytes().decode("ascii")}
+
+
+def encode_classes(segmentation: Tensor | NDArray[np.int64], count: int) -> list[Rle | None]:
+    """Return the mask of each class of a segmentation, as `encode_rle` would write it.
+
+    All classes are encoded in one pass over the runs of equal pixels.
+
+    Args:
+        segmentation: (H, W) whole numbers, class 0, 1, ... or a negative number for no class.
+        count: number of classes.
+
+    Returns:
+        One entry per class; None if the class has no pixel.
+
+    Raises:
+        InputError: if the segmentation is not (H, W) of whole numbers below `count`.
+
+    Example:
+        >>> encode_classes(np.array([[0, 2], [0, 2]]), 3)
+        [{'size': [2, 2], 'counts': '02'}, None, {'size': [2, 2], 'counts': '22'}]
+    """
+    array = _as_array(segmentation)
+    if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(
+            f"Expected a segmentation (H, W) of whole numbers, but got {array.shape} {array.dtype}."
+        )
+    if array.size and int(array.max()) >= count:
+        raise InputError(f"Expected classes below {count}, but got {array.max()}.")
+    values = array.ravel(order="F")
+    starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])[: len(values)]
+    ends = np.concatenate([starts[1:], [len(values)]])[: len(starts)]
+    classes = values[starts]
+    order = np.argsort(classes, kind="stable")
+    order = order[classes[order] >= 0]
+    run_counts = np.bincount(classes[order], minlength=count)
+    # of each class: start and end of every run, and the end of the image
+    first = np.cumsum(2 * run_counts + 1) - (2 * run_counts + 1)
+    bounds = np.full(int((2 * run_counts + 1).sum()), len(values))
+    place = 2 * np.arange(len(order)) + classes[order]
+    bounds[place], bounds[place + 1] = starts[order], ends[order]
+    lengths = np.diff(bounds, prepend=0)
+    lengths[first] = bounds[first]
+    within = np.arange(len(bounds)) - np.repeat(first, 2 * run_counts + 1)
+    before = np.concatenate([[0, 0], lengths[:-2]])[: len(lengths)]
+    letters, digit_counts = _digits(np.where(within > 2, lengths - before, lengths))
+    last = first + 2 * run_counts  # pixels after the last run; not written if there are none
+    digits_before = np.concatenate([[0], np.cumsum(digit_counts)])
+    begin, end = digits_before[first], digits_before[np.where(lengths[last] > 0, last + 1, last)]
+    return [
+        {"size": list(array.shape), "counts": letters[a:b].tobytes().decode("ascii")} if n else None
+        for a, b, n in zip(begin.tolist(), end.tolist(), run_counts.tolist(), strict=True)
+    ]
 
 
 def decode_rle(rle: Rle) -> NDArray[np.bool_]:
-    """The mask (H, W) of bool that `encode_rle` or pycocotools wrote.
+    """Return the mask (H, W) bool of compressed run lengths of `encode_rle` or pycocotools.
 
     Raises:
-        InputError: when the lengths do not fill the size.
+        InputError: if the sum of the run lengths is not H x W.
+
+    Example:
+        >>> decode_rle({"size": [2, 2], "counts": "22"}).tolist()
+        [[False, True], [False, True]]
     """
     height, width = rle["size"]
     runs: list[int] = []
@@ -119,18 +183,24 @@ def decode_rle(rle: Rle) -> NDArray[np.bool_]:
     return values.reshape((height, width), order="F")
 
 
-def _digits(values: NDArray[np.int64]) -> str:
-    """Whole numbers in digits of five bits, lowest first; bit 5 says that more follow."""
-    letters: list[NDArray[np.int64]] = []
-    written: list[NDArray[np.bool_]] = []
-    more = np.ones(len(values), bool)
-    while more.any():
-        written.append(more)
+def _digits(values: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Whole numbers in digits of five bits, lowest first; bit 5 is set if more digits follow.
+
+    Returns:
+        All digits as ASCII codes, and the number of digits of each whole number.
+    """
+    letters: list[NDArray[np.int64]] = []  # the k-th letter of all values
+    has_letter: list[NDArray[np.bool_]] = []  # whether a value has a k-th letter
+    unfinished = np.ones(len(values), bool)
+    while unfinished.any():
+        has_letter.append(unfinished)
         digits, values = values & 31, values >> 5
-        more = more & (values != np.where(digits & 16, -1, 0))
-        letters.append(48 + (digits | 32 * more))
-    kept = np.stack(letters, axis=1)[np.stack(written, axis=1)]
-    return kept.astype(np.uint8).tobytes().decode("ascii")
+        unfinished = unfinished & (values != np.where(digits & 16, -1, 0))
+        letters.append(48 + (digits | 32 * unfinished))
+    if not letters:
+        return np.zeros(0, np.uint8), np.zeros(0, np.int64)
+    kept = np.stack(has_letter, axis=1)
+    return np.stack(letters, axis=1)[kept].astype(np.uint8), kept.sum(axis=1)
 
 
 def _as_array(values: Tensor | NDArray[np.generic]) -> NDArray[np.generic]:

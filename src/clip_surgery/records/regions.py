@@ -1,7 +1,7 @@
-"""Places: where things are in one image, as plain values for JSON.
+"""Points, boxes, masks and segmentations of one image as plain values for JSON.
 
-Places are in pixels of the image, x before y; masks are COCO's run lengths, which pycocotools
-reads, and boxes beside them COCO's (left, top, width, height).
+Coordinates are in pixels of the image, x before y. Masks are run lengths as in COCO, which
+pycocotools reads, and their boxes are (left, top, width, height) as in COCO.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from clip_surgery.tasks.points import Points
 
 
 class BoxRecord(TypedDict):
-    """A box of one text: left, top, right, bottom."""
+    """A box of one text: (left, top, right, bottom) and its score."""
 
     text: str
     xyxy: list[int]
     score: float
 
 
-class ClicksRecord(TypedDict):
-    """One object: its texts, clicks (label 1 on it, 0 off it) and boxes."""
+class ObjectRecord(TypedDict):
+    """One object: its texts, its points with labels (1 on the object, 0 off it), and its boxes."""
 
     texts: list[str]
     points: list[list[float]]
@@ -40,13 +40,13 @@ class ClicksRecord(TypedDict):
 
 
 class PointsRecord(ImageRecord):
-    """Clicks on the objects of one image."""
+    """Points and boxes of the objects of one image."""
 
-    objects: list[ClicksRecord]
+    objects: list[ObjectRecord]
 
 
 class RegionRecord(TypedDict):
-    """A mask as COCO has it: area in pixels, bbox (left, top, width, height), run lengths."""
+    """A mask as in COCO: area in pixels, box (left, top, width, height), and run lengths."""
 
     area: int
     bbox: list[int]
@@ -54,20 +54,20 @@ class RegionRecord(TypedDict):
 
 
 class ClassRecord(RegionRecord):
-    """One class of a segmentation; `id` is its value in the palette image."""
+    """One class of a segmentation; `id` is its value in the palette image of `palette_image`."""
 
     id: int
     names: list[str]
 
 
 class SegmentationRecord(ImageRecord):
-    """The classes that were found in one image."""
+    """The classes of the segmentation of one image."""
 
     classes: list[ClassRecord]
 
 
 class MaskRecord(RegionRecord):
-    """One object as a segmenter cut it out, and the clicks it was shown."""
+    """The mask of one object by a segmenter, and the points of its prompt."""
 
     text: str
     score: float
@@ -76,7 +76,7 @@ class MaskRecord(RegionRecord):
 
 
 class MasksRecord(ImageRecord):
-    """The objects of one image, and the texts that gave no clue where to look."""
+    """The masks of one image, and the texts for which no mask was computed."""
 
     masks: list[MaskRecord]
     absent: list[str]
@@ -86,7 +86,12 @@ def points_record(
     explanation: Explanation,
     objects: Sequence[tuple[Sequence[str], Points, Mapping[str, Sequence[Box]]]],
 ) -> PointsRecord:
-    """Objects as (texts, clicks, boxes by text)."""
+    """Return the record of points and boxes of one image.
+
+    Args:
+        explanation: the explanation of the image.
+        objects: for each object its texts, its points, and the boxes of each of its texts.
+    """
     return {
         **image_record(explanation),
         "objects": [
@@ -96,8 +101,8 @@ def points_record(
                 "labels": points.labels.tolist(),
                 "boxes": [
                     {"text": text, "xyxy": list(box.xyxy), "score": round(box.score, DIGITS)}
-                    for text, of_text in boxes.items()
-                    for box in of_text
+                    for text, text_boxes in boxes.items()
+                    for box in text_boxes
                 ],
             }
             for texts, points, boxes in objects
@@ -108,7 +113,13 @@ def points_record(
 def segmentation_record(
     explanation: Explanation, segmentation: Tensor, classes: Sequence[Sequence[str]]
 ) -> SegmentationRecord:
-    """The classes that have a pixel of a segmentation (H, W)."""
+    """Return the record of a segmentation of one image; classes without a pixel are left out.
+
+    Args:
+        explanation: the explanation of the image.
+        segmentation: class of each pixel (H, W) of the size of the image; -1 for no class.
+        classes: the names of each class.
+    """
     array = segmentation.cpu().numpy()
     return {
         **image_record(explanation),
@@ -121,9 +132,15 @@ def segmentation_record(
 
 
 def masks_record(
-    explanation: Explanation, found: Sequence[Mask | None], texts: Sequence[str]
+    explanation: Explanation, masks: Sequence[Mask | None], texts: Sequence[str]
 ) -> MasksRecord:
-    """Masks of the objects that `texts` name, None for those without a clue."""
+    """Return the record of the masks of one image.
+
+    Args:
+        explanation: the explanation of the image.
+        masks: one mask per text, or None if no mask was computed.
+        texts: the texts.
+    """
     return {
         **image_record(explanation),
         "masks": [
@@ -134,18 +151,20 @@ def masks_record(
                 "labels": mask.points.labels.tolist(),
                 **_region(mask.mask.cpu().numpy()),
             }
-            for mask in found
+            for mask in masks
             if mask is not None
         ],
-        "absent": [text for text, mask in zip(texts, found, strict=True) if mask is None],
+        "absent": [text for text, mask in zip(texts, masks, strict=True) if mask is None],
     }
 
 
 def _rounded(xy: NDArray[np.float32]) -> list[list[float]]:
+    """Points as lists with one decimal place."""
     return np.round(xy.astype(np.float64), 1).tolist()  # type: ignore[no-any-return]
 
 
 def _region(mask: NDArray[np.bool_]) -> RegionRecord:
+    """Area, box and run lengths of a mask (H, W); an empty mask has the box (0, 0, 0, 0)."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     bbox = [0, 0, 0, 0]
     if len(rows):

@@ -1,6 +1,6 @@
-"""Answers: what the tasks found in one image, as plain values for JSON.
+"""Tags, words and attention of one image as plain values for JSON.
 
-Points, boxes and masks are in `places`.
+The records of points, boxes and masks are in `regions`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from clip_surgery.word_explanation import WordExplanation
 
 
 class ImageRecord(TypedDict):
-    """Which image, and what explained it."""
+    """Name and size of an image, and the model and method of its explanation."""
 
     image: str
     size: SizeRecord
@@ -27,14 +27,14 @@ class ImageRecord(TypedDict):
 
 
 class TagRecord(TypedDict):
-    """A text found in an image."""
+    """A text with its score in an image."""
 
     text: str
     score: float
 
 
 class TagsRecord(ImageRecord):
-    """The texts found in one image, best first."""
+    """The tags of one image, best first."""
 
     tags: list[TagRecord]
 
@@ -48,7 +48,7 @@ class WordRecord(TypedDict):
 
 
 class WordsRecord(ImageRecord):
-    """The words of a sentence in its order, and the words alone from the best on."""
+    """The words of a sentence in its order, and a ranking of them, best first."""
 
     sentence: str
     evidence: str
@@ -57,7 +57,7 @@ class WordsRecord(ImageRecord):
 
 
 class AttentionRecord(TypedDict):
-    """What one patch (row, column) attends to: the share of every patch, row by row."""
+    """The attention of one patch (row, column): the weight of each patch, row by row."""
 
     kind: str
     patch: list[int]
@@ -65,7 +65,7 @@ class AttentionRecord(TypedDict):
 
 
 class InspectionRecord(ImageRecord):
-    """The two findings: attention of a point, and what the empty text explains of each text."""
+    """The attention of a point, and the share of each text that the empty text explains."""
 
     point: list[float]
     attention: list[AttentionRecord]
@@ -73,7 +73,7 @@ class InspectionRecord(ImageRecord):
 
 
 def image_record(explanation: Explanation) -> ImageRecord:
-    """Which image an explanation of one is of."""
+    """Return the fields that all records have, for the explanation of one image."""
     original = explanation.framings[0].original
     return {
         "image": explanation.images[0],
@@ -84,43 +84,55 @@ def image_record(explanation: Explanation) -> ImageRecord:
 
 
 def tags_record(explanation: Explanation, tags: Sequence[Tag]) -> TagsRecord:
-    """The tags of one image."""
+    """Return the record of the tags of one image."""
     listed: list[TagRecord] = [
         {"text": tag.text, "score": round(tag.score, DIGITS)} for tag in tags
     ]
     return {**image_record(explanation), "tags": listed}
 
 
-def words_record(found: WordExplanation) -> WordsRecord:
-    """The words of a sentence in one image."""
-    parts = zip(found.words, found.kinds, found.scores.tolist(), strict=True)
+def words_record(word_explanation: WordExplanation) -> WordsRecord:
+    """Return the record of the words of a sentence in one image."""
+    parts = zip(
+        word_explanation.words,
+        word_explanation.kinds,
+        word_explanation.scores.tolist(),
+        strict=True,
+    )
     return {
-        **image_record(found.explanation),
-        "sentence": found.sentence,
-        "evidence": found.evidence,
+        **image_record(word_explanation.explanation),
+        "sentence": word_explanation.sentence,
+        "evidence": word_explanation.evidence,
         "words": [
             {"text": text, "kind": kind, "score": round(score, DIGITS)}
             for text, kind, score in parts
         ],
-        "ranking": [word.text for word in found.ranking()],
+        "ranking": [word.text for word in word_explanation.ranking()],
     }
 
 
 def inspection_record(
     redundancy: SharedSimilarity, attention: Sequence[AttentionMap]
 ) -> InspectionRecord:
-    """Attention of one point and redundancy of one image."""
-    texts = redundancy.explanation.texts[:-1]  # the last is the empty one
+    """Return the record of the attention of one point and the redundancy of one image.
+
+    Args:
+        redundancy: the shares of `redundancy`, for texts of which the last one is the empty text.
+        attention: the attention maps of one point, at least one.
+    """
+    texts = redundancy.explanation.texts[:-1]  # the last one is the empty text
     return {
         **image_record(redundancy.explanation),
         "point": [round(value, 1) for value in attention[0].point],
         "attention": [
             {
-                "kind": one.kind,
-                "patch": list(one.patch),
-                "weights": np.round(one.weights.numpy().astype(np.float64), DIGITS).tolist(),
+                "kind": attention_map.kind,
+                "patch": list(attention_map.patch),
+                "weights": np.round(
+                    attention_map.weights.numpy().astype(np.float64), DIGITS
+                ).tolist(),
             }
-            for one in attention
+            for attention_map in attention
         ],
         "explained_by_empty_text": {
             text: round(share, DIGITS)

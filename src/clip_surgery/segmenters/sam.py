@@ -1,8 +1,9 @@
-"""SAM and SAM 2 through transformers, as a Segmenter.
+"""SAM and SAM 2 of transformers as a `Segmenter`.
 
-Sources: Segment Anything (arXiv 2304.02643), SAM 2 (arXiv 2408.00714). What is done here is the
-way into the model's frame and back: SAM lays the image into the upper left corner of a square,
-SAM 2 stretches it to one. The image is embedded once, the decoder runs once a prompt.
+Sources: Segment Anything (arXiv 2304.02643), SAM 2 (arXiv 2408.00714). This module converts images
+and prompts to the square input of the model, and masks back to the image. SAM places the image in
+the upper left corner of the square, SAM 2 stretches it to the square. The image is embedded once,
+and the decoder runs once per prompt.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clip_surgery.backbones.config_files import faults_name, is_folder
+from clip_surgery.backbones.config_files import converting_errors, is_folder
 from clip_surgery.backbones.devices import resolve_device
 from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, require_hub
 from clip_surgery.errors import ClipSurgeryError, MissingExtraError, UnsupportedModelError
@@ -26,23 +27,24 @@ from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage, to_pixels
 from clip_surgery.segmenters.segmenter import Candidates, Prompt
 
-# ImageNet's, which both models were trained with
+# Normalisation of ImageNet, with which both models were trained.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 _ADVICE = "Give a local folder with a SAM model."
-# SAM 2 checkpoints are published as video models, whose image part Sam2Model reads
+# SAM 2 checkpoints are published as video models; Sam2Model loads their image part.
 _CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SamSegmenter:
-    """A SamModel or Sam2Model of transformers, ready to be prompted.
+    """A segmenter that uses a SamModel or Sam2Model of transformers.
 
     Attributes:
-        model: the model in eval mode; it is only read.
-        squash: whether the image is stretched to the square (SAM 2) or laid into it (SAM).
-        side: of the square, in pixels.
-        mask_side: of the square in which it takes a rough mask.
+        model: the model in eval mode; it is not changed.
+        squash: whether the image is stretched to the square input (SAM 2) or placed in its upper
+            left corner (SAM).
+        side: side of the square input in pixels.
+        mask_side: side in pixels of the square in which the model takes a rough mask.
 
     Example:
         >>> segmenter = SamSegmenter.load("facebook/sam-vit-base")           # doctest: +SKIP
@@ -55,15 +57,20 @@ class SamSegmenter:
 
     @classmethod
     def load(cls, name: str | Path, *, device: str = "auto") -> SamSegmenter:
-        """Load by hub name ("facebook/sam-vit-base", "facebook/sam2.1-hiera-tiny") or folder.
+        """Load a SAM or SAM 2 model by its hub name or from a local folder.
+
+        Args:
+            name: hub name such as "facebook/sam-vit-base" or "facebook/sam2.1-hiera-tiny", or a
+                folder in the format of transformers.
+            device: "auto", "cpu", "cuda", "cuda:1" or "mps".
 
         Raises:
-            WeightsError: in one line, when weights cannot be fetched, found or read.
-            UnsupportedModelError: for a model of another kind.
-            InputError: for a device that is not there.
-            MissingExtraError: when transformers is not installed.
+            WeightsError: if the weights cannot be found, fetched or read.
+            UnsupportedModelError: if the model is of another type.
+            InputError: if this machine does not have the device.
+            MissingExtraError: if transformers is not installed.
         """
-        where = resolve_device(device)
+        torch_device = resolve_device(device)
         if importlib.util.find_spec("transformers") is None:
             raise MissingExtraError.of("sam", "transformers")
         source = str(name)
@@ -79,17 +86,22 @@ class SamSegmenter:
                 model = _load(source, local_files_only=False)
             except ClipSurgeryError:
                 raise
-            except Exception as fetching:
-                raise could_not_fetch(source, one_line(fetching), advice=_ADVICE) from fetching
-        with faults_name(source):
-            return cls.wrap(model.to(where).eval())
+            except Exception as fetch_error:
+                raise could_not_fetch(
+                    source, one_line(fetch_error), advice=_ADVICE
+                ) from fetch_error
+        with converting_errors(source):
+            return cls.wrap(model.to(torch_device).eval())
 
     @classmethod
     def wrap(cls, model: nn.Module) -> SamSegmenter:
-        """See a model in memory as a segmenter.
+        """Return a segmenter that uses a model in memory.
+
+        Args:
+            model: a SamModel or Sam2Model of transformers in eval mode.
 
         Raises:
-            UnsupportedModelError: when it is neither a SamModel nor a Sam2Model.
+            UnsupportedModelError: if it is neither a SamModel nor a Sam2Model.
         """
         kind = type(model).__name__
         if kind not in _CLASSES.values():
@@ -107,13 +119,13 @@ class SamSegmenter:
         )
 
     @torch.no_grad()
-    def __call__(self, picture: InputImage, prompts: Sequence[Prompt]) -> list[Candidates]:
-        """Candidates for each prompt; the image is embedded once."""
+    def __call__(self, image: InputImage, prompts: Sequence[Prompt], /) -> list[Candidates]:
+        """Return three candidate masks for each prompt; see `Segmenter`."""
         if not prompts:
             return []
         model: Any = self.model
-        frame = _SquareFrame.of(picture.size, self.side, squash=self.squash)
-        embedding = model.get_image_embeddings(self._on_model(frame.pixels(picture)[None]))
+        frame = _SquareFrame.of(image.size, self.side, squash=self.squash)
+        embedding = model.get_image_embeddings(self._on_model(frame.pixels(image)[None]))
         candidates = []
         for prompt in prompts:
             output = model(
@@ -125,6 +137,7 @@ class SamSegmenter:
         return candidates
 
     def _inputs(self, prompt: Prompt, frame: _SquareFrame) -> dict[str, Tensor]:
+        """The prompt as arguments of the model, in pixels of the square."""
         inputs: dict[str, Tensor] = {}
         if len(prompt.xy):
             points = torch.from_numpy(prompt.xy).float() * frame.ratio
@@ -135,18 +148,25 @@ class SamSegmenter:
             corners = torch.tensor(prompt.box, dtype=torch.float32).view(2, 2) * frame.ratio
             inputs["input_boxes"] = self._on_model(corners.view(1, 1, 4))
         if prompt.logits is not None:
-            rough = frame.lay(prompt.logits[None, None], self.mask_side)
-            inputs["input_masks"] = self._on_model(rough)
+            rough_mask = frame.place_maps(prompt.logits[None, None], self.mask_side)
+            inputs["input_masks"] = self._on_model(rough_mask)
         return inputs
 
     def _on_model(self, values: Tensor) -> Tensor:
+        """Values on the device and in the dtype of the model."""
         weights = next(self.model.parameters())
         return values.to(weights.device, weights.dtype)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _SquareFrame:
-    """How an image lies in the model's square, from its upper left corner on."""
+    """The position of an image in the square input of the model.
+
+    Attributes:
+        original: size of the image.
+        content: size of the image in the square, in whose upper left corner it is placed.
+        side: side of the square in pixels.
+    """
 
     original: Size
     content: Size
@@ -154,15 +174,17 @@ class _SquareFrame:
 
     @classmethod
     def of(cls, original: Size, side: int, *, squash: bool) -> _SquareFrame:
+        """The frame of an image, stretched to the square if `squash`, otherwise with its ratio."""
         scale = side / max(original)
-        content = (
-            Size(side, side) if squash else Size(*(max(1, round(o * scale)) for o in original))
-        )
+        if squash:
+            content = Size(side, side)
+        else:
+            content = Size(*(max(1, round(length * scale)) for length in original))
         return cls(original=original, content=content, side=side)
 
     @property
     def ratio(self) -> Tensor:
-        """Pixels of the square per pixel of the image, (x, y)."""
+        """Pixels of the square per pixel of the image, (x, y), as a tensor (2,)."""
         return torch.tensor(
             [
                 self.content.width / self.original.width,
@@ -170,9 +192,9 @@ class _SquareFrame:
             ]
         )
 
-    def pixels(self, picture: InputImage) -> Tensor:
-        """The image in the square, normalised: (3, side, side)."""
-        resized = picture.image.resize(
+    def pixels(self, image: InputImage) -> Tensor:
+        """The normalised image in the square, (3, side, side)."""
+        resized = image.image.resize(
             (self.content.width, self.content.height), Image.Resampling.BILINEAR
         )
         mean, std = (
@@ -180,8 +202,8 @@ class _SquareFrame:
         )
         return self._pad((to_pixels(resized) - mean) / std, self.side)
 
-    def lay(self, maps: Tensor, size: int) -> Tensor:
-        """Maps (1, 1, H, W) of the image in a square of `size`."""
+    def place_maps(self, maps: Tensor, size: int) -> Tensor:
+        """Maps (1, 1, H, W) of the image, placed in a square: (1, 1, size, size)."""
         scale = size / self.side
         content = [max(1, round(side * scale)) for side in self.content]
         return self._pad(
@@ -189,7 +211,7 @@ class _SquareFrame:
         )
 
     def restore(self, logits: Tensor) -> Tensor:
-        """Maps (K, h, w) over the square to the image: (K, H, W)."""
+        """Maps (K, h, w) of the square, resized and cropped to the image: (K, H, W)."""
         maps = logits[None]
         if self.content != (self.side, self.side):
             maps = F.interpolate(maps, size=[self.side] * 2, mode="bilinear", align_corners=False)
@@ -199,11 +221,13 @@ class _SquareFrame:
 
     @staticmethod
     def _pad(maps: Tensor, side: int) -> Tensor:
+        """Maps with zeros on the right and at the bottom, up to a square."""
         height, width = maps.shape[-2:]
         return F.pad(maps, (0, side - width, 0, side - height))
 
 
 def _load(source: str, *, local_files_only: bool) -> nn.Module:
+    """Load a model with transformers, whose exceptions the caller converts."""
     import transformers
 
     settings, _ = transformers.PretrainedConfig.get_config_dict(
@@ -219,7 +243,7 @@ def _load(source: str, *, local_files_only: bool) -> nn.Module:
     model, report = getattr(transformers, _CLASSES[kind]).from_pretrained(
         source, local_files_only=local_files_only, output_loading_info=True
     )
-    if report["missing_keys"]:  # transformers would go on with random weights there
+    if report["missing_keys"]:  # transformers would use random weights instead
         raise not_usable(source, f"weights missing for {sorted(report['missing_keys'])[0]}")
     loaded: nn.Module = model
     return loaded

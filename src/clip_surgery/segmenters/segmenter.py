@@ -16,16 +16,23 @@ from clip_surgery.inputs.images import InputImage
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prompt:
-    """Where an object is, in pixels of the image; at least one of the three is given.
+    """The position of an object, in pixels of the original image.
+
+    At least one of points, box and rough mask is given.
 
     Attributes:
-        xy: points (M, 2), x before y; may be empty.
-        labels: (M,) 1 on the object, 0 off it.
-        box: left, top, right, bottom, or None.
-        logits: a rough mask (H, W) at the image's size, above 0 on the object, or None.
+        xy: M points (M, 2), x before y; (0, 2) if there are none.
+        labels: point labels (M,): 1 for points on the object, 0 for points off it.
+        box: left, top, right and bottom, or None.
+        logits: a rough mask (H, W) of the size of the image, above 0 on the object, or None.
 
     Raises:
-        InputError: when nothing is given, or points and labels are not equally many.
+        InputError: if nothing is given, or if the numbers of points and labels differ.
+
+    Example:
+        >>> xy = np.array([[40, 30]], np.float32)
+        >>> Prompt(xy=xy, labels=np.array([1])).box is None
+        True
     """
 
     xy: NDArray[np.float32]
@@ -45,14 +52,14 @@ class Prompt:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidates:
-    """What a segmenter proposes for one prompt.
+    """The candidate masks of a segmenter for one prompt.
 
     Attributes:
-        masks: (K, H, W) bool at the image's size.
-        scores: (K,) how good the model thinks each one is.
+        masks: K masks (K, H, W) bool of the size of the image, K at least 1.
+        scores: (K,), the quality of each mask as the segmenter estimates it; higher is better.
 
     Raises:
-        InputError: when there is none, or masks and scores are not equally many.
+        InputError: if there is no mask, or if the numbers of masks and scores differ.
     """
 
     masks: Tensor
@@ -67,11 +74,20 @@ class Candidates:
 
 
 class Segmenter(Protocol):
-    """Anything that can be called so.
+    """The interface of promptable segmentation models: any function or object with this call.
 
-    All prompts of an image come at once, so that it may be embedded once for all of them.
+    All prompts of an image are given in one call, so that the image can be embedded once for all of
+    them. Other packages can offer a segmenter by name, see `register_segmenter`.
     """
 
-    def __call__(self, picture: InputImage, prompts: Sequence[Prompt]) -> list[Candidates]:
-        """Candidates for each prompt, in order."""
+    def __call__(self, image: InputImage, prompts: Sequence[Prompt], /) -> list[Candidates]:
+        """Return candidate masks of one image.
+
+        Args:
+            image: the image in its original size; `image.image` is an RGB image of Pillow.
+            prompts: N prompts, in pixels of the image.
+
+        Returns:
+            N entries, the candidates of each prompt in the order of the prompts.
+        """
         ...

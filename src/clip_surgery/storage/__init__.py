@@ -1,1 +1,1 @@
-"""Files that are written whole, locks, and tensors in named formats."""
+"""Atomic writing of files, file locks, and files of tensors."""

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 PARTIAL = ".partial"
-"""Suffix of the names of files that are not complete yet."""
+"""Suffix of the names of incomplete files."""
 
 
 @contextmanager
@@ -32,9 +32,9 @@ def writing_atomically(path: Path, *, durable: bool = False) -> Iterator[BinaryI
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with writing_atomically(Path(folder, "note.txt")) as file:
-        ...         _ = file.write(b"all of it")
+        ...         _ = file.write(b"complete")
         ...     Path(folder, "note.txt").read_text()
-        'all of it'
+        'complete'
     """
     partial = path.with_name(f".{path.name}.{uuid4().hex[:12]}{PARTIAL}")
     try:
@@ -79,7 +79,7 @@ def replacing_atomically(path: Path) -> Iterator[Path]:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove the incomplete files that killed writers have left in a folder."""
+    """Remove the incomplete files of killed writers from a folder."""
     for path in folder.glob(f".*{PARTIAL}"):
         path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Tensor files: tensors and plain facts about them in one safetensors file of a named format."""
+"""Write and read tensors together with plain values in one safetensors file of a named format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from clip_surgery.storage.atomic_file import writing_atomically
 def write_tensors(
     path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], *, kind: str
 ) -> None:
-    """Write tensors, and facts as JSON beside them, under the name of a format.
+    """Write tensors and plain values about them to a file of a named format.
 
     The file is replaced as a whole: if writing fails, for example on a full disk, an older file
     of this name stays as it was.
@@ -29,13 +29,14 @@ def write_tensors(
     Args:
         path: the file to write or to replace.
         tensors: tensors by name.
-        facts: plain values. JSON escapes text that cannot be encoded as UTF-8.
+        facts: plain values about the tensors, stored as JSON. Text that cannot be encoded as UTF-8
+            is escaped.
         kind: name of the format, which `read_tensors` checks.
 
     Raises:
         InputError: if the file cannot be written.
     """
-    # The maps of one batch share memory, which the file format refuses: each gets a copy.
+    # The maps of a batch share memory, which safetensors does not accept, so each is copied.
     content = save(
         {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -51,7 +52,11 @@ def write_tensors(
 
 
 def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors and facts that `write_tensors` wrote under this format.
+    """Return the tensors and the plain values of a file that `write_tensors` wrote.
+
+    Args:
+        path: the file.
+        kind: name of the expected format.
 
     Raises:
         InputError: if the file is missing, damaged or of another format.
@@ -81,17 +86,18 @@ def read_tensors(path: str | Path, *, kind: str) -> tuple[dict[str, Tensor], dic
 
 
 def _absence(path: Path) -> str:
-    """Why a path that is no regular file cannot be read."""
+    """The reason why a path that is not a regular file cannot be read."""
     return "not a regular file" if path.exists() else "no such file"
 
 
 def _shown(path: str | Path) -> str:
-    """The path for a message, cut where it would fill it."""
+    """The path for a message, cut after 300 characters."""
     text = printable(path)
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 
 def _reason(error: BaseException) -> str:
+    """The reason of an error in a few words, without the path."""
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return "the path is too long"
     if isinstance(error, OSError) and error.strerror:

@@ -44,6 +44,19 @@ def rescale(values: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
     return scaled.masked_fill(flat, 0.0).clamp(0.0, 1.0)
 
 
+def rescale_(values: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    """Scale values in place as `rescale` does, and return them.
+
+    Args:
+        values: values of maps, any shape; must be floats and must not need a gradient.
+        lowest: the lowest value of the map of each value; broadcasts with `values`.
+        highest: the highest value of the map of each value; broadcasts with `values`.
+    """
+    flat = is_flat(lowest, highest)
+    values.sub_(lowest).div_((highest - lowest).masked_fill(flat, 1.0)).clamp_(0.0, 1.0)
+    return values.masked_fill_(flat, 0.0) if bool(flat.any()) else values
+
+
 def min_max(maps: Tensor, *, dims: tuple[int, ...] = (-2, -1)) -> Tensor:
     """Return maps scaled to [0, 1], a flat map as zeros.
 

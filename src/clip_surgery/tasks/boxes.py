@@ -1,18 +1,32 @@
-"""Boxes: the connected regions where a text's map is high, as scored rectangles."""
+"""Boxes: the connected regions where a text's map is high, as scored rectangles.
+
+Regions are found at a working resolution of a few samples per patch, because a resized map holds
+no more detail than its patches, for all texts of an image in one labelling. The sides of a box are
+then placed between two samples where the map, which is linear between them, crosses the threshold.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
-from clip_surgery.tasks.heatmaps import heatmaps
+from clip_surgery.framing import Framing, Size
+from clip_surgery.surgery.min_max import rescale_
+from clip_surgery.tasks.map_resize import MapResize, tiles
 from clip_surgery.tasks.presence import texts_present
+from clip_surgery.tasks.score_batches import finite_scores
+from clip_surgery.tasks.text_selection import Texts, TextSelection, select_texts
 
-_TOUCHING = np.ones((3, 3))  # pixels that touch by a side or a corner are of one region
+_TOUCHING = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))], dtype=np.uint8)
+"""Pixels that touch by a side or a corner are of one region; maps do not touch each other."""
+SAMPLES_PER_PATCH = 4
+"""Default working resolution, chosen by the quality of boxes on scenes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,17 +49,22 @@ class BoxRule:
     """How boxes are cut out of a map.
 
     Attributes:
-        threshold: how high in its min-maxed map a pixel of a region lies at least.
+        threshold: minimum level of the pixels of a region in its min-maxed map, in (0, 1].
         smallest: regions below this share of the image are left out.
-        count: how many boxes an image gives at most, None for all.
+        count: maximum number of boxes of a text in an image; None for all.
+        samples_per_patch: working resolution, in samples along each side of a patch. The sides of
+            boxes are interpolated between samples. None, or more samples than pixels, is the full
+            resolution of the image.
 
     Raises:
-        InputError: for a threshold outside (0, 1], a share outside [0, 1] or a count below 1.
+        InputError: if the threshold is outside (0, 1], the share is outside [0, 1], or a number is
+            below 1.
     """
 
     threshold: float = 0.5
     smallest: float = 0.002
     count: int | None = None
+    samples_per_patch: int | None = SAMPLES_PER_PATCH
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
@@ -56,57 +75,201 @@ class BoxRule:
             raise InputError(f"Expected smallest to be within 0 to 1, but got {self.smallest}.")
         if self.count is not None and self.count < 1:
             raise InputError(f"Expected count of at least 1 box, but got {self.count}.")
+        if self.samples_per_patch is not None and self.samples_per_patch < 1:
+            raise InputError(
+                f"Expected samples_per_patch of at least 1, but got {self.samples_per_patch}."
+            )
 
 
 def boxes(
     explanation: Explanation,
-    text: str,
+    texts: Texts = None,
     *,
+    union: bool = False,
     rule: BoxRule | None = None,
     min_presence: float | None = None,
-) -> list[list[Box]]:
-    """Boxes of one text per image, best first; none where the map is flat.
+) -> list[list[list[Box]]]:
+    """Return the boxes of each text in each image, best first.
 
-    `min_presence` leaves out images where the text is less likely than this.
+    Args:
+        explanation: explanations of B images for C texts.
+        texts: texts to use, each on its own; all texts by default. An entry that is itself a list
+            of texts, or "person,man", is a union: its map is the highest of their min-maxed maps.
+        union: whether all texts together are one object.
+        rule: threshold, smallest size, number and working resolution.
+        min_presence: minimum presence probability in [0, 1]; texts below it yield no boxes, and
+            cost nothing. If None, presence is not checked.
+
+    Returns:
+        One entry per image, each a list of one list of boxes per text; empty where the map is flat.
 
     Raises:
-        InputError: when a score is not finite, min_presence is out of range, or it is asked of an
-            explanation made without a vocabulary.
-        UnknownNameError: for a text the explanation was not made for.
+        InputError: if a list of texts is empty, a score is not finite, min_presence is out of
+            range, or it is given and the explanation was made without a vocabulary.
+        UnknownNameError: if the explanation was not made for a text.
 
     Example:
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
         >>> explanation = load("demo")(Image.radial_gradient("L"), ["clock", "cow"])
-        >>> all(0 <= box.xyxy[0] < box.xyxy[2] <= 256 for box in boxes(explanation, "clock")[0])
+        >>> [[clock, cow]] = boxes(explanation)
+        >>> all(0 <= box.xyxy[0] < box.xyxy[2] <= 256 for box in clock)
         True
     """
     rule = rule or BoxRule()
-    index = explanation.text_index(text)
-    likely = texts_present(explanation, min_presence)[:, index]
-    found: list[list[Box]] = []
-    for part, wanted in zip(explanation, likely.tolist(), strict=True):
-        heatmap = heatmaps(part.only(text))[0][0] if wanted else None
-        found.append([] if heatmap is None else _boxes(heatmap.cpu().numpy(), rule))
-    return found
+    selection = select_texts(explanation, texts, union=union)
+    present = selection.take(texts_present(explanation, min_presence)).tolist()
+    result: list[list[list[Box]]] = []
+    for image, framing in enumerate(explanation.framings):
+        of_image: list[list[Box]] = [[] for _ in range(len(selection))]
+        numbers, groups = _present_groups(selection, present[image])
+        if groups:
+            used = TextSelection(names=("",) * len(groups), groups=tuple(groups))
+            scores = finite_scores(explanation, image, used.positions)
+            for number, found in zip(numbers, _boxes(scores, framing, used, rule), strict=True):
+                of_image[number] = found
+        result.append(of_image)
+    return result
 
 
-def _boxes(heatmap: NDArray[np.float32], rule: BoxRule) -> list[Box]:
+def _present_groups(
+    selection: TextSelection, present: list[bool]
+) -> tuple[list[int], list[tuple[int, ...]]]:
+    """The results with a text that is present, and the positions of its present texts."""
+    numbers, groups = [], []
+    start = 0
+    for number, group in enumerate(selection.groups):
+        kept = tuple(p for p, is_present in zip(group, present[start:], strict=False) if is_present)
+        start += len(group)
+        if kept:
+            numbers.append(number)
+            groups.append(kept)
+    return numbers, groups
+
+
+def _boxes(
+    scores: Tensor, framing: Framing, selection: TextSelection, rule: BoxRule
+) -> list[list[Box]]:
+    """Boxes of one image for each result, from raw scores (M, rows, columns)."""
+    grid = Size(scores.shape[1], scores.shape[2])
+    size = working_size(framing, grid, rule.samples_per_patch)
+    full = MapResize.of(framing, grid, device=scores.device)
+    resize = MapResize.of(framing, grid, size=size, device=scores.device)
+    result: list[list[Box]] = []
+    for part in _result_tiles(selection, size, scores.device):
+        maps = resize(scores[part.texts])
+        rescale_(maps, *full.range_of(scores[part.texts]))
+        levels = part.selection.unite(maps, dim=0).cpu().numpy()
+        result += _regions(levels, framing.original, rule)
+    return result
+
+
+def working_size(framing: Framing, grid: Size, samples_per_patch: int | None) -> Size:
+    """Return the working size of an image: a number of samples per patch, at most its own size."""
+    height, width = framing.original
+    if samples_per_patch is None:
+        return Size(height, width)
+    rows = framing.content.height * grid.height / framing.frame.height
+    columns = framing.content.width * grid.width / framing.frame.width
+    return Size(
+        min(height, max(1, round(samples_per_patch * rows))),
+        min(width, max(1, round(samples_per_patch * columns))),
+    )
+
+
+@dataclass(frozen=True)
+class _ResultTile:
+    texts: slice  # among the M texts
+    selection: TextSelection
+
+
+def _result_tiles(selection: TextSelection, size: Size, device: torch.device) -> list[_ResultTile]:
+    """Results whose maps of (H, W) pixels are labelled together, so that memory is bounded."""
+    start = 0
+    parts = []
+    for results in tiles(len(selection), Size(1, max(1, size.height * size.width // 8)), device):
+        groups = selection.groups[results]
+        stop = start + sum(map(len, groups))
+        part = TextSelection(names=selection.names[results], groups=groups)
+        parts.append(_ResultTile(slice(start, stop), part))
+        start = stop
+    return parts
+
+
+def _regions(levels: NDArray[np.float32], original: Size, rule: BoxRule) -> list[list[Box]]:
+    """Boxes of each of T maps (T, h, w), in pixels of the image."""
     from scipy import ndimage  # a third of a second, and most who import Box look for none
 
-    mask = heatmap >= rule.threshold
-    labels, _ = ndimage.label(mask, structure=_TOUCHING)
-    regions = labels[mask]
-    areas = np.bincount(regions)
-    sums = np.bincount(regions, weights=heatmap[mask])
-    cut = [
-        Box(
-            xyxy=(columns.start, rows.start, columns.stop, rows.stop),
-            score=float(min(1.0, sums[number] / areas[number])),
-            area=int(areas[number]),
+    count, height, width = levels.shape
+    mask = levels >= rule.threshold
+    labels, region_count = ndimage.label(mask, structure=_TOUCHING)
+    result: list[list[Box]] = [[] for _ in range(count)]
+    if not region_count:
+        return result
+    pixels = np.flatnonzero(mask)
+    regions = labels.ravel()[pixels] - 1
+    areas = np.bincount(regions, minlength=region_count)
+    sums = np.bincount(regions, weights=levels.ravel()[pixels], minlength=region_count)
+    owners = np.zeros(region_count, np.int64)
+    owners[regions] = pixels // (height * width)
+    sides = _sides(levels, labels, region_count, original, rule.threshold)
+    scores = np.minimum(1.0, sums / areas)
+    full_areas = np.rint(areas * (original.height * original.width / (height * width)))
+    kept = np.flatnonzero(areas >= rule.smallest * height * width)
+    for region in kept.tolist():
+        left, top, right, bottom = sides[region].tolist()
+        result[owners[region]].append(
+            Box(
+                xyxy=(left, top, right, bottom),
+                score=float(scores[region]),
+                area=min(int(full_areas[region]), (right - left) * (bottom - top)),
+            )
         )
-        for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1)
-        if areas[number] >= rule.smallest * heatmap.size
-    ]
-    cut.sort(key=lambda box: (-box.score, -box.area, box.xyxy))
-    return cut[: rule.count]
+    for of_text in result:
+        of_text.sort(key=lambda box: (-box.score, -box.area, box.xyxy))
+    return [of_text[: rule.count] for of_text in result]
+
+
+def _sides(
+    levels: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    region_count: int,
+    original: Size,
+    threshold: float,
+) -> NDArray[np.int64]:
+    """Left, top, right, bottom (regions, 4) in pixels of the image."""
+    left, right = _extent(levels, labels, region_count, original.width, threshold)
+    top, bottom = _extent(
+        levels.swapaxes(1, 2), labels.swapaxes(1, 2), region_count, original.height, threshold
+    )
+    return np.stack([left, top, right, bottom], axis=1)
+
+
+def _extent(
+    levels: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    region_count: int,
+    length: int,
+    threshold: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First pixel and end of each region along the last axis of (T, a, samples)."""
+    samples = levels.shape[-1]
+    before, after = labels[..., :-1], labels[..., 1:]
+    starts = np.nonzero((before == 0) & (after != 0))
+    ends = np.nonzero((before != 0) & (after == 0))
+    # in units of samples, whose centres are at 0.5, 1.5, ...; a region at the rim reaches the rim
+    first = np.full(region_count, np.inf)
+    last = np.full(region_count, -np.inf)
+    outside, inside = levels[..., :-1][starts], levels[..., 1:][starts]
+    crossing = starts[-1] + 0.5 + (threshold - outside) / (inside - outside)
+    np.minimum.at(first, after[starts] - 1, crossing)
+    inside, outside = levels[..., :-1][ends], levels[..., 1:][ends]
+    crossing = ends[-1] + 0.5 + (inside - threshold) / (inside - outside)
+    np.maximum.at(last, before[ends] - 1, crossing)
+    at_start, at_end = labels[..., 0], labels[..., -1]
+    first[at_start[at_start != 0] - 1] = 0.0
+    last[at_end[at_end != 0] - 1] = samples
+    scale = length / samples
+    begin = np.ceil(first * scale - 0.5).clip(0, length - 1).astype(np.int64)
+    end = np.floor(last * scale - 0.5).astype(np.int64) + 1
+    return begin, np.maximum(end, begin + 1).clip(1, length)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from torch import Tensor
@@ -21,10 +21,12 @@ from clip_surgery.segmenters.segmenter import Prompt, Segmenter
 from clip_surgery.tasks.boxes import Box, BoxRule, boxes
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.tasks.point_rules import PointRule
-from clip_surgery.tasks.points import PointMode, Points, points
+from clip_surgery.tasks.points import PointRuleName, Points, points
+from clip_surgery.tasks.text_selection import Texts, TextSelection, select_texts
 
 PromptKind = Literal["points", "box", "map"]
 _LOGIT = 10.0  # SAM's own mask logits reach about so far on either side of 0
+_NO_POINTS = Points(xy=np.zeros((0, 2), np.float32), labels=np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,11 +34,11 @@ class Mask:
     """The object of a text, cut out.
 
     Attributes:
-        text: which text; several as one object are joined by "+".
+        text: the text; the texts of a union are joined by "+".
         mask: (H, W) bool at the image's size.
         score: the segmenter's own rating.
-        points: what it was shown, and that it may be drawn; empty when points were not used.
-        box: the box it was shown, or None.
+        points: the points that the segmenter got; empty if points were not used.
+        box: the box that the segmenter got, or None.
     """
 
     text: str
@@ -49,117 +51,133 @@ class Mask:
 def masks(
     explanation: Explanation,
     images: Sequence[ImageSource | InputImage] | ImageSource | InputImage,
-    texts: str | Sequence[str | Sequence[str]],
     segmenter: Segmenter,
+    texts: Texts = None,
     *,
+    union: bool = False,
     prompt_kinds: Sequence[PromptKind] = ("points",),
-    mode: PointMode | PointRule = "peaks",
+    rule: PointRuleName | PointRule = "peaks",
     box_rule: BoxRule | None = None,
     min_presence: float | None = None,
 ) -> list[list[Mask | None]]:
-    """One mask per image and text; None where a text gives no prompt (absent, or a flat map).
+    """Return one mask per image and text, as a segmenter cuts it out.
 
     Args:
-        explanation: made for these texts in these images.
+        explanation: explanations of B images for C texts.
         images: the images of the explanation, in its order; a single image is accepted as well.
-        texts: one text, or several; an entry that is itself several texts is one object.
-        segmenter: such as `SamSegmenter`; it is called once an image.
-        prompt_kinds: what it is shown: "points", the best "box" and the "map" as a rough mask.
-        mode: how points are chosen, as for `points`.
+        segmenter: for example a `SamSegmenter`; it is called once per image.
+        texts: texts to use, each on its own; all texts by default. An entry that is itself a list
+            of texts, or "person,man", is a union: one object with several texts.
+        union: whether all texts together are one object.
+        prompt_kinds: what the segmenter gets: "points", the best "box" and the "map" as a rough
+            mask.
+        rule: how points are chosen, as for `points`.
         box_rule: how the box is cut, as for `boxes`.
-        min_presence: texts less likely in the image than this have no mask.
+        min_presence: minimum presence probability in [0, 1]; texts below it have no mask. If None,
+            presence is not checked.
+
+    Returns:
+        One entry per image, each a list of one mask per text; None where a text yields no prompt,
+        because it is absent or its map is flat.
 
     Raises:
         InputError: if images are not those of the explanation, if no text or prompt kind is
             given, or as for `points`.
-        UnknownNameError: for a text the explanation was not made for, or an unknown prompt kind.
+        UnknownNameError: if the explanation was not made for a text, or a prompt kind is unknown.
     """
-    images = as_image_list(images)
-    if len(images) != len(explanation):
+    images = _checked_images(explanation, images)
+    if not callable(segmenter):
         raise InputError(
-            f"Expected the {len(explanation)} explained images, but got {len(images)}."
+            f"Expected a segmenter as third argument, but got {type(segmenter).__name__}."
         )
     if not prompt_kinds:
         raise InputError("Expected at least one prompt kind, but got none.")
     for prompt_kind in prompt_kinds:
         if prompt_kind not in get_args(PromptKind):
             raise UnknownNameError.among("prompt_kind", prompt_kind, get_args(PromptKind))
-    objects = [
-        (entry,) if isinstance(entry, str) else tuple(entry)
-        for entry in ([texts] if isinstance(texts, str) else texts)
-    ]
-    if not objects:
-        raise InputError("Expected at least one text, but got an empty list.")
-    found = []
+    selection = select_texts(explanation, texts, union=union)
+    result = []
     for part, image in zip(explanation, images, strict=True):
+        prompts = _prompts(part, selection, prompt_kinds, rule, box_rule, min_presence)
+        shown = [prompt for prompt in prompts if prompt.prompt is not None]
         picture = read_image(image, name=part.images[0])
         if picture.size != part.framings[0].original:
             raise InputError(
                 f"{picture.name}: expected the explained image of "
                 f"{tuple(part.framings[0].original)} (height, width), but got {picture.size}."
             )
-        shown = [
-            _Shown.of(part, own, prompt_kinds, mode, box_rule, min_presence) for own in objects
-        ]
-        asked = [one.prompt for one in shown if one.prompt is not None]
-        answers = iter(segmenter(picture, asked) if asked else [])
-        row: list[Mask | None] = []
-        for one, own in zip(shown, objects, strict=True):
-            if one.prompt is None:
-                row.append(None)
-                continue
-            candidates = next(answers)
+        answers = segmenter(picture, [p.prompt for p in shown if p.prompt]) if shown else []
+        masks_of_image: list[Mask | None] = [None] * len(selection)
+        for prompt, candidates in zip(shown, answers, strict=True):
             best = int(candidates.scores.argmax())
-            row.append(
-                Mask(
-                    text="+".join(own),
-                    mask=candidates.masks[best],
-                    score=float(candidates.scores[best]),
-                    points=one.points,
-                    box=one.box,
-                )
+            masks_of_image[prompt.number] = Mask(
+                text=selection.names[prompt.number],
+                mask=candidates.masks[best],
+                score=float(candidates.scores[best]),
+                points=prompt.points,
+                box=prompt.box,
             )
-        found.append(row)
-    return found
+        result.append(masks_of_image)
+    return result
 
 
-@dataclass(frozen=True, eq=False)
-class _Shown:
-    """The prompt_kinds of one object in one image; no prompt where there are none."""
+def _checked_images(
+    explanation: Explanation,
+    images: Sequence[ImageSource | InputImage] | ImageSource | InputImage,
+) -> list[ImageSource]:
+    listed = as_image_list(images)
+    if len(listed) != len(explanation):
+        raise InputError(
+            f"Expected the {len(explanation)} explained images, but got {len(listed)}."
+        )
+    return listed
 
+
+class _ShownPrompt(NamedTuple):
+    """The prompt of one object in one image; `prompt` is None if nothing can be shown."""
+
+    number: int
     points: Points
     box: Box | None
     prompt: Prompt | None
 
-    @classmethod
-    def of(
-        cls,
-        explanation: Explanation,
-        texts: tuple[str, ...],
-        prompt_kinds: Sequence[PromptKind],
-        mode: PointMode | PointRule,
-        box_rule: BoxRule | None,
-        min_presence: float | None,
-    ) -> _Shown:
-        [clicks] = points(explanation, texts, mode=mode, min_presence=min_presence)
-        if not len(clicks.positives):
-            return cls(clicks, None, None)
-        if "points" not in prompt_kinds:
-            clicks = Points(xy=np.zeros((0, 2), np.float32), labels=np.zeros(0, np.int64))
-        box = None
-        if "box" in prompt_kinds:
-            found = [box for text in texts for box in boxes(explanation, text, rule=box_rule)[0]]
-            box = max(found, key=lambda one: one.score, default=None)
-        logits = None
-        if "map" in prompt_kinds:
-            maps = heatmaps(explanation.only(texts))[0]
-            logits = _LOGIT * (2 * maps.amax(dim=0) - 1)
-        if not len(clicks) and box is None and logits is None:
-            return cls(clicks, None, None)
-        prompt = Prompt(
-            xy=clicks.xy,
-            labels=clicks.labels,
-            box=None if box is None else box.xyxy,
-            logits=logits,
+
+def _prompts(
+    explanation: Explanation,
+    selection: TextSelection,
+    prompt_kinds: Sequence[PromptKind],
+    rule: PointRuleName | PointRule,
+    box_rule: BoxRule | None,
+    min_presence: float | None,
+) -> list[_ShownPrompt]:
+    """The prompts of all objects in one image."""
+    objects = selection.texts_of(explanation)
+    [points_of_objects] = points(explanation, objects, rule=rule, min_presence=min_presence)
+    usable = [number for number, found in enumerate(points_of_objects) if len(found.positives)]
+    boxes_of_objects: dict[int, list[Box]] = {}
+    if "box" in prompt_kinds and usable:
+        [found_boxes] = boxes(
+            explanation,
+            [objects[number] for number in usable],
+            rule=box_rule,
+            min_presence=min_presence,
         )
-        return cls(clicks, box, prompt)
+        boxes_of_objects = dict(zip(usable, found_boxes, strict=True))
+    prompts = []
+    for number, found in enumerate(points_of_objects):
+        box = next(iter(boxes_of_objects.get(number, [])), None)
+        shown = found if "points" in prompt_kinds else _NO_POINTS
+        logits = None
+        if "map" in prompt_kinds and len(found.positives):
+            [maps] = heatmaps(explanation, [objects[number]])
+            logits = _LOGIT * (2 * maps[0] - 1)
+        prompt = None
+        if len(found.positives) and (len(shown) or box is not None or logits is not None):
+            prompt = Prompt(
+                xy=shown.xy,
+                labels=shown.labels,
+                box=None if box is None else box.xyxy,
+                logits=logits,
+            )
+        prompts.append(_ShownPrompt(number, shown, box, prompt))
+    return prompts

@@ -6,7 +6,6 @@ points without labels, and cells of a letterbox margin are never chosen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -20,12 +19,13 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
 from clip_surgery.surgery.min_max import is_flat, rescale
-from clip_surgery.tasks.heatmaps import finite_scores
-from clip_surgery.tasks.patch_centres import patch_centres, patches_in_image
-from clip_surgery.tasks.point_rules import PeakPoints, PointRule, ReferencePoints
+from clip_surgery.tasks.patch_centres import centres_in_pixels, stacked_patches_in_image
+from clip_surgery.tasks.point_rules import ChosenCells, PeakPoints, PointRule, ReferencePoints
 from clip_surgery.tasks.presence import texts_present
+from clip_surgery.tasks.score_batches import score_batches
+from clip_surgery.tasks.text_selection import Texts, TextSelection, select_texts
 
-PointMode = Literal["reference", "peaks"]
+PointRuleName = Literal["reference", "peaks"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +49,7 @@ class Points:
                 "Expected points (M, 2) and as many labels, "
                 f"but got {self.xy.shape} and {self.labels.shape}."
             )
-        if not np.isin(self.labels, (0, 1)).all():
+        if not ((self.labels == 0) | (self.labels == 1)).all():
             raise InputError(f"Expected labels 0 and 1, but got {np.unique(self.labels).tolist()}.")
 
     def __len__(self) -> int:
@@ -71,82 +71,142 @@ class Points:
 
 def points(
     explanation: Explanation,
-    texts: str | Sequence[str],
+    texts: Texts = None,
     *,
-    mode: PointMode | PointRule = "reference",
+    union: bool = False,
+    rule: PointRuleName | PointRule = "reference",
     min_presence: float | None = None,
-) -> list[Points]:
-    """Points for one text, or for several texts as one object, per image.
+) -> list[list[Points]]:
+    """Return points on the object of each text, and off it, in each image.
 
-    With several texts, positives come from each one's map and negatives from the mean of the
-    normalised maps. An image gets no point where all maps are flat or no text is likely enough.
+    The points of a union are the positives of each of its texts, and negatives of the mean of
+    their min-maxed maps. A text without a point (a flat map, or absent) has `Points` of length 0.
 
     Args:
-        explanation: made for these texts.
-        texts: one text, or several.
-        mode: "reference", "peaks", or a `ReferencePoints` or `PeakPoints` with settings.
-        min_presence: texts less likely in the image than this give no point; None does not ask.
+        explanation: explanations of B images for C texts.
+        texts: texts to use, each on its own; all texts by default. An entry that is itself a list
+            of texts, or "person,man", is a union: one object with several texts.
+        union: whether all texts together are one object.
+        rule: "reference", "peaks", or a `ReferencePoints` or `PeakPoints` with settings.
+        min_presence: minimum presence probability in [0, 1]; texts below it yield no points.
+            If None, presence is not checked.
+
+    Returns:
+        One entry per image, each a list of one `Points` per text or union.
 
     Raises:
-        InputError: when no text is given, a score is not finite, min_presence is out of range, or
-            it is asked of an explanation made without a vocabulary.
-        UnknownNameError: for a text the explanation was not made for, or an unknown mode.
+        InputError: if a list of texts is empty, a score is not finite, min_presence is out of
+            range, or it is given and the explanation was made without a vocabulary.
+        UnknownNameError: if the explanation was not made for a text, or the rule is unknown.
 
     Example:
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
         >>> explanation = load("demo")(Image.radial_gradient("L"), ["clock", "cow"])
-        >>> points(explanation, "clock", mode=PeakPoints(positives=1))[0].positives.shape
+        >>> [[clock]] = points(explanation, "clock", rule=PeakPoints(positives=1))
+        >>> clock.positives.shape
         (1, 2)
     """
-    rule = _rule(mode)
-    indices = explanation.text_indices(texts)
-    likely = texts_present(explanation, min_presence)
-    found = []
-    for picture, framing in enumerate(explanation.framings):
-        scores = finite_scores(explanation, picture).cpu()
-        chosen = [scores[index] for index in indices if likely[picture, index]]
-        found.append(_points(chosen, framing, rule))
-    return found
+    point_rule = _rule(rule)
+    selection = select_texts(explanation, texts, union=union)
+    present = selection.take(texts_present(explanation, min_presence))
+    result: list[list[Points]] = [[] for _ in range(len(explanation))]
+    for images, scores in score_batches(explanation, selection.positions):
+        framings = [explanation.framings[image] for image in images]
+        batch = _points(scores, present[images].to(scores.device), framings, selection, point_rule)
+        for image, of_image in zip(images, batch, strict=True):
+            result[image] = of_image
+    return result
 
 
-def _rule(mode: PointMode | PointRule) -> PointRule:
-    if not isinstance(mode, str):
-        return mode
-    if mode not in get_args(PointMode):
-        raise UnknownNameError.among("mode of points", mode, get_args(PointMode))
-    return ReferencePoints() if mode == "reference" else PeakPoints()
+def _rule(rule: PointRuleName | PointRule) -> PointRule:
+    if not isinstance(rule, str):
+        return rule
+    if rule not in get_args(PointRuleName):
+        raise UnknownNameError.among("rule of points", rule, get_args(PointRuleName))
+    return ReferencePoints() if rule == "reference" else PeakPoints()
 
 
-def _points(maps: list[Tensor], framing: Framing, rule: PointRule) -> Points:
-    """Points of one image from raw maps (rows, columns)."""
+def _points(
+    scores: Tensor,
+    present: Tensor,
+    framings: list[Framing],
+    selection: TextSelection,
+    rule: PointRule,
+) -> list[list[Points]]:
+    """Points of b images from raw scores (b, M, rows, columns) and `present` (b, M)."""
     if rule.halving:
-        maps = [_halved(scores) for scores in maps]
-    levels: list[Tensor] = []
-    if maps:
-        inside = patches_in_image(framing, *maps[0].shape)
-        levels = [level for scores in maps if (level := _level(scores, inside)) is not None]
-    if not levels:
-        return Points(xy=np.zeros((0, 2), np.float32), labels=np.zeros(0, np.int64))
-    mean = _level(torch.stack(levels).mean(dim=0), inside)
-    positive = torch.cat([rule.choose(level, inside).positive for level in levels])
-    negative = positive[:0] if mean is None else rule.choose(mean, inside).negative
-    centres = patch_centres(framing, *inside.shape).view(-1, 2)
-    xy = framing.restore_points(centres[torch.cat([positive, negative])])
-    labels = np.concatenate([np.ones(len(positive), np.int64), np.zeros(len(negative), np.int64)])
-    return Points(xy=xy.numpy().astype(np.float32), labels=labels)
+        size = [max(1, side // 2) for side in scores.shape[2:]]
+        scores = F.interpolate(scores, size=size, mode="bilinear", align_corners=False)
+    inside = stacked_patches_in_image(framings, *scores.shape[2:]).to(scores.device)[:, None]
+    levels, flat = _levels(scores, inside)
+    used = present & ~flat
+    everywhere = inside.expand_as(levels).flatten(0, 1)
+    positive, negative = rule.choose(levels.flatten(0, 1), everywhere)
+    if selection.has_unions:
+        mean, mean_flat = _levels(_mean_of_used(levels, used, selection), inside)
+        everywhere = inside.expand_as(mean).flatten(0, 1)
+        negative = rule.choose(mean.flatten(0, 1), everywhere).negative
+        negative_used = ~mean_flat & _unite(used, selection)
+    else:
+        negative_used = used
+    xy = centres_in_pixels(framings, *scores.shape[2:]).flatten(1, 2).numpy()
+    positives = _xy(positive, used, xy.astype(np.float32))
+    negatives = _xy(negative, negative_used, xy.astype(np.float32))
+    return [
+        _joined(of_image, off_image, selection)
+        for of_image, off_image in zip(positives, negatives, strict=True)
+    ]
 
 
-def _halved(scores: Tensor) -> Tensor:
-    """A map (rows, columns) at half the resolution, bilinear."""
-    size = [max(1, side // 2) for side in scores.shape]
-    return F.interpolate(scores[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+def _levels(scores: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps min-maxed over the cells that show the image, and which maps (b, n) are flat."""
+    low = scores.masked_fill(~inside, float("inf")).amin((-2, -1), keepdim=True)
+    high = scores.masked_fill(~inside, float("-inf")).amax((-2, -1), keepdim=True)
+    return rescale(scores, low, high), is_flat(low, high)[..., 0, 0]
 
 
-def _level(scores: Tensor, inside: Tensor) -> Tensor | None:
-    """A map min-maxed over the cells that show the image; None where it is flat."""
-    seen = scores[inside]
-    if not len(seen):
-        return None
-    low, high = seen.min(), seen.max()
-    return None if is_flat(low, high) else rescale(scores, low, high)
+def _unite(used: Tensor, selection: TextSelection) -> Tensor:
+    """Whether any text of a union is used: (b, T) from (b, M)."""
+    return selection.unite(used.to(torch.float32), dim=1) > 0
+
+
+def _mean_of_used(levels: Tensor, used: Tensor, selection: TextSelection) -> Tensor:
+    """Mean map (b, T, rows, columns) over those texts of each union that are used."""
+    numbers = [number for number, group in enumerate(selection.groups) for _ in group]
+    index = torch.tensor(numbers, device=levels.device)
+    weights = used.to(levels.dtype)[..., None, None]
+    shape = (levels.shape[0], len(selection))
+    sums = levels.new_zeros(*shape, *levels.shape[2:]).index_add_(1, index, levels * weights)
+    counts = levels.new_zeros(*shape, 1, 1).index_add_(1, index, weights)
+    return sums / counts.clamp(min=1)
+
+
+def _xy(
+    cells: ChosenCells, used: Tensor, centres: NDArray[np.float32]
+) -> list[list[NDArray[np.float32]]]:
+    """Centres (k, 2) of the chosen cells, for each image and map."""
+    counts = (cells.counts.view(used.shape) * used).tolist()
+    indices = cells.indices.view(*used.shape, -1).cpu().numpy()
+    return [
+        [row[:count] for row, count in zip(centres[image][of_image], of_counts, strict=True)]
+        for image, (of_image, of_counts) in enumerate(zip(indices, counts, strict=True))
+    ]
+
+
+def _joined(
+    positives: list[NDArray[np.float32]],
+    negatives: list[NDArray[np.float32]],
+    selection: TextSelection,
+) -> list[Points]:
+    """The points of one image: positives of M texts and negatives of T results, by result."""
+    result: list[Points] = []
+    start = 0
+    for group, off_object in zip(selection.groups, negatives, strict=True):
+        on_object = positives[start : start + len(group)]
+        start += len(group)
+        xy = np.concatenate([*on_object, off_object])
+        labels = np.zeros(len(xy), np.int64)
+        labels[: len(xy) - len(off_object)] = 1
+        result.append(Points(xy=xy, labels=labels))
+    return result

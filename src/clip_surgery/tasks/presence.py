@@ -20,6 +20,7 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
+from clip_surgery.tasks.text_selection import Texts, select_texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +51,25 @@ class PresenceRule:
             )
 
 
-def presence(explanation: Explanation, *, rule: PresenceRule | None = None) -> Tensor:
-    """How likely each text is in each image: (B, C) in [0, 1].
+def presence(
+    explanation: Explanation,
+    texts: Texts = None,
+    *,
+    union: bool = False,
+    rule: PresenceRule | None = None,
+) -> Tensor:
+    """Return the probability that each text is in each image: (B, T) in [0, 1].
+
+    Args:
+        explanation: explanations of B images for C texts, made with a vocabulary.
+        texts: texts to use, each on its own; all texts by default. The probability of a union is
+            the highest of its texts.
+        union: whether all texts together are one object.
+        rule: how log ratios become a probability.
 
     Raises:
-        InputError: when the explanation was made without a vocabulary.
+        InputError: if the explanation was made without a vocabulary.
+        UnknownNameError: if the explanation was not made for a text.
 
     Example:
         >>> from PIL import Image
@@ -70,16 +85,19 @@ def presence(explanation: Explanation, *, rule: PresenceRule | None = None) -> T
         )
     rule = rule or PresenceRule()
     picture, patches = explanation.reference_log_ratios.float().unbind(dim=1)
-    return torch.sigmoid(rule.picture * picture + rule.patches * patches + rule.offset)
+    probabilities = torch.sigmoid(rule.picture * picture + rule.patches * patches + rule.offset)
+    selection = select_texts(explanation, texts, union=union)
+    return selection.unite(selection.take(probabilities))
 
 
 def texts_present(
     explanation: Explanation, min_presence: float | None, *, rule: PresenceRule | None = None
 ) -> Tensor:
-    """Which texts are at least this likely in which image: (B, C) bool; None asks for nothing.
+    """Return which texts are at least this likely in which image: (B, C) bool; all if None.
 
     Raises:
-        InputError: when min_presence is not within 0 to 1, or there is no standing to read.
+        InputError: if min_presence is not within 0 to 1, or it is given and the explanation was
+            made without a vocabulary.
     """
     if min_presence is None:
         return torch.ones(len(explanation), len(explanation.texts), dtype=torch.bool)

@@ -14,19 +14,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.surgery.features import Weighting, feature_surgery
 from clip_surgery.tasks.presence import presence, texts_present
+from clip_surgery.tasks.text_selection import Texts, select_texts
 
 TagScore = Literal["surgery", "softmax", "presence", "cosine"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:
-    """One text found in an image, with its score; higher is surer."""
+    """One text in an image, with its score; a higher score is more certain."""
 
     text: str
     score: float
@@ -34,25 +36,34 @@ class Tag:
 
 def tags(
     explanation: Explanation,
+    texts: Texts = None,
     *,
+    union: bool = False,
     score: TagScore = "surgery",
     threshold: float | None = None,
     top: int | None = None,
     min_presence: float | None = None,
 ) -> list[list[Tag]]:
-    """The texts found in each image, best first.
+    """Return the texts of each image with their scores, best first.
 
     Args:
-        explanation: made for the candidate texts.
+        explanation: explanations of B images for the C candidate texts.
+        texts: texts that may be returned; all texts by default. Scores are computed among all
+            texts of the explanation. A union is one tag, with the highest score of its texts.
+        union: whether all texts together are one tag.
         score: what ranks them, see `tag_scores`.
-        threshold: texts with a lower score are left out; None leaves none out.
-        top: how many an image gives at most.
-        min_presence: texts less likely in the image than this are left out.
+        threshold: minimum score. If None, no text is left out.
+        top: maximum number of tags of an image.
+        min_presence: minimum presence probability in [0, 1]; texts below it are left out. If None,
+            presence is not checked.
+
+    Returns:
+        One list of tags per image.
 
     Raises:
-        InputError: when top is below 1, min_presence is not within 0 to 1, or presence is asked
-            of an explanation made without a vocabulary.
-        UnknownNameError: for another score.
+        InputError: if top is below 1, min_presence is not within 0 to 1, or presence is needed and
+            the explanation was made without a vocabulary.
+        UnknownNameError: if the score is unknown, or the explanation was not made for a text.
 
     Example:
         >>> from PIL import Image
@@ -63,18 +74,28 @@ def tags(
     """
     if top is not None and top < 1:
         raise InputError(f"Expected top of at least 1 text, but got {top}.")
-    likely = texts_present(explanation, min_presence)
-    found = []
-    for scores, wanted in zip(tag_scores(explanation, score=score), likely, strict=True):
-        listed = [
-            Tag(text=text, score=value)
-            for text, value, is_wanted in zip(
-                explanation.texts, scores.tolist(), wanted.tolist(), strict=True
-            )
-            if is_wanted and (threshold is None or value >= threshold)
-        ]
-        found.append(sorted(listed, key=lambda tag: -tag.score)[:top])
-    return found
+    selection = select_texts(explanation, texts, union=union)
+    scores = selection.take(tag_scores(explanation, score=score))
+    present = selection.take(texts_present(explanation, min_presence)).to(scores.device)
+    scores = selection.unite(scores.masked_fill(~present, float("-inf")))
+    kept = selection.unite(present.to(torch.uint8)).bool()
+    if threshold is not None:
+        kept &= scores >= threshold
+    ranked, order = scores.masked_fill(~kept, float("-inf")).sort(
+        dim=-1, descending=True, stable=True
+    )
+    result = []
+    for values, indices, count in zip(ranked, order, kept.sum(dim=-1).tolist(), strict=True):
+        length = count if top is None else min(top, count)
+        result.append(
+            [
+                Tag(text=selection.names[index], score=value)
+                for value, index in zip(
+                    values[:length].tolist(), indices[:length].tolist(), strict=True
+                )
+            ]
+        )
+    return result
 
 
 def tag_scores(
@@ -85,15 +106,20 @@ def tag_scores(
     temperature: float = 2.0,
     softmax_scale: float = 100.0,
 ) -> Tensor:
-    """A score for every text in every image, (B, C).
+    """Return a score for every text in every image, (B, C).
 
-    "surgery" compares a text with the others asked for and is 0 for a text alone; "softmax" is
-    CLIP's own, sums to 1 over the texts; "presence" compares with the vocabulary; "cosine" with
-    nothing.
+    Args:
+        explanation: explanations of B images for C texts.
+        score: "surgery" compares a text with the other texts and is 0 for a single text. "softmax"
+            is CLIP's own and sums to 1 over the texts. "presence" compares with the vocabulary.
+            "cosine" compares with nothing.
+        weighting: weighting of feature surgery, for "surgery".
+        temperature: temperature of feature surgery, for "surgery".
+        softmax_scale: factor on cosines, for "softmax".
 
     Raises:
-        InputError: when presence is asked of an explanation made without a vocabulary.
-        UnknownNameError: for another score or weighting.
+        InputError: if the score is "presence" and the explanation was made without a vocabulary.
+        UnknownNameError: if the score or the weighting is unknown.
     """
     if score not in get_args(TagScore):
         raise UnknownNameError.among("score of tags", score, get_args(TagScore))

@@ -43,10 +43,10 @@ def test_a_row_says_what_the_tasks_say(picture, explanation):
     assert read["scores"] == explanation.image_scores[0].tolist()
     assert read["presence"] == presence(explanation)[0].tolist()
     for index, text in enumerate(TEXTS):
-        [clicks] = points(explanation, text, mode=SETTINGS.points)
+        [[clicks]] = points(explanation, text, rule=SETTINGS.points)
         assert [[p["x"], p["y"]] for p in read["points"][index]] == clicks.xy.tolist()
         assert [p["label"] for p in read["points"][index]] == clicks.labels.tolist()
-        [cut] = boxes(explanation, text, rule=SETTINGS.boxes)
+        [[cut]] = boxes(explanation, text, rule=SETTINGS.boxes)
         sides = [[b["left"], b["top"], b["right"], b["bottom"]] for b in read["boxes"][index]]
         assert sides == [list(box.xyxy) for box in cut]
         scores = [b["score"] for b in read["boxes"][index]]
@@ -86,7 +86,7 @@ def test_a_segmenters_masks(picture, explanation):
     between = float(likely.sort().values[:2].mean())
     settings = TaskSettings(min_presence=between)
     [read] = read_back([image_row(picture, explanation, settings, same_colour)], segmenter=True)
-    [found] = masks(explanation, [picture], TEXTS, same_colour, min_presence=between)
+    [found] = masks(explanation, [picture], same_colour, TEXTS, min_presence=between)
     assert [mask is None for mask in found].count(True) == 1
     for cut, mask in zip(read["cut_outs"], found, strict=True):
         assert (cut is None) == (mask is None)

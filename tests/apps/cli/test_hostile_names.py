@@ -1,11 +1,17 @@
 """File names and texts with invalid bytes or control characters, through the commands."""
 
 import json
+import logging
 import os
+import re
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from clip_surgery.evaluation.reporting.report import Report, save_reports
 
 COMMANDS = {
     "explain": ["dog"],
@@ -17,6 +23,27 @@ COMMANDS = {
     "inspect": ["dog"],
 }
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
+
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\r\u202e"
+ALL_COMMANDS = {
+    "demo": ["--out", f"out{HOSTILE}"],
+    "explain": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "cat"],
+    "compare": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "--methods", "similarity"],
+    "points": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "--out", f"out{HOSTILE}"],
+    "masks": [f"red{HOSTILE}.png", "dog", "--segmenter", f"sam{HOSTILE}"],
+    "segment": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "cat"],
+    "tag": [f"red{HOSTILE}.png", "--text", f"dog{HOSTILE}"],
+    "words": [f"red{HOSTILE}.png", f"a photo{HOSTILE} of a dog"],
+    "inspect": [f"red{HOSTILE}.png", f"dog{HOSTILE}"],
+    "batch": [f"bad{HOSTILE}.png", "--text", "dog", "--out", f"rows{HOSTILE}", "--workers", "1"],
+    "evaluate": ["folder", "--root", f"truth{HOSTILE}", "--count", "1"],
+    "report": [f"report{HOSTILE}.json"],
+    "export": ["--method", "rollout", "--labels", f"labels{HOSTILE}", "--out", f"b{HOSTILE}"],
+    "models": [f"model{HOSTILE}"],
+    "methods": [f"extra{HOSTILE}"],
+    "page": ["--model", f"model{HOSTILE}"],
+}
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX")
 
@@ -62,6 +89,56 @@ def test_control_characters_in_texts_do_not_reach_the_terminal(cli, scene):
     done = cli("explain", scene, "dog", "--method", f"gem{ESCAPE}")
     assert done.code == 2
     assert "\x1b" not in done.out + done.err
+
+
+@pytest.mark.parametrize("command", ALL_COMMANDS)
+def test_no_command_prints_control_characters(cli, home, command, monkeypatch):
+    save_image(home / f"red{HOSTILE}.png")
+    (home / f"bad{HOSTILE}.png").write_bytes(b"not an image")
+    (home / f"labels{HOSTILE}").write_text(f"dog{HOSTILE}\n".replace("\r", ""))
+    hostile_report = Report(
+        row=f"gem{HOSTILE}",
+        values={f"mIoU{HOSTILE}": 1.0},
+        images=1,
+        settings={"dataset": f"set{HOSTILE}", "backbone": f"demo{HOSTILE}"},
+        failures=(f"red{HOSTILE}.png: damaged",),
+    )
+    save_reports([hostile_report], home / f"report{HOSTILE}.json")
+    done = cli(command, *ALL_COMMANDS[command])
+    assert not CONTROLS.findall(done.out + done.err)
+    assert (done.out + done.err).strip()
+    if command == "report":
+        for arguments in (["--markdown"], [f"report{HOSTILE}.json"]):
+            done = cli(command, *ALL_COMMANDS[command], *arguments)
+            assert not CONTROLS.findall(done.out + done.err)
+
+
+def test_what_other_libraries_print_is_escaped(cli, home, monkeypatch):
+    def print_and_fail(*_):
+        sys.stdout.write(f"printed{HOSTILE}\n")
+        logging.getLogger("other").error("logged %s", HOSTILE)
+        warnings.warn(f"warned{HOSTILE}", stacklevel=1)
+        raise RuntimeError(f"raised{HOSTILE}")
+
+    monkeypatch.setattr("clip_surgery.apps.cli.shared.request.sort_arguments", print_and_fail)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        done = cli("explain", "a.png", "dog", "--debug")
+    assert done.out.startswith(r"printed\x1b]0;owned\x07")
+    assert r"warned\x1b" in done.err
+    assert r"raised\x1b" in done.err
+    assert not CONTROLS.findall(done.out + done.err)
+
+
+def test_only_colours_of_our_own_are_printed_to_a_terminal(cli, home, monkeypatch):
+    save_image(home / f"red{HOSTILE}.png")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    done = cli("explain", f"red{HOSTILE}.png", "missing.png", f"dog{HOSTILE}", "cat", "--quiet")
+    assert "\x1b[1;31merror: " in done.err  # bold red
+    without_colours = re.sub(r"\x1b\[[0-9;]*m", "", done.out + done.err)
+    assert not CONTROLS.findall(without_colours)
+    assert r"dog\x1b]0;owned\x07\x1b[31m" in without_colours
+    assert "\x1b[" in cli("explain", "--help").out
 
 
 def test_results_of_two_commands_do_not_replace_each_other(cli, scene):

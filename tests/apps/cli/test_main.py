@@ -85,7 +85,7 @@ def test_unexpected_errors_are_one_line_too(cli, scene, monkeypatch):
     def broken(*_, **__):
         raise KeyError("what\nnow")
 
-    monkeypatch.setattr("clip_surgery.apps.cli.shared.arguments.sort_arguments", broken)
+    monkeypatch.setattr("clip_surgery.apps.cli.shared.request.sort_arguments", broken)
     done = cli("explain", "scene.png", "fox")
     assert done.code == 3
     assert done.err == "error: unexpected KeyError: 'what\\nnow' (--debug shows where)\n"
@@ -108,7 +108,7 @@ def test_interrupted_in_process(cli, scene, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clip_surgery.apps.cli.shared.arguments.sort_arguments", stop)
+    monkeypatch.setattr("clip_surgery.apps.cli.shared.request.sort_arguments", stop)
     done = cli("explain", "scene.png", "fox")
     assert done.code == 130
     assert "interrupted" in done.err
@@ -120,11 +120,11 @@ def test_interrupted_by_the_terminal(home, scene):
     code = (
         "import time\n"
         "from clip_surgery.apps.cli import main\n"
-        "from clip_surgery.apps.cli.shared import arguments\n"
+        "from clip_surgery.apps.cli.shared import request\n"
         "def slow(_):\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(60)\n"
-        "arguments.sort_arguments = slow\n"
+        "request.sort_arguments = slow\n"
         "main.run(['explain', 'scene.png', 'fox'])\n"
     )
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The page with the demo model: its actions in memory, and a server of it on a free port."""
+"""Fixtures: the actions of a page with the demo model, and a server of the page."""
 
 import os
 import subprocess
@@ -50,6 +50,8 @@ def image_files(tmp_path, scene):
 
 
 class Site(NamedTuple):
+    """A running page: its address, the file that counts runs of models, its temporary folder."""
+
     address: str
     file: Path
     temporary: Path
@@ -90,4 +92,4 @@ def site(tmp_path_factory):
         finally:
             process.stdin.close()
             process.wait(timeout=60)
-    assert list(temporary.glob("clip-surgery-*")) == []  # nothing of a visitor outlives the page
+    assert list(temporary.glob("clip-surgery-*")) == []  # all uploads are deleted with the page

@@ -24,7 +24,7 @@ from clip_surgery.segmenters.segmenter import Candidates
 
 
 class LeftHalf:
-    """A segmenter that may be slow, so that requests have to wait."""
+    """A segmenter that returns the left half of the image, after some seconds."""
 
     def __init__(self, seconds=0.5):
         self.seconds = seconds

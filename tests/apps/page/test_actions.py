@@ -1,4 +1,4 @@
-"""What the buttons do, without Gradio."""
+"""The computations of the page, without Gradio."""
 
 import threading
 from dataclasses import replace
@@ -34,14 +34,14 @@ def session(actions, scene):
     return actions.explain(image, ["car", "pig", "dog"], "demo", "clip_surgery")
 
 
-def test_explain_is_the_library_at_once(actions, session, scene, explainer):
+def test_explain_equals_the_library(actions, session, scene, explainer):
     expected = explainer([scene.image], ["car", "pig", "dog"])
     torch.testing.assert_close(session.explanation.patch_scores[0], expected.patch_scores[0])
     assert session.explanation.images == ("scene.png",)
     assert (session.model, session.image.size) == ("demo", (320, 320))
 
 
-def test_a_large_picture_is_kept_small_and_answered_in_its_own_pixels(model_choices):
+def test_a_large_image_is_kept_reduced_and_results_are_in_its_own_pixels(model_choices):
     actions = Actions(models=model_choices, limits=Limits(side=1500))
     image = actions.prepare_image(Image.new("RGB", (3000, 1000), (9, 90, 200)))
     assert image.size == (500, 1500)
@@ -52,13 +52,13 @@ def test_a_large_picture_is_kept_small_and_answered_in_its_own_pixels(model_choi
     assert actions.explain(image, "dog", "demo", "gem", keep_side=None).image is image
 
 
-def test_words(actions):
+def test_texts_are_read(actions):
     assert actions.read_texts(["dog, boat", " cow ", "dog", ""]) == ("dog", "boat", "cow")
     assert actions.read_texts("dog,cow") == ("dog", "cow")
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("texts", "reason"),
     [
         ([], "at least one text"),
         (None, "at least one text"),
@@ -70,12 +70,12 @@ def test_words(actions):
         (5, "a list of texts, but got int"),
     ],
 )
-def test_words_that_cannot_be_used(actions, words, reason):
+def test_texts_that_cannot_be_used(actions, texts, reason):
     with pytest.raises(InputError, match=reason):
-        actions.read_texts(words)
+        actions.read_texts(texts)
 
 
-def test_pictures_that_cannot_be_used(model_choices):
+def test_images_that_cannot_be_used(model_choices):
     actions = Actions(models=model_choices, limits=Limits(megapixels=1))
     with pytest.raises(InputError, match="Choose an image first"):
         actions.prepare_image(None)
@@ -85,7 +85,7 @@ def test_pictures_that_cannot_be_used(model_choices):
         actions.prepare_image(Image.new("L", (1001, 1000)), "cat.png")
 
 
-def test_models_and_methods_are_those_offered(actions, scene):
+def test_unknown_models_and_methods_are_refused(actions, scene):
     image = actions.prepare_image(scene.image)
     for model, method, reason in (
         ("dmo", "gem", "Unknown model 'dmo'. Did you mean 'demo'"),
@@ -100,11 +100,11 @@ def test_models_and_methods_are_those_offered(actions, scene):
 def test_every_offered_method_explains(actions, scene):
     image = actions.prepare_image(scene.image)
     for method in actions.models.first.methods:
-        found = record(actions.explain(image, ["dog", "pig"], "demo", method).explanation)
-        assert [0 <= text["presence"] <= 1 for text in found["texts"]] == [True, True]
+        result = record(actions.explain(image, ["dog", "pig"], "demo", method).explanation)
+        assert [0 <= text["presence"] <= 1 for text in result["texts"]] == [True, True]
 
 
-def test_methods_that_a_tower_cannot_serve_are_left_out_with_the_reason(explainer):
+def test_methods_that_a_tower_does_not_support_are_left_out_with_the_reason(explainer):
     siglip = wrap_backbone(tiny_transformers("siglip"))
     choice = ModelChoice.of(replace(explainer, backbone=siglip))
     assert "clip_surgery" in choice.methods
@@ -114,7 +114,7 @@ def test_methods_that_a_tower_cannot_serve_are_left_out_with_the_reason(explaine
         choice.with_method("rollout")
 
 
-def test_offers_need_models_of_different_names_with_a_vocabulary(explainer):
+def test_models_need_different_names_and_a_vocabulary(explainer):
     with pytest.raises(InputError, match="vocabulary='common'"):
         ModelChoices.of([replace(explainer, vocabulary=None)])
     for explainers in ([], [explainer, explainer]):
@@ -122,52 +122,52 @@ def test_offers_need_models_of_different_names_with_a_vocabulary(explainer):
             ModelChoices.of(explainers)
 
 
-def test_maps_are_drawn_from_what_is_kept(session):
+def test_maps_equal_the_heatmaps_of_the_library(session):
     for contrast in ("text", "image", "presence"):
-        whole = heatmaps(session.explanation, contrast=contrast)[0]
-        torch.testing.assert_close(maps(session, contrast, side=1000), whole)
+        expected = heatmaps(session.explanation, contrast=contrast)[0]
+        torch.testing.assert_close(maps(session, contrast, side=1000), expected)
     assert maps(session, "text", side=64).shape == (3, 64, 64)
-    likely = presence(session.explanation)[0]
-    torch.testing.assert_close(maps(session, "presence", side=320).amax(dim=(1, 2)), likely)
+    probabilities = presence(session.explanation)[0]
+    torch.testing.assert_close(maps(session, "presence", side=320).amax(dim=(1, 2)), probabilities)
 
 
-def test_points_tags_and_all_together(session):
-    found = points_and_boxes(session.explanation, 0.5)
-    assert len(found["car"][0].positives) > 0
-    assert (len(found["dog"][0]), found["dog"][1]) == (0, [])
+def test_points_tags_and_the_full_record(session):
+    by_text = points_and_boxes(session.explanation, 0.5)
+    assert len(by_text["car"][0].positives) > 0
+    assert (len(by_text["dog"][0]), by_text["dog"][1]) == (0, [])
     tags = tags_with_presence(session.explanation, top=2)
     assert {tag.text for tag, _ in tags} == {"car", "pig"}
-    together = full_record(session)
-    assert list(together) == ["explanation", "objects", "tags"]
-    assert len(together["objects"]) == len(together["tags"]) == 3
+    full = full_record(session)
+    assert list(full) == ["explanation", "objects", "tags"]
+    assert len(full["objects"]) == len(full["tags"]) == 3
 
 
 def test_figure_follows_opacity(session):
-    clear, strong = drawing(session, opacity=0.0), drawing(session, opacity=1.0)
-    assert clear.size == strong.size
-    assert not np.array_equal(np.asarray(clear), np.asarray(strong))
+    transparent, opaque = drawing(session, opacity=0.0), drawing(session, opacity=1.0)
+    assert transparent.size == opaque.size
+    assert not np.array_equal(np.asarray(transparent), np.asarray(opaque))
 
 
 def test_sentence_and_attention(actions, scene):
     image = actions.prepare_image(scene.image)
-    found = actions.sentence(image, " a pig ", "demo", "clip_surgery")
-    assert found.sentence == "a pig"
-    own, consistent = actions.attention(image, (319.0, 0.0), "demo")
-    assert own.patch == consistent.patch == (0, 11)
+    explanation = actions.sentence(image, " a pig ", "demo", "clip_surgery")
+    assert explanation.sentence == "a pig"
+    clip_attention, consistent_attention = actions.attention(image, (319.0, 0.0), "demo")
+    assert clip_attention.patch == consistent_attention.patch == (0, 11)
     for sentence, reason in (("", "Type a sentence"), (None, "Type"), ("a" * 301, "at most 300")):
         with pytest.raises(InputError, match=reason):
             actions.sentence(image, sentence, "demo", "clip_surgery")
 
 
 def test_masks(actions, session, model_choices):
-    found = actions.masks(session)
-    assert [mask.text for mask in found] == ["car", "pig", "dog"]
-    assert found[0].mask[:, :160].all()
+    masks = actions.masks(session)
+    assert [mask.text for mask in masks] == ["car", "pig", "dog"]
+    assert masks[0].mask[:, :160].all()
     with pytest.raises(InputError, match="no segmenter; start it with --segmenter"):
         Actions(models=model_choices).masks(session)
 
 
-def test_a_real_segmenter_fits(model_choices, session):
+def test_sam_can_be_the_segmenter(model_choices, session):
     from clip_surgery.segmenters.sam import SamSegmenter
     from tests.segmenters.test_sam import tiny_sam
 
@@ -175,32 +175,32 @@ def test_a_real_segmenter_fits(model_choices, session):
     assert [mask.mask.shape for mask in actions.masks(session)] == [(320, 320)] * 3
 
 
-def test_what_is_no_longer_kept_is_told(session):
+def test_a_missing_session_is_refused(session):
     assert require_session(session) is session
-    for gone in (None, "forged", {"path": "x"}):
+    for value in (None, "forged", {"path": "x"}):
         with pytest.raises(InputError, match="Press Explain first"):
-            require_session(gone)
+            require_session(value)
 
 
 def test_one_model_runs_at_a_time(model_choices, session):
-    class Watching(LeftHalf):
-        inside = most = 0
+    class CountingSegmenter(LeftHalf):
+        running = max_running = 0
 
         def __call__(self, image, prompts):
-            self.inside += 1
-            self.most = max(self.most, self.inside)
+            self.running += 1
+            self.max_running = max(self.max_running, self.running)
             threading.Event().wait(0.02)
-            self.inside -= 1
+            self.running -= 1
             return super().__call__(image, prompts)
 
-    segmenter = Watching(seconds=0)
+    segmenter = CountingSegmenter(seconds=0)
     actions = Actions(models=model_choices, segmenter=segmenter)
     threads = [threading.Thread(target=actions.masks, args=(session,)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert segmenter.most == 1
+    assert segmenter.max_running == 1
 
 
 def test_limits_are_checked():

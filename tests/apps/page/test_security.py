@@ -72,7 +72,7 @@ def with_image(config, dependency, image):
     return data
 
 
-def messages_and_data(answer):
+def outputs_and_errors(answer):
     """The error and the data of each completed call in an answer."""
     events = [json.loads(line[6:]) for line in answer.splitlines() if line.startswith("data: ")]
     outputs = [event["output"] for event in events if event["msg"] == "process_completed"]
@@ -103,11 +103,11 @@ def test_no_endpoint_reads_a_file_outside_of_the_upload_folder(site, config, sec
     paths = forbidden_paths(folder, secret)
     before = site.runs
     endpoints = [d for d in config["dependencies"] if d["backend_fn"]]
-    reading = [d for d in endpoints if "image" in {c["type"] for c in inputs_of(config, d)}]
-    assert len(reading) >= 12
+    with_images = [d for d in endpoints if "image" in {c["type"] for c in inputs_of(config, d)}]
+    assert len(with_images) >= 12
     try:
-        for dependency in reading:
-            few = dependency is not reading[0]
+        for dependency in with_images:
+            few = dependency is not with_images[0]
             for metadata in ({}, FORGED) if few else ({}, FORGED, {"meta": None}, LINKED):
                 answers = set()
                 for kind in ("existing", "missing") if few else paths:
@@ -118,7 +118,7 @@ def test_no_endpoint_reads_a_file_outside_of_the_upload_folder(site, config, sec
                     )  # fmt: skip
                     assert "base64" not in answer
                     assert paths[kind] not in answer
-                    answers.add(json.dumps(messages_and_data(answer)))
+                    answers.add(json.dumps(outputs_and_errors(answer)))
                 assert len(answers) == 1, answers
     finally:
         for name in ("link.png", "linked", "pipe.png"):
@@ -150,9 +150,9 @@ def test_the_call_api_does_not_draw_a_file_of_the_machine(site, secret):
     """The request that read any image of the machine in the first release."""
     body = {"data": [{"path": str(secret)}, ["dog"], "demo", "clip_surgery", "text", 0]}
     url = f"{site.address}gradio_api/call/figure"
-    answer = httpx.post(url, json=body)
-    assert answer.status_code == 200
-    events = httpx.get(f"{url}/{answer.json()['event_id']}", timeout=60).text
+    response = httpx.post(url, json=body)
+    assert response.status_code == 200
+    events = httpx.get(f"{url}/{response.json()['event_id']}", timeout=60).text
     assert "event: error" in events
     assert "no longer kept by the page" in events
     assert str(secret) not in events
@@ -165,9 +165,9 @@ def test_values_of_other_types_are_answered_with_a_message(site, config):
             continue
         kinds = [component["type"] for component in inputs_of(config, dependency)]
         for value in HOSTILE_VALUES:
-            answer = send(site, dependency, [value] * len(kinds))
-            assert "Traceback" not in answer
-            assert "The server failed" not in answer, (dependency["api_name"], kinds, value)
+            response = send(site, dependency, [value] * len(kinds))
+            assert "Traceback" not in response
+            assert "The server failed" not in response, (dependency["api_name"], kinds, value)
     assert httpx.get(site.address).status_code == 200
 
 

@@ -1,8 +1,9 @@
-"""The HTML of the answers: blended as `overlay` blends, and words are never markup."""
+"""The HTML of the results: maps look as in `overlay`, and texts are never read as markup."""
 
 import base64
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,17 +28,17 @@ def opened(link):
 
 
 @pytest.mark.parametrize("opacity", [0.0, 0.4, 1.0])
-def test_a_layer_over_the_picture_is_the_overlay(scene, opacity):
+def test_a_layer_over_the_image_equals_the_overlay(scene, opacity):
     ramp = torch.linspace(0, 1, 320).expand(320, 320)
     layer = opened(heat_layer(ramp)).convert("RGBA")
     share = np.asarray(layer, np.float64)[..., 3:] / 255 * opacity
     colours = np.asarray(layer, np.float64)[..., :3]
     blended = share * colours + (1 - share) * np.asarray(scene.image, np.float64)
     expected = np.asarray(overlay(scene.image, ramp, opacity=opacity), np.float64)
-    assert np.abs(blended - expected).mean() < 4  # WebP loses a little
+    assert np.abs(blended - expected).mean() < 4  # WebP is lossy
 
 
-def test_the_picture_is_written_once_and_titles_are_text(scene):
+def test_the_image_is_written_once_and_titles_are_escaped(scene):
     image = read_image(scene.image)
     html = cards_view(image, [Card(title=EVIL, note=EVIL), Card(title="b")])
     assert html.count("data:image/webp") == 1
@@ -52,15 +53,15 @@ def session(actions, scene):
     return actions.explain(image, ["car", "pig", EVIL], "demo", "clip_surgery")
 
 
-def test_every_view_shows_every_word_as_text(actions, session):
-    shown = [
+def test_every_view_escapes_texts(actions, session):
+    html_of_views = [
         views.maps_view(session, "text"),
         views.points_view(session, None),
         views.tags_view(session.explanation),
         views.segments_view(session, "none"),
         views.masks_view(session, actions.masks(session)),
     ]
-    for html in shown:
+    for html in html_of_views:
         assert "<script" not in html
         assert "car" in html
         assert "&lt;script&gt;" in html
@@ -68,20 +69,22 @@ def test_every_view_shows_every_word_as_text(actions, session):
     assert "<script" not in views.words_view(session.image, sentence)
 
 
-def test_marks_and_shares(session):
+def test_points_boxes_and_areas(session):
     html = views.points_view(session, None)
-    assert html.count('class="cs-box"') <= 3  # the best of each word
+    assert html.count('class="cs-box"') <= 3  # the best of each text
     assert 'class="cs-on"' in html
     assert 'class="cs-off"' in html
-    gone = views.points_view(session, 1.0)
-    assert gone.count("not there") == 3
+    unlikely = views.points_view(session, 1.0)
+    assert unlikely.count("not there") == 3
     shares = re.findall(r"<span>([\d.]+)%</span>", views.segments_view(session, "none"))
     assert sum(map(float, shares)) == pytest.approx(100, abs=0.3)
-    kept = re.findall(r"<span>([\d.]+)%</span>", views.segments_view(session, "threshold"))
-    assert sum(map(float, kept)) < 100
+    above_threshold = re.findall(
+        r"<span>([\d.]+)%</span>", views.segments_view(session, "threshold")
+    )
+    assert sum(map(float, above_threshold)) < 100
 
 
-def test_a_method_without_dense_similarity_is_told(actions, scene):
+def test_a_method_without_dense_similarity_gets_a_message(actions, scene):
     image = actions.prepare_image(scene.image)
     session = actions.explain(image, ["car"], "demo", "grad_cam")
     assert "for example clip_surgery" in views.segments_view(session, "none")
@@ -93,10 +96,18 @@ def test_attention_marks_the_point(explainer, scene):
     assert html.count('cx="100.0" cy="50.0"') == 3
 
 
-def test_examples_are_scenes_with_a_word_that_is_not_there():
-    shown = examples()
-    html = examples_view(shown)
-    for number, example in enumerate(shown):
+def test_examples_have_a_text_that_is_not_in_the_image():
+    page_examples = examples()
+    html = examples_view(page_examples)
+    for number, example in enumerate(page_examples):
         assert f'data-example="{number}"' in html
         assert example.caption
         assert example.texts[-1] not in example.texts[:-1]
+
+
+def test_every_class_of_the_style_sheet_is_used_in_the_html():
+    folder = Path(views.__file__).parent
+    style = (folder / "page.css").read_text()
+    sources = "".join(path.read_text() for path in folder.glob("*.py"))
+    used = set(re.findall(r"cs-[a-z-]+", sources))
+    assert set(re.findall(r"\.(cs-[\w-]+)", style)) <= used

@@ -8,7 +8,7 @@ from timm.layers import AttentionPoolLatent, RotaryEmbeddingCat
 from torch import nn
 
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.backbones.open_clip.catalogue import unread_part
+from clip_surgery.backbones.open_clip.catalogue import unsupported_part
 from clip_surgery.backbones.positions import interpolate_positions
 from clip_surgery.backbones.rotary import Rotary
 from clip_surgery.errors import InputError, UnsupportedModelError
@@ -133,10 +133,10 @@ def test_angles_are_timms(halves, indexing):
         offset=1.0,
         reference=(7, 4),
         columns_first=indexing == "xy",
-        halves=halves,
+        half_pairs=halves,
     )
     grid, tokens = PatchGrid(rows=3, columns=5), torch.randn(2, 17, 2, 16)
-    found = ours.turning(grid, prefix_tokens=2, device=torch.device("cpu"))(tokens)
+    found = ours.rotation(grid, prefix_tokens=2, device=torch.device("cpu"))(tokens)
     patches = tokens[:, 2:].transpose(1, 2)
     wanted = timm.layers.apply_rot_embed_cat(patches, rope.get_embed(), half=halves)
     torch.testing.assert_close(found[:, 2:], wanted.transpose(1, 2))
@@ -202,7 +202,7 @@ def test_configurations_that_are_refused_by_name():
     refused = {
         name
         for name in open_clip.list_models()
-        if unread_part(open_clip.get_model_config(name)) is not None
+        if unsupported_part(open_clip.get_model_config(name)) is not None
     }
     families = ("convnext", "swin", "MobileCLIP-S", "MobileCLIP2-S", "vit_relpos")
     assert all(name.startswith(families) for name in refused)

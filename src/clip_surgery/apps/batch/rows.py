@@ -19,7 +19,7 @@ from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.inputs.names import printable
-from clip_surgery.records.mask_files import encode_rle
+from clip_surgery.records.mask_files import encode_classes, encode_rle
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks.boxes import boxes
 from clip_surgery.tasks.masks import Mask, masks
@@ -102,9 +102,9 @@ def image_row(
             case "presence":
                 row["presence"] = presence(explanation)[0].tolist()
             case "points":
-                row["points"] = [_points(explanation, text, settings) for text in texts]
+                row["points"] = _points(explanation, settings)
             case "boxes":
-                row["boxes"] = [_boxes(explanation, text, settings) for text in texts]
+                row["boxes"] = _boxes(explanation, settings)
             case "masks":
                 row["masks"] = _segments(explanation)
                 if segmenter is not None:
@@ -180,29 +180,35 @@ def _half(scores: Tensor, name: str) -> Any:
     return scores.to(torch.float16).contiguous().view(-1).numpy()
 
 
-def _points(explanation: Explanation, text: str, settings: TaskSettings) -> list[Row]:
-    [of_image] = points(explanation, text, mode=settings.points, min_presence=settings.min_presence)
+def _points(explanation: Explanation, settings: TaskSettings) -> list[list[Row]]:
+    """For each text, its points."""
+    [points_of_texts] = points(
+        explanation, rule=settings.points, min_presence=settings.min_presence
+    )
     return [
-        {"x": x, "y": y, "label": label}
-        for (x, y), label in zip(of_image.xy.tolist(), of_image.labels.tolist(), strict=True)
+        [
+            {"x": x, "y": y, "label": label}
+            for (x, y), label in zip(of_text.xy.tolist(), of_text.labels.tolist(), strict=True)
+        ]
+        for of_text in points_of_texts
     ]
 
 
-def _boxes(explanation: Explanation, text: str, settings: TaskSettings) -> list[Row]:
-    [of_image] = boxes(explanation, text, rule=settings.boxes, min_presence=settings.min_presence)
+def _boxes(explanation: Explanation, settings: TaskSettings) -> list[list[Row]]:
+    """For each text, its boxes."""
+    [boxes_of_texts] = boxes(explanation, rule=settings.boxes, min_presence=settings.min_presence)
     sides = ("left", "top", "right", "bottom")
-    return [{**dict(zip(sides, box.xyxy, strict=True)), "score": box.score} for box in of_image]
+    return [
+        [{**dict(zip(sides, box.xyxy, strict=True)), "score": box.score} for box in of_text]
+        for of_text in boxes_of_texts
+    ]
 
 
 def _segments(explanation: Explanation) -> list[Row | None]:
     """For each text, the pixels that the segmentation assigns to it; None if there are none."""
     [classes] = segment(explanation)
-    numbers = classes.cpu().numpy()
-    pixels = np.bincount(numbers.ravel() + 1, minlength=len(explanation.texts) + 1)[1:]
-    return [
-        dict(encode_rle(numbers == number)) if count else None
-        for number, count in enumerate(pixels.tolist())
-    ]
+    masks_of_texts = encode_classes(classes, len(explanation.texts))
+    return [None if mask is None else dict(mask) for mask in masks_of_texts]
 
 
 def _cut_outs(
@@ -212,10 +218,9 @@ def _cut_outs(
     [of_image] = masks(
         explanation,
         [image],
-        explanation.texts,
         segmenter,
         prompt_kinds=settings.prompt_kinds,
-        mode=settings.points,
+        rule=settings.points,
         box_rule=settings.boxes,
         min_presence=settings.min_presence,
     )

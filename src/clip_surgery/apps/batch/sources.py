@@ -15,7 +15,7 @@ from pathlib import Path
 from clip_surgery.apps.batch.items import Item, Source
 from clip_surgery.apps.batch.parquet_tables import TableSource
 from clip_surgery.errors import InputError
-from clip_surgery.inputs.images import list_images
+from clip_surgery.inputs.image_folders import list_images
 from clip_surgery.inputs.names import printable
 
 TABLE_SUFFIXES = frozenset({".parquet", ".pq", ".parq"})

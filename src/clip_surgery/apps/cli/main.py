@@ -5,7 +5,6 @@ Nothing heavy is imported before a command needs it, so that help is instant.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import warnings
@@ -31,6 +30,7 @@ from clip_surgery.apps.cli.commands.segment import segment
 from clip_surgery.apps.cli.commands.tag import tag
 from clip_surgery.apps.cli.commands.words import words
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.safe_output import safe_streams
 from clip_surgery.errors import ClipSurgeryError
 
 SOME_FAILED, USAGE, UNEXPECTED, INTERRUPTED = 1, 2, 3, 130
@@ -81,19 +81,17 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     Exit codes: 0 all went well, 1 some images were skipped, 2 the request cannot be met,
     3 an unexpected error, 130 interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
-    console.set_quiet("--quiet" in given)
-    given = [argument for argument in given if argument not in ("--debug", "--quiet")]
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    console.set_quiet("--quiet" in words)
+    words = [word for word in words if word not in ("--debug", "--quiet")]
     warnings.showwarning = _notice_of_warning
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        # Names of files may hold what is no text, and terminals may not know every letter.
-        sys.stdout.reconfigure(errors="backslashreplace")
     if not console.messages().is_terminal:  # bars of other libraries would fill a log
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    code = _run(given, debug=debug)
-    if code == INTERRUPTED:
-        console.notice("interrupted; results written so far are kept.")
+    with safe_streams():
+        code = _run(words, debug=debug)
+        if code == INTERRUPTED:
+            console.notice("interrupted; results written so far are kept.")
     sys.exit(code)
 
 

@@ -1,4 +1,4 @@
-"""Actions: what each button of the page computes, in plain values and without Gradio."""
+"""The computations of the page, independent of Gradio: one method of `Actions` for each button."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ SHOWN_SIDE = 1024
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Actions:
-    """What the page can do, independent of how it looks.
+    """The computations of the page.
 
     One thread at a time uses the models, and one at a time decodes an image. Everything else runs
     in parallel.
 
     Attributes:
         models: the models that a visitor may choose.
-        limits: what is refused.
+        limits: the sizes and times above which a request is refused.
         segmenter: the model that segments objects, or None if the page has none.
         model_lock: held while a model runs.
         image_lock: held while an image is decoded, which may take much memory.
@@ -171,9 +171,7 @@ class Actions:
             raise InputError("This page has no segmenter; start it with --segmenter NAME.")
         explanation = session.kept_explanation
         with self._model_turn():
-            [masks_of_image] = masks(
-                explanation, [session.image], explanation.texts, self.segmenter
-            )
+            [masks_of_image] = masks(explanation, [session.image], self.segmenter)
         return masks_of_image
 
     def _limited(self, explainer: Explainer) -> Explainer:

@@ -1,4 +1,4 @@
-"""Handlers of the elements of the page, from values as sent to values as shown."""
+"""Handlers of the elements of the page: they check the sent values and return what is shown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Controls:
     examples: Sequence[Example]
 
     def check(self, image: Any) -> Any:
-        """Show at once what is wrong with an image, and remove it."""
+        """Remove an image that cannot be used, and show the reason."""
         try:
             read_upload(self.actions, image)
         except InputError as error:

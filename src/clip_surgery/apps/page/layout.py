@@ -61,7 +61,7 @@ class ResultElements:
 
 
 def input_elements(actions: Actions, examples: str, remark: str) -> InputElements:
-    """Create image, texts, button, model and method.
+    """Create the elements for image, texts, model and method, and the button.
 
     Args:
         actions: the actions of the page.

@@ -1,4 +1,4 @@
-"""Limits of what one visitor may ask of the page, so that all other visitors are served too."""
+"""Limits of the requests of one visitor, so that the page keeps responding to all others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clip_surgery.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the page refuses, and how long it keeps things. All limits are at least 1.
+    """Limits of requests and of how long data is kept. All limits are at least 1.
 
     Attributes:
         file_mb: maximum size of an uploaded file in MB.

@@ -14,7 +14,7 @@ from clip_surgery.methods.requirements import require
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelChoice:
-    """One model.
+    """One model with the methods that work with it.
 
     Attributes:
         explainer: the model, with reference words for presence.

@@ -1,4 +1,4 @@
-"""The page: which element calls which handler, and how many calls run at once.
+"""Build the page: connect each element with its handler, and limit the number of parallel calls.
 
 The views of an image are written into the page itself (see `html_cards`), so that the browser
 changes the opacity of the maps without a request.
@@ -28,7 +28,7 @@ from clip_surgery.apps.page.scripts import SAVE, SET_OPACITY
 TITLE = "CLIP Surgery"
 ABOUT = "See where CLIP finds each text in an image, without training."
 PARALLEL_CALLS = 4
-"""Calls that are read and drawn at the same time; one at a time uses the model."""
+"""Number of calls that are processed at the same time; one at a time uses the model."""
 
 
 class Page(gr.Blocks):  # type: ignore[misc]  # Gradio is checked without its types.

@@ -1,7 +1,7 @@
-"""Requests are checked before Gradio reads them: their size, their form, and their address.
+"""Check size, form and address of requests before Gradio reads them.
 
-Gradio reads the body of a request whole, whatever its size, and answers some malformed ones with
-an error of the server. It also offers functions that this page does not need.
+Gradio reads the whole body of a request, whatever its size, and responds to some malformed requests
+with an internal server error. It also offers functions that this page does not need.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class _Response:
 
 
 class _TooLargeError(Exception):
-    """A request body is over its limit."""
+    """A request body is larger than its limit."""
 
 
 class _BoundedBody:

@@ -1,7 +1,7 @@
-"""Values that a browser or a program sends, and how it is told that something is not possible.
+"""Read and check the values that a browser or a program sends, and return errors as messages.
 
-No value is trusted. Gradio's own reading of values is left out (see `page.Page`), because it opens
-files before this library can say what is wrong with them.
+No value is trusted. Gradio does not read the values itself (see `page.Page`), because it would open
+files before this library can check them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NAME_CHARACTERS = 200
 
 
 def with_messages(action: Callable[P, T]) -> Callable[P, T]:
-    """Return the action with errors as messages of the page instead of failures of the server.
+    """Return the action with its errors converted to messages of the page.
 
     The action stops when the visitor that called it leaves.
     """
@@ -42,7 +42,7 @@ def with_messages(action: Callable[P, T]) -> Callable[P, T]:
     @wraps(action)
     def run(*values: P.args, **named: P.kwargs) -> T:
         try:
-            with watched(_abandonment()):
+            with watched(_abandonment_check()):
                 return action(*values, **named)
         except ClipSurgeryError as error:
             raise _message(str(error), "Not possible") from None
@@ -61,8 +61,8 @@ def warn(error: ClipSurgeryError) -> None:
     gr.Warning(_one_line(str(error)), duration=MESSAGE_SECONDS, title="Not possible")
 
 
-def _abandonment() -> Callable[[], bool] | None:
-    """Return a function that says whether the visitor of the current request has left.
+def _abandonment_check() -> Callable[[], bool] | None:
+    """A function that returns whether the visitor of the current request has left.
 
     Gradio marks the events of a client that disconnects as not alive. None if the current call
     does not come from Gradio's queue.

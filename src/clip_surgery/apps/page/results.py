@@ -34,13 +34,10 @@ def points_and_boxes(
     explanation: Explanation, min_presence: float | None = None
 ) -> dict[str, tuple[Points, list[Box]]]:
     """Return points and boxes of each text, in pixels of the explained image."""
-    return {
-        text: (
-            points(explanation, text, mode="peaks", min_presence=min_presence)[0],
-            boxes(explanation, text, min_presence=min_presence)[0],
-        )
-        for text in explanation.texts
-    }
+    [points_of_texts] = points(explanation, rule="peaks", min_presence=min_presence)
+    [boxes_of_texts] = boxes(explanation, min_presence=min_presence)
+    found = zip(points_of_texts, boxes_of_texts, strict=True)
+    return dict(zip(explanation.texts, found, strict=True))
 
 
 def segmentation(session: Session, background: Background = "none") -> Tensor:

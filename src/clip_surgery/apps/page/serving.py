@@ -1,4 +1,4 @@
-"""Serving the page on an address.
+"""Serve the page on an address.
 
 The page works offline: nothing is fetched, neither for the page itself nor for a visitor who sends
 a link instead of an image, and no usage statistics are sent. Uploaded files are in a temporary
@@ -44,7 +44,7 @@ def serving(actions: Actions, *, host: str = LOOPBACK, port: int | None = None) 
     """Serve the page while the context lasts, and yield its address.
 
     Args:
-        actions: what the page can do.
+        actions: the computations of the page.
         host: the address to listen on. The default can be reached from this machine only.
         port: the port, or None for any that is free.
 
@@ -131,7 +131,7 @@ def _no_downloads() -> Iterator[None]:
 
 
 def _free_port(host: str, port: int | None) -> int:
-    """Return the port, or a free one, after checking that the address can be listened on."""
+    """The given port, or a free one, after a check that the server can listen on it."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

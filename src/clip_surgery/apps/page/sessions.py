@@ -1,4 +1,4 @@
-"""Sessions: what the page keeps of one visitor between two requests."""
+"""Sessions: the data of one visitor that the page keeps between two requests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Stopping a model in the middle of its work, when nobody waits for the result or time is up.
+"""Stop a running model if its visitor has left or the time limit is reached.
 
-A model cannot be interrupted from outside. `stoppable` returns an explainer that asks before each
-block of its towers whether the request that runs in the current thread should go on.
+A model cannot be interrupted from outside. `stoppable` returns an explainer that checks before each
+block of its towers whether the request of the current thread should continue.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class RequestStoppedError(InputError):
-    """The request was given up before its result was ready."""
+    """The request was stopped before its result was ready."""
 
 
 _is_abandoned: ContextVar[Callable[[], bool] | None] = ContextVar("is_abandoned", default=None)
@@ -52,10 +52,10 @@ def time_limit(seconds: int) -> Iterator[None]:
 
 
 def check_running() -> None:
-    """Return if the current request should go on.
+    """Return if the current request should continue, and raise an error otherwise.
 
     Raises:
-        RequestStoppedError: if its visitor has left or its time is up.
+        RequestStoppedError: if its visitor has left or its time limit is reached.
     """
     is_abandoned, deadline = _is_abandoned.get(), _deadline.get()
     if is_abandoned is not None and is_abandoned():

@@ -1,7 +1,7 @@
-"""Load the embedded demo checkpoint: a small CLIP trained on generated scenes, for offline use.
+"""Load the bundled demo model: a small CLIP trained on generated scenes, for use without network.
 
-The folder holds `model.safetensors` and `config.json` with open_clip's `model_cfg` and
-`preprocess_cfg`, the `nouns` the model knows, and the `sha256` of the weights.
+Its folder contains `model.safetensors` and `config.json`. The configuration has `model_cfg` and
+`preprocess_cfg` as in open_clip, the `nouns` that the model knows, and the `sha256` of the weights.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.config_files import (
-    faults_name,
+    converting_errors,
     object_field,
     read_json_object,
     three_numbers,
@@ -39,15 +39,23 @@ def load_demo(
     positions: PositionMode = "bilinear",
     name: str = "demo",
 ) -> Backbone:
-    """Load the embedded model, or another folder in its format.
+    """Load the demo model, or another folder in its format.
+
+    Args:
+        folder: the folder with weights and configuration.
+        device: device of the weights.
+        dtype: type of the weights.
+        positions: interpolation of position embeddings, "bilinear" or "bicubic".
+        name: name of the model in reports.
 
     Raises:
-        WeightsError: when a file is missing, damaged, or not the one the configuration names.
+        WeightsError: if a file is missing or damaged, or if the weights do not have the SHA-256 of
+            the configuration.
     """
     config = _read_config(folder / _CONFIG)
     weights = _read_weights(folder / _WEIGHTS, config["sha256"])
     preprocessing = config["preprocess_cfg"]
-    with faults_name(folder):
+    with converting_errors(folder):
         model = DemoClip.of(config["model_cfg"])
         model.load_state_dict(weights)
         backbone = read_demo(
@@ -61,7 +69,7 @@ def load_demo(
 
 
 def is_demo_folder(folder: Path) -> bool:
-    """Whether the folder holds a model in the demo's format."""
+    """Return whether the folder contains a model in the format of the demo model."""
     try:
         return "model_cfg" in read_json_object(folder / _CONFIG)
     except WeightsError:
@@ -86,7 +94,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 
 def _read_weights(file: Path, expected: str) -> dict[str, torch.Tensor]:
-    """Read the tensors, after making sure that the file is the one that was exported."""
+    """Read the tensors of a file, after its SHA-256 was compared with the expected one."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -94,9 +102,9 @@ def _read_weights(file: Path, expected: str) -> dict[str, torch.Tensor]:
         data = file.read_bytes()
     except OSError as error:
         raise not_usable(file, error) from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != expected:
-        raise not_usable(file, f"expected SHA-256 {expected}, but got {found}")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != expected:
+        raise not_usable(file, f"expected SHA-256 {expected}, but got {digest}")
     try:
         return load(data)
     except SafetensorError as error:

@@ -9,7 +9,7 @@ from clip_surgery.backbones.demo.model import DemoClip
 from clip_surgery.backbones.fingerprint import Fingerprint
 from clip_surgery.backbones.patch_embedding import OPENAI_MEAN, OPENAI_STD
 from clip_surgery.backbones.positions import PositionMode, check_position_mode
-from clip_surgery.backbones.tokenizers import tokenizer_mark
+from clip_surgery.backbones.tokenizers import tokenizer_signature
 
 
 def read_demo(
@@ -54,6 +54,6 @@ def read_demo(
         fingerprint=Fingerprint(
             model,
             skip=("visual.", "logit_"),
-            settings=text_settings(model) + tokenizer_mark(text_tower.tokenize),
+            settings=text_settings(model) + tokenizer_signature(text_tower.tokenize),
         ),
     )

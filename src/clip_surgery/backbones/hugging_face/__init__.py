@@ -1,1 +1,1 @@
-"""transformers models: CLIP and SigLIP families, loading by name or from a folder."""
+"""Models of transformers: the CLIP and SigLIP families, loaded by name or from a folder."""

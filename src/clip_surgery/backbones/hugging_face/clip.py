@@ -1,8 +1,8 @@
-"""transformers' CLIP towers with a class token, and the text towers beside them.
+"""Read the towers of CLIP, MetaCLIP 2, AltCLIP and Chinese-CLIP of transformers.
 
-CLIP, MetaCLIP 2, AltCLIP and Chinese-CLIP have one image tower. CLIP's and MetaCLIP 2's texts go
-through causal pre-norm blocks; AltCLIP's and Chinese-CLIP's through BERT's kin, which transformers
-runs itself.
+All four have the same kind of image tower, with a class token. The text towers of CLIP and MetaCLIP
+2 consist of causal pre-norm blocks. Those of AltCLIP and Chinese-CLIP are BERT-like and are run by
+transformers itself.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ from clip_surgery.backbones.projections import separate_projections
 from clip_surgery.backbones.tokenizers import tokenize_with
 from clip_surgery.backbones.tower import Attention, Block, TextTower, TokenMap, Tower
 
-# what transformers once wrote into every CLIP configuration; such models pool the highest id
+# Early versions of transformers wrote this id into every CLIP configuration. These models pool the
+# token with the highest id.
 _LEGACY_END_TOKEN = 2
 
 
 def read_class_token_tower(model: Any, mode: PositionMode) -> Tower:
-    """Read the image tower of CLIP, MetaCLIP 2, AltCLIP or Chinese-CLIP."""
+    """Return the image tower of CLIP, MetaCLIP 2, AltCLIP or Chinese-CLIP.
+
+    Args:
+        model: the model.
+        mode: interpolation of position embeddings.
+    """
     vision = model.vision_model
 
     def embed(pixels: Tensor) -> Tensor:
@@ -38,7 +44,7 @@ def read_class_token_tower(model: Any, mode: PositionMode) -> Tower:
             native=(embeddings.image_size, embeddings.image_size),
             mode=mode,
         )
-        normed: Tensor = vision.pre_layrnorm(tokens)  # transformers' own spelling
+        normed: Tensor = vision.pre_layrnorm(tokens)  # spelled so in transformers
         return normed
 
     def project(tokens: Tensor) -> Tensor:
@@ -61,7 +67,7 @@ def read_class_token_tower(model: Any, mode: PositionMode) -> Tower:
 
 
 def read_causal_text(model: Any, tokenizer: Any) -> TextTower:
-    """Read the text tower of CLIP or MetaCLIP 2."""
+    """Return the text tower of CLIP or MetaCLIP 2, with the tokenizer of the model."""
     text = model.text_model
     return read_block_text(
         text,
@@ -75,7 +81,15 @@ def read_causal_text(model: Any, tokenizer: Any) -> TextTower:
 def read_block_text(
     text: Any, tokenizer: Any, *, head: TokenMap, end_positions: TokenMap, causal: bool
 ) -> TextTower:
-    """Read a text model of pre-norm blocks; `head` takes its normed tokens to the joint space."""
+    """Return the TextTower of a text model of pre-norm blocks.
+
+    Args:
+        text: the text model, a submodule of the whole model.
+        tokenizer: the tokenizer of the model.
+        head: maps normed tokens (C, n, E) to the joint space (C, n, D).
+        end_positions: maps token ids (C, T) to the index (C,) of the token that is pooled.
+        causal: whether tokens attend to earlier tokens only.
+    """
     embeddings = text.embeddings
     context_length = int(embeddings.position_embedding.num_embeddings)
 
@@ -97,21 +111,22 @@ def read_block_text(
 
 
 def read_bert_text(model: Any, tokenizer: Any) -> TextTower:
-    """Wrap the text tower of AltCLIP or Chinese-CLIP, padding masked as transformers does."""
+    """Return the text tower of AltCLIP or Chinese-CLIP; padding is masked as in transformers."""
     text = model.text_model
     config = text.config
     padding = int(config.pad_token_id or 0)
-    # RoBERTa counts positions from behind the padding's id
-    skipped = padding + 1 if hasattr(text, "roberta") else 0
-    positions = int(config.max_position_embeddings) - skipped
+    # In RoBERTa, the first position is the one after the id of the padding token.
+    unused = padding + 1 if hasattr(text, "roberta") else 0
+    positions = int(config.max_position_embeddings) - unused
     context_length = min(positions, int(getattr(tokenizer, "model_max_length", positions)))
 
     def encode(token_ids: Tensor) -> Tensor:
-        real = token_ids != padding
-        length = int(real.any(dim=0).nonzero().max()) + 1 if real.any() else 1
-        real, token_ids = real[:, :length], token_ids[:, :length]  # what is masked costs time only
-        found = model.get_text_features(token_ids, attention_mask=real.long())
-        features: Tensor = getattr(found, "pooler_output", found)  # version 4 gives the tensor
+        mask = token_ids != padding
+        # Columns of padding only take time, so they are cut off.
+        length = int(mask.any(dim=0).nonzero().max()) + 1 if mask.any() else 1
+        mask, token_ids = mask[:, :length], token_ids[:, :length]
+        output = model.get_text_features(token_ids, attention_mask=mask.long())
+        features: Tensor = getattr(output, "pooler_output", output)  # a tensor in version 4
         return features
 
     return opaque_text_tower(
@@ -124,7 +139,7 @@ def read_bert_text(model: Any, tokenizer: Any) -> TextTower:
 
 
 def read_layer(layer: Any) -> Block:
-    """Read one encoder layer of CLIP's or SigLIP's towers."""
+    """Return one encoder layer of a CLIP or SigLIP tower as a `Block`."""
     attention = layer.self_attn
     return Block(
         norm_attention=layer.layer_norm1,
@@ -140,7 +155,7 @@ def read_layer(layer: Any) -> Block:
 
 
 def _end_positions(config: Any) -> TokenMap:
-    """Pool where transformers does: at the first end token, or the highest id in old CLIPs."""
+    """Pool as transformers does: at the first end token, or at the highest id in early CLIPs."""
     end_token = int(config.eos_token_id)
     if end_token == _LEGACY_END_TOKEN and config.model_type.startswith("clip"):
         return lambda token_ids: token_ids.argmax(dim=-1)

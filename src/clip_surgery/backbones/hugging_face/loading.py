@@ -1,4 +1,4 @@
-"""transformers names and folders to a Backbone, through transformers' own from_pretrained."""
+"""Load models of transformers by hub name or from a folder, with `from_pretrained`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from transformers import AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.image_processing_base import ImageProcessingMixin
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.backbones.config_files import faults_name, is_folder, three_numbers
+from clip_surgery.backbones.config_files import converting_errors, is_folder, three_numbers
 from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, require_hub
 from clip_surgery.backbones.hugging_face.model import Channels, read_hugging_face
 from clip_surgery.backbones.positions import PositionMode
-from clip_surgery.backbones.tokenizers import knows_words
+from clip_surgery.backbones.tokenizers import has_word_pieces
 from clip_surgery.errors import ClipSurgeryError, UnsupportedModelError
 
 
@@ -23,11 +23,17 @@ def load_hugging_face(
 ) -> Backbone:
     """Load a CLIP model of transformers by its hub name or from a local folder.
 
-    What the hub's cache holds is taken from there; the hub is asked only for what is missing.
+    Cached files are used without a request; only missing files are fetched from the hub.
+
+    Args:
+        source: the hub name or the folder.
+        device: device of the weights.
+        dtype: type of the weights.
+        positions: interpolation of position embeddings, "bilinear" or "bicubic".
 
     Raises:
-        WeightsError: when something cannot be fetched, is missing or damaged.
-        UnsupportedModelError: for another kind of model.
+        WeightsError: if a file is missing, damaged or cannot be fetched.
+        UnsupportedModelError: if the model is not of one of the types in `MODEL_TYPES`.
     """
     name = f"hugging_face:{source}"
     folder = Path(source) if is_folder(source) else None
@@ -45,7 +51,7 @@ def load_hugging_face(
             raise
         except Exception as error:
             raise could_not_fetch(name, one_line(error)) from error
-    with faults_name(folder or name):
+    with converting_errors(folder or name):
         return read_hugging_face(
             model.to(device, dtype).eval(),
             name=name,
@@ -57,7 +63,7 @@ def load_hugging_face(
 
 
 MODEL_TYPES = ("clip", "metaclip_2", "altclip", "chinese_clip", "siglip", "siglip2")
-"""What `model_type` in config.json may be."""
+"""Supported values of `model_type` in config.json."""
 
 _Loaded = tuple[Any, Any, Channels | None, Channels | None]
 
@@ -72,7 +78,7 @@ def _load(source: str, *, local_files_only: bool) -> _Loaded:
     model, report = AutoModel.from_pretrained(
         source, local_files_only=local_files_only, output_loading_info=True
     )
-    if report["missing_keys"]:  # transformers would go on with random weights there
+    if report["missing_keys"]:  # transformers would use random weights instead
         raise not_usable(source, f"weights missing for {sorted(report['missing_keys'])[0]}")
     tokenizer = _tokenizer(
         source, vocabulary=model.config.text_config.vocab_size, local_files_only=local_files_only
@@ -81,18 +87,18 @@ def _load(source: str, *, local_files_only: bool) -> _Loaded:
 
 
 def _tokenizer(source: str, *, vocabulary: int, local_files_only: bool) -> Any:
-    """Load the model's tokenizer; None (CLIP's own) when its files are not there."""
+    """Load the tokenizer of the model; None, for that of CLIP, if its files are missing."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local_files_only)
     except (OSError, ValueError):
         return None
-    return tokenizer if knows_words(tokenizer, vocabulary) else None
+    return tokenizer if has_word_pieces(tokenizer, vocabulary) else None
 
 
 def _mean_and_std(
     source: str, *, local_files_only: bool
 ) -> tuple[Channels | None, Channels | None]:
-    """Read mean and standard deviation of the pixels; None for those that are not recorded."""
+    """Read mean and standard deviation of pixels; None for those that are not recorded."""
     try:
         settings, _ = ImageProcessingMixin.get_image_processor_dict(
             source, local_files_only=local_files_only

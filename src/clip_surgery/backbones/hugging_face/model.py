@@ -1,7 +1,7 @@
-"""transformers' models as a Backbone: CLIP, MetaCLIP 2, AltCLIP, Chinese-CLIP, SigLIP, SigLIP 2.
+"""Read CLIP, MetaCLIP 2, AltCLIP, Chinese-CLIP, SigLIP or SigLIP 2 of transformers as a `Backbone`.
 
-Stands on parameters and public submodules, which transformers names alike in versions 4 and 5. A
-model is known by the name of its class, because not every version has every class.
+Only parameters and public submodules are used, whose names are the same in versions 4 and 5. A
+model is recognised by the name of its class, because not every version has every class.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from clip_surgery.backbones.hugging_face.siglip import (
     read_siglip_text,
     read_siglip_tower,
 )
-from clip_surgery.backbones.patch_embedding import HALF, OPENAI_MEAN, OPENAI_STD
+from clip_surgery.backbones.patch_embedding import OPENAI_MEAN, OPENAI_STD, SIGLIP_MEAN, SIGLIP_STD
 from clip_surgery.backbones.positions import PositionMode, check_position_mode
-from clip_surgery.backbones.tokenizers import tokenizer_mark
+from clip_surgery.backbones.tokenizers import tokenizer_signature
 from clip_surgery.backbones.tower import TextTower, Tower
 from clip_surgery.errors import UnsupportedModelError
 
@@ -33,7 +33,7 @@ Channels = tuple[float, float, float]
 
 
 class _Family(NamedTuple):
-    """How one class of models is read, and what its pixels look like."""
+    """The functions that read one class of models, and the normalisation of its pixels."""
 
     read_tower: Callable[[Any, PositionMode], Tower]
     read_text: Callable[[Any, Any], TextTower]
@@ -43,7 +43,7 @@ class _Family(NamedTuple):
 
 _CLIP = _Family(read_class_token_tower, read_causal_text, OPENAI_MEAN, OPENAI_STD)
 _BERT = _Family(read_class_token_tower, read_bert_text, OPENAI_MEAN, OPENAI_STD)
-_SIGLIP = _Family(read_siglip_tower, read_siglip_text, HALF, HALF)
+_SIGLIP = _Family(read_siglip_tower, read_siglip_text, SIGLIP_MEAN, SIGLIP_STD)
 _FAMILIES = {
     "CLIPModel": _CLIP,
     "MetaClip2Model": _CLIP,
@@ -64,14 +64,20 @@ def read_hugging_face(
     image_std: Channels | None = None,
     positions: PositionMode = "bilinear",
 ) -> Backbone:
-    """See a CLIP model of transformers as a Backbone; the model is only read.
+    """Return the Backbone of a CLIP model of transformers; the model is not changed.
 
-    `tokenizer` is the model's own; None means CLIP's word pieces. `image_size` overrides the
-    native side in pixels that images are framed for, mean and deviation those of its family.
+    Args:
+        model: a model of one of the classes that the first line of this module names.
+        name: name of the model in reports.
+        tokenizer: the tokenizer of the model; None for the tokenizer of CLIP.
+        image_size: side in pixels of the images given to the model; None for the native size.
+        image_mean: mean of each channel for pixels in [0, 1]; None for that of the model family.
+        image_std: standard deviation of each channel; None for that of the model family.
+        positions: interpolation of position embeddings, "bilinear" or "bicubic".
 
     Raises:
-        UnsupportedModelError: for another class of model.
-        InputError: when the model's vocabulary needs a tokenizer of its own.
+        UnsupportedModelError: if the model is of another class.
+        InputError: if the vocabulary of the model is not that of CLIP and no tokenizer is given.
     """
     check_position_mode(positions)
     family = _family(model)
@@ -96,7 +102,7 @@ def read_hugging_face(
         fingerprint=Fingerprint(
             model,
             skip=("vision_model.", "visual_projection.", "logit_"),
-            settings=_text_settings(text) + tokenizer_mark(text_tower.tokenize),
+            settings=_text_settings(text) + tokenizer_signature(text_tower.tokenize),
         ),
     )
 
@@ -111,6 +117,6 @@ def _family(model: nn.Module) -> _Family:
 
 
 def _text_settings(text: Any) -> str:
-    """What text features depend on besides the weights."""
+    """The settings on which text features depend, in addition to the weights."""
     config = text.config
     return f"{config.num_attention_heads} {text} {config.eos_token_id} {config.pad_token_id} "

@@ -1,8 +1,9 @@
-"""transformers' SigLIP and SigLIP 2: no class token, a learnt query pools, texts seen both ways.
+"""Read the towers of SigLIP and SigLIP 2 of transformers.
 
-SigLIP 2 in transformers packs images of several shapes with padding (NaFlex). One image needs
-no packing: its patches in order, positions resized as NaFlex does (bilinear, smoothed), and no
-mask are the same forward.
+The image tower has no class token and is pooled by a learnt query; the text tower is not causal.
+SigLIP 2 in transformers packs images of several shapes with padding (NaFlex). A single image needs
+no packing: the same result is computed from its patches in order, with positions that are resized
+as in NaFlex (bilinear, antialiased), and without a mask.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from clip_surgery.backbones.hugging_face.clip import read_block_text, read_layer
-from clip_surgery.backbones.latent_pool import LatentPool, torch_part
+from clip_surgery.backbones.latent_pool import LatentPool, torch_projection
 from clip_surgery.backbones.patch_embedding import embed_pixels
 from clip_surgery.backbones.positions import PositionMode
 from clip_surgery.backbones.tower import TextTower, Tower
@@ -22,10 +23,14 @@ from clip_surgery.errors import UnsupportedModelError
 
 
 def read_siglip_tower(model: Any, mode: PositionMode) -> Tower:
-    """Read the image tower of a `SiglipModel` or `Siglip2Model`.
+    """Return the image tower of a `SiglipModel` or `Siglip2Model`.
+
+    Args:
+        model: the model.
+        mode: interpolation of position embeddings.
 
     Raises:
-        UnsupportedModelError: when it has no pooling head.
+        UnsupportedModelError: if it has no pooling head.
     """
     vision = model.vision_model
     embeddings = vision.embeddings
@@ -39,7 +44,8 @@ def read_siglip_tower(model: Any, mode: PositionMode) -> Tower:
         if not packed:
             maps: Tensor = layer(pixels)
             return maps
-        # a matrix over flattened patches (row, column, channel) is this convolution
+        # The model multiplies flattened patches (row, column, channel) with a matrix, which is the
+        # same as this convolution.
         weight = layer.weight.view(-1, patch_size, patch_size, 3).permute(0, 3, 1, 2)
         return conv2d(pixels, weight, layer.bias, stride=patch_size)
 
@@ -59,7 +65,7 @@ def read_siglip_tower(model: Any, mode: PositionMode) -> Tower:
     head = _read_head(vision.head)
 
     def project(tokens: Tensor) -> Tensor:
-        return head.each(vision.post_layernorm(tokens))
+        return head.pool_each_token(vision.post_layernorm(tokens))
 
     def pool(tokens: Tensor) -> Tensor:
         return head.pool(vision.post_layernorm(tokens))[:, 0]
@@ -77,7 +83,7 @@ def read_siglip_tower(model: Any, mode: PositionMode) -> Tower:
 
 
 def native_size(model: Any) -> int:
-    """The native side in pixels; NaFlex's positions are those of a square."""
+    """Return the native side in pixels; the positions of NaFlex are those of a square."""
     embeddings = model.vision_model.embeddings
     if hasattr(embeddings, "image_size"):
         return int(embeddings.image_size)
@@ -85,25 +91,29 @@ def native_size(model: Any) -> int:
 
 
 def _read_head(head: Any) -> LatentPool:
+    """The pooling head: attention of one learnt query, then a feed-forward network."""
     attention = head.attention
-    query = torch_part(attention, "q")
+    query = torch_projection(attention, "q")
 
-    def finish(received: Tensor) -> Tensor:
-        mixed: Tensor = attention.out_proj(received)
-        fed: Tensor = head.mlp(head.layernorm(mixed))
-        return mixed + fed
+    def finish(attended: Tensor) -> Tensor:
+        projected: Tensor = attention.out_proj(attended)
+        residual: Tensor = head.mlp(head.layernorm(projected))
+        return projected + residual
 
     return LatentPool(
         heads=int(attention.num_heads),
         queries=lambda: query(head.probe[0]),
-        key=torch_part(attention, "k"),
-        value=torch_part(attention, "v"),
+        key=torch_projection(attention, "k"),
+        value=torch_projection(attention, "v"),
         finish=finish,
     )
 
 
 def read_siglip_text(model: Any, tokenizer: Any) -> TextTower:
-    """Read the text tower: all tokens see all, padding included, and the last one is the text."""
+    """Return the text tower of a `SiglipModel` or `Siglip2Model`, with the tokenizer of the model.
+
+    All tokens attend to all tokens, including padding, and the last one is pooled.
+    """
     text = model.text_model
     return read_block_text(
         text,

@@ -1,4 +1,4 @@
-"""What open_clip offers: architectures, tags, and which of them can be read."""
+"""The architectures and tags of open_clip, and which of them are supported."""
 
 from __future__ import annotations
 
@@ -17,67 +17,76 @@ from clip_surgery.errors import InputError, UnknownNameError, UnsupportedModelEr
 
 
 def list_architectures() -> list[tuple[str, str]]:
-    """List (architecture, tag) of all of open_clip's weights whose towers can be read."""
+    """Return (architecture, tag) of all weights of open_clip whose towers are supported."""
     return [
         (architecture, tag)
         for architecture, tag in list_pretrained()
-        if (config := get_model_config(architecture)) and unread_part(config) is None
+        if (config := get_model_config(architecture)) and unsupported_part(config) is None
     ]
 
 
-_READ_OF_TIMM = ("vit_", "eva", "vitamin_")
-_UNREAD_OF_TIMM = ("vit_relpos_",)
+_SUPPORTED_TIMM = ("vit_", "eva", "vitamin_")
+_UNSUPPORTED_TIMM = ("vit_relpos_",)
 
 
-def unread_part(config: dict[str, Any]) -> str | None:
-    """Name the part of an open_clip model configuration that cannot be read, or None.
+def unsupported_part(config: dict[str, Any]) -> str | None:
+    """Return the unsupported part of a model configuration of open_clip, or None.
 
-    The model itself is read with more care; this is what can be said before anything is fetched.
+    This check runs before anything is fetched. Reading the model checks more parts.
     """
     name = config["vision_cfg"].get("timm_model_name")
-    if name and (not name.startswith(_READ_OF_TIMM) or name.startswith(_UNREAD_OF_TIMM)):
+    if name and (not name.startswith(_SUPPORTED_TIMM) or name.startswith(_UNSUPPORTED_TIMM)):
         return f"the timm tower {name}"
     return None
 
 
 def check_config(config: dict[str, Any], name: str) -> None:
-    """Refuse a model configuration with a part that cannot be read.
+    """Check that a model configuration of open_clip has no unsupported part.
+
+    Args:
+        config: the configuration.
+        name: name of the model, for the message.
 
     Raises:
-        UnsupportedModelError: naming the part.
+        UnsupportedModelError: if it has one; the message names the part.
     """
-    part = unread_part(config)
+    part = unsupported_part(config)
     if part is not None:
         raise UnsupportedModelError(f"{name}: {part} is not supported yet.")
 
 
 def split_name(rest: str) -> tuple[str, str | None]:
-    """Split `ARCH/TAG` or `ARCH`; OpenAI's spelling ViT-B/16 is taken for ViT-B-16.
+    """Split "ARCH/TAG" or "ARCH" into architecture and tag.
+
+    Names of OpenAI such as ViT-B/16 are accepted for ViT-B-16.
+
+    Returns:
+        The architecture as open_clip spells it, and the tag or None.
 
     Raises:
-        UnknownNameError: for an unknown architecture.
+        UnknownNameError: if open_clip does not have the architecture.
     """
     known = list_models()
-    whole = rest.replace("/", "-")
-    if whole in known:
-        return whole, None
+    full_name = rest.replace("/", "-")
+    if full_name in known:
+        return full_name, None
     architecture, _, tag = rest.rpartition("/")
     architecture = architecture.replace("/", "-")
     if architecture not in known:
-        near = get_close_matches(architecture or whole, known, n=3) or known
+        near = get_close_matches(architecture or full_name, known, n=3) or known
         raise UnknownNameError(
-            f"Unknown open_clip architecture '{one_line(architecture or whole)}'. "
-            f"Near ones: {', '.join(near)}."
+            f"Unknown open_clip architecture '{one_line(architecture or full_name)}'. "
+            f"Similar names: {', '.join(near)}."
         )
     return architecture, tag
 
 
 def tag_config(architecture: str, tag: str | None) -> dict[str, Any]:
-    """Return open_clip's entry for the weights of a tag.
+    """Return the entry of open_clip for the weights of a tag.
 
     Raises:
-        InputError: when there is no tag.
-        UnknownNameError: for an unknown tag, listing the known ones.
+        InputError: if the tag is None.
+        UnknownNameError: if the architecture has no such tag; the message lists its tags.
     """
     tags = list_pretrained_tags_by_model(architecture)
     if tag is None:
@@ -85,23 +94,24 @@ def tag_config(architecture: str, tag: str | None) -> dict[str, Any]:
             f"Expected open_clip:{architecture}/TAG or a checkpoint file for "
             f"open_clip:{architecture}. Tags: {', '.join(tags) or 'none'}."
         )
-    found: dict[str, Any] = get_pretrained_cfg(architecture, tag)
-    if not found:
+    entry: dict[str, Any] = get_pretrained_cfg(architecture, tag)
+    if not entry:
         raise UnknownNameError.among(f"tag of open_clip:{architecture}", one_line(tag), tags)
-    return found
+    return entry
 
 
-def agreed_pixels(architecture: str) -> dict[str, Any]:
-    """Mean and deviation of pixels that all of open_clip's weights for an architecture agree on.
+def shared_preprocessing(architecture: str) -> dict[str, Any]:
+    """Return the "mean" and "std" that all weights of open_clip for an architecture share.
 
-    For weights from a file, which do not say: a SigLIP's pixels are not a CLIP's.
+    They are used for weights from a file, which does not contain them. A value that differs between
+    the weights is left out.
     """
     entries = [
         get_pretrained_cfg(architecture, tag) for tag in list_pretrained_tags_by_model(architecture)
     ]
-    agreed = {}
+    shared = {}
     for key in ("mean", "std"):
-        found = {tuple(entry[key]) if entry.get(key) else None for entry in entries}
-        if len(found) == 1 and None not in found:
-            agreed[key] = found.pop()
-    return agreed
+        values = {tuple(entry[key]) if entry.get(key) else None for entry in entries}
+        if len(values) == 1 and None not in values:
+            shared[key] = values.pop()
+    return shared

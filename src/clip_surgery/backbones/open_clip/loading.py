@@ -1,8 +1,8 @@
-"""open_clip names, folders and files to a Backbone, through open_clip's own loaders.
+"""Load models of open_clip by name, from a folder or from a file, with the loaders of open_clip.
 
-Where a tag was trained with QuickGELU the model gets it (open_clip itself only warns that the
-plain architecture has not). Pickles are read with weights_only. Nothing is asked of the network
-when the files are in the hub's cache.
+If the weights of a tag were trained with QuickGELU, the model uses it; open_clip only warns that
+the plain architecture does not. Pickled files are read with `weights_only`. No network request is
+made if the files are in the cache of the hub.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import nn
 
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.config_files import (
-    faults_name,
+    converting_errors,
     object_field,
     positive_integer,
     read_json_object,
@@ -35,8 +35,8 @@ from clip_surgery.backbones.hub import (
     require_hub,
 )
 from clip_surgery.backbones.open_clip.catalogue import (
-    agreed_pixels,
     check_config,
+    shared_preprocessing,
     split_name,
     tag_config,
 )
@@ -44,7 +44,7 @@ from clip_surgery.backbones.open_clip.model import read_open_clip
 from clip_surgery.backbones.open_clip.tokenizer import BPE_WORDS
 from clip_surgery.backbones.open_clip.torch_script import is_torch_script, torch_script_advice
 from clip_surgery.backbones.positions import PositionMode
-from clip_surgery.backbones.tokenizers import knows_words
+from clip_surgery.backbones.tokenizers import has_word_pieces
 from clip_surgery.errors import ClipSurgeryError, InputError, MissingExtraError, WeightsError
 
 CONFIG_NAME = "open_clip_config.json"
@@ -59,13 +59,20 @@ def load_architecture(
     dtype: torch.dtype,
     positions: PositionMode,
 ) -> Backbone:
-    """Load `ARCH/TAG`, or `ARCH` with a checkpoint file.
+    """Load an architecture of open_clip with the weights of a tag or of a file.
+
+    Args:
+        rest: the name without its scheme: "ARCH/TAG", or "ARCH" with a checkpoint.
+        checkpoint: the file with the weights, or None.
+        device: device of the weights.
+        dtype: type of the weights.
+        positions: interpolation of position embeddings, "bilinear" or "bicubic".
 
     Raises:
-        UnknownNameError: for an unknown architecture or tag, listing the near ones.
-        InputError: when both a tag and a checkpoint are given, or neither.
-        UnsupportedModelError: before anything is fetched, when the tower cannot be read.
-        WeightsError: when the weights cannot be fetched or read.
+        UnknownNameError: if the architecture or tag is unknown; the message lists similar ones.
+        InputError: if both a tag and a checkpoint are given, or neither.
+        UnsupportedModelError: if the tower is not supported; checked before anything is fetched.
+        WeightsError: if the weights cannot be fetched or read.
     """
     architecture, tag = split_name(rest)
     config = get_model_config(architecture)
@@ -76,7 +83,7 @@ def load_architecture(
             raise InputError(
                 f"Expected open_clip:{architecture} with a checkpoint, but got the tag {tag!r} too."
             )
-        weights, entry = checkpoint, agreed_pixels(architecture)
+        weights, entry = checkpoint, shared_preprocessing(architecture)
     else:
         entry = tag_config(architecture, tag)
         weights = _fetch_tag(entry, f"open_clip:{architecture}/{tag}")
@@ -89,11 +96,11 @@ def load_architecture(
 def load_hub(
     repository: str, *, device: torch.device, dtype: torch.dtype, positions: PositionMode
 ) -> Backbone:
-    """Load a model of the Hugging Face hub in open_clip's format.
+    """Load a repository of the Hugging Face hub in the format of open_clip.
 
     Raises:
-        WeightsError: when it cannot be fetched or read.
-        UnsupportedModelError: when its tower cannot be read.
+        WeightsError: if it cannot be fetched or read.
+        UnsupportedModelError: if its tower is not supported.
     """
     name = f"hf-hub:{repository}"
     try:
@@ -106,7 +113,7 @@ def load_hub(
             download_pretrained_from_hf(repository)
     except ClipSurgeryError:
         raise
-    except Exception as error:  # the hub's errors differ between its versions
+    except Exception as error:  # the error classes of the hub differ between its versions
         raise could_not_fetch(name, one_line(error)) from error
     return load_folder(
         config.parent, name=name, in_hub=True, device=device, dtype=dtype, positions=positions
@@ -122,39 +129,46 @@ def load_folder(
     name: str | None = None,
     in_hub: bool = False,
 ) -> Backbone:
-    """Load a local folder that holds open_clip_config.json and the weights.
+    """Load a local folder with open_clip_config.json and the weights.
 
-    `in_hub` says that the folder is the hub's cache, where the tokenizer lies elsewhere.
+    Args:
+        folder: the folder.
+        device: device of the weights.
+        dtype: type of the weights.
+        positions: interpolation of position embeddings, "bilinear" or "bicubic".
+        name: name of the model in reports.
+        in_hub: whether the folder is in the cache of the hub, so that the tokenizer is taken from
+            the hub as well and not from the folder.
 
     Raises:
-        WeightsError: when a file is missing or damaged.
-        UnsupportedModelError: when the tower cannot be read.
+        WeightsError: if a file is missing or damaged.
+        UnsupportedModelError: if the tower is not supported.
     """
     config = _read_config(folder / CONFIG_NAME)
     check_config(config, str(folder))
     weights = _weights_in(folder)
-    with faults_name(folder / CONFIG_NAME):
+    with converting_errors(folder / CONFIG_NAME):
         tokenizer = _make_tokenizer(config["text_cfg"], None if in_hub else folder)
     model = _create(f"local-dir:{folder}", weights=weights, device=device, dtype=dtype)
     name = name or f"open_clip:{folder}"
-    with faults_name(folder / CONFIG_NAME):
+    with converting_errors(folder / CONFIG_NAME):
         return read_open_clip(model, name=name, tokenizer=tokenizer, positions=positions)
 
 
 def _fetch_tag(config: dict[str, Any], name: str) -> Path:
-    """Find the weights of a tag in the hub's cache, or have open_clip fetch them."""
+    """Return the weights of a tag from the cache of the hub, or fetch them with open_clip."""
     repository, _, file = config.get("hf_hub", "").rpartition("/")
     safe = f"{file.rpartition('.')[0]}.safetensors" if file else HF_SAFE_WEIGHTS_NAME
     try:
         if repository:
-            found = cached_file(repository, safe, file or HF_WEIGHTS_NAME)
-            if found is not None:
-                return found
+            cached = cached_file(repository, safe, file or HF_WEIGHTS_NAME)
+            if cached is not None:
+                return cached
             require_hub(f"{name} ({repository})")
         return Path(download_pretrained(config))
     except ClipSurgeryError:
         raise
-    except Exception as error:  # urllib's, the hub's and open_clip's own, by version
+    except Exception as error:  # of urllib, the hub or open_clip, depending on their versions
         raise could_not_fetch(name, one_line(error)) from error
 
 
@@ -166,7 +180,7 @@ def _create(
     dtype: torch.dtype,
     tag: dict[str, Any] | None = None,
 ) -> nn.Module:
-    """Make the model with its weights, in eval mode; `tag` is open_clip's entry for them."""
+    """Create the model with its weights, in eval mode; `tag` is the entry of open_clip for them."""
     tag = tag or {}
     if is_torch_script(weights):
         raise WeightsError(f"Could not load weights from {weights}: {torch_script_advice(weights)}")
@@ -180,7 +194,7 @@ def _create(
             force_preprocess_cfg={key: tag[key] for key in ("mean", "std") if key in tag},
             require_pretrained=True,
         )
-    except Exception as error:  # unpickling, safetensors and shape errors share no base
+    except Exception as error:  # unpickling, safetensors and shape errors have no common class
         raise not_usable(weights, error) from error
     return model.eval()
 
@@ -210,7 +224,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 
 def _weights_in(folder: Path) -> Path:
-    """Find the weights in a folder, for messages; the folder itself where there are several."""
+    """The file of weights in a folder, for messages; the folder itself if there are several."""
     files = [file for kind in ("safetensors", "bin", "pth") for file in folder.glob(f"*.{kind}")]
     if not files:
         raise not_usable(folder, "no .safetensors, .bin or .pth file is in it")
@@ -218,9 +232,9 @@ def _weights_in(folder: Path) -> Path:
 
 
 def _make_tokenizer(text_config: dict[str, Any], folder: Path | None) -> Any:
-    """Make the tokenizer of a text configuration: CLIP's own, or one of transformers.
+    """Create the tokenizer of a text configuration: that of CLIP, or one of transformers.
 
-    A local folder brings its tokenizer's files; otherwise they come from the hub by name.
+    The files of a transformers tokenizer are in the folder; without a folder they are on the hub.
     """
     context_length = int(text_config.get("context_length", DEFAULT_CONTEXT_LENGTH))
     name = text_config.get("hf_tokenizer_name")
@@ -229,7 +243,7 @@ def _make_tokenizer(text_config: dict[str, Any], folder: Path | None) -> Any:
         return SimpleTokenizer(context_length=context_length, **settings)
     if importlib.util.find_spec("transformers") is None:
         raise MissingExtraError.of("transformers", "transformers")
-    make = functools.partial(
+    create_tokenizer = functools.partial(
         HFTokenizer,
         str(folder or name),
         context_length=context_length,
@@ -237,8 +251,8 @@ def _make_tokenizer(text_config: dict[str, Any], folder: Path | None) -> Any:
         **settings,
     )
     try:
-        tokenizer = make(local_files_only=True)
-        if knows_words(tokenizer.tokenizer, text_config.get("vocab_size", BPE_WORDS)):
+        tokenizer = create_tokenizer(local_files_only=True)
+        if has_word_pieces(tokenizer.tokenizer, text_config.get("vocab_size", BPE_WORDS)):
             return tokenizer
         reason = "its files are missing"
     except Exception as error:  # transformers raises OSError, ValueError and others
@@ -247,6 +261,6 @@ def _make_tokenizer(text_config: dict[str, Any], folder: Path | None) -> Any:
         raise not_usable(folder, f"no tokenizer: {reason}")
     require_hub(f"the tokenizer {name}")
     try:
-        return make()
+        return create_tokenizer()
     except Exception as error:
         raise could_not_fetch(f"the tokenizer {name}", one_line(error)) from error

@@ -1,10 +1,9 @@
-"""open_clip's models as a Backbone.
+"""Read a model of open_clip as a `Backbone`.
 
-Stands on parameters and public submodules, never on private forwards. Image towers: open_clip's
-own vision transformer (OpenAI, LAION, DataComp, MetaCLIP, DFN, CLIPA, CoCa, ...), its ResNets, and
-the transformers of timm (SigLIP, EVA, PE, ViTamin, ...). Training-only behaviour, patch dropout
-above all, is not applied, whether the model is in training mode or not; the mode itself is left as
-it is.
+Only parameters and public submodules are used, no private forward functions. Supported image towers
+are the vision transformer of open_clip (OpenAI, LAION, DataComp, MetaCLIP, DFN, CLIPA, CoCa, ...),
+its ResNets, and transformers of timm (SigLIP, EVA, PE, ViTamin, ...). Behaviour of training such as
+patch dropout is never applied, and the mode of the model is not changed.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from clip_surgery.backbones.open_clip.text import read_text_tower, text_settings
 from clip_surgery.backbones.open_clip.vision import read_vision_transformer
 from clip_surgery.backbones.patch_embedding import OPENAI_MEAN, OPENAI_STD
 from clip_surgery.backbones.positions import PositionMode, check_position_mode
-from clip_surgery.backbones.tokenizers import tokenizer_mark
+from clip_surgery.backbones.tokenizers import tokenizer_signature
 from clip_surgery.backbones.tower import Tower
 from clip_surgery.errors import UnsupportedModelError
 
@@ -37,14 +36,18 @@ def read_open_clip(
     image_size: int | None = None,
     positions: PositionMode = "bilinear",
 ) -> Backbone:
-    """See an open_clip `CLIP`, `CustomTextCLIP` or `CoCa` as a Backbone; the model is only read.
+    """Return the Backbone of a model of open_clip; the model is not changed.
 
-    `tokenizer` is what open_clip.get_tokenizer gives; None means CLIP's own word pieces.
-    `image_size` overrides the native side in pixels that images are framed for.
+    Args:
+        model: a `CLIP`, `CustomTextCLIP` or `CoCa`.
+        name: name of the model in reports.
+        tokenizer: the tokenizer from `open_clip.get_tokenizer`; None for the tokenizer of CLIP.
+        image_size: side in pixels of the images given to the model; None for the native size.
+        positions: interpolation of position embeddings, "bilinear" or "bicubic".
 
     Raises:
-        UnsupportedModelError: naming the part that cannot be read.
-        InputError: when the model's vocabulary needs a tokenizer of its own.
+        UnsupportedModelError: if a part is not supported; the message names the part.
+        InputError: if the vocabulary of the model is not that of CLIP and no tokenizer is given.
     """
     check_position_mode(positions)
     if not isinstance(model, CLIP | CustomTextCLIP | CoCa):
@@ -68,7 +71,7 @@ def read_open_clip(
         fingerprint=Fingerprint(
             model,
             skip=("visual.", "logit_"),
-            settings=text_settings(model) + tokenizer_mark(text_tower.tokenize),
+            settings=text_settings(model) + tokenizer_signature(text_tower.tokenize),
         ),
     )
 
@@ -89,9 +92,9 @@ def _read_tower(visual: Any, mode: PositionMode) -> Tower:
 
 
 def _preprocessing(visual: Any) -> dict[str, Any]:
-    """What images must look like: open_clip's record, else timm's own, else OpenAI's."""
-    own = getattr(getattr(visual, "trunk", None), "default_cfg", {})
-    return {"mean": own.get("mean"), "std": own.get("std")} | {
+    """Mean and standard deviation of pixels: those of open_clip, otherwise those of timm."""
+    timm_settings = getattr(getattr(visual, "trunk", None), "default_cfg", {})
+    return {"mean": timm_settings.get("mean"), "std": timm_settings.get("std")} | {
         key: value
         for key, value in getattr(visual, "preprocess_cfg", {}).items()
         if key in {"mean", "std"} and value
@@ -99,6 +102,6 @@ def _preprocessing(visual: Any) -> dict[str, Any]:
 
 
 def _native_size(visual: Any) -> int:
-    """The side in pixels, the shorter one where they differ."""
+    """The native side in pixels, the shorter one if they differ."""
     size = visual.image_size
     return int(size) if isinstance(size, int) else min(size)

@@ -1,10 +1,10 @@
-"""open_clip's ResNets (RN50 ... RN50x64): convolutions embed, the attention pool is the one block.
+"""Read the ResNets of open_clip (RN50 to RN50x64) as a `Tower` with one block.
 
-The last feature map becomes tokens: their mean, then the pixels, plus positions. The attention pool
-is a block without residual and without feed-forward. Its c_proj leaves the tower's width for the
-joint space, so it is the tower's projection and not the block's out-projection; what a block gives
-keeps the width of its tokens. Batch norms always use their running statistics: nothing is updated,
-whether the model is in training mode or not.
+The convolutions are the embedding. The pixels of the last feature map become the patch tokens, and
+their mean is the prefix token; positions are added. The attention pool is the only block, without
+residual and without feed-forward network. Its layer c_proj maps to the joint space, so that it is
+the projection of the tower and not the out-projection of the block. Batch norms always use their
+running statistics, also in training mode, and these are not updated.
 """
 
 from __future__ import annotations
@@ -22,15 +22,20 @@ from clip_surgery.backbones.tower import Attention, Block, Tower
 from clip_surgery.grid import PatchGrid
 
 STRIDE = 32
-"""Pixels a side that one pixel of the last feature map stands for: 2 (stem) x 2 (pool) x 8."""
+"""Side in pixels of a patch, a pixel of the last feature map: 2 (stem) x 2 (pool) x 8."""
 
 
 def read_resnet(visual: Any, mode: PositionMode) -> Tower:
-    """Read an open_clip `ModifiedResNet`; images of any whole multiple of 32 px."""
+    """Return the Tower of a `ModifiedResNet`, for images whose sides are multiples of 32 pixels.
+
+    Args:
+        visual: the `ModifiedResNet`.
+        mode: interpolation of position embeddings.
+    """
     pool = visual.attnpool
 
     def embed(pixels: Tensor) -> Tensor:
-        # some versions keep one number, some a pair
+        # some versions of open_clip store one number, some a pair
         size = visual.image_size
         native = (size, size) if isinstance(size, int) else tuple(size)
         check_pixels(pixels, patch_size=STRIDE, native=native)
@@ -46,7 +51,7 @@ def read_resnet(visual: Any, mode: PositionMode) -> Tower:
         )
         return tokens + positions.to(tokens.dtype)
 
-    def first(tokens: Tensor) -> Tensor:
+    def pool_prefix(tokens: Tensor) -> Tensor:
         projected: Tensor = pool.c_proj(tokens[:, 0])
         return projected
 
@@ -67,7 +72,7 @@ def read_resnet(visual: Any, mode: PositionMode) -> Tower:
         embed=embed,
         blocks=(block,),
         project=pool.c_proj,
-        pool=first,
+        pool=pool_prefix,
         pool_reads="prefix",
         prefix_tokens=1,
         patch_size=STRIDE,
@@ -76,29 +81,30 @@ def read_resnet(visual: Any, mode: PositionMode) -> Tower:
 
 
 def _features(visual: Any, maps: Tensor) -> Tensor:
-    """Pixels to the last feature map: a stem of three convolutions, then four stages."""
+    """The last feature map of pixels: a stem of three convolutions, then four stages."""
     for step in (1, 2, 3):
         convolved = getattr(visual, f"conv{step}")(maps)
         maps = _normed(getattr(visual, f"bn{step}"), convolved).relu()
     maps = visual.avgpool(maps)
     for stage in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
         for bottleneck in stage:
-            maps = _through(bottleneck, maps)
+            maps = _run_bottleneck(bottleneck, maps)
     return maps
 
 
-def _through(bottleneck: Any, maps: Tensor) -> Tensor:
-    """One bottleneck: strides are average pools, on the way and beside it."""
-    way = _normed(bottleneck.bn1, bottleneck.conv1(maps)).relu()
-    way = _normed(bottleneck.bn2, bottleneck.conv2(way)).relu()
-    way = _normed(bottleneck.bn3, bottleneck.conv3(bottleneck.avgpool(way)))
+def _run_bottleneck(bottleneck: Any, maps: Tensor) -> Tensor:
+    """One bottleneck block; average pools replace strides, also in the shortcut."""
+    residual = _normed(bottleneck.bn1, bottleneck.conv1(maps)).relu()
+    residual = _normed(bottleneck.bn2, bottleneck.conv2(residual)).relu()
+    residual = _normed(bottleneck.bn3, bottleneck.conv3(bottleneck.avgpool(residual)))
     if bottleneck.downsample is not None:
         pooled, convolution, norm = bottleneck.downsample
         maps = _normed(norm, convolution(pooled(maps)))
-    return (way + maps).relu()
+    return (residual + maps).relu()
 
 
 def _normed(norm: Any, maps: Tensor) -> Tensor:
+    """Batch norm with the running statistics, independent of the mode of the model."""
     return F.batch_norm(
         maps, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
     )

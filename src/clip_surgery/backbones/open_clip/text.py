@@ -1,7 +1,8 @@
-"""open_clip's text towers: CLIP (parts on the model itself), CustomTextCLIP.text and CoCa.text.
+"""Read the text towers of open_clip: those of CLIP, CustomTextCLIP and CoCa.
 
-Two kinds are run by open_clip itself: CoCa's, whose class token stands behind the padding and is
-masked by a rule of its own, and the towers of transformers (XLM-RoBERTa, mT5, NLLB, ...).
+A `CLIP` has the parts of its text tower on the model itself, the others in the attribute `text`.
+Two kinds of towers are run by open_clip itself: that of CoCa, whose class token comes after the
+padding and has a special mask, and those of transformers (XLM-RoBERTa, mT5, NLLB, ...).
 """
 
 from __future__ import annotations
@@ -22,11 +23,16 @@ from clip_surgery.errors import UnsupportedModelError
 
 
 def read_text_tower(model: Any, tokenizer: Any) -> TextTower:
-    """Read the text side of an open_clip `CLIP` or `CustomTextCLIP`; no tokenizer: CLIP's own.
+    """Return the text tower of a model of open_clip.
+
+    Args:
+        model: a `CLIP`, `CustomTextCLIP` or `CoCa`.
+        tokenizer: the tokenizer of the model; None for the tokenizer of CLIP.
 
     Raises:
-        UnsupportedModelError: naming the part that cannot be read.
-        InputError: when the tokenizer is of no known kind, or missing and not CLIP's own.
+        UnsupportedModelError: if a part is not supported; the message names the part.
+        InputError: if the tokenizer is of an unknown class, or if it is None and the vocabulary of
+            the model is not that of CLIP.
     """
     text = getattr(model, "text", model)
     if _is_opaque(text):
@@ -62,7 +68,7 @@ def read_text_tower(model: Any, tokenizer: Any) -> TextTower:
 
 
 def text_settings(model: Any) -> str:
-    """What text features depend on besides the weights: heads, activation, norms, pooling."""
+    """Return the settings on which text features depend: heads, activation, norms, pooling."""
     text = getattr(model, "text", model)
     if _is_hugging_face(text):
         return f"{text.config.to_json_string()} {text.pooler} {text.proj}"
@@ -89,16 +95,16 @@ def _is_hugging_face(text: Any) -> bool:
 
 def _read_opaque(model: Any, text: Any, tokenizer: Any) -> TextTower:
     if _is_hugging_face(text):
-        words, width = int(text.vocab_size), int(text.config.hidden_size)
+        vocabulary, width = int(text.vocab_size), int(text.config.hidden_size)
         length = int(getattr(tokenizer, "context_length", None) or CONTEXT_LENGTH)
     else:
-        words, width = (int(size) for size in text.token_embedding.weight.shape)
+        vocabulary, width = (int(size) for size in text.token_embedding.weight.shape)
         length = int(text.context_length)
     if tokenizer is None:
-        tokenizer = default_tokenizer(words, length)
+        tokenizer = default_tokenizer(vocabulary, length)
 
     def encode(token_ids: Tensor) -> Tensor:
-        # CoCa normalises unless told otherwise
+        # CoCa normalises by default
         features: Tensor = model.encode_text(token_ids, normalize=False)
         return features
 
@@ -112,7 +118,7 @@ def _read_opaque(model: Any, text: Any, tokenizer: Any) -> TextTower:
 
 
 def _pool_type(text: Any) -> str:
-    """CLIP keeps it under a longer name than TextTransformer does."""
+    """The pooling type, which has different names in CLIP and TextTransformer."""
     return str(text.text_pool_type if hasattr(text, "text_pool_type") else text.pool_type)
 
 
@@ -121,23 +127,27 @@ def _end_token(text: Any) -> int:
 
 
 def _check_text(text: Any) -> None:
-    """Refuse what the walk could not reproduce.
+    """Check that the parts of a text tower can be run exactly as the model does.
 
     Raises:
-        UnsupportedModelError: naming the part.
+        UnsupportedModelError: if a part is not supported; the message names the part.
     """
     if not hasattr(text, "token_embedding"):
         raise UnsupportedModelError(
-            f"Expected open_clip's own text tower, but got {type(text).__qualname__}."
+            f"Expected a text tower of open_clip, but got {type(text).__qualname__}."
         )
     if getattr(text, "use_pad_mask", False):
-        raise UnsupportedModelError("The text tower's mask of padding (use_pad_mask) is not read.")
+        raise UnsupportedModelError(
+            "The text tower's mask of padding (use_pad_mask) is not supported."
+        )
     if _pool_type(text) not in _END_POSITIONS:
-        raise UnsupportedModelError(f"The text tower's pool_type {_pool_type(text)!r} is not read.")
+        raise UnsupportedModelError(
+            f"The text tower's pool_type {_pool_type(text)!r} is not supported."
+        )
 
 
 def _highest(_: int) -> TokenMap:
-    """CLIP's end token has the highest id of all."""
+    """The position of the highest id, because that is the end token in CLIP's vocabulary."""
     return lambda token_ids: token_ids.argmax(dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""CLIP's own word pieces, for models that come without a tokenizer."""
+"""The tokenizer of CLIP, for models that are given without a tokenizer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ from typing import Any
 from clip_surgery.errors import InputError
 
 BPE_WORDS = 49408
+"""Number of word pieces in the vocabulary of CLIP."""
+
 CONTEXT_LENGTH = 77
+"""Context length of the text towers of OpenAI's CLIP."""
 
 
 def default_tokenizer(vocabulary: int, context_length: int) -> Any:
-    """CLIP's own tokenizer, for models with its vocabulary.
+    """Return the tokenizer of CLIP.
+
+    Args:
+        vocabulary: number of word pieces of the model.
+        context_length: largest number of tokens of a text.
 
     Raises:
-        InputError: for another vocabulary, whose word pieces cannot be guessed.
+        InputError: if the vocabulary is of another size, so that the tokenizer must be given.
     """
     if vocabulary != BPE_WORDS:
         raise InputError(

@@ -1,8 +1,8 @@
-"""Recognise the TorchScript archives in which OpenAI published CLIP, and say how to convert them.
+"""Recognise the TorchScript archives in which OpenAI published CLIP, and explain the conversion.
 
-Loading a TorchScript archive can run code that the archive contains, so this library does not load
-one, just as it reads pickled checkpoints with `weights_only`. Whoever trusts the file converts it
-once to a plain dictionary of weights.
+Loading a TorchScript archive can run code that the archive contains. Therefore this library does
+not load such archives, just as it reads pickled checkpoints with `weights_only`. A user who trusts
+the file can convert it once to a plain dictionary of weights.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")
 
 
 def is_torch_script(file: Path) -> bool:
-    """Whether the file is a TorchScript archive, a ZIP file with a folder `code`."""
+    """Return whether the file is a TorchScript archive: a ZIP file with a folder `code`."""
     try:
         with zipfile.ZipFile(file) as archive:
             return any(name.split("/")[1:2] == ["code"] for name in archive.namelist())
@@ -24,7 +24,7 @@ def is_torch_script(file: Path) -> bool:
 
 
 def torch_script_advice(file: Path) -> str:
-    """Return what to do with a TorchScript archive, with the Python code that converts it.
+    """Return advice for a TorchScript archive, with the Python code that converts it.
 
     Example:
         >>> torch_script_advice(Path("ViT-B-16.pt")).startswith("it is a TorchScript archive")
@@ -40,7 +40,7 @@ def torch_script_advice(file: Path) -> str:
 
 
 def conversion(file: Path, converted: Path) -> str:
-    """Return Python code of one line that writes the weights of a TorchScript archive."""
+    """Return one line of Python code that writes the weights of a TorchScript archive to a file."""
     return (
         f"import torch; weights = torch.jit.load({str(file)!r}, map_location='cpu').state_dict(); "
         f"torch.save({{k: v for k, v in weights.items() if k not in {_NOT_WEIGHTS}}}, "

@@ -1,4 +1,7 @@
-"""open_clip's vision transformer, pooled by class token, by mean, or by CoCa's learnt queries."""
+"""Read the vision transformer of open_clip as a `Tower`.
+
+The image feature is pooled by class token, by mean, or by the learnt queries of CoCa.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from clip_surgery.backbones.latent_pool import LatentPool, torch_part
+from clip_surgery.backbones.latent_pool import LatentPool, torch_projection
 from clip_surgery.backbones.open_clip.blocks import read_block
 from clip_surgery.backbones.patch_embedding import embed_pixels
 from clip_surgery.backbones.positions import PositionMode
@@ -16,10 +19,14 @@ from clip_surgery.errors import UnsupportedModelError
 
 
 def read_vision_transformer(visual: Any, mode: PositionMode) -> Tower:
-    """Read an open_clip `VisionTransformer`.
+    """Return the Tower of a `VisionTransformer` of open_clip.
+
+    Args:
+        visual: the `VisionTransformer`.
+        mode: interpolation of position embeddings.
 
     Raises:
-        UnsupportedModelError: naming the part that cannot be read.
+        UnsupportedModelError: if a part is not supported; the message names the part.
     """
     _check(visual)
 
@@ -52,7 +59,7 @@ def read_vision_transformer(visual: Any, mode: PositionMode) -> Tower:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Head:
-    """The way from the last block's tokens to the joint space."""
+    """Maps from the tokens of the last block to the joint space, as in `Tower`."""
 
     project: TokenMap
     pool: TokenMap
@@ -83,18 +90,18 @@ def _read_head(visual: Any) -> _Head:
 
 
 def _read_attentional_head(visual: Any) -> _Head:
-    """CoCa: many learnt queries, of which the first (or the mean of the others) is the image."""
+    """CoCa: several learnt queries; the first one (or the mean of the others) is the image."""
     attention = visual.attn_pool.attn
-    key, value = torch_part(attention, "k"), torch_part(attention, "v")
-    query = torch_part(attention, "q")
+    key, value = torch_projection(attention, "k"), torch_projection(attention, "v")
+    query = torch_projection(attention, "q")
     average = visual.pool_type == "avg"
 
     def queries() -> Tensor:
         normed: Tensor = visual.attn_pool.ln_q(visual.attn_pool.query)
         return query(normed[1:] if average else normed[:1])
 
-    def finish(received: Tensor) -> Tensor:
-        normed: Tensor = visual.ln_post(attention.out_proj(received))
+    def finish(attended: Tensor) -> Tensor:
+        normed: Tensor = visual.ln_post(attention.out_proj(attended))
         return normed
 
     latent = LatentPool(
@@ -105,7 +112,7 @@ def _read_attentional_head(visual: Any) -> _Head:
         return tokens if visual.proj is None else tokens @ visual.proj
 
     def project(tokens: Tensor) -> Tensor:
-        return to_joint(latent.each(visual.attn_pool.ln_k(tokens)))
+        return to_joint(latent.pool_each_token(visual.attn_pool.ln_k(tokens)))
 
     def pool(tokens: Tensor) -> Tensor:
         return to_joint(latent.pool(visual.attn_pool.ln_k(tokens)).mean(dim=1))
@@ -114,19 +121,19 @@ def _read_attentional_head(visual: Any) -> _Head:
 
 
 def _check(visual: Any) -> None:
-    """Refuse what the walk could not reproduce.
+    """Check that the tower can be run exactly as the model does.
 
     Raises:
-        UnsupportedModelError: naming the part.
+        UnsupportedModelError: if a part is not supported; the message names the part.
     """
     if getattr(visual, "attn_pool_contrastive", None) is not None:
         raise UnsupportedModelError(
             "The image tower's second attentional pooler (attn_pool_contrastive), "
-            "which open_clip has no weights for, is not read."
+            "which open_clip has no weights for, is not supported."
         )
     if visual.pool_type not in {"tok", "avg"}:
         raise UnsupportedModelError(
-            f"The image tower's pool_type {visual.pool_type!r} is not read."
+            f"The image tower's pool_type {visual.pool_type!r} is not supported."
         )
     if len(set(visual.conv1.kernel_size)) > 1:
         raise UnsupportedModelError(

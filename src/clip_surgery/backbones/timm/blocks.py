@@ -1,8 +1,9 @@
-"""One residual block of timm's transformers as a Block.
+"""Read one residual block of a transformer of timm as a `Block`.
 
-Three attentions exist, alike but for where matrices and biases lie. Norms of queries and keys act
-head by head; an inner norm, layer scale and EVA-02-E's norm behind the attention are part of
-`project_out`. Dropped paths are not applied: they act in training only.
+timm has three classes of attention, which differ in where matrices and biases are stored. Norms of
+queries and keys act on each head. An inner norm, layer scale and the norm after attention in
+EVA-02-E are part of `project_out`. Stochastic depth is not applied, because it acts in training
+only.
 """
 
 from __future__ import annotations
@@ -17,47 +18,52 @@ from timm.models.vision_transformer import Block as PlainBlock
 from torch import Tensor, nn
 
 from clip_surgery.backbones.projections import (
-    changed_by_head,
     fused_projection,
     separate_projections,
+    transform_heads,
 )
 from clip_surgery.backbones.tower import Attention, Block, ProjectIn, TokenMap
 from clip_surgery.errors import UnsupportedModelError
 
-_NOTHING = nn.Identity()
+_IDENTITY = nn.Identity()
 
 
-def read_timm_block(block: Any, turn: TokenMap | None = None) -> Block:
-    """Read one block; `turn` gives queries and keys (B, N, h, d) their rotary positions.
+def read_timm_block(block: Any, rotate: TokenMap | None = None) -> Block:
+    """Return a block of timm as a `Block`.
+
+    Args:
+        block: a block of a VisionTransformer or Eva.
+        rotate: adds rotary positions to queries and keys (B, N, h, d), or None.
 
     Raises:
-        UnsupportedModelError: for another kind of block, naming it.
+        UnsupportedModelError: if the block or its attention is of another class or has an
+            unsupported part; the message names it.
     """
     if type(block) not in {PlainBlock, EvaBlock, EvaBlockPostNorm}:
-        raise UnsupportedModelError(f"timm's block {type(block).__qualname__} is not read.")
+        raise UnsupportedModelError(f"timm's block {type(block).__qualname__} is not supported.")
     attention = block.attn
     _check_attention(attention)
-    behind = isinstance(block, EvaBlockPostNorm)
+    post_norm = isinstance(block, EvaBlockPostNorm)
     norm_attention, norm_feed_forward = (
-        (_NOTHING, _NOTHING) if behind else (block.norm1, block.norm2)
+        (_IDENTITY, _IDENTITY) if post_norm else (block.norm1, block.norm2)
     )
     scale_attended = _scale(block, "ls1", "gamma_1")
-    scale_fed = _scale(block, "ls2", "gamma_2")
+    scale_output = _scale(block, "ls2", "gamma_2")
 
     def project_out(tokens: Tensor) -> Tensor:
-        attended = attention.proj(getattr(attention, "norm", _NOTHING)(tokens))
-        return scale_attended(block.norm1(attended) if behind else attended)
+        attended = attention.proj(getattr(attention, "norm", _IDENTITY)(tokens))
+        return scale_attended(block.norm1(attended) if post_norm else attended)
 
     def feed_forward(tokens: Tensor) -> Tensor:
-        fed = block.mlp(tokens)
-        return scale_fed(block.norm2(fed) if behind else fed)
+        output = block.mlp(tokens)
+        return scale_output(block.norm2(output) if post_norm else output)
 
     return Block(
         norm_attention=norm_attention,
         attention=Attention(
             heads=int(attention.num_heads),
             scale=float(attention.scale),
-            project_in=_projection(attention, turn),
+            project_in=_projection(attention, rotate),
             project_out=project_out,
         ),
         norm_feed_forward=norm_feed_forward,
@@ -65,24 +71,24 @@ def read_timm_block(block: Any, turn: TokenMap | None = None) -> Block:
     )
 
 
-def _projection(attention: Any, turn: TokenMap | None) -> ProjectIn:
-    """Matrices, then norms of queries and keys, then rotary positions."""
+def _projection(attention: Any, rotate: TokenMap | None) -> ProjectIn:
+    """The projection to q, k and v, with norms of queries and keys, then rotary positions."""
     if attention.qkv is None:
         project_in = separate_projections(attention.q_proj, attention.k_proj, attention.v_proj)
     else:
         project_in = _fused(attention)
-    changes: dict[str, TokenMap] = {}
+    transforms: dict[str, TokenMap] = {}
     for part, norm in (("q", attention.q_norm), ("k", attention.k_norm)):
-        if turn is not None:
-            changes[part] = _then(norm, turn)
+        if rotate is not None:
+            transforms[part] = _compose(norm, rotate)
         elif not isinstance(norm, nn.Identity):
-            changes[part] = norm
-    if not changes:
+            transforms[part] = norm
+    if not transforms:
         return project_in
-    return changed_by_head(project_in, changes, int(attention.num_heads))
+    return transform_heads(project_in, transforms, int(attention.num_heads))
 
 
-def _then(first: TokenMap, second: TokenMap) -> TokenMap:
+def _compose(first: TokenMap, second: TokenMap) -> TokenMap:
     return lambda tokens: second(first(tokens))
 
 
@@ -97,24 +103,28 @@ def _fused(attention: Any) -> ProjectIn:
 
 
 def _scale(block: Any, module: str, vector: str) -> TokenMap:
-    """Layer scale, a module in timm's ViT and a vector in its EVA; the identity without one."""
+    """Layer scale: a module in the ViT of timm, a vector in its Eva; the identity if absent."""
     if isinstance(block, PlainBlock):
         scale: TokenMap = getattr(block, module)
         return scale
     if getattr(block, vector, None) is None:
-        return _NOTHING
+        return _IDENTITY
     return lambda tokens: getattr(block, vector) * tokens
 
 
 def _check_attention(attention: Any) -> None:
-    """Refuse what the walk could not reproduce.
+    """Check that an attention can be run exactly as timm does.
 
     Raises:
-        UnsupportedModelError: naming the part.
+        UnsupportedModelError: if a part is not supported; the message names the part.
     """
     if not isinstance(attention, PlainAttention | EvaAttention | AttentionRope):
-        raise UnsupportedModelError(f"timm's attention {type(attention).__qualname__} is not read.")
+        raise UnsupportedModelError(
+            f"timm's attention {type(attention).__qualname__} is not supported."
+        )
     if getattr(attention, "gate", None) is not None:
-        raise UnsupportedModelError("timm's gated attention is not read.")
+        raise UnsupportedModelError("timm's gated attention is not supported.")
     if getattr(attention, "num_kv_groups", 1) > 1:
-        raise UnsupportedModelError("timm's attention with shared keys and values is not read.")
+        raise UnsupportedModelError(
+            "timm's attention with shared keys and values is not supported."
+        )

@@ -1,4 +1,4 @@
-"""From timm's last tokens to the joint space: norm, pool, norm, projection."""
+"""Read the head of a timm tower, which maps the last tokens to the joint space."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from timm.layers import AttentionPoolLatent
 from torch import Tensor, nn
 
 from clip_surgery.backbones.latent_pool import LatentPool
-from clip_surgery.backbones.projections import by_head
+from clip_surgery.backbones.projections import split_by_head
 from clip_surgery.backbones.tower import TokenMap
 from clip_surgery.errors import UnsupportedModelError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TimmHead:
-    """The way from the last block's tokens to the joint space, as Tower has it."""
+    """Maps from the tokens of the last block to the joint space, as in `Tower`."""
 
     project: TokenMap
     pool: TokenMap
@@ -24,13 +24,17 @@ class TimmHead:
 
 
 def read_timm_head(trunk: Any, head: nn.Sequential) -> TimmHead:
-    """Read the pooling of a trunk and what open_clip's TimmModel adds to it.
+    """Return the head of a tower: the pooling of timm and the layers that open_clip adds.
+
+    Args:
+        trunk: the model of timm.
+        head: the layers after it in a `TimmModel` of open_clip.
 
     Raises:
-        UnsupportedModelError: naming the pooling that cannot be read.
+        UnsupportedModelError: if the pooling is not supported.
     """
     if getattr(trunk, "pool_include_prefix", False):
-        raise UnsupportedModelError("timm's pooling over prefix tokens too is not read.")
+        raise UnsupportedModelError("timm's pooling that includes prefix tokens is not supported.")
     prefix = int(trunk.num_prefix_tokens)
 
     def to_joint(pooled: Tensor) -> Tensor:
@@ -43,7 +47,7 @@ def read_timm_head(trunk: Any, head: nn.Sequential) -> TimmHead:
     if trunk.attn_pool is not None:
         return _read_latent_head(trunk, to_joint)
     if trunk.global_pool not in {"token", "avg"}:
-        raise UnsupportedModelError(f"timm's pooling {trunk.global_pool!r} is not read.")
+        raise UnsupportedModelError(f"timm's pooling {trunk.global_pool!r} is not supported.")
 
     def project(tokens: Tensor) -> Tensor:
         return to_joint(trunk.norm(tokens))
@@ -60,52 +64,54 @@ def read_timm_head(trunk: Any, head: nn.Sequential) -> TimmHead:
 
 
 def _read_latent_head(trunk: Any, to_joint: TokenMap) -> TimmHead:
-    """SigLIP's and PE's head: one learnt query, an out-projection, a feed-forward."""
+    """The head of SigLIP and PE: one learnt query, an out-projection, a feed-forward network."""
     latent = read_latent_pool(trunk.attn_pool)
-    # timm's ViT pools its patches alone, its Eva all tokens
-    skipped = int(trunk.num_prefix_tokens) if hasattr(trunk, "pool_include_prefix") else 0
+    # The ViT of timm pools patches only, its Eva all tokens.
+    first_pooled = int(trunk.num_prefix_tokens) if hasattr(trunk, "pool_include_prefix") else 0
 
     def project(tokens: Tensor) -> Tensor:
-        return to_joint(latent.each(trunk.norm(tokens)))
+        return to_joint(latent.pool_each_token(trunk.norm(tokens)))
 
     def pool(tokens: Tensor) -> Tensor:
-        return to_joint(latent.pool(trunk.norm(tokens)[:, skipped:])[:, 0])
+        return to_joint(latent.pool(trunk.norm(tokens)[:, first_pooled:])[:, 0])
 
     return TimmHead(project=project, pool=pool, pool_reads="all")
 
 
 def read_latent_pool(pool: Any) -> LatentPool:
-    """Read timm's AttentionPoolLatent.
+    """Return an AttentionPoolLatent of timm as a `LatentPool`.
 
     Raises:
-        UnsupportedModelError: for another pool, or positions and several queries in it.
+        UnsupportedModelError: if it is of another class, or has positions or several queries.
     """
     if not isinstance(pool, AttentionPoolLatent):
-        raise UnsupportedModelError(f"timm's pool {type(pool).__qualname__} is not read.")
+        raise UnsupportedModelError(f"timm's pool {type(pool).__qualname__} is not supported.")
     if pool.pos_embed is not None or pool.latent_len != 1:
-        raise UnsupportedModelError("timm's pool with positions or several queries is not read.")
+        raise UnsupportedModelError(
+            "timm's pool with positions or several queries is not supported."
+        )
     heads = int(pool.num_heads)
 
     def normed(values: Tensor, norm: nn.Module) -> Tensor:
         if isinstance(norm, nn.Identity):
             return values
-        changed: Tensor = norm(by_head(values, heads))
-        return changed.flatten(-2)
+        normalised: Tensor = norm(split_by_head(values, heads))
+        return normalised.flatten(-2)
 
-    def part(tokens: Tensor, number: int) -> Tensor:
+    def project(tokens: Tensor, half: int) -> Tensor:  # half 0 is the key, 1 the value
         bias = pool.kv.bias
         return nn.functional.linear(
-            tokens, pool.kv.weight.chunk(2)[number], None if bias is None else bias.chunk(2)[number]
+            tokens, pool.kv.weight.chunk(2)[half], None if bias is None else bias.chunk(2)[half]
         )
 
-    def finish(received: Tensor) -> Tensor:
-        mixed: Tensor = pool.proj(received)
-        return mixed if pool.mlp is None else mixed + pool.mlp(pool.norm(mixed))
+    def finish(attended: Tensor) -> Tensor:
+        projected: Tensor = pool.proj(attended)
+        return projected if pool.mlp is None else projected + pool.mlp(pool.norm(projected))
 
     return LatentPool(
         heads=heads,
         queries=lambda: normed(pool.q(pool.latent[0]), pool.q_norm),
-        key=lambda tokens: normed(part(tokens, 0), pool.k_norm),
-        value=lambda tokens: part(tokens, 1),
+        key=lambda tokens: normed(project(tokens, 0), pool.k_norm),
+        value=lambda tokens: project(tokens, 1),
         finish=finish,
     )

@@ -1,9 +1,9 @@
-"""timm's transformers as image towers inside open_clip: SigLIP, EVA, PE, ViTamin, MobileCLIP-B, ...
+"""Read a timm transformer inside an open_clip model: SigLIP, EVA, PE, ViTamin, MobileCLIP-B, ...
 
-Reads `timm.models.vision_transformer.VisionTransformer` and `timm.models.eva.Eva`, with class token
-and registers or without, learnt or rotary positions, a convolutional stem or none, pooled by class
-token, by mean or by a learnt query. ConvNeXt, Swin, FastViT and relative positions are refused by
-name: they have no stack of pre-norm blocks over one set of tokens.
+Supported are `timm.models.vision_transformer.VisionTransformer` and `timm.models.eva.Eva`, with or
+without class token and registers, with learnt or rotary positions, with or without a convolutional
+stem, pooled by class token, by mean or by a learnt query. ConvNeXt, Swin, FastViT and relative
+positions are not supported, because they are not a stack of pre-norm blocks over one set of tokens.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ from clip_surgery.grid import PatchGrid
 
 
 def read_timm(visual: Any, mode: PositionMode) -> Tower:
-    """Read an open_clip `TimmModel`: timm's model, and a head that leads to the joint space.
+    """Return the Tower of a `TimmModel` of open_clip.
+
+    Args:
+        visual: the `TimmModel`: a model of timm, and a head that maps to the joint space.
+        mode: interpolation of position embeddings.
 
     Raises:
-        UnsupportedModelError: naming the part that cannot be read.
+        UnsupportedModelError: if a part is not supported; the message names the part.
     """
     trunk = visual.trunk
     if not isinstance(trunk, VisionTransformer | Eva):
@@ -56,7 +60,7 @@ def read_timm(visual: Any, mode: PositionMode) -> Tower:
             positions=None if positions is None else positions[0],
             native=native,
             mode=mode,
-            bare_prefix=bool(trunk.no_embed_class),
+            patch_positions_only=bool(trunk.no_embed_class),
         )
         normed: Tensor = trunk.norm_pre(tokens)
         return normed
@@ -78,17 +82,17 @@ def read_timm(visual: Any, mode: PositionMode) -> Tower:
 
 
 def _read_stem(patch_embed: Any) -> tuple[TokenMap, int, Callable[[], Tensor]]:
-    """Pixels to a map of patches, the patch size, and a weight whose type pixels must have."""
+    """The patch embedding, the patch size, and a function that returns one of its weights."""
     if type(patch_embed) not in {PatchEmbed, HybridEmbed}:
         raise UnsupportedModelError(
-            f"timm's patch embedding {type(patch_embed).__qualname__} is not read."
+            f"timm's patch embedding {type(patch_embed).__qualname__} is not supported."
         )
     sides = patch_embed.feat_ratio(as_scalar=False)
     if len(set(sides)) > 1:
         raise UnsupportedModelError(f"The image tower's patches {tuple(sides)} are not square.")
     if isinstance(patch_embed, PatchEmbed):
         if not isinstance(patch_embed.norm, nn.Identity):
-            raise UnsupportedModelError("timm's norm inside the patch embedding is not read.")
+            raise UnsupportedModelError("timm's norm inside the patch embedding is not supported.")
         return (
             patch_embed.proj,
             int(sides[0]),
@@ -111,32 +115,32 @@ def _read_stem(patch_embed: Any) -> tuple[TokenMap, int, Callable[[], Tensor]]:
 def _blocks_at(
     trunk: Any, weight: Callable[[], Tensor]
 ) -> Callable[[PatchGrid], tuple[Block, ...]]:
-    """The blocks for a grid; the same for all of them without rotary positions."""
+    """A function of a grid that returns its blocks; without rotary positions they are the same."""
     rotary = _rope(trunk)
 
     def blocks(grid: PatchGrid) -> tuple[Block, ...]:
-        turn = None
+        rotate = None
         if rotary is not None:
-            turn = rotary.turning(
+            rotate = rotary.rotation(
                 grid, prefix_tokens=int(trunk.num_prefix_tokens), device=weight().device
             )
-        return tuple(read_timm_block(block, turn) for block in trunk.blocks)
+        return tuple(read_timm_block(block, rotate) for block in trunk.blocks)
 
     return blocks
 
 
 def _rope(trunk: Any) -> Rotary | None:
-    """Read the rotary positions' settings, or None.
+    """The settings of the rotary positions, or None if there are none.
 
     Raises:
-        UnsupportedModelError: for another kind than axial ones counted in patches.
+        UnsupportedModelError: if they are not axial with coordinates in patches.
     """
     rope = getattr(trunk, "rope", None)
     if rope is None:
         return None
     if type(rope) is not RotaryEmbeddingCat or rope.in_pixels:
         raise UnsupportedModelError(
-            f"timm's rotary positions {type(rope).__qualname__} are not read."
+            f"timm's rotary positions {type(rope).__qualname__} are not supported."
         )
     reference = rope.ref_feat_shape
     return Rotary(
@@ -145,5 +149,5 @@ def _rope(trunk: Any) -> Rotary | None:
         offset=float(getattr(rope, "grid_offset", 0.0)),
         reference=None if reference is None else (int(reference[0]), int(reference[1])),
         columns_first=getattr(rope, "grid_indexing", "ij") == "xy",
-        halves=bool(getattr(rope, "rotate_half", False)),
+        half_pairs=bool(getattr(rope, "rotate_half", False)),
     )

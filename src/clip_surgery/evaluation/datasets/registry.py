@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from typing import Any
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.dataset import Dataset
+from clip_surgery.plugins import import_plugin
 
 ENTRY_POINTS = "clip_surgery.datasets"
 """Group of entry points by which other packages offer data sets."""
@@ -223,11 +223,7 @@ def dataset_entry(name: str) -> DatasetEntry:
 
 
 def _imported(path: str) -> Callable[..., Dataset]:
-    module_name, _, attribute = path.partition(":")
-    try:
-        loader: Callable[..., Dataset] = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: cannot be imported as a data set ({error}).") from error
+    loader: Callable[..., Dataset] = import_plugin(path, kind="data set")
     if not callable(loader):
         raise InputError(f"{path}: expected a class or a function, but got {loader!r}.")
     return loader

@@ -20,7 +20,7 @@ from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Sample
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.surgery.min_max import is_flat
-from clip_surgery.tasks.heatmaps import finite_scores
+from clip_surgery.tasks.score_batches import finite_scores
 from clip_surgery.text.features import TextFeatures
 
 

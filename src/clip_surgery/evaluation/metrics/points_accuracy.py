@@ -8,7 +8,7 @@ from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import ClassMean, Counts
 from clip_surgery.tasks.point_rules import PointRule
-from clip_surgery.tasks.points import PointMode, points
+from clip_surgery.tasks.points import PointRuleName, points
 
 
 class PointsAccuracy(SummedMetric):
@@ -25,7 +25,7 @@ class PointsAccuracy(SummedMetric):
         self,
         names: tuple[str, ...],
         *,
-        mode: PointMode | PointRule = "reference",
+        mode: PointRuleName | PointRule = "reference",
         min_presence: float | None = None,
     ) -> None:
         self.mode, self.min_presence = mode, min_presence
@@ -35,13 +35,15 @@ class PointsAccuracy(SummedMetric):
 
     def update(self, evaluated: EvaluatedImage) -> None:
         """Add one image. Points on pixels that are not judged do not count."""
-        for index in evaluated.present:
-            [class_points] = points(
-                evaluated.by_name,
-                evaluated.names[index],
-                mode=self.mode,
-                min_presence=self.min_presence,
-            )
+        if not evaluated.present:
+            return
+        [points_of_classes] = points(
+            evaluated.by_name,
+            [evaluated.names[index] for index in evaluated.present],
+            rule=self.mode,
+            min_presence=self.min_presence,
+        )
+        for index, class_points in zip(evaluated.present, points_of_classes, strict=True):
             xy = torch.from_numpy(class_points.xy).long()
             positive = torch.from_numpy(class_points.labels) == 1
             truth, judged = evaluated.mask[xy[:, 1], xy[:, 0]], evaluated.judged[xy[:, 1], xy[:, 0]]

@@ -84,7 +84,7 @@ class SegmentationIoU(SummedMetric):
             return
         [prediction] = segment(
             evaluated.explanation,
-            names=[evaluated.texts_of_names[index] for index in competing],
+            [evaluated.texts_of_names[index] for index in competing],
             background=self.background,
             threshold=self.threshold,
             background_words=evaluated.background if self.background == "words" else (),

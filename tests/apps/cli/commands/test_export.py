@@ -49,7 +49,7 @@ def test_the_options_reach_the_bundle(cli, words, monkeypatch):
     [
         (["--to", "coreml"], "Invalid value for '--to'"),
         (["--labels", "none.txt"], "none.txt: expected a file of labels"),
-        (["--method", "grad_cam"], "but got grad_cam: it has no graph of its own"),
+        (["--method", "grad_cam"], "but got grad_cam, which cannot be exported"),
         (["--model", "open_clip:ViT-B-17/openai"], "ViT-B-16"),
         (["--out", "words.txt"], "words.txt: cannot be written"),
     ],

@@ -88,3 +88,21 @@ def test_wrong_usage(cli, scene, arguments, reason):
     assert done.code == 2
     assert reason in done.err
     assert done.err.count("\n") == 1
+
+
+class WholeImage:
+    """A segmenter of another package: its only candidate is the whole image."""
+
+    def __call__(self, image, prompts):
+        mask = torch.ones(1, image.size.height, image.size.width, dtype=torch.bool)
+        return [Candidates(masks=mask, scores=torch.tensor([0.5])) for _ in prompts]
+
+
+def test_a_segmenter_of_another_package_by_module_and_class(cli, scene):
+    done = cli("masks", scene, "pig", "--segmenter", f"{__name__}:WholeImage", "-f", "json")
+    assert done.code == 0, done.err
+    [mask] = json.loads(Path("out/scene.masks.json").read_text())["masks"]
+    assert decode_rle(mask["segmentation"]).all()
+    done = cli("masks", scene, "pig", "--segmenter", "no_such_name")
+    assert done.code == 2
+    assert "Unknown segmenter 'no_such_name'" in done.err

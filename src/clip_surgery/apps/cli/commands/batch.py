@@ -13,6 +13,7 @@ import typer
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
+    SEGMENTER_HELP,
     ExplainerOptions,
     MethodOptions,
     MinPresence,
@@ -20,12 +21,11 @@ from clip_surgery.apps.cli.shared.options import (
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
 from clip_surgery.errors import InputError
-from clip_surgery.inputs.names import printable
 
 if TYPE_CHECKING:
     from clip_surgery.apps.batch.job import Job, TaskSettings
     from clip_surgery.apps.batch.run import Engine, Summary
-    from clip_surgery.segmenters.sam import SamSegmenter
+    from clip_surgery.segmenters.segmenter import Segmenter
 
 RUNNING = "Running"
 
@@ -121,7 +121,7 @@ def batch(
     ] = None,
     segmenter: Annotated[
         str | None,
-        typer.Option(help="A SAM or SAM 2 model: its name on the hub, or a local folder."),
+        typer.Option(help=SEGMENTER_HELP),
     ] = None,
     min_presence: MinPresence = None,
     column: Annotated[
@@ -172,12 +172,12 @@ def _task_settings(
     )
 
 
-def _segmenter(name: str | None, device: str) -> partial[SamSegmenter] | None:
+def _segmenter(name: str | None, device: str) -> partial[Segmenter] | None:
     if name is None:
         return None
-    from clip_surgery.segmenters.sam import SamSegmenter
+    from clip_surgery.segmenters.registry import load_segmenter
 
-    return partial(SamSegmenter.load, name, device=device)
+    return partial(load_segmenter, name, device=device)
 
 
 def _finish(summary: Summary, out: Path, job: Job) -> None:
@@ -190,11 +190,8 @@ def _finish(summary: Summary, out: Path, job: Job) -> None:
     rate = f", {summary.rate:.1f} rows/s" if summary.made else " (nothing was left to do)"
     before = summary.rows - summary.made
     kept = f", {before:,} of them from before" if before and summary.made else ""
-    console.results().print(
-        f"{summary.rows:,} rows{errors}{kept} in {summary.shards:,} files of "
-        f"{printable(out)}{rate}",
-        soft_wrap=True,
-        markup=False,
+    console.result(
+        f"{summary.rows:,} rows{errors}{kept} in {summary.shards:,} files of {out}{rate}"
     )
     if summary.errors:
         console.notice("the column error gives the reason for each of them.")

@@ -17,7 +17,7 @@ from clip_surgery.apps.cli.shared.options import (
     OutFolder,
     formats_option,
 )
-from clip_surgery.apps.cli.shared.request import Asked, encode
+from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 from clip_surgery.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SHOWN = "similarity,maskclip,clip_surgery,gem,sclip,clearclip,naclip,grad_cam,le
 
 @with_options
 def compare(
-    asked: Asked,
+    inputs: RequestOptions,
     model: ExplainerOptions,
     drawing: DrawingOptions,
     methods: Annotated[
@@ -60,7 +60,7 @@ def compare(
     from clip_surgery.methods.registry import parse_methods
     from clip_surgery.records.explanations import records
 
-    request = asked.read()
+    request = inputs.read()
     texts = check_texts(request.texts)
     drawing.check()
     chosen = parse_methods(methods)

@@ -78,7 +78,7 @@ class DemoScene:
 
     def hits(self, explanation: Explanation) -> list[bool]:
         """For each object, whether the peak of its map lies on it."""
-        from clip_surgery.tasks.heatmaps import peaks
+        from clip_surgery.tasks.peaks import peaks
 
         found = peaks(explanation)[0][: len(self.objects)]
         return [
@@ -120,7 +120,7 @@ def _show(scene: DemoScene, plain: Explanation, surgery: Explanation, out: Path)
     table.add_row(scene.absent, f"{scores[-1]:.3f}", "(not in the image)", "")
     screen = console.results()
     screen.print(table)
-    screen.print(f"\nwrote {out / 'demo.png'}", soft_wrap=True, markup=False)
+    screen.print()
+    console.result(f"wrote {out / 'demo.png'}")
     words = " ".join(scene.objects[:2])
-    next_command = f"clip-surgery explain {out / 'scene.png'} {words} --model demo"
-    screen.print(f"try   {next_command}", soft_wrap=True, markup=False)
+    console.result(f"try   clip-surgery explain {out / 'scene.png'} {words} --model demo")

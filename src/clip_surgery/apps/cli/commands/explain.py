@@ -14,7 +14,7 @@ from clip_surgery.apps.cli.shared.options import (
     OutFolder,
     formats_option,
 )
-from clip_surgery.apps.cli.shared.request import Asked, encode
+from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @with_options
 def explain(
-    asked: Asked,
+    inputs: RequestOptions,
     by: MethodOptions,
     model: ExplainerOptions,
     drawing: DrawingOptions,
@@ -44,7 +44,7 @@ def explain(
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.records.explanations import records
 
-    request = asked.read()
+    request = inputs.read()
     texts = check_texts(request.texts)
     drawing.check()
     method = by.build()

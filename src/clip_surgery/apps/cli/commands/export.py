@@ -54,7 +54,6 @@ def export(
         notice_unknown_words(explainer.backbone, texts)
     with console.status("tracing, writing and comparing"):
         bundle = export_bundle(explainer, out, to=to.value, texts=texts)
-    screen = console.results()
     for name in bundle.files:
-        screen.print(f"wrote {bundle.folder / name}", soft_wrap=True, markup=False)
-    screen.print(f"largest difference from the model: {bundle.difference:.1e}")
+        console.result(f"wrote {bundle.folder / name}")
+    console.result(f"largest difference from the model: {bundle.difference:.1e}")

@@ -17,7 +17,7 @@ from clip_surgery.apps.cli.shared.options import (
     MethodOptions,
     OutFolder,
 )
-from clip_surgery.apps.cli.shared.request import Asked, notice_unknown_words
+from clip_surgery.apps.cli.shared.request import RequestOptions, notice_unknown_words
 from clip_surgery.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @with_options
 def inspect(
-    asked: Asked,
+    inputs: RequestOptions,
     by: MethodOptions,
     model: ExplainerOptions,
     colours: ColourOptions,
@@ -59,7 +59,7 @@ def inspect(
     from clip_surgery.records.texts import inspection_record
     from clip_surgery.tasks.inspection import attention, redundancy
 
-    request = asked.read()
+    request = inputs.read()
     texts = check_texts(request.texts)
     place = None if point is None else read_point(point)
     wanted = read_kinds(kinds)
@@ -107,29 +107,31 @@ def draw(
     import numpy as np
 
     from clip_surgery.apps.cli.shared.drawing import at_most, heading
-    from clip_surgery.figures.annotations import marked
-    from clip_surgery.figures.layout import MARGIN, Style, Tile, below, beside, on_paper
+    from clip_surgery.figures.annotations import draw_annotations
+    from clip_surgery.figures.layout import MARGIN, Style, Tile, stack, tile_row, with_margins
     from clip_surgery.tasks.heatmaps import heatmaps
     from clip_surgery.tasks.points import Points
 
     small, explanation = at_most(picture, shared.explanation)
     style = Style.of(small, tile=300, colour_map=colours.colour_map, opacity=colours.opacity)
     point = Points(xy=np.array([looked[0].point], np.float32), labels=np.ones(1, np.int64))
-    first = [Tile(marked(style.plain(small), picture.size, points=point), "picture", "the point")]
+    first = [
+        Tile(draw_annotations(style.plain(small), picture.size, points=point), "image", "the point")
+    ]
     for one in looked:
         framing = replace(one.framing, original=small.size)
         image = style.mapped(small, replace(one, framing=framing).heatmap())
         title = f"{one.kind} attention"
         note = "what the point looks at"
-        first.append(Tile(marked(image, picture.size, points=point), title, note))
+        first.append(Tile(draw_annotations(image, picture.size, points=point), title, note))
     maps = heatmaps(explanation)[0]
     second = [Tile(style.mapped(small, maps[-1]), "empty text", "what all texts share")]
     for text, share, heatmap in zip(explanation.texts, shared.shares.tolist(), maps, strict=False):
         note = f"{share:.0%} explained by the empty text"
         second.append(Tile(style.mapped(small, heatmap), text, note))
-    rows = [beside(first), *(beside(second[i : i + 5]) for i in range(0, len(second), 5))]
-    return on_paper(
-        below(rows, gap=MARGIN),
+    rows = [tile_row(first), *(tile_row(second[i : i + 5]) for i in range(0, len(second), 5))]
+    return with_margins(
+        stack(rows, gap=MARGIN),
         heading=heading(picture, explanation.method, explanation.backbone),
         colour_map=colours.colour_map,
     )

@@ -12,6 +12,7 @@ import typer
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
+    SEGMENTER_HELP,
     ExplainerOptions,
     MaskFormats,
     MethodOptions,
@@ -20,7 +21,7 @@ from clip_surgery.apps.cli.shared.options import (
     vocabulary_for,
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
-from clip_surgery.apps.cli.shared.request import Asked, encode
+from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,13 +44,11 @@ class PromptKindName(StrEnum):
 
 @with_options
 def masks(
-    asked: Asked,
+    inputs: RequestOptions,
     how: PointOptions,
     by: MethodOptions,
     model: ExplainerOptions,
-    segmenter: Annotated[
-        str, typer.Option(help="A SAM or SAM 2 model: its name on the hub, or a local folder.")
-    ] = SEGMENTER,
+    segmenter: Annotated[str, typer.Option(help=SEGMENTER_HELP)] = SEGMENTER,
     prompt_kind: Annotated[
         list[PromptKindName] | None,
         typer.Option(help="What the segmenter is shown, may be repeated; points if none is given."),
@@ -70,26 +69,26 @@ def masks(
     from clip_surgery.records.regions import masks_record
     from clip_surgery.tasks.masks import masks as find_masks
 
-    request = asked.read()
+    request = inputs.read()
     objects = split_objects(request.texts)
     names = ["+".join(texts) for texts in objects]
     rule, method = how.build(), by.build()
     kinds = [Format.PNG, Format.MASK, Format.JSON]
     run = Run.begin("masks", request, out, formats or kinds, kinds)
     with console.status(f"loading {segmenter}"):
-        from clip_surgery.segmenters.sam import SamSegmenter
+        from clip_surgery.segmenters.registry import load_segmenter
 
-        sam = SamSegmenter.load(segmenter, device=model.device)
+        loaded_segmenter = load_segmenter(segmenter, device=model.device)
     explainer = model.load(method=method, vocabulary=vocabulary_for(min_presence))
 
     def result(picture: InputImage, explanation: Explanation) -> Result:
         [found] = find_masks(
             explanation,
             [picture],
+            loaded_segmenter,
             objects,
-            sam,
             prompt_kinds=[one.value for one in prompt_kind or [PromptKindName.POINTS]],
-            mode=rule,
+            rule=rule,
             min_presence=min_presence,
         )
         return Result(
@@ -132,18 +131,18 @@ def draw(
 ) -> Image:
     """The image, and each object cut out, with what the segmenter was shown."""
     from clip_surgery.apps.cli.shared.drawing import heading
-    from clip_surgery.figures.annotations import cut_out, marked
+    from clip_surgery.figures.annotations import cut_out, draw_annotations
     from clip_surgery.figures.layout import Style, Tile, gallery
 
     style = Style.of(picture, tile=340)
-    tiles = [Tile(style.plain(picture), "picture")]
+    tiles = [Tile(style.plain(picture), "image")]
     for name, mask in zip(names, found, strict=True):
         image = style.plain(picture)
         note = "not found"
         if mask is not None:
             boxes = [] if mask.box is None else [mask.box]
             cut = cut_out(image, mask.mask)
-            image = marked(cut, picture.size, points=mask.points, boxes=boxes)
+            image = draw_annotations(cut, picture.size, points=mask.points, boxes=boxes)
             note = f"score {mask.score:.3f}"
         tiles.append(Tile(image, name, note))
     return gallery(tiles, heading=heading(picture, explanation.method, explanation.backbone))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.options import MODEL, Precision
+from clip_surgery.apps.cli.shared.options import MODEL, SEGMENTER_HELP, Precision
 
 SERVER, LIMITS = "Server", "Limits"  # headings of the help
 
@@ -24,10 +24,7 @@ def page(
     ] = None,
     segmenter: Annotated[
         str | None,
-        typer.Option(
-            help="SAM or SAM 2 model that segments objects: its name on the hub, or a folder.",
-            rich_help_panel=MODEL,
-        ),
+        typer.Option(help=SEGMENTER_HELP, rich_help_panel=MODEL),
     ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MODEL)
@@ -114,12 +111,12 @@ def page(
     loaded_segmenter = None
     if segmenter is not None:
         with console.status(f"loading {segmenter}"):
-            from clip_surgery.segmenters.sam import SamSegmenter
+            from clip_surgery.segmenters.registry import load_segmenter
 
-            loaded_segmenter = SamSegmenter.load(segmenter, device=device)
+            loaded_segmenter = load_segmenter(segmenter, device=device)
     actions = Actions(models=ModelChoices.of(explainers), limits=limits, segmenter=loaded_segmenter)
     with serving(actions, host=host, port=port or None) as address:
-        console.results().print(f"page at {address} (Ctrl+C ends it)", soft_wrap=True, markup=False)
+        console.result(f"page at {address} (Ctrl+C ends it)")
         ended = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: ended.set())
         with suppress(KeyboardInterrupt):

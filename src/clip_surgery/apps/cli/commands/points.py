@@ -18,7 +18,7 @@ from clip_surgery.apps.cli.shared.options import (
     vocabulary_for,
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
-from clip_surgery.apps.cli.shared.request import Asked, encode
+from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @with_options
 def points(
-    asked: Asked,
+    inputs: RequestOptions,
     how: PointOptions,
     by: MethodOptions,
     model: ExplainerOptions,
@@ -61,24 +61,25 @@ def points(
     from clip_surgery.tasks.boxes import boxes as find_boxes
     from clip_surgery.tasks.points import points as find_points
 
-    request = asked.read()
+    request = inputs.read()
     objects = split_objects(request.texts)
     drawing.check()
-    mode = how.build()
+    rule = how.build()
     run = Run.begin("points", request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
     explainer = model.load(
         method=by.build(), vocabulary=drawing.vocabulary or vocabulary_for(min_presence)
     )
 
     def result(picture: InputImage, explanation: Explanation) -> Result:
-        found: list[Clicks] = []
-        for texts in objects:
-            [clicks] = find_points(explanation, texts, mode=mode, min_presence=min_presence)
-            boxed = {
-                text: find_boxes(explanation, text, min_presence=min_presence)[0]
-                for text in (texts if boxes else ())
-            }
-            found.append((texts, clicks, boxed))
+        [clicks] = find_points(explanation, objects, rule=rule, min_presence=min_presence)
+        by_text: dict[str, Sequence[Box]] = {}
+        if boxes:
+            [boxes_of_texts] = find_boxes(explanation, min_presence=min_presence)
+            by_text = dict(zip(explanation.texts, boxes_of_texts, strict=True))
+        found: list[Clicks] = [
+            (texts, of_object, {text: by_text[text] for text in texts if text in by_text})
+            for texts, of_object in zip(objects, clicks, strict=True)
+        ]
         return Result(
             files={
                 Format.PNG: lambda path: draw(picture, explanation, found, drawing).save(path),
@@ -108,21 +109,23 @@ def draw(
 ) -> Image:
     """The image, and for each object its maps under its clicks and boxes."""
     from clip_surgery.apps.cli.shared.drawing import at_most, heading
-    from clip_surgery.figures.annotations import marked
+    from clip_surgery.figures.annotations import draw_annotations
     from clip_surgery.figures.layout import Style, Tile, gallery
     from clip_surgery.tasks.heatmaps import heatmaps
 
     small, smaller = at_most(picture, explanation)
     maps = heatmaps(smaller, contrast=drawing.scaling)[0]
     style = Style.of(small, tile=340, colour_map=drawing.colour_map, opacity=drawing.opacity)
-    tiles = [Tile(style.plain(small), "picture")]
+    tiles = [Tile(style.plain(small), "image")]
     for texts, clicks, boxes in found:
         if not len(clicks):  # a map scaled on its own would look as hot as any other
             tiles.append(Tile(style.plain(small), " + ".join(texts), "no click"))
             continue
         of_object = maps[explanation.text_indices(texts)].amax(dim=0)
         boxed = [box for of_text in boxes.values() for box in of_text]
-        image = marked(style.mapped(small, of_object), picture.size, points=clicks, boxes=boxed)
+        image = draw_annotations(
+            style.mapped(small, of_object), picture.size, points=clicks, boxes=boxed
+        )
         count = len(clicks.positives)
         note = f"{count} on it, {len(clicks) - count} off it"
         tiles.append(Tile(image, " + ".join(texts), note))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clip_surgery.apps.cli.shared import console
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _show_one(reports: list[Report], *, markdown: bool) -> None:
     ]
     typer.echo("\nMeasured with:\n" if markdown else "measured with:")
     for line in shared:
-        typer.echo(f"- {line}" if markdown else f"  {line}")
+        console.result(f"- {line}" if markdown else f"  {line}")
 
 
 def _show_two(found: Differences, *, names: list[str]) -> None:
@@ -73,6 +74,6 @@ def _show_two(found: Differences, *, names: list[str]) -> None:
         title=" -> ".join(names),
     )
     lines = settings_lines(found, found.settings())
-    typer.echo("what else differs:" if lines else "nothing else differs")
+    console.result("what else differs:" if lines else "nothing else differs")
     for line in lines:
-        typer.echo(f"  {line}")
+        console.result(f"  {line}")

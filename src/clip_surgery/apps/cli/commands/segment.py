@@ -17,7 +17,7 @@ from clip_surgery.apps.cli.shared.options import (
     MethodOptions,
     OutFolder,
 )
-from clip_surgery.apps.cli.shared.request import Asked, encode
+from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class BackgroundName(StrEnum):
 
 @with_options
 def segment(
-    asked: Asked,
+    inputs: RequestOptions,
     by: MethodOptions,
     model: ExplainerOptions,
     background: Annotated[
@@ -74,16 +74,16 @@ def segment(
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.figures.segments import resized, segmentation_figure
     from clip_surgery.inputs.texts import check_texts
-    from clip_surgery.records.mask_files import MOST_CLASSES, palette_image
+    from clip_surgery.records.mask_files import MAX_CLASSES, palette_image
     from clip_surgery.records.regions import segmentation_record
     from clip_surgery.tasks.segmentation import segment as find_segments
-    from clip_surgery.tasks.segmentation import split_names
+    from clip_surgery.tasks.text_selection import split_names
     from clip_surgery.windows import explain_windows
 
-    request = asked.read()
+    request = inputs.read()
     classes = split_names(request.texts)
-    if len(classes) > MOST_CLASSES:
-        raise InputError(f"Expected at most {MOST_CLASSES} classes, but got {len(classes)}.")
+    if len(classes) > MAX_CLASSES:
+        raise InputError(f"Expected at most {MAX_CLASSES} classes, but got {len(classes)}.")
     words = tuple(word.strip() for word in background_words.split(",")) if background_words else ()
     texts = check_texts([*(name for names in classes for name in names), *words])
     where = background or (BackgroundName.WORDS if words else BackgroundName.NONE)
@@ -100,7 +100,7 @@ def segment(
     def result(picture: InputImage, explanation: Explanation) -> Result:
         [found] = find_segments(
             explanation,
-            names=classes,
+            classes,
             background=where.value,
             threshold=threshold,
             background_words=words,

@@ -16,7 +16,7 @@ from clip_surgery.apps.cli.shared.options import (
     OutFolder,
     vocabulary_for,
 )
-from clip_surgery.apps.cli.shared.request import Asked, encode
+from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 
 if TYPE_CHECKING:
     from clip_surgery.explanation import Explanation
@@ -34,7 +34,7 @@ class ScoreName(StrEnum):
 
 @with_options
 def tag(
-    asked: Asked,
+    inputs: RequestOptions,
     model: ExplainerOptions,
     score: Annotated[
         ScoreName,
@@ -69,7 +69,7 @@ def tag(
     from clip_surgery.records.texts import tags_record
     from clip_surgery.tasks.tags import tags as find_tags
 
-    request = asked.read(need_texts=False)
+    request = inputs.read(need_texts=False)
     given = check_texts(request.texts) if request.texts else ()
     run = Run.begin("tag", request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
     vocabulary = "common" if score is ScoreName.PRESENCE else vocabulary_for(min_presence)

@@ -18,7 +18,7 @@ from clip_surgery.apps.cli.shared.options import (
     OutFolder,
     formats_option,
 )
-from clip_surgery.apps.cli.shared.request import Asked
+from clip_surgery.apps.cli.shared.request import RequestOptions
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class EvidenceName(StrEnum):
 
 @with_options
 def words(
-    asked: Asked,
+    inputs: RequestOptions,
     by: MethodOptions,
     model: ModelOptions,
     colours: ColourOptions,
@@ -64,7 +64,7 @@ def words(
     from clip_surgery.records.texts import words_record
     from clip_surgery.tasks.words import words as find_words
 
-    request = asked.read()
+    request = inputs.read()
     if len(request.texts) != 1:
         raise InputError(
             f"Expected one sentence, but got {len(request.texts)} texts: put it in quotes."

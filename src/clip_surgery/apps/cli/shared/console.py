@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +11,7 @@ from contextvars import ContextVar
 from rich.console import Console
 from rich.text import Text
 
+from clip_surgery.apps.cli.shared.safe_output import SafeConsole, stream_below
 from clip_surgery.inputs.names import printable
 
 WIDE = 160  # columns of a table that goes to a file or another program, not to a screen
@@ -20,13 +22,17 @@ _quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
 _drawing: ContextVar[Console | None] = ContextVar("_drawing", default=None)
 
 
-class _PipeConsole(Console):
-    """A console that ends quietly when its reader has gone, as in `... | head`."""
+class _PipeConsole(SafeConsole):
+    """A console that ends the program quietly when its reader has gone, as in `... | head`."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         # Rich leaves out colours for NO_COLOR, but not bold, italic and dim.
         plain = bool(os.environ.get("NO_COLOR"))
-        super().__init__(stderr=stderr, highlight=False, color_system=None if plain else "auto")
+        super().__init__(
+            file=stream_below(sys.stderr if stderr else sys.stdout),
+            highlight=False,
+            color_system=None if plain else "auto",
+        )
 
     def on_broken_pipe(self) -> None:
         try:
@@ -47,6 +53,11 @@ def messages() -> Console:
     """The console for progress, notices and errors: stderr."""
     # While a bar is drawn, lines must pass through its console, which moves the bar down.
     return _drawing.get() or _PipeConsole(stderr=True)
+
+
+def result(message: str) -> None:
+    """Print one line of the result to stdout."""
+    results().print(Text(printable(message)), soft_wrap=True)
 
 
 def set_quiet(quiet: bool) -> None:

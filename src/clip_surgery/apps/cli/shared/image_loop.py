@@ -11,13 +11,13 @@ from typing import TypeVar
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.arguments import Request
 from clip_surgery.apps.cli.shared.output_files import Format, Outputs, Writer, read_formats
+from clip_surgery.apps.cli.shared.request import Request
 from clip_surgery.apps.cli.shared.tables import Column, show_files, show_rows
 from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
-from clip_surgery.inputs.images import InputImage, read_image
+from clip_surgery.inputs.images import MAX_PIXELS, InputImage, read_image
 from clip_surgery.text.features import TextFeatures
 
 Found = TypeVar("Found")
@@ -72,7 +72,11 @@ class Run:
         kinds = read_formats(formats, known)
         outputs = Outputs(folder=folder, command=command, formats=kinds, inputs=request.images)
         outputs.prepare()
-        return cls(outputs=outputs, max_pixels=request.max_pixels, skipped=len(request.missing))
+        return cls(
+            outputs=outputs,
+            max_pixels=request.max_pixels or MAX_PIXELS,
+            skipped=len(request.missing),
+        )
 
     def explain(
         self,

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 PAPER_MODEL = "open_clip:ViT-B-16/openai"
 MODEL, DRAWING = "Model", "Drawing"  # headings of the help
+SEGMENTER_HELP = (
+    "SAM or SAM 2 model that segments objects (hub name or local folder), a registered segmenter, "
+    "or package.module:Class."
+)
 
 ModelName = Annotated[
     str,

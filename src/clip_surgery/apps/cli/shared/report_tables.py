@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.inputs.names import printable
 
 if TYPE_CHECKING:
     from clip_surgery.evaluation.protocols.registry import Protocol
@@ -80,7 +81,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
 
     screen = console.results()
     if title:
-        screen.print(title, style="italic", markup=False, soft_wrap=True)
+        screen.print(printable(title), style="italic", markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         words = index == 0 or column == "source"
@@ -88,5 +89,5 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: 
             column, justify="left" if words else "right", no_wrap=index == 0, overflow="fold"
         )
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     screen.print(table)

@@ -1,8 +1,14 @@
-"""Asking: the images and texts that a command was called with."""
+"""The images and texts that a command was called with.
+
+An argument that names something on disk, or that looks like the path of an image, means images;
+all other arguments are texts. A mistyped path must not silently become a text.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,15 +20,31 @@ from clip_surgery.apps.cli.shared.options import PAPER_MODEL
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
-    from clip_surgery.apps.cli.shared.arguments import Request
     from clip_surgery.backbones.backbone import Backbone
     from clip_surgery.explainer import Explainer
     from clip_surgery.text.features import TextFeatures
 
 
+@dataclass(frozen=True)
+class Request:
+    """What one call of a command asks for.
+
+    Attributes:
+        images: paths of the images, each once, in order.
+        texts: the texts, in order.
+        missing: one message for each argument that means images but names none.
+        max_pixels: maximum number of pixels of an image; the library's limit if None.
+    """
+
+    images: tuple[Path, ...]
+    texts: tuple[str, ...]
+    missing: tuple[str, ...]
+    max_pixels: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """Images and texts, as they stand on the command line."""
+class RequestOptions:
+    """The arguments and options that name images and texts."""
 
     arguments: Annotated[
         list[str],
@@ -32,54 +54,93 @@ class Asked:
         ),
     ]
     text: Annotated[
-        list[str] | None, typer.Option("--text", "-t", help="A text, whatever it looks like.")
+        list[str] | None,
+        typer.Option("--text", "-t", help="A text, even if it looks like the path of an image."),
     ] = None
     labels: Annotated[
-        Path | None, typer.Option(help="A file of texts, one a line.", metavar="FILE")
+        Path | None, typer.Option(help="A file with one text per line.", metavar="FILE")
     ] = None
     max_pixels: Annotated[
         int | None,
         typer.Option(
             min=1, show_default=False,
-            help="Skip images of more pixels than this; 64 million if not given.",
+            help="Skip images of more pixels than this. Default: 64 million.",
         ),
     ] = None  # fmt: skip
 
     def read(self, *, need_texts: bool = True) -> Request:
-        """Sort the arguments, add texts from options, and tell which images are missing.
+        """Return the images and texts, and print an error for each image that is missing.
 
         Raises:
-            InputError: when there is no image, or no text where one is needed.
-            typer.Exit: when none of the images is there.
+            InputError: if no argument means images, or there is no text although one is needed.
+            typer.Exit: if none of the images exists.
         """
-        from clip_surgery.apps.cli.shared.arguments import sort_arguments
         from clip_surgery.inputs.texts import read_labels
 
         request = sort_arguments(self.arguments)
-        more = (*(self.text or ()), *(read_labels(self.labels) if self.labels else ()))
-        request = replace(request, texts=(*request.texts, *more))
-        if self.max_pixels is not None:
-            request = replace(request, max_pixels=self.max_pixels)
+        more_texts = (*(self.text or ()), *(read_labels(self.labels) if self.labels else ()))
+        request = replace(request, texts=(*request.texts, *more_texts), max_pixels=self.max_pixels)
         if not (request.images or request.missing):
             raise InputError("No image among the arguments: give a file, a folder or a pattern.")
         if need_texts and not request.texts:
             raise InputError("No text to look for: give one or more after the images.")
-        for problem in request.missing:
-            console.error(problem)
+        for message in request.missing:
+            console.error(message)
         if not request.images:
             raise typer.Exit(2)
         return request
 
 
+def sort_arguments(arguments: Iterable[str]) -> Request:
+    """Separate arguments that mean images (files, folders, patterns) from texts.
+
+    Example:
+        >>> request = sort_arguments(["missing.jpg", "a dog"])
+        >>> request.texts, request.missing
+        (('a dog',), ('missing.jpg: no such file.',))
+    """
+    from clip_surgery.inputs.image_folders import list_images
+
+    images: dict[Path, None] = {}
+    texts, missing = [], []
+    for argument in arguments:
+        if not names_images(argument):
+            texts.append(argument)
+            continue
+        try:
+            images.update(dict.fromkeys(list_images([argument])))
+        except InputError as error:
+            hint = "" if _has_image_suffix(argument) else " If it is a text, give it with --text."
+            missing.append(f"{error}{hint}")
+    return Request(tuple(images), tuple(texts), tuple(missing))
+
+
+def names_images(argument: str) -> bool:
+    """Whether an argument means images, whether or not they exist."""
+    if argument.lower().startswith(("http://", "https://")) or _has_image_suffix(argument):
+        return True
+    if any(separator in argument for separator in (os.sep, os.altsep) if separator):
+        return True
+    if os.path.exists(argument):
+        return True
+    return glob.has_magic(argument) and any(map(os.path.isfile, glob.iglob(argument)))
+
+
+def _has_image_suffix(argument: str) -> bool:
+    from clip_surgery.inputs.image_folders import IMAGE_SUFFIXES
+
+    return Path(argument).suffix.lower() in IMAGE_SUFFIXES
+
+
 def encode(explainer: Explainer, texts: Sequence[str]) -> TextFeatures:
-    """Features of the texts, with a word to who asks a small model for what it does not know."""
+    """Return the features of the texts; print a notice if a small model does not know some."""
     notice_unknown_words(explainer.backbone, texts)
-    with console.status(f"reading {len(texts)} texts"):
+    with console.status(f"encoding {len(texts)} texts"):
         return explainer.encode(texts)
 
 
 def notice_unknown_words(backbone: Backbone, texts: Sequence[str]) -> None:
-    """Say so when a model that knows few words is asked for others."""
+    """Print a notice if the model was trained on few words and the texts use others."""
     from clip_surgery.text.unknown_words import unknown_texts
 
     unknown = unknown_texts(backbone, texts)

@@ -39,24 +39,21 @@ def show_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
             table.add_column(column, overflow="fold")
     for row in rows[:SHOWN_ROWS]:
         table.add_row(*(escape(printable(cell)) for cell in row))
-    screen = console.results()
-    screen.print(table)
+    console.results().print(table)
     if len(rows) > SHOWN_ROWS:
-        screen.print(f"and {len(rows) - SHOWN_ROWS} more (--format json has them all)")
+        console.result(f"and {len(rows) - SHOWN_ROWS} more (--format json has them all)")
 
 
 def show_files(outputs: Outputs, *, skipped: int) -> None:
     """Say where the files are, and how many images have none."""
-    screen = console.results()
     if len(outputs.written) == 1:
-        screen.print(printable(f"wrote {outputs.written[0]}"), soft_wrap=True, markup=False)
+        console.result(f"wrote {outputs.written[0]}")
     else:
-        summary = printable(f"wrote {len(outputs.written)} files to {outputs.folder}/")
-        screen.print(summary, soft_wrap=True, markup=False)
+        console.result(f"wrote {len(outputs.written)} files to {outputs.folder}/")
     if outputs.replaced:
         console.notice(
             f"replaced {len(outputs.replaced)} files of an earlier run of this command; "
             "choose another --out to keep both."
         )
     if skipped:
-        screen.print(f"skipped {skipped} (see above)")
+        console.result(f"skipped {skipped} (see above)")

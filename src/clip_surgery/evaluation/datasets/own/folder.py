@@ -25,7 +25,7 @@ from clip_surgery.evaluation.datasets.files.listing import read_text
 from clip_surgery.evaluation.datasets.files.mask_files import MaskFiles
 from clip_surgery.evaluation.datasets.files.orientation import upright_mask
 from clip_surgery.evaluation.datasets.own.folder_of_instances import FolderOfInstances
-from clip_surgery.inputs.images import list_images
+from clip_surgery.inputs.image_folders import list_images
 
 _MAX_NAMES = 254  # 0 is no object and 255 is not judged
 _NOT_JUDGED_VALUE = 255

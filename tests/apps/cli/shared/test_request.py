@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from clip_surgery.apps.cli.shared.arguments import names_images, sort_arguments
+from clip_surgery.apps.cli.shared.request import names_images, sort_arguments
 
 
 @pytest.fixture(autouse=True)

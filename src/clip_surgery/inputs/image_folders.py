@@ -1,0 +1,89 @@
+"""Search for image files in folders and by glob patterns."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from clip_surgery.errors import InputError
+from clip_surgery.inputs.image_files import refuse_url
+from clip_surgery.inputs.names import printable
+
+IMAGE_SUFFIXES = frozenset(
+    {".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
+    | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+)
+"""Suffixes by which images are recognised in folders."""
+
+
+def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Return the image files that paths, folders and glob patterns name, each once, in order.
+
+    Args:
+        paths: files, which are taken whatever their suffix; folders, which are searched with their
+            subfolders for files with one of `IMAGE_SUFFIXES`; patterns, in which `**` matches
+            subfolders. Hidden files and folders are skipped, and links to folders are not
+            followed. The images of a folder or pattern are sorted.
+
+    Raises:
+        InputError: if a path does not exist, or a folder or pattern has no image; the message says
+            which files there are instead.
+    """
+    files: dict[Path, None] = {}
+    for path_or_pattern in paths:
+        text = os.fspath(path_or_pattern)
+        refuse_url(text, name=text)
+        path = Path(text)
+        if _exists(path) and path.is_dir():
+            matches = _images_among(_files_below(path))
+        elif _exists(path):
+            matches = [path]
+        elif glob.has_magic(text):
+            matches = _images_among(map(Path, glob.iglob(text, recursive=True)))
+        else:
+            raise InputError(f"{printable(text)}: no such file.")
+        if not matches:
+            raise InputError(f"{printable(text)}: {_reason_for_no_image(path)}")
+        files.update(dict.fromkeys(matches))
+    return list(files)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or contains NUL
+        return False
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files of a folder and its subfolders, except those in hidden subfolders."""
+    for parent, subfolders, names in os.walk(folder):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in names)
+
+
+def _images_among(paths: Iterable[Path]) -> list[Path]:
+    """Return the image files among paths, sorted; names with a leading dot are hidden files."""
+    return sorted(
+        path
+        for path in paths
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+
+
+def _reason_for_no_image(path: Path) -> str:
+    """Return which files a folder has instead of images, or a pattern that would find images."""
+    if not (_exists(path) and path.is_dir()):
+        return f"no image matches this pattern; {path.parent}/**/*.png searches subfolders too."
+    suffixes = {file.suffix.lower() or "no suffix" for file in _files_below(path)}
+    if not suffixes:
+        return "no image in this folder, which has no files."
+    listed_suffixes = ", ".join(sorted(suffixes)[:5])
+    return (
+        f"no image in this folder, only files with {printable(listed_suffixes)}; files that "
+        "are named one by one are read whatever their suffix."
+    )

@@ -1,0 +1,29 @@
+"""Importing methods, data sets and segmenters of other packages by "package.module:Name"."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from clip_surgery.errors import InputError
+
+
+def import_plugin(path: str, *, kind: str) -> Any:
+    """Import the object of a path such as "package.module:Class".
+
+    Args:
+        path: name of the module and name of the object in it, separated by a colon.
+        kind: what the object should be, for the message, for example "method".
+
+    Raises:
+        InputError: if the module cannot be imported or does not contain the object.
+
+    Example:
+        >>> import_plugin("clip_surgery.methods.gem:Gem", kind="method").name
+        'gem'
+    """
+    module_name, _, object_name = path.partition(":")
+    try:
+        return getattr(import_module(module_name), object_name)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be imported as a {kind} ({error}).") from error

@@ -1,0 +1,1 @@
+"""Small models of the true classes of open_clip, timm and transformers, with random weights."""
