@@ -273,7 +273,7 @@ CHECKPOINTS = {
 @pytest.mark.parametrize("kind", CHECKPOINTS)
 @torch.no_grad()
 def test_checkpoints_of_other_towers(kind, tmp_path, monkeypatch):
-    """Weights from a file get the normalisation that all weights for the name in open_clip share."""
+    """Weights from a file get the normalisation of all weights for the name in open_clip."""
     make, config = CHECKPOINTS[kind]
     monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny", config)
     half = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
