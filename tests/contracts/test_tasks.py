@@ -35,9 +35,8 @@ def test_words(explainer, image, evidence):
             words(explainer, image, "a red bus", evidence=evidence)
         return
     explanation = words(explainer, image, "a red bus", evidence=evidence)
-    assert [word for word, kind in zip(explanation.words, explanation.kinds, strict=True) if kind == "word"] == [
-        "a", "red", "bus",
-    ]  # fmt: skip
+    kinds = zip(explanation.words, explanation.kinds, strict=True)
+    assert [word for word, kind in kinds if kind == "word"] == ["a", "red", "bus"]
     assert explanation.scores.isfinite().all()
     assert cs.heatmaps(explanation.explanation)[0].shape[1:] == image.shape[:2]
     assert_same_state(before, state_of(explainer.backbone.model))
