@@ -1,4 +1,4 @@
-"""The plain forward of a Backbone, written out: what any walk must come to."""
+"""A plain implementation of the forward pass of a Backbone, with which walks are compared."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def encode_ids(tower: TextTower, ids: Tensor) -> Tensor:
 
 
 def run_block(block: Block, tokens: Tensor, *, causal: bool) -> Tensor:
-    """One block with its attention matrix written out."""
+    """One block, with the attention matrix computed explicitly."""
     attention = block.attention
     q, k, v = (
         part.unflatten(-1, (attention.heads, -1)).transpose(1, 2)
@@ -40,9 +40,11 @@ def run_block(block: Block, tokens: Tensor, *, causal: bool) -> Tensor:
     if causal:
         future = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).triu(1)
         logits = logits.masked_fill(future, float("-inf"))
-    mixed = (logits.float().softmax(-1).to(v.dtype) @ v).transpose(1, 2).flatten(2)
+    attended = (logits.float().softmax(-1).to(v.dtype) @ v).transpose(1, 2).flatten(2)
     tokens = (
-        tokens + attention.project_out(mixed) if block.residual else attention.project_out(mixed)
+        tokens + attention.project_out(attended)
+        if block.residual
+        else attention.project_out(attended)
     )
     if block.feed_forward is None:
         return tokens

@@ -1,4 +1,4 @@
-"""Damaged configuration files and odd paths: always a ClipSurgeryError with the file."""
+"""Damaged configuration files and unusual paths raise a ClipSurgeryError that names the file."""
 
 import copy
 import hashlib
@@ -17,7 +17,7 @@ from clip_surgery.segmenters.sam import SamSegmenter
 from tests.towers import clip_tokenizer, tiny_config, tiny_hugging_face, tiny_open_clip
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.25]
-MUTATIONS = 12  # a kind of folder; the seed is fixed
+MUTATIONS = 12  # per format of a folder, with a fixed seed
 VALUES = (None, {}, [], "", "word", -1, 0, 3, 0.5, True, [1, 2], {"unknown": 1}, float("nan"))
 
 
@@ -64,7 +64,7 @@ def folder(request, tmp_path_factory):
 
 
 def paths_into(value, path=()):
-    """Every place of a nested configuration, as keys and indices from its root."""
+    """The paths of all values in a nested configuration, as keys and indices from its root."""
     if path:
         yield path
     items = dict(enumerate(value)) if isinstance(value, list) else value
@@ -185,7 +185,7 @@ def test_wrong_fields_are_named_with_their_file(tmp_path, make, name, field, val
 
 @pytest.mark.parametrize("std", [[0, 0, 0], [0.2, -1, 0.2], [float("nan")] * 3])
 @pytest.mark.parametrize("make", FOLDERS)
-def test_a_std_that_divides_by_zero_is_refused_by_name(tmp_path, make, std):
+def test_a_std_that_is_not_positive_is_refused_by_name(tmp_path, make, std):
     FOLDERS[make](tmp_path)
     if make == "hugging_face":
         change(tmp_path / "preprocessor_config.json", "image_std", std)
@@ -237,14 +237,14 @@ def test_three_numbers(value):
 
 
 @pytest.mark.parametrize("value", [None, True, "abc", [1, 2], [1, 2, "3"], [1, 2, 10**400], {}])
-def test_what_is_not_three_numbers_is_named(value):
+def test_a_value_that_is_not_three_numbers_is_refused(value):
     with pytest.raises(WeightsError, match="from file: expected mean to be three finite numbers"):
         three_numbers(value, "mean", source="file")
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_torch_script_archive_is_refused_with_the_code_that_converts_it(tmp_path):
-    """OpenAI's own files: the shown code is run, and its result loads."""
+    """The code in the message is run, and the converted file can be loaded."""
 
     class WithSettings(torch.nn.Module):
         def __init__(self):

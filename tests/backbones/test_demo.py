@@ -1,4 +1,4 @@
-"""The demo's format, with a tiny random checkpoint in a folder of its own."""
+"""Folders in the format of the demo model, with a tiny random checkpoint."""
 
 import hashlib
 import json
@@ -50,10 +50,10 @@ def test_the_model_of_a_folder_computes_what_open_clip_computes(folder):
     assert backbone.dtype == torch.float32
     assert not backbone.model.training
     model, pixels = tiny_open_clip().half().float(), torch.randn(2, 3, 32, 32)
-    wanted = model.encode_image(pixels)
-    torch.testing.assert_close(encode_pixels(backbone.tower, pixels), wanted)
-    wanted = model.encode_text(token_ids())
-    torch.testing.assert_close(encode_ids(backbone.text_tower, token_ids()), wanted)
+    expected = model.encode_image(pixels)
+    torch.testing.assert_close(encode_pixels(backbone.tower, pixels), expected)
+    expected = model.encode_text(token_ids())
+    torch.testing.assert_close(encode_ids(backbone.text_tower, token_ids()), expected)
 
 
 @torch.no_grad()
@@ -81,7 +81,7 @@ def test_loading_the_demo_imports_no_slow_library():
     assert finished.stdout.strip() == "[]"
 
 
-def test_such_a_folder_is_a_model_by_name(folder, tmp_path_factory):
+def test_a_folder_in_this_format_is_loaded_by_name(folder, tmp_path_factory):
     assert is_demo_folder(folder)
     assert not is_demo_folder(tmp_path_factory.mktemp("empty"))
     backbone = load_backbone(str(folder), dtype="bfloat16", positions="bicubic")
@@ -89,14 +89,14 @@ def test_such_a_folder_is_a_model_by_name(folder, tmp_path_factory):
     assert backbone.dtype == torch.bfloat16
 
 
-def test_another_file_is_refused_with_both_hashes(folder):
+def test_changed_weights_are_refused_with_both_hashes(folder):
     weights = folder / "model.safetensors"
     expected = hashlib.sha256(weights.read_bytes()).hexdigest()
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    actual = hashlib.sha256(weights.read_bytes()).hexdigest()
     with pytest.raises(WeightsError) as caught:
         load_demo(folder, **CPU)
-    assert all(part in str(caught.value) for part in (str(weights), expected, found))
+    assert all(part in str(caught.value) for part in (str(weights), expected, actual))
 
 
 def test_bad_folders(folder, tmp_path_factory):
@@ -119,7 +119,7 @@ def test_bad_folders(folder, tmp_path_factory):
 
 
 @pytest.mark.skipif(not is_demo_folder(FOLDER), reason="the demo checkpoint is not exported yet")
-def test_the_embedded_checkpoint():
+def test_the_bundled_checkpoint():
     backbone = load_backbone("demo")
     assert backbone.nouns
     side = backbone.image_size

@@ -24,7 +24,7 @@ def test_devices(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "cuda:-2"])
-def test_names_torch_does_not_know(name):
+def test_unknown_names(name):
     with pytest.raises(InputError, match="Expected device auto, cuda, mps or cpu"):
         resolve_device(name)
 

@@ -1,4 +1,4 @@
-"""Every kind of tower: the walk is the library's own forward, at any size, and changes nothing."""
+"""For every kind of tower, the walk equals the forward pass of the library."""
 
 import pytest
 import torch
@@ -38,29 +38,29 @@ def ids_for(backbone):
 
 
 @torch.no_grad()
-def test_walk_is_the_librarys_image_feature(model, backbone):
+def test_walk_equals_the_image_feature_of_the_library(model, backbone):
     pixels = native_pixels(backbone)
-    wanted = image_features(model, pixels)
-    assert wanted.std() > 0.1
-    torch.testing.assert_close(walk(backbone.tower, pixels).image, wanted, **EXACT)
-    torch.testing.assert_close(encode_pixels(backbone.tower, pixels), wanted, **EXACT)
+    expected = image_features(model, pixels)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(walk(backbone.tower, pixels).image, expected, **EXACT)
+    torch.testing.assert_close(encode_pixels(backbone.tower, pixels), expected, **EXACT)
 
 
 @torch.no_grad()
-def test_two_paths_leave_the_image_feature(model, backbone):
+def test_two_paths_do_not_change_the_image_feature(model, backbone):
     pixels = native_pixels(backbone)
-    found = walk_two_paths(backbone.tower, pixels).image
-    torch.testing.assert_close(found, image_features(model, pixels), **EXACT)
+    actual = walk_two_paths(backbone.tower, pixels).image
+    torch.testing.assert_close(actual, image_features(model, pixels), **EXACT)
 
 
 @torch.no_grad()
-def test_text_tower_is_the_librarys_text_feature(model, backbone):
+def test_text_tower_equals_the_text_feature_of_the_library(model, backbone):
     ids = ids_for(backbone)
-    wanted = text_features(model, ids)
-    found = encode_ids(backbone.text_tower, ids)
-    torch.testing.assert_close(found, wanted, **EXACT)
+    expected = text_features(model, ids)
+    actual = encode_ids(backbone.text_tower, ids)
+    torch.testing.assert_close(actual, expected, **EXACT)
     packed = encode_prompts(backbone.text_tower, ids[:, None], chunk_tokens=40)[:, 0]
-    torch.testing.assert_close(packed, wanted, **EXACT)
+    torch.testing.assert_close(packed, expected, **EXACT)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 5), (7, 3)])
@@ -78,14 +78,14 @@ def test_any_grid_before_and_after_another(backbone, rows, columns):
 
 
 @torch.no_grad()
-def test_where_all_tokens_are_alike_a_patch_is_the_picture(backbone):
-    """So cosines of patches with texts are on the scale of the image feature's."""
+def test_a_patch_equals_the_image_feature_if_all_tokens_are_equal(backbone):
+    """Therefore cosines of patches and texts have the scale of cosines of images and texts."""
     tower = backbone.tower
     tokens = torch.randn(2, 1, tower.width).expand(-1, 6, -1)
     torch.testing.assert_close(tower.project(tokens)[:, 3], tower.pool(tokens), **EXACT)
 
 
-def test_model_is_left_as_it_was(model, backbone):
+def test_the_model_is_not_changed(model, backbone):
     before = state_of(model)
     with torch.no_grad():
         walk_two_paths(backbone.tower, native_pixels(backbone))
@@ -98,9 +98,9 @@ def test_gradients_reach_pixels_and_the_first_weights(model, backbone):
     pixels = native_pixels(backbone, batch=1).requires_grad_()
     weight = next(p for name, p in model.named_parameters() if "conv1" in name or "patch" in name)
     score = walk(backbone.tower, pixels).image.sum()
-    of_pixels, of_weight = torch.autograd.grad(score, [pixels, weight])
-    assert of_pixels.abs().sum() > 0
-    assert of_weight.abs().sum() > 0
+    pixel_gradient, weight_gradient = torch.autograd.grad(score, [pixels, weight])
+    assert pixel_gradient.abs().sum() > 0
+    assert weight_gradient.abs().sum() > 0
 
 
 @pytest.mark.parametrize("size", [(33, 32), (0, 32)])
@@ -117,9 +117,9 @@ def test_half_precision(name):
     pixels, ids = native_pixels(backbone), ids_for(backbone)
     image, text = image_features(model, pixels), text_features(model, ids)
     half = wrap_backbone(model.to(torch.bfloat16))
-    found = walk_two_paths(half.tower, pixels.bfloat16()).image
-    assert found.dtype == torch.bfloat16
-    assert F.cosine_similarity(found.float(), image).min() > 0.998
+    actual = walk_two_paths(half.tower, pixels.bfloat16()).image
+    assert actual.dtype == torch.bfloat16
+    assert F.cosine_similarity(actual.float(), image).min() > 0.998
     texts = encode_ids(half.text_tower, ids).float()
     assert F.cosine_similarity(texts, text).min() > 0.998
 
@@ -130,21 +130,21 @@ def test_training_mode_changes_no_image_feature_and_no_statistics(name):
     model = TOWERS[name]()
     backbone = wrap_backbone(model)
     pixels = native_pixels(backbone)
-    wanted = walk(backbone.tower, pixels).image
+    expected = walk(backbone.tower, pixels).image
     model.train()
     before = state_of(model)
-    torch.testing.assert_close(walk(backbone.tower, pixels).image, wanted)
+    torch.testing.assert_close(walk(backbone.tower, pixels).image, expected)
     assert_same_state(before, state_of(model))
 
 
 @pytest.mark.parametrize("name", [name for name in TOWERS if "coca" in name or "alt" in name])
-def test_text_towers_of_their_own_library(name):
+def test_text_towers_that_their_library_runs(name):
     model = TOWERS[name]()
     text = wrap_backbone(model).text_tower
     assert (text.blocks, text.causal) == ((), False)
-    for unread in (text.embed, text.project):
-        with pytest.raises(UnsupportedModelError, match="its tokens cannot"):
-            unread(torch.zeros(1, 2))
+    for unavailable in (text.embed, text.project):
+        with pytest.raises(UnsupportedModelError, match="but not of their tokens"):
+            unavailable(torch.zeros(1, 2))
     model.train()
     with pytest.raises(InputError, match=r"model\.eval\(\)"):
         text.encode(token_ids()[:, :16])

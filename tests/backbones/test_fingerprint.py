@@ -1,4 +1,4 @@
-"""Fingerprints: any single weight counts, nothing else does."""
+"""Fingerprints change with any single weight and with nothing else."""
 
 import copy
 import threading
@@ -22,7 +22,7 @@ def layers(dtype=torch.float32):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Count how often the weights are really read."""
+    """A list that grows by one each time the weights are read."""
     calls = []
     real = module_under_test.fingerprint
 
@@ -42,18 +42,18 @@ def test_same_weights_same_fingerprint():
 
 
 @settings(max_examples=60, deadline=None)
-@given(place=st.integers(0, 301 * 37 - 1), dtype=st.sampled_from([torch.float32, torch.bfloat16]))
-def test_any_single_weight_counts(place, dtype):
+@given(index=st.integers(0, 301 * 37 - 1), dtype=st.sampled_from([torch.float32, torch.bfloat16]))
+def test_any_single_weight_changes_the_fingerprint(index, dtype):
     model = layers(dtype)
     before = fingerprint(model)
     flat = model["table"].weight.data.view(-1)
-    flat[place] = torch.nextafter(flat[place], flat[place] + 1)
+    flat[index] = torch.nextafter(flat[index], flat[index] + 1)
     assert fingerprint(model) != before
 
 
 @settings(max_examples=60, deadline=None)
 @given(first=st.integers(0, 301 * 37 - 1), second=st.integers(0, 301 * 37 - 1))
-def test_two_weights_that_change_places_count(first, second):
+def test_exchanging_two_weights_changes_the_fingerprint(first, second):
     model = layers()
     before = fingerprint(model)
     flat = model["table"].weight.data.view(-1)
@@ -63,14 +63,14 @@ def test_two_weights_that_change_places_count(first, second):
 
 
 @pytest.mark.parametrize("name", ["norm.weight", "norm.bias", "out.weight", "out.bias"])
-def test_small_tensors_count(name):
+def test_small_tensors_change_the_fingerprint(name):
     model = layers()
     before = fingerprint(model)
     model.get_parameter(name).data.view(-1)[-1] += 1
     assert fingerprint(model) != before
 
 
-def test_names_types_shapes_and_settings_count():
+def test_names_types_shapes_and_settings_change_the_fingerprint():
     torch.manual_seed(0)
     values = torch.zeros(6)
     models = [
@@ -79,11 +79,11 @@ def test_names_types_shapes_and_settings_count():
         nn.ParameterDict({"a": values.view(2, 3)}),
         nn.ParameterDict({"a": values.to(torch.int32).float().half()}),
     ]
-    found = {fingerprint(model) for model in models} | {fingerprint(models[0], settings="gelu")}
-    assert len(found) == 5
+    actual = {fingerprint(model) for model in models} | {fingerprint(models[0], settings="gelu")}
+    assert len(actual) == 5
 
 
-def test_skipped_weights_do_not_count():
+def test_skipped_weights_do_not_change_the_fingerprint():
     model = layers()
     before = fingerprint(model, skip=("table.",))
     model["table"].weight.data.zero_()
@@ -92,8 +92,8 @@ def test_skipped_weights_do_not_count():
     assert fingerprint(model, skip=("table.",)) != before
 
 
-def test_weights_at_odd_addresses():
-    """Tensors mapped out of a file may start anywhere; the values alone count."""
+def test_weights_at_unaligned_addresses():
+    """Tensors mapped from a file may not be aligned; only their values matter."""
     model = nn.Linear(5, 3, bias=False)
     before = fingerprint(model)
     storage = torch.zeros(16)
@@ -102,47 +102,47 @@ def test_weights_at_odd_addresses():
     assert fingerprint(model) == before
 
 
-def test_read_once_until_something_changes(counted):
+def test_weights_are_read_once_until_they_change(counted):
     model = layers()
-    mark = Fingerprint(model)
-    assert mark() == mark() == fingerprint(model)
+    cached = Fingerprint(model)
+    assert cached() == cached() == fingerprint(model)
     assert len(counted) == 1
     with torch.no_grad():
         model["table"].weight[3, 4] += 1
-    assert mark() == fingerprint(model)
+    assert cached() == fingerprint(model)
     assert len(counted) == 2
 
 
-def test_every_way_of_training_is_noticed():
+def test_all_ways_to_change_weights_are_detected():
     model = layers()
-    mark = Fingerprint(model)
-    seen = {mark()}
+    cached = Fingerprint(model)
+    fingerprints = {cached()}
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     model["out"](torch.ones(1, 5)).sum().backward()
     optimiser.step()
-    seen.add(mark())
-    for parameter in model.parameters():  # averaged weights are often copied in like this
+    fingerprints.add(cached())
+    for parameter in model.parameters():  # averaged weights are often copied like this
         parameter.data.mul_(0.9)
-    seen.add(mark())
+    fingerprints.add(cached())
     model.load_state_dict(layers().state_dict(), assign=True)
-    seen.add(mark())  # back at the first
+    fingerprints.add(cached())  # the same as the first
     model.to(torch.bfloat16)
-    seen.add(mark())
-    assert len(seen) == 4
+    fingerprints.add(cached())
+    assert len(fingerprints) == 4
 
 
-def test_made_under_inference_mode():
+def test_weights_created_in_inference_mode():
     with torch.inference_mode():
-        mark = Fingerprint(layers())
-    assert mark() == fingerprint(layers())
+        cached = Fingerprint(layers())
+    assert cached() == fingerprint(layers())
 
 
-def test_threads_agree(counted):
-    mark, found = Fingerprint(layers()), []
-    threads = [threading.Thread(target=lambda: found.append(mark())) for _ in range(8)]
+def test_threads_share_one_computation(counted):
+    cached, actual = Fingerprint(layers()), []
+    threads = [threading.Thread(target=lambda: actual.append(cached())) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8
-    assert len(set(found)) == len(counted) == 1
+    assert len(actual) == 8
+    assert len(set(actual)) == len(counted) == 1

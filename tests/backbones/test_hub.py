@@ -1,4 +1,4 @@
-"""What is said when the hub cannot be asked, and what its cache holds."""
+"""Messages for a hub that does not respond, and files in its cache."""
 
 import pytest
 
@@ -13,13 +13,13 @@ def test_messages_are_one_line():
     assert len(one_line("x" * 500)) == 200
 
 
-def test_errors_say_what_where_and_what_else():
+def test_messages_have_the_source_the_reason_and_advice():
     assert str(not_usable("a.pt", "cut off")) == "Could not load weights from a.pt: cut off"
     assert "Could not fetch x: gone. Give a local file" in str(could_not_fetch("x", "gone"))
     assert isinstance(could_not_fetch("x", "gone"), WeightsError)
 
 
 @pytest.mark.parametrize("repository", ["someone/something", "gpt2"])
-def test_nothing_in_the_cache(repository, tmp_path, monkeypatch):
+def test_an_empty_cache(repository, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert cached_file(repository, "a.safetensors", "a.bin") is None

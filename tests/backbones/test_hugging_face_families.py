@@ -1,4 +1,4 @@
-"""transformers' other CLIPs: SigLIP, SigLIP 2, AltCLIP, Chinese-CLIP, MetaCLIP 2."""
+"""Other CLIP models of transformers: SigLIP, SigLIP 2, AltCLIP, Chinese-CLIP, MetaCLIP 2."""
 
 import pytest
 import torch
@@ -16,46 +16,51 @@ from tests.zoo import image_features, text_features, tiny_transformers
 
 EXACT = {"rtol": 1e-5, "atol": 5e-6}
 KINDS = ["siglip", "siglip2", "altclip", "chinese_clip", "metaclip_2"]
-ONE = ("{}",)
+TEMPLATE = ("{}",)
 
 
 @torch.no_grad()
-def test_siglip_says_the_same_in_both_libraries():
-    ours, theirs = (wrap_backbone(model) for model in same_siglip())
+def test_siglip_gives_the_same_results_in_both_libraries():
+    open_clip_backbone, transformers_backbone = (wrap_backbone(model) for model in same_siglip())
     texts = ["a cat", "red bus", "grass"]
-    one, other = (encode_texts(b, texts, templates=ONE, cache=None) for b in (ours, theirs))
-    torch.testing.assert_close(one.labels, other.labels, **EXACT)
+    first, second = (
+        encode_texts(b, texts, templates=TEMPLATE, cache=None)
+        for b in (open_clip_backbone, transformers_backbone)
+    )
+    torch.testing.assert_close(first.labels, second.labels, **EXACT)
     for size in ((32, 32), (24, 56)):
         pixels = torch.randn(2, 3, *size)
         for name in ("similarity", "clip_surgery", "gem", "legrad", "grad_cam"):
             method = method_named(name)
-            found, wanted = (method(b, pixels, one) for b in (ours, theirs))
-            torch.testing.assert_close(found.patches, wanted.patches, rtol=1e-4, atol=2e-5)
-            torch.testing.assert_close(found.image, wanted.image, **EXACT)
+            actual, expected = (
+                method(b, pixels, first) for b in (open_clip_backbone, transformers_backbone)
+            )
+            torch.testing.assert_close(actual.patches, expected.patches, rtol=1e-4, atol=2e-5)
+            torch.testing.assert_close(actual.image, expected.image, **EXACT)
 
 
 @torch.no_grad()
-def test_a_patch_is_projected_as_the_head_does_with_it_alone():
+def test_a_patch_is_projected_like_a_single_token_in_the_head():
     model = tiny_transformers("siglip")
     tokens = torch.randn(2, 5, 32)
     vision = model.vision_model
-    wanted = vision.head(vision.post_layernorm(tokens).flatten(0, 1)[:, None])
-    found = wrap_backbone(model).tower.project(tokens).flatten(0, 1)
-    torch.testing.assert_close(found, wanted, **EXACT)
+    expected = vision.head(vision.post_layernorm(tokens).flatten(0, 1)[:, None])
+    actual = wrap_backbone(model).tower.project(tokens).flatten(0, 1)
+    torch.testing.assert_close(actual, expected, **EXACT)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (48, 24), (16, 72)])
 @torch.no_grad()
-def test_siglip2_at_any_size_is_its_own_packed_forward(size):
+def test_siglip2_at_any_size_equals_its_packed_forward_pass(size):
     model, pixels = tiny_transformers("siglip2"), torch.randn(2, 3, *size)
-    found = walk(wrap_backbone(model).tower, pixels).image
-    torch.testing.assert_close(found, image_features(model, pixels), **EXACT)
+    actual = walk(wrap_backbone(model).tower, pixels).image
+    torch.testing.assert_close(actual, image_features(model, pixels), **EXACT)
 
 
 @pytest.mark.parametrize("kind", ["altclip", "chinese_clip", "metaclip_2"])
 @torch.no_grad()
-def test_towers_with_a_class_token_are_clips(kind):
-    """CLIP's weights under the names of the other class give CLIP's maps."""
+def test_towers_with_a_class_token_equal_that_of_clip(kind):
+    """With the weights of CLIP, another class gives the same maps as CLIP."""
     clip, other = tiny_hugging_face(), tiny_transformers(kind)
     state = {
         name: value
@@ -68,9 +73,11 @@ def test_towers_with_a_class_token_are_clips(kind):
     for layer in other.vision_model.encoder.layers:
         layer.mlp.activation_fn = activation
     pixels = torch.randn(2, 3, 40, 24)
-    found, wanted = (walk_two_paths(wrap_backbone(model).tower, pixels) for model in (other, clip))
-    torch.testing.assert_close(found.patches, wanted.patches, **EXACT)
-    torch.testing.assert_close(found.image, wanted.image, **EXACT)
+    actual, expected = (
+        walk_two_paths(wrap_backbone(model).tower, pixels) for model in (other, clip)
+    )
+    torch.testing.assert_close(actual.patches, expected.patches, **EXACT)
+    torch.testing.assert_close(actual.image, expected.image, **EXACT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,8 +92,8 @@ def test_folders(kind, tmp_path):
         walk(backbone.tower, pixels).image, image_features(model, pixels), **EXACT
     )
     texts = text_features(model, ids)
-    own = wrap_backbone(model).text_tower
-    assert own.context_length == backbone.text_tower.context_length
+    text_tower = wrap_backbone(model).text_tower
+    assert text_tower.context_length == backbone.text_tower.context_length
     assert texts.shape[-1] == walk(backbone.tower, pixels).image.shape[-1]
     assert backbone.image_mean[0] == (0.5 if "siglip" in kind else pytest.approx(0.48145466))
     assert backbone.image_size == 32
@@ -94,7 +101,7 @@ def test_folders(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["altclip", "chinese_clip"])
 @torch.no_grad()
-def test_padding_does_not_matter_to_berts_kin(kind):
+def test_padding_does_not_change_features_of_bert_like_towers(kind):
     tower = wrap_backbone(tiny_transformers(kind)).text_tower
     ids = token_ids()[:1]
     longer = torch.cat([ids, token_ids()[2:]])
@@ -105,22 +112,22 @@ def test_padding_does_not_matter_to_berts_kin(kind):
 
 
 @torch.no_grad()
-def test_text_bank_keeps_features_of_berts_kin(tmp_path):
+def test_text_bank_caches_features_of_bert_like_towers(tmp_path):
     backbone = wrap_backbone(tiny_transformers("chinese_clip"))
     cache = TextCache(tmp_path)
-    first = encode_texts(backbone, ["a cat", "a dog"], templates=ONE, cache=cache)
-    again = encode_texts(backbone, ["a cat", "a dog"], templates=ONE, cache=cache)
+    first = encode_texts(backbone, ["a cat", "a dog"], templates=TEMPLATE, cache=cache)
+    again = encode_texts(backbone, ["a cat", "a dog"], templates=TEMPLATE, cache=cache)
     assert torch.equal(first.labels, again.labels)
     assert F.cosine_similarity(first.labels[0], first.labels[1], dim=0) < 0.9999
 
 
-def test_siglip_texts_see_all_tokens_and_the_last_one_is_the_text():
+def test_siglip_text_towers_are_not_causal_and_pool_the_last_token():
     text = wrap_backbone(tiny_transformers("siglip")).text_tower
     assert (text.causal, text.context_length, text.encode) == (False, 16, None)
     assert text.end_positions(token_ids()[:, :16]).tolist() == [15, 15, 15]
 
 
-def test_fingerprint_is_of_the_text_side():
+def test_the_fingerprint_depends_on_the_text_side_only():
     for kind in KINDS:
         model = tiny_transformers(kind)
         first = wrap_backbone(model).fingerprint()
@@ -132,7 +139,7 @@ def test_fingerprint_is_of_the_text_side():
         assert wrap_backbone(model).fingerprint() != first
 
 
-def test_what_cannot_be_read():
+def test_unsupported_models_are_refused():
     headless = tiny_transformers("siglip", vision={"vision_use_head": False})
     with pytest.raises(UnsupportedModelError, match="no pooling head"):
         wrap_backbone(headless)

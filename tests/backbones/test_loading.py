@@ -1,4 +1,4 @@
-"""Names, devices, types and folders, through the real loading code of both libraries."""
+"""Load models by names, devices, types and folders with the loading code of both libraries."""
 
 import json
 import subprocess
@@ -69,7 +69,7 @@ def hugging_face_folder(tmp_path_factory):
 
 @pytest.fixture
 def tiny_architecture(monkeypatch):
-    """Give open_clip an architecture `tiny` with one tag, trained with QuickGELU."""
+    """Add an architecture `tiny` to open_clip, with one tag that was trained with QuickGELU."""
     config = tiny_config(quick_gelu=False)
     tag = {"hf_hub": "someone/tiny/", "quick_gelu": True, "mean": MEAN, "std": STD}
     monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny", config)
@@ -79,10 +79,10 @@ def tiny_architecture(monkeypatch):
 
 @pytest.fixture
 def hub_cache(tmp_path, monkeypatch):
-    """An empty cache of the hub; returns what puts a file into it."""
+    """An empty cache of the hub; a function that adds a file to it."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
 
-    def put(repository, name, data):
+    def add(repository, name, data):
         home = tmp_path / "hub" / f"models--{repository.replace('/', '--')}"
         (home / "refs").mkdir(parents=True, exist_ok=True)
         (home / "refs" / "main").write_text("abc")
@@ -90,15 +90,15 @@ def hub_cache(tmp_path, monkeypatch):
         snapshot.mkdir(parents=True, exist_ok=True)
         (snapshot / name).write_bytes(data)
 
-    return put
+    return add
 
 
 def assert_same_model(backbone, model):
     with torch.no_grad():
         for size in ((32, 32), (48, 24)):
             pixels = torch.randn(1, 3, *size)
-            found = encode_pixels(backbone.tower, pixels)
-            assert found.shape == (1, 24)
+            actual = encode_pixels(backbone.tower, pixels)
+            assert actual.shape == (1, 24)
         pixels = torch.randn(2, 3, 32, 32)
         if hasattr(model, "encode_image"):
             images, texts = model.encode_image(pixels), model.encode_text(token_ids())
@@ -178,7 +178,7 @@ BAD_OPEN_CLIP = {
 
 
 @pytest.mark.parametrize("case", BAD_OPEN_CLIP)
-def test_what_open_clip_has_not(case):
+def test_names_that_open_clip_does_not_have_or_that_are_not_supported(case):
     name, error, message = BAD_OPEN_CLIP[case]
     with pytest.raises(error, match=message):
         load_backbone(name)
@@ -202,7 +202,7 @@ def test_hugging_face_folder(hugging_face_folder):
 
 
 def test_hugging_face_folder_without_extras(tmp_path):
-    """No tokenizer, no processor: CLIP's own word pieces, OpenAI's mean and deviation."""
+    """Without tokenizer and processor, those of CLIP and the normalisation of OpenAI are used."""
     tiny_hugging_face().save_pretrained(tmp_path)
     backbone = load_backbone(str(tmp_path))
     assert backbone.image_mean[0] == pytest.approx(0.48145466)
@@ -273,7 +273,7 @@ CHECKPOINTS = {
 @pytest.mark.parametrize("kind", CHECKPOINTS)
 @torch.no_grad()
 def test_checkpoints_of_other_towers(kind, tmp_path, monkeypatch):
-    """Weights from a file have the pixels that open_clip's own weights for the name agree on."""
+    """Weights from a file get the normalisation of all weights for the name in open_clip."""
     make, config = CHECKPOINTS[kind]
     monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny", config)
     half = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -285,8 +285,8 @@ def test_checkpoints_of_other_towers(kind, tmp_path, monkeypatch):
     with shrunk_timm(**SMALL):
         backbone = load_backbone("open_clip:tiny", checkpoint=tmp_path / "w.safetensors")
     pixels = torch.randn(1, 3, backbone.image_size, backbone.image_size)
-    found = encode_pixels(backbone.tower, pixels)
-    torch.testing.assert_close(found, image_features(model, pixels))
+    actual = encode_pixels(backbone.tower, pixels)
+    torch.testing.assert_close(actual, image_features(model, pixels))
     assert backbone.image_mean == backbone.image_std == (0.5, 0.5, 0.5)
     assert not backbone.model.training
 
@@ -302,7 +302,7 @@ def test_tag_in_the_hubs_cache_needs_no_network(tiny_architecture, hub_cache, op
     hub_cache("someone/tiny", "open_clip_model.safetensors", data)
     backbone = load_backbone("open_clip:tiny/good")
     assert backbone.name == "open_clip:tiny/good"
-    assert_same_model(backbone, tiny_open_clip(quick_gelu=True))  # the tag asks for it
+    assert_same_model(backbone, tiny_open_clip(quick_gelu=True))  # as the tag requires
     assert (backbone.image_mean, backbone.image_std) == (MEAN, STD)
 
 
@@ -326,15 +326,15 @@ def test_repository_in_the_hubs_cache_needs_no_network(hub_cache, open_clip_fold
         "hugging_face:openai/nothing",
     ],
 )
-@pytest.mark.parametrize("how", ["offline mode", "no network"])
-def test_nothing_cached_and_no_network(name, how, hub_cache, monkeypatch):
+@pytest.mark.parametrize("reason", ["offline mode", "no network"])
+def test_nothing_cached_and_no_network(name, reason, hub_cache, monkeypatch):
     requests = []
 
     def head(url, **settings):
         requests.append(settings["timeout"])
         raise ConnectionError("no route to host")
 
-    if how == "no network":
+    if reason == "no network":
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=head))
     with pytest.raises(WeightsError) as caught:
@@ -344,11 +344,11 @@ def test_nothing_cached_and_no_network(name, how, hub_cache, monkeypatch):
     assert message.startswith(f"Could not fetch {name}")
     assert "--checkpoint FILE" in message
     assert "'demo' works offline" in message
-    assert requests == ([] if how == "offline mode" else [5])  # one short request, no retries
+    assert requests == ([] if reason == "offline mode" else [5])  # one short request, no retries
 
 
 def test_no_network_for_a_tokenizer(hub_cache, tmp_path, monkeypatch):
-    """CLIPA's towers are native, its word pieces are BERT's and come from the hub."""
+    """Towers of CLIPA are those of open_clip, but its tokenizer is that of BERT on the hub."""
     config = tiny_config(text={"hf_tokenizer_name": "bert-base-uncased"})
     monkeypatch.setitem(factory._MODEL_CONFIGS, "tiny", config)
     save_file(tiny_open_clip().state_dict(), tmp_path / "w.safetensors")
@@ -359,13 +359,15 @@ def test_no_network_for_a_tokenizer(hub_cache, tmp_path, monkeypatch):
         load_backbone("open_clip:tiny", checkpoint=tmp_path / "w.safetensors")
 
 
-def test_folder_with_its_own_tokenizer(tmp_path):
+def test_folder_with_a_tokenizer(tmp_path):
     config = {"model_cfg": tiny_config(text={"hf_tokenizer_name": "someone/else"})}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     save_file(tiny_open_clip().state_dict(), tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match="no tokenizer"):
         load_backbone(str(tmp_path))
-    tiny_hugging_face().config.save_pretrained(tmp_path)  # now transformers makes one up
+    tiny_hugging_face().config.save_pretrained(
+        tmp_path
+    )  # transformers now creates one without word pieces
     with pytest.raises(WeightsError, match="no tokenizer: its files are missing"):
         load_backbone(str(tmp_path))
     clip_tokenizer().save_pretrained(tmp_path)
@@ -380,7 +382,7 @@ def test_a_tag_and_a_checkpoint(tiny_architecture, tmp_path):
 
 
 def bad_files(folder):
-    """Files that are no checkpoint of the tiny model, by name."""
+    """Write files that are not checkpoints of the tiny model."""
     weights = tiny_open_clip().state_dict()
     save_file(weights, folder / "cut.safetensors")
     (folder / "cut.safetensors").write_bytes((folder / "cut.safetensors").read_bytes()[:100_000])
@@ -456,19 +458,19 @@ def test_bad_folders(tmp_path, case):
     assert "\n" not in str(caught.value)
 
 
-def test_folder_that_is_not_there():
+def test_missing_folder():
     with pytest.raises(WeightsError, match="none at /nowhere"):
         load_backbone("local-dir:/nowhere")
 
 
-def test_folder_of_another_kind(tmp_path):
+def test_folder_with_another_type_of_model(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(UnsupportedModelError, match=r"type clip, .*siglip2, but got 'bert'"):
         load_backbone(str(tmp_path))
 
 
-def test_missing_weights_are_not_made_up(hugging_face_folder, tmp_path):
-    """transformers fills what is missing with random numbers; that must be an error."""
+def test_missing_weights_are_an_error(hugging_face_folder, tmp_path):
+    """transformers would initialise missing weights with random numbers."""
     state = load_file(hugging_face_folder / "model.safetensors")
     state.pop("text_projection.weight")
     (tmp_path / "config.json").write_bytes((hugging_face_folder / "config.json").read_bytes())
@@ -503,7 +505,7 @@ def test_list():
     assert all(row.source and row.note for row in rows)
 
 
-def test_libraries_are_loaded_when_named_and_no_other(hugging_face_folder):
+def test_only_the_library_of_the_model_is_imported(hugging_face_folder):
     code = (
         "import sys;"
         "from clip_surgery.backbones.loading import load_backbone;"

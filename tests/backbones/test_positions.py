@@ -1,4 +1,4 @@
-"""Position embeddings against scipy-free naive interpolation, and what they must never do."""
+"""Interpolated position embeddings equal a plain implementation, and parameters are not changed."""
 
 import pytest
 import torch
@@ -28,45 +28,45 @@ def naive_bilinear(patches, native, grid):
 
 
 @pytest.mark.parametrize("size", GRIDS)
-def test_bilinear_is_the_written_out_one(size):
+def test_bilinear_equals_a_plain_implementation(size):
     positions, grid = torch.randn(17, 6), PatchGrid(rows=size[0], columns=size[1])
-    found = interpolate_positions(positions, native=NATIVE, grid=grid)
-    torch.testing.assert_close(found[:1], positions[:1], rtol=0, atol=0)
-    torch.testing.assert_close(found[1:], naive_bilinear(positions[1:], NATIVE, grid))
+    actual = interpolate_positions(positions, native=NATIVE, grid=grid)
+    torch.testing.assert_close(actual[:1], positions[:1], rtol=0, atol=0)
+    torch.testing.assert_close(actual[1:], naive_bilinear(positions[1:], NATIVE, grid))
 
 
 @pytest.mark.parametrize("size", GRIDS)
-def test_bicubic_has_antialias(size):
+def test_bicubic_is_antialiased(size):
     positions, grid = torch.randn(17, 6), PatchGrid(rows=size[0], columns=size[1])
-    found = interpolate_positions(positions, native=NATIVE, grid=grid, mode="bicubic")
+    actual = interpolate_positions(positions, native=NATIVE, grid=grid, mode="bicubic")
     maps = positions[1:].T.reshape(1, 6, 4, 4).contiguous()
-    wanted = F.interpolate(maps, size=size, mode="bicubic", antialias=True)[0].flatten(1).T
-    torch.testing.assert_close(found[1:], wanted)
+    expected = F.interpolate(maps, size=size, mode="bicubic", antialias=True)[0].flatten(1).T
+    torch.testing.assert_close(actual[1:], expected)
 
 
-def test_rows_stay_rows():
-    """A map that only changes down the rows must do so on a rectangle as well."""
+def test_rows_and_columns_are_not_exchanged():
+    """A map that changes only from row to row does so on a rectangle as well."""
     rows = torch.arange(4.0).repeat_interleave(4)[:, None]
     positions = torch.cat([torch.zeros(1, 1), rows])
     grid = PatchGrid(rows=4, columns=9)
-    found = interpolate_positions(positions, native=NATIVE, grid=grid)[1:, 0].view(4, 9)
-    assert torch.equal(found, torch.arange(4.0)[:, None].expand(4, 9))
+    actual = interpolate_positions(positions, native=NATIVE, grid=grid)[1:, 0].view(4, 9)
+    assert torch.equal(actual, torch.arange(4.0)[:, None].expand(4, 9))
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
-def test_native_grid_gives_the_embeddings_themselves(mode):
+def test_the_native_grid_returns_the_embeddings_themselves(mode):
     positions = torch.randn(17, 6)
     assert interpolate_positions(positions, native=NATIVE, grid=NATIVE, mode=mode) is positions
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
-def test_the_parameter_is_only_read(mode):
+def test_the_parameter_is_not_changed(mode):
     parameter = torch.nn.Parameter(torch.randn(17, 6))
     before, version = parameter.detach().clone(), parameter._version
     grid = PatchGrid(rows=5, columns=7)
-    found = interpolate_positions(parameter, native=NATIVE, grid=grid, mode=mode)
+    actual = interpolate_positions(parameter, native=NATIVE, grid=grid, mode=mode)
     with torch.no_grad():
-        found.zero_()
+        actual.zero_()
     assert torch.equal(parameter, before)
     assert parameter._version == version
 
@@ -77,26 +77,26 @@ def test_differentiable(mode):
     grid = PatchGrid(rows=3, columns=6)
     interpolate_positions(positions, native=NATIVE, grid=grid, mode=mode).sum().backward()
     assert positions.grad is not None
-    # every new patch is a weighted mean of old ones, so all weights together count the patches
+    # Each new patch is a weighted mean of old ones, so all weights add up to the number of patches.
     torch.testing.assert_close(positions.grad.sum(), torch.tensor(3.0 * (1 + grid.patches)))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_computed_in_single(dtype):
+def test_half_precision_is_computed_in_float32(dtype):
     positions, grid = torch.randn(17, 6).to(dtype), PatchGrid(rows=7, columns=5)
-    found = interpolate_positions(positions, native=NATIVE, grid=grid)
-    wanted = interpolate_positions(positions.float(), native=NATIVE, grid=grid)
-    assert found.dtype == dtype
-    assert torch.equal(found, wanted.to(dtype))
+    actual = interpolate_positions(positions, native=NATIVE, grid=grid)
+    expected = interpolate_positions(positions.float(), native=NATIVE, grid=grid)
+    assert actual.dtype == dtype
+    assert torch.equal(actual, expected.to(dtype))
 
 
-def test_no_prefix_and_several():
+def test_no_prefix_token_and_several():
     grid = PatchGrid(rows=2, columns=8)
     for prefix in (0, 1, 5):
         positions = torch.randn(prefix + 16, 3)
-        found = interpolate_positions(positions, native=NATIVE, grid=grid, prefix_tokens=prefix)
-        assert found.shape == (prefix + 16, 3)
-        assert torch.equal(found[:prefix], positions[:prefix])
+        actual = interpolate_positions(positions, native=NATIVE, grid=grid, prefix_tokens=prefix)
+        assert actual.shape == (prefix + 16, 3)
+        assert torch.equal(actual[:prefix], positions[:prefix])
 
 
 def test_bad_input():

@@ -1,4 +1,4 @@
-"""One Tokenize over the tokenizers of both libraries: same ids as theirs, no silent cut."""
+"""Tokenizers of both libraries keep their ids, and long texts are not cut silently."""
 
 import open_clip
 import pytest
@@ -39,22 +39,22 @@ def tokenizer(request, folder, simple):
 
 
 @pytest.mark.parametrize("length", [8, 77])
-def test_ids_are_open_clips_own(simple, length):
-    found = tokenize_with(simple, context_length=length)([*TEXTS, LONG], truncate=True)
-    assert torch.equal(found, simple([*TEXTS, LONG], context_length=length))
-    assert found.dtype == torch.int64
+def test_ids_equal_those_of_open_clip(simple, length):
+    actual = tokenize_with(simple, context_length=length)([*TEXTS, LONG], truncate=True)
+    assert torch.equal(actual, simple([*TEXTS, LONG], context_length=length))
+    assert actual.dtype == torch.int64
 
 
-def test_ids_are_the_wrappers_own(folder):
+def test_ids_equal_those_of_the_wrapper(folder):
     from open_clip.tokenizer import HFTokenizer
 
     tokenizer = HFTokenizer(str(folder), context_length=16)
-    found = tokenize_with(tokenizer, context_length=16)([*TEXTS[:4], LONG], truncate=True)
-    assert torch.equal(found, tokenizer([*TEXTS[:4], LONG]))
+    actual = tokenize_with(tokenizer, context_length=16)([*TEXTS[:4], LONG], truncate=True)
+    assert torch.equal(actual, tokenizer([*TEXTS[:4], LONG]))
 
 
-def test_a_text_that_just_fits(tokenizer):
-    """The longest text that is let through is the longest that is not cut."""
+def test_the_longest_text_that_fits(tokenizer):
+    """The longest text that is accepted is the longest that is not cut."""
     tokenize = tokenize_with(tokenizer, context_length=16)
     fits = 0
     for words in range(1, 20):
@@ -62,39 +62,39 @@ def test_a_text_that_just_fits(tokenizer):
         cut = tokenize([text], truncate=True)
         assert cut.shape == (1, 16)
         try:
-            whole = tokenize([text])
+            uncut = tokenize([text])
         except InputError:
             break
-        assert torch.equal(whole, cut)
-        assert int((whole == 2368).sum()) == words  # every word is there
+        assert torch.equal(uncut, cut)
+        assert int((uncut == 2368).sum()) == words  # no word is missing
         fits = words
     assert fits == (13 if getattr(tokenizer, "tokenizer_mode", "") == "clips" else 14)
     shortened = tokenize([" ".join(["cat"] * (fits + 1))], truncate=True)
     assert int((shortened == 2368).sum()) == fits
 
 
-def test_error_names_text_count_and_limit(tokenizer):
+def test_the_error_has_text_count_and_limit(tokenizer):
     tokenize = tokenize_with(tokenizer, context_length=16)
     with pytest.raises(InputError, match=r"at most 16 tokens, but got 2[23] tokens: 'word word"):
         tokenize(["a cat", LONG])
 
 
-def test_a_cut_text_keeps_its_end(simple):
-    found = tokenize_with(simple, context_length=8)([LONG], truncate=True)[0]
-    assert found[0] == START
-    assert found[-1] == END
+def test_a_cut_text_keeps_its_end_token(simple):
+    actual = tokenize_with(simple, context_length=8)([LONG], truncate=True)[0]
+    assert actual[0] == START
+    assert actual[-1] == END
 
 
 def test_no_texts(tokenizer):
     assert tokenize_with(tokenizer, context_length=16)([]).shape == (0, 16)
 
 
-def test_mark_tells_tokenizers_apart(simple):
-    marks = {
+def test_the_signature_differs_between_tokenizers(simple):
+    signatures = {
         tokenizer_signature(tokenize_with(tokenizer, context_length=77))
         for tokenizer in (simple, open_clip.SimpleTokenizer(clean="canonicalize"))
     }
-    assert len(marks) == 2
+    assert len(signatures) == 2
 
 
 @pytest.mark.parametrize("tokenizer", [None, "clip", len, object()])

@@ -1,6 +1,7 @@
 """The contracts of `clip_surgery.testing`, for every method on every tower.
 
-A new method is tested as soon as it is registered. Towers that are no representatives are slow.
+A new method is tested as soon as it is registered. Only a few representative towers are tested by
+default; the others are marked as slow.
 """
 
 import pytest
@@ -33,8 +34,8 @@ def method(request):
     return method_named(request.param)
 
 
-def reason_of_refusal(method, backbone):
-    """Why the method cannot serve the tower, derived from the tower's fields, or None."""
+def missing_part(method, backbone):
+    """The message if the tower lacks a part that the method needs, or None."""
     tower = backbone.tower
     if "class token" not in getattr(method, "needs", ()):
         return None
@@ -49,12 +50,14 @@ def reason_of_refusal(method, backbone):
 def test_a_method_keeps_its_contracts(contract, method, backbone, texts):
     case = MethodCase(method=method, backbone=backbone, texts=texts)
     supported = check_on_backbone(case, [contract], label=backbone.name)
-    assert supported == (reason_of_refusal(method, backbone) is None)
+    assert supported == (missing_part(method, backbone) is None)
 
 
-def test_a_method_that_cannot_serve_a_tower_says_why_and_what_would(method, backbone, texts):
+def test_the_message_for_an_unsupported_tower_has_the_part_and_alternatives(
+    method, backbone, texts
+):
     case = MethodCase(method=method, backbone=backbone, texts=texts)
-    reason = reason_of_refusal(method, backbone)
+    reason = missing_part(method, backbone)
     if reason is None:
         case.explain(case.pixels(batch=1))
         return

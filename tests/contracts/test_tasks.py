@@ -1,4 +1,4 @@
-"""What the tasks that read a tower themselves must hold, on every backbone."""
+"""Contracts of the tasks that run a tower themselves, on every kind of tower."""
 
 import numpy as np
 import pytest
@@ -34,34 +34,32 @@ def test_words(explainer, image, evidence):
         with pytest.raises(UnsupportedModelError, match="text tower"):
             words(explainer, image, "a red bus", evidence=evidence)
         return
-    found = words(explainer, image, "a red bus", evidence=evidence)
-    assert [w for w, kind in zip(found.words, found.kinds, strict=True) if kind == "word"] == [
-        "a", "red", "bus",
-    ]  # fmt: skip
-    assert found.scores.isfinite().all()
-    assert cs.heatmaps(found.explanation)[0].shape[1:] == image.shape[:2]
+    explanation = words(explainer, image, "a red bus", evidence=evidence)
+    kinds = zip(explanation.words, explanation.kinds, strict=True)
+    assert [word for word, kind in kinds if kind == "word"] == ["a", "red", "bus"]
+    assert explanation.scores.isfinite().all()
+    assert cs.heatmaps(explanation.explanation)[0].shape[1:] == image.shape[:2]
     assert_same_state(before, state_of(explainer.backbone.model))
 
 
 def test_presence(explainer, image):
-    likely = presence(explainer(image, ["dog", "bus"]))
-    assert likely.shape == (1, 2)
-    assert ((likely >= 0) & (likely <= 1)).all()
+    probabilities = presence(explainer(image, ["dog", "bus"]))
+    assert probabilities.shape == (1, 2)
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
 
 
 def test_inspection(explainer, image):
-    own, consistent = attention(explainer, image, (1, 1))
-    for found in (own, consistent):
-        assert found.weights.isfinite().all()
-        assert 0 < float(found.weights.sum()) < 1 + 1e-4
+    for attention_map in attention(explainer, image, (1, 1)):
+        assert attention_map.weights.isfinite().all()
+        assert 0 < float(attention_map.weights.sum()) < 1 + 1e-4
     [shared] = redundancy(explainer, [image], ["dog", "bus"])
     assert ((shared.shares >= 0) & (shared.shares <= 1)).all()
 
 
 def test_windows(explainer, image):
-    whole = explain_windows(explainer, image, ["dog", "bus"])
-    assert whole.patch_scores[0].isfinite().all()
-    [classes] = cs.segment(whole)
+    explanation = explain_windows(explainer, image, ["dog", "bus"])
+    assert explanation.patch_scores[0].isfinite().all()
+    [classes] = cs.segment(explanation)
     assert tuple(classes.shape) == image.shape[:2]
-    [[clicks]] = cs.points(whole, "dog", rule="peaks")
-    assert torch.from_numpy(clicks.xy).isfinite().all()
+    [[points]] = cs.points(explanation, "dog", rule="peaks")
+    assert torch.from_numpy(points.xy).isfinite().all()

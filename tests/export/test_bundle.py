@@ -1,4 +1,4 @@
-"""Bundles: what onnxruntime and torch make of the files is what the library makes."""
+"""Bundles: onnxruntime and torch compute from the files what the library computes."""
 
 import json
 import os
@@ -37,7 +37,7 @@ from tests.zoo import TOWERS
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/onnx_bundle.py"
 GRIDS = ((1, 4, 4), (3, 2, 7), (2, 9, 3), (5, 3, 3))
-WORDS = ("bench", "person", "a pig")
+TEXTS = ("bench", "person", "a pig")
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ def demo() -> Explainer:
 
 @pytest.fixture(scope="module")
 def written(demo, tmp_path_factory):
-    """The demo model as an ONNX bundle, and what the export said of it."""
-    return export_bundle(demo, tmp_path_factory.mktemp("bundle"), texts=WORDS)
+    """The demo model, exported as an ONNX bundle."""
+    return export_bundle(demo, tmp_path_factory.mktemp("bundle"), texts=TEXTS)
 
 
 def assert_same_features(explainer, run):
-    """The file against the walk, at several batches and rectangles."""
+    """Compare a file with the library, for several batch sizes and rectangles."""
     tower = ImageTower(explainer.backbone, explainer.method)
     side = explainer.backbone.tower.patch_size
     for batch, rows, columns in GRIDS:
@@ -61,11 +61,11 @@ def assert_same_features(explainer, run):
             features = explainer.method.features(
                 explainer.backbone.tower, explainer.backbone.normalise(pixels)
             )
-            wanted = (features.patches, features.image)
-            torch.testing.assert_close(tower(pixels)[1], unit(wanted[1]))
-        for found, own in zip(run(pixels), wanted, strict=True):
-            torch.testing.assert_close(found, unit(own), rtol=0, atol=1e-4)
-            assert found.std() > 0.01
+            expected = (features.patches, features.image)
+            torch.testing.assert_close(tower(pixels)[1], unit(expected[1]))
+        for actual, expected_features in zip(run(pixels), expected, strict=True):
+            torch.testing.assert_close(actual, unit(expected_features), rtol=0, atol=1e-4)
+            assert actual.std() > 0.01
 
 
 def unit(features):
@@ -107,45 +107,49 @@ def test_another_method_smoothed_positions_and_repair(open_clip_model, tmp_path)
     assert_same_features(explainer, open_torch(tmp_path / "tower.pt2"))
 
 
-def test_the_text_tower_stays_behind(demo, written):
+def test_the_text_tower_is_not_exported(demo, written):
     vision = sum(weight.numel() for weight in demo.backbone.model.visual.parameters())
-    held = onnx.load(written.folder / "tower.onnx").graph.initializer
-    assert vision * 0.9 < sum(int(np.prod(weight.dims)) for weight in held) < vision * 1.1
+    initializers = onnx.load(written.folder / "tower.onnx").graph.initializer
+    assert vision * 0.9 < sum(int(np.prod(weight.dims)) for weight in initializers) < vision * 1.1
 
 
-def test_large_weights_lie_beside_the_graph(open_clip_model, tmp_path, monkeypatch):
+def test_large_weights_are_in_a_second_file(open_clip_model, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_file, "MAX_EMBEDDED_BYTES", 1000)
     explainer = wrap(open_clip_model, cache=False)
-    made = export_bundle(explainer, tmp_path)
-    assert made.files == ("bundle.json", "tower.onnx", "tower.onnx.data")
+    exported = export_bundle(explainer, tmp_path)
+    assert exported.files == ("bundle.json", "tower.onnx", "tower.onnx.data")
     assert_same_features(explainer, open_onnx(tmp_path / "tower.onnx"))
 
 
-def test_what_the_files_say(demo, written):
-    facts = json.loads((written.folder / "bundle.json").read_text())
-    assert facts["texts"] == list(WORDS)
-    assert (facts["patch_size"], facts["size"], facts["tower"]) == (8, 96, "tower.onnx")
-    assert facts["mean_inside"] == list(demo.backbone.image_mean)
-    features, made_by = load_texts(written.folder / facts["bank"])
-    wanted = demo.encode(WORDS)
-    torch.testing.assert_close(features.labels, wanted.labels)
-    torch.testing.assert_close(features.empty, wanted.empty)
-    assert made_by["model"] == "demo"
-    assert made_by["templates"] == list(demo.templates)
-    assert made_by["fingerprint"] == demo.backbone.fingerprint()
+def test_the_content_of_the_files(demo, written):
+    description = json.loads((written.folder / "bundle.json").read_text())
+    assert description["texts"] == list(TEXTS)
+    assert (description["patch_size"], description["size"], description["tower"]) == (
+        8,
+        96,
+        "tower.onnx",
+    )
+    assert description["mean_inside"] == list(demo.backbone.image_mean)
+    features, text_facts = load_texts(written.folder / description["bank"])
+    expected = demo.encode(TEXTS)
+    torch.testing.assert_close(features.labels, expected.labels)
+    torch.testing.assert_close(features.empty, expected.empty)
+    assert text_facts["model"] == "demo"
+    assert text_facts["templates"] == list(demo.templates)
+    assert text_facts["fingerprint"] == demo.backbone.fingerprint()
 
 
 @pytest.mark.parametrize(
-    ("tensors", "facts", "reason"),
+    ("tensors", "description", "reason"),
     [
         (None, {}, "Expected a file of format 'clip-surgery texts 1'"),
         ({"labels": torch.zeros(2, 4)}, {"texts": ["a", "b"]}, "damaged .*empty"),
         ({"labels": torch.zeros(2, 4), "empty": torch.zeros(4)}, {"texts": ["a"]}, "damaged"),
     ],
 )
-def test_damaged_texts_are_refused(tensors, facts, reason, tmp_path):
+def test_damaged_texts_are_refused(tensors, description, reason, tmp_path):
     if tensors is not None:
-        write_tensors(tmp_path / "texts", tensors, facts, kind="clip-surgery texts 1")
+        write_tensors(tmp_path / "texts", tensors, description, kind="clip-surgery texts 1")
     with pytest.raises(InputError, match=reason):
         load_texts(tmp_path / "texts")
 
@@ -153,19 +157,19 @@ def test_damaged_texts_are_refused(tensors, facts, reason, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "texts"),
     [
-        ({}, WORDS),
-        ({"weighting": "paper", "temperature": 5.0}, WORDS),
-        ({"redundancy": "none"}, WORDS),
-        ({"redundancy": "empty text"}, WORDS),
-        ({"redundancy": "vocabulary"}, WORDS),
-        ({"redundancy": "vocabulary", "weighting": "paper"}, WORDS[:1]),
-        ({}, WORDS[:1]),
+        ({}, TEXTS),
+        ({"weighting": "paper", "temperature": 5.0}, TEXTS),
+        ({"redundancy": "none"}, TEXTS),
+        ({"redundancy": "empty text"}, TEXTS),
+        ({"redundancy": "vocabulary"}, TEXTS),
+        ({"redundancy": "vocabulary", "weighting": "paper"}, TEXTS[:1]),
+        ({}, TEXTS[:1]),
     ],
 )
-def test_the_example_draws_the_librarys_maps(
+def test_the_example_program_draws_the_maps_of_the_library(
     demo, written, settings, texts, tmp_path, monkeypatch, capsys
 ):
-    """The tower is the same for all of them; the bank and the facts are not."""
+    """All cases share the exported tower; text features and description differ."""
     vocabulary = ("tree", "car", "sheep", "boat")
     explainer = replace(demo, method=ClipSurgery(**settings), vocabulary=vocabulary)
     folder = tmp_path / "bundle"
@@ -177,12 +181,12 @@ def test_the_example_draws_the_librarys_maps(
     with Image.open(SCENE / "scene.png") as scene:
         scene.convert("RGB").resize((170, 100)).save("street.png")
 
-    found = runpy.run_path(str(EXAMPLE))
+    variables = runpy.run_path(str(EXAMPLE))
     explanation = explainer(["street.png"], texts)
-    [wanted] = explanation.patch_scores
-    torch.testing.assert_close(torch.from_numpy(found["scores"]), wanted, rtol=0, atol=1e-4)
+    [expected] = explanation.patch_scores
+    torch.testing.assert_close(torch.from_numpy(variables["scores"]), expected, rtol=0, atol=1e-4)
     [maps] = heatmaps(explanation)
-    torch.testing.assert_close(torch.from_numpy(found["heat"]), maps[-1], rtol=0, atol=1e-3)
+    torch.testing.assert_close(torch.from_numpy(variables["heat"]), maps[-1], rtol=0, atol=1e-3)
     assert capsys.readouterr().out.count("\n") == len(texts)
 
 
@@ -219,13 +223,13 @@ def test_a_folder_that_is_a_file_is_refused(demo, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_without_the_extra_the_message_is_the_command(demo, tmp_path, monkeypatch):
+def test_without_the_extra_the_message_has_the_command(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_file, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'clip-surgery\[export\]'"):
         export_bundle(demo, tmp_path)
 
 
-def test_what_differs_is_not_written(demo, tmp_path, monkeypatch):
+def test_an_export_that_differs_is_not_written(demo, tmp_path, monkeypatch):
     (tmp_path / "bundle.json").write_text("older")
     monkeypatch.setattr(bundle, "write_torch", lambda *_: None)
     monkeypatch.setattr(

@@ -73,7 +73,7 @@ def model(request):
     return MODELS[request.param]()
 
 
-def picture(height=50, width=80):
+def image(height=50, width=80):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return read_image(pixels)
 
@@ -94,33 +94,33 @@ PROMPTS = [
 ]
 
 
-def same(one, other):
-    assert torch.equal(one.masks, other.masks)
-    torch.testing.assert_close(one.scores, other.scores)
+def assert_same_candidates(first, second):
+    assert torch.equal(first.masks, second.masks)
+    torch.testing.assert_close(first.scores, second.scores)
 
 
 def test_from_a_folder(model, tmp_path):
     model.save_pretrained(tmp_path)
     loaded = SamSegmenter.load(tmp_path, device="cpu")
-    for one, other in zip(
-        loaded(picture(), PROMPTS), SamSegmenter.wrap(model)(picture(), PROMPTS), strict=True
+    for loaded_candidates, candidates in zip(
+        loaded(image(), PROMPTS), SamSegmenter.wrap(model)(image(), PROMPTS), strict=True
     ):
-        assert one.masks.shape == (3, 50, 80)
-        assert one.masks.dtype == torch.bool
-        same(one, other)
+        assert candidates.masks.shape == (3, 50, 80)
+        assert candidates.masks.dtype == torch.bool
+        assert_same_candidates(loaded_candidates, candidates)
 
 
-def test_prompts_do_not_see_each_other_and_the_model_stays(model):
+def test_prompts_are_independent_and_the_model_is_not_changed(model):
     segmenter = SamSegmenter.wrap(model)
     before = state_of(model)
-    together = segmenter(picture(), PROMPTS)
-    for one, alone in zip(together, PROMPTS, strict=True):
-        same(one, segmenter(picture(), [alone])[0])
+    together = segmenter(image(), PROMPTS)
+    for candidates, single_prompt in zip(together, PROMPTS, strict=True):
+        assert_same_candidates(candidates, segmenter(image(), [single_prompt])[0])
     assert_same_state(before, state_of(model))
-    assert segmenter(picture(), []) == []
+    assert segmenter(image(), []) == []
 
 
-def test_the_picture_is_embedded_once(model, monkeypatch):
+def test_the_image_is_embedded_once(model, monkeypatch):
     calls = []
     original = type(model).get_image_embeddings
 
@@ -129,16 +129,16 @@ def test_the_picture_is_embedded_once(model, monkeypatch):
         return original(self, pixels, **settings)
 
     monkeypatch.setattr(type(model), "get_image_embeddings", counted)
-    SamSegmenter.wrap(model)(picture(), PROMPTS)
+    SamSegmenter.wrap(model)(image(), PROMPTS)
     assert calls == [(1, 3, 64, 64)]
 
 
 @pytest.mark.parametrize("size", [(50, 80), (80, 50), (64, 64), (7, 301)])
-def test_equals_transformers_own_way(model, size):
-    """The same model with transformers' processor around it."""
+def test_result_equals_the_processor_of_transformers(model, size):
+    """Compare with the same model and the processor of transformers."""
     from transformers import Sam2ImageProcessor, SamImageProcessor
 
-    image = picture(*size)
+    input_image = image(*size)
     segmenter = SamSegmenter.wrap(model)
     if segmenter.squash:
         processor = Sam2ImageProcessor(
@@ -149,26 +149,28 @@ def test_equals_transformers_own_way(model, size):
             size={"longest_edge": 64}, pad_size={"height": 64, "width": 64},
             mask_size={"longest_edge": 32}, mask_pad_size={"height": 32, "width": 32},
         )  # fmt: skip
-    inputs = processor(image.image, return_tensors="pt")
+    inputs = processor(input_image.image, return_tensors="pt")
     scale = [64 / size[1], 64 / size[0]] if segmenter.squash else [64 / max(size)] * 2
-    asked = prompt(xy=((3, 4), (6, 5)))
+    points_prompt = prompt(xy=((3, 4), (6, 5)))
     with torch.no_grad():
         output = model(
             pixel_values=inputs["pixel_values"],
-            input_points=(torch.from_numpy(asked.xy) * torch.tensor(scale))[None, None],
-            input_labels=torch.from_numpy(asked.labels)[None, None],
+            input_points=(torch.from_numpy(points_prompt.xy) * torch.tensor(scale))[None, None],
+            input_labels=torch.from_numpy(points_prompt.labels)[None, None],
         )
     logits = output.pred_masks[0].float()
     if not segmenter.squash:
         content = [round(side * 64 / max(size)) for side in size]
         logits = F.interpolate(logits, (64, 64), mode="bilinear")[..., : content[0], : content[1]]
     expected = F.interpolate(logits, size, mode="bilinear")[0] > 0
-    [found] = segmenter(image, [asked])
-    torch.testing.assert_close(found.scores, output.iou_scores[0, 0], atol=2e-3, rtol=2e-2)
-    assert (found.masks == expected).float().mean() > 0.97  # two ways to resize an image
+    [actual] = segmenter(input_image, [points_prompt])
+    torch.testing.assert_close(actual.scores, output.iou_scores[0, 0], atol=2e-3, rtol=2e-2)
+    assert (
+        actual.masks == expected
+    ).float().mean() > 0.97  # the image is resized in two different ways
 
 
-def test_names_of_the_hub_need_the_network():
+def test_hub_names_need_the_network():
     with pytest.raises(
         WeightsError, match=r"^Could not fetch facebook/sam-vit-base: .*offline"
     ) as caught:

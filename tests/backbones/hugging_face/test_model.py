@@ -1,4 +1,4 @@
-"""transformers' towers: equal to the model's own forward and to open_clip with the same weights."""
+"""Towers of transformers equal the forward pass of the model, and those of open_clip."""
 
 import pytest
 import torch
@@ -27,22 +27,22 @@ def model(request):
 
 
 @torch.no_grad()
-def test_walk_is_get_image_features(model):
+def test_walk_equals_get_image_features(model):
     pixels = torch.randn(2, 3, 32, 32)
-    found = encode_pixels(wrap_backbone(model).tower, pixels)
-    torch.testing.assert_close(found, model.get_image_features(pixels).pooler_output, **EXACT)
+    actual = encode_pixels(wrap_backbone(model).tower, pixels)
+    torch.testing.assert_close(actual, model.get_image_features(pixels).pooler_output, **EXACT)
 
 
 @pytest.mark.parametrize("end_token", [2, END])
 @torch.no_grad()
-def test_walk_is_get_text_features(end_token):
+def test_walk_equals_get_text_features(end_token):
     model, ids = tiny_hugging_face(end_token=end_token), token_ids()
-    found = encode_ids(wrap_backbone(model).text_tower, ids)
-    torch.testing.assert_close(found, model.get_text_features(ids).pooler_output, **EXACT)
+    actual = encode_ids(wrap_backbone(model).text_tower, ids)
+    torch.testing.assert_close(actual, model.get_text_features(ids).pooler_output, **EXACT)
 
 
 def test_end_positions_with_padding_of_end_tokens(hugging_face_backbone):
-    """transformers pads with the end token: the first one counts, in old and new models."""
+    """transformers pads with the end token; the first one is pooled, in old and new models."""
     ids = token_ids()
     ids[ids == 0] = END
     for backbone in (hugging_face_backbone, wrap_backbone(tiny_hugging_face(end_token=2))):
@@ -50,22 +50,22 @@ def test_end_positions_with_padding_of_end_tokens(hugging_face_backbone):
 
 
 @torch.no_grad()
-def test_same_weights_as_open_clip_same_results(paired_backbones):
-    ours, theirs = paired_backbones
+def test_results_equal_open_clip_with_the_same_weights(paired_backbones):
+    ours, output = paired_backbones
     for size in ((32, 32), (32, 64), (72, 40)):
         pixels = torch.randn(2, 3, *size)
         cosines = encode_both(ours, pixels, token_ids())
-        torch.testing.assert_close(encode_both(theirs, pixels, token_ids()), cosines, **EXACT)
+        torch.testing.assert_close(encode_both(output, pixels, token_ids()), cosines, **EXACT)
 
 
 @torch.no_grad()
-def test_other_sizes_are_transformers_own_bicubic_up_to_antialias(hugging_face_model):
-    """Enlarging, antialias changes little: transformers' own interpolation is near ours."""
+def test_other_sizes_are_close_to_the_bicubic_interpolation_of_transformers(hugging_face_model):
+    """For larger sizes, antialiasing makes only a small difference."""
     backbone = wrap_backbone(hugging_face_model, positions="bicubic")
     pixels = torch.randn(2, 3, 64, 64)
-    found = encode_pixels(backbone.tower, pixels)
-    theirs = hugging_face_model.get_image_features(pixels, interpolate_pos_encoding=True)
-    assert F.cosine_similarity(found, theirs.pooler_output).min() > 0.999
+    actual = encode_pixels(backbone.tower, pixels)
+    output = hugging_face_model.get_image_features(pixels, interpolate_pos_encoding=True)
+    assert F.cosine_similarity(actual, output.pooler_output).min() > 0.999
 
 
 def test_facts_of_the_tower(hugging_face_backbone):
@@ -78,16 +78,16 @@ def test_facts_of_the_tower(hugging_face_backbone):
 
 
 @pytest.mark.parametrize("parts", ["q", "v", "kv", "qv"])
-def test_named_parts_are_those_of_the_whole(hugging_face_backbone, parts):
+def test_single_parts_equal_those_of_qkv(hugging_face_backbone, parts):
     attention = hugging_face_backbone.tower.blocks[1].attention
     tokens = torch.randn(2, 5, 32)
     whole = dict(zip("qkv", attention.project_in(tokens), strict=True))
-    found = attention.project_in(tokens, parts)
-    assert all(torch.equal(v, whole[p]) for p, v in zip(parts, found, strict=True))
+    actual = attention.project_in(tokens, parts)
+    assert all(torch.equal(v, whole[p]) for p, v in zip(parts, actual, strict=True))
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_model_is_left_as_it_was(training):
+def test_the_model_is_not_changed(training):
     model = tiny_hugging_face().train(training)
     before = state_of(model)
     backbone = wrap_backbone(model)
@@ -119,13 +119,13 @@ def test_gradients_reach_pixels_and_weights():
 @torch.no_grad()
 def test_half_precision(dtype):
     model, pixels = tiny_hugging_face(), torch.randn(2, 3, 32, 32)
-    wanted = model.get_image_features(pixels).pooler_output
-    found = encode_pixels(wrap_backbone(model.to(dtype)).tower, pixels)
-    assert found.dtype == dtype
-    assert F.cosine_similarity(found.float(), wanted).min() > 0.999
+    expected = model.get_image_features(pixels).pooler_output
+    actual = encode_pixels(wrap_backbone(model.to(dtype)).tower, pixels)
+    assert actual.dtype == dtype
+    assert F.cosine_similarity(actual.float(), expected).min() > 0.999
 
 
-def test_fingerprint_is_of_the_text_side():
+def test_the_fingerprint_depends_on_the_text_side_only():
     model = tiny_hugging_face()
     first = wrap_backbone(model).fingerprint()
     with torch.no_grad():
@@ -136,18 +136,18 @@ def test_fingerprint_is_of_the_text_side():
     assert wrap_backbone(model).fingerprint() != first
 
 
-def test_tokenizer_may_be_transformers_own(hugging_face_model):
-    own = wrap_backbone(hugging_face_model, tokenizer=clip_tokenizer()).text_tower
+def test_tokenizers_of_transformers(hugging_face_model):
+    with_tokenizer = wrap_backbone(hugging_face_model, tokenizer=clip_tokenizer()).text_tower
     default = wrap_backbone(hugging_face_model).text_tower
     texts = ["a photo of a cat.", "Two DOGS, 3 cats"]
-    found, wanted = own.tokenize(texts), default.tokenize(texts)
-    ends = default.end_positions(wanted)
-    assert torch.equal(own.end_positions(found), ends)
-    for row, other, end in zip(found, wanted, ends, strict=True):
-        assert torch.equal(row[: end + 1], other[: end + 1])  # behind it padding differs
+    actual, expected = with_tokenizer.tokenize(texts), default.tokenize(texts)
+    ends = default.end_positions(expected)
+    assert torch.equal(with_tokenizer.end_positions(actual), ends)
+    for row, other, end in zip(actual, expected, ends, strict=True):
+        assert torch.equal(row[: end + 1], other[: end + 1])  # padding differs after the end token
 
 
-def test_what_cannot_be_read(hugging_face_model):
+def test_unsupported_parts_are_named(hugging_face_model):
     with pytest.raises(UnsupportedModelError, match="got CLIPTextModel"):
         wrap_backbone(hugging_face_model.text_model)
     with pytest.raises(InputError, match="tokenizer"):

@@ -1,4 +1,4 @@
-"""open_clip's towers: a walk over the parts equals the model's own forward, and changes nothing."""
+"""Towers of open_clip: a walk over the parts equals the forward pass of the model."""
 
 import threading
 
@@ -62,18 +62,18 @@ def model(request):
 
 
 @torch.no_grad()
-def test_walk_is_encode_image(model):
+def test_walk_equals_encode_image(model):
     backbone = wrap_backbone(model)
     pixels = torch.randn(2, 3, *model.visual.image_size)
-    found = encode_pixels(backbone.tower, pixels)
-    torch.testing.assert_close(found, model.encode_image(pixels), **EXACT)
+    actual = encode_pixels(backbone.tower, pixels)
+    torch.testing.assert_close(actual, model.encode_image(pixels), **EXACT)
 
 
 @torch.no_grad()
-def test_walk_is_encode_text(model):
+def test_walk_equals_encode_text(model):
     ids = token_ids()
-    found = encode_ids(wrap_backbone(model).text_tower, ids)
-    torch.testing.assert_close(found, model.encode_text(ids), **EXACT)
+    actual = encode_ids(wrap_backbone(model).text_tower, ids)
+    torch.testing.assert_close(actual, model.encode_text(ids), **EXACT)
 
 
 def test_facts_of_the_tower(open_clip_backbone):
@@ -96,18 +96,18 @@ def test_class_pool_is_the_projected_class_token(open_clip_backbone):
 
 @pytest.mark.parametrize("custom", [{}, CUSTOM])
 @pytest.mark.parametrize("parts", ["q", "k", "v", "qk", "kv", "qv", "qkv"])
-def test_named_parts_are_those_of_the_whole(parts, custom):
+def test_single_parts_equal_those_of_qkv(parts, custom):
     attention = wrap_backbone(tiny_open_clip(visual=custom)).tower.blocks[1].attention
     tokens = torch.randn(2, 5, 32)
     whole = dict(zip("qkv", attention.project_in(tokens), strict=True))
-    found = attention.project_in(tokens, parts)
-    assert len(found) == len(parts)
-    for part, values in zip(parts, found, strict=True):
+    actual = attention.project_in(tokens, parts)
+    assert len(actual) == len(parts)
+    for part, values in zip(parts, actual, strict=True):
         assert values.shape == (2, 5, 32)
         torch.testing.assert_close(values, whole[part], **EXACT)
 
 
-def test_one_matrix_product_for_parts_that_lie_together(open_clip_backbone, monkeypatch):
+def test_adjacent_parts_are_one_matrix_product(open_clip_backbone, monkeypatch):
     calls = []
     real = F.linear
     monkeypatch.setattr(
@@ -126,15 +126,15 @@ def test_attention_without_bias():
     for block in model.visual.transformer.resblocks:
         block.attn.in_proj_bias = None
     pixels = torch.randn(2, 3, 32, 32)
-    found = encode_pixels(wrap_backbone(model).tower, pixels)
-    torch.testing.assert_close(found, model.encode_image(pixels), **EXACT)
+    actual = encode_pixels(wrap_backbone(model).tower, pixels)
+    torch.testing.assert_close(actual, model.encode_image(pixels), **EXACT)
 
 
 @pytest.mark.parametrize("size", [(32, 64), (64, 32), (96, 96), (8, 8), (16, 200)])
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 @torch.no_grad()
-def test_other_sizes_are_a_model_of_that_size(size, mode):
-    """A model built for the size, with the positions interpolated into it, says the same."""
+def test_other_sizes_equal_a_model_of_that_size(size, mode):
+    """Compare with a model built for the size that has the interpolated positions."""
     small = tiny_open_clip()
     grid = PatchGrid(rows=size[0] // 8, columns=size[1] // 8)
     state = small.state_dict()
@@ -148,8 +148,8 @@ def test_other_sizes_are_a_model_of_that_size(size, mode):
     built.load_state_dict(state)
     backbone, pixels = wrap_backbone(small, positions=mode), torch.randn(2, 3, *size)
     assert backbone.tower.grid(pixels) == grid
-    found = encode_pixels(backbone.tower, pixels)
-    torch.testing.assert_close(found, built.encode_image(pixels), **EXACT)
+    actual = encode_pixels(backbone.tower, pixels)
+    torch.testing.assert_close(actual, built.encode_image(pixels), **EXACT)
 
 
 def test_small_image_before_and_after_a_larger_one(open_clip_model, open_clip_backbone):
@@ -161,7 +161,7 @@ def test_small_image_before_and_after_a_larger_one(open_clip_model, open_clip_ba
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_model_is_left_as_it_was(training):
+def test_the_model_is_not_changed(training):
     model = tiny_open_clip(visual={"patch_dropout": 0.5}).train(training)
     before = state_of(model)
     backbone = wrap_backbone(model)
@@ -175,9 +175,9 @@ def test_model_is_left_as_it_was(training):
 def test_patch_dropout_is_not_applied():
     model = tiny_open_clip(visual={"patch_dropout": 0.5})
     pixels = torch.randn(1, 3, 32, 32)
-    wanted = model.encode_image(pixels)
-    found = encode_pixels(wrap_backbone(model.train()).tower, pixels)
-    torch.testing.assert_close(found, wanted, **EXACT)
+    expected = model.encode_image(pixels)
+    actual = encode_pixels(wrap_backbone(model.train()).tower, pixels)
+    torch.testing.assert_close(actual, expected, **EXACT)
 
 
 def test_gradients_reach_pixels_and_weights():
@@ -190,13 +190,13 @@ def test_gradients_reach_pixels_and_weights():
     assert missing == ["logit_scale"]
 
 
-def test_new_weights_count_at_once():
+def test_changed_weights_are_used_at_once():
     model, other = tiny_open_clip(0), tiny_open_clip(1)
     backbone, pixels = wrap_backbone(model), torch.randn(1, 3, 48, 24)
     for assign in (False, True):
         model.load_state_dict(other.state_dict(), assign=assign)
-        wanted = encode_pixels(wrap_backbone(other).tower, pixels)
-        assert torch.equal(encode_pixels(backbone.tower, pixels), wanted)
+        expected = encode_pixels(wrap_backbone(other).tower, pixels)
+        assert torch.equal(encode_pixels(backbone.tower, pixels), expected)
         model.load_state_dict(tiny_open_clip(0).state_dict())
 
 
@@ -204,19 +204,19 @@ def test_new_weights_count_at_once():
 def test_threads_with_different_sizes(open_clip_backbone):
     tower = open_clip_backbone.tower
     inputs = [torch.randn(1, 3, 8 * rows, 8 * (9 - rows)) for rows in range(1, 9)]
-    wanted = [encode_pixels(tower, pixels) for pixels in inputs]
-    found = {}
+    expected = [encode_pixels(tower, pixels) for pixels in inputs]
+    actual = {}
 
     def work(index):
         for _ in range(5):
-            found[index] = encode_pixels(tower, inputs[index])
+            actual[index] = encode_pixels(tower, inputs[index])
 
     threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(torch.equal(found[index], wanted[index]) for index in range(8))
+    assert all(torch.equal(actual[index], expected[index]) for index in range(8))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -236,7 +236,7 @@ def test_half_precision(dtype):
 
 
 @torch.no_grad()
-def test_mixed_precision_as_open_clip_makes_it():
+def test_mixed_precision_of_open_clip():
     """precision="bf16": projections are half, norms and positions are not."""
     from open_clip.model import convert_weights_to_lp
 
@@ -244,14 +244,14 @@ def test_mixed_precision_as_open_clip_makes_it():
     convert_weights_to_lp(model, dtype=torch.bfloat16)
     backbone, ids = wrap_backbone(model), token_ids()
     pixels = torch.randn(1, 3, 32, 32)
-    found = encode_pixels(backbone.tower, pixels)
-    wanted = model.encode_image(pixels.bfloat16())
-    assert F.cosine_similarity(found.float(), wanted.float()).min() > 0.999
+    actual = encode_pixels(backbone.tower, pixels)
+    expected = model.encode_image(pixels.bfloat16())
+    assert F.cosine_similarity(actual.float(), expected.float()).min() > 0.999
     texts = encode_ids(backbone.text_tower, ids).float()
     assert F.cosine_similarity(texts, model.encode_text(ids).float()).min() > 0.999
 
 
-def test_text_embedding_may_start_later(open_clip_backbone):
+def test_text_embedding_can_start_at_a_later_position(open_clip_backbone):
     ids, text = token_ids(), open_clip_backbone.text_tower
     whole = text.embed(ids)
     parts = torch.cat([text.embed(ids[:, :5]), text.embed(ids[:, 5:], start=5)], dim=1)
@@ -262,7 +262,7 @@ def test_end_positions(open_clip_backbone):
     assert open_clip_backbone.text_tower.end_positions(token_ids()).tolist() == [2, 5, 76]
 
 
-def test_mean_and_deviation_travel_with_the_model():
+def test_mean_and_standard_deviation_are_those_of_the_model():
     model = tiny_open_clip()
     open_clip.set_model_preprocess_cfg(model, {"mean": (0.5, 0.5, 0.5), "std": (0.2, 0.3, 0.4)})
     backbone = wrap_backbone(model)
@@ -271,7 +271,7 @@ def test_mean_and_deviation_travel_with_the_model():
     assert wrap_backbone(tiny_open_clip()).image_mean[0] == pytest.approx(0.48145466)
 
 
-def test_fingerprint_is_of_the_text_side_and_its_settings():
+def test_the_fingerprint_depends_on_the_text_side_and_its_settings():
     model = tiny_open_clip()
     first = wrap_backbone(model).fingerprint()
     with torch.no_grad():
@@ -285,13 +285,13 @@ def test_fingerprint_is_of_the_text_side_and_its_settings():
         tiny_open_clip(text={"heads": 4}),
         tiny_open_clip(text={"pool_type": "last"}),
     ]
-    found = {wrap_backbone(other).fingerprint() for other in others}
-    assert len(found | {first}) == 4
+    actual = {wrap_backbone(other).fingerprint() for other in others}
+    assert len(actual | {first}) == 4
 
 
 @torch.no_grad()
 def test_text_tower_of_transformers():
-    """open_clip's HFTextEncoder is run as it is, padding masked as open_clip does."""
+    """HFTextEncoder is run by open_clip, which masks padding."""
     from open_clip.hf_model import HFTextEncoder
     from transformers import RobertaConfig
 
@@ -309,15 +309,15 @@ def test_text_tower_of_transformers():
         "roberta", 24, config=config, pooler_type="mean_pooler", proj_type="mlp"
     ).eval()
     backbone, ids = wrap_backbone(model), token_ids()
-    found = encode_ids(backbone.text_tower, ids)
-    torch.testing.assert_close(found, model.encode_text(ids), **EXACT)
+    actual = encode_ids(backbone.text_tower, ids)
+    torch.testing.assert_close(actual, model.encode_text(ids), **EXACT)
     assert backbone.text_tower.context_length == 77
     first = backbone.fingerprint()
     model.text.transformer.embeddings.word_embeddings.weight[3, 3] += 1
     assert backbone.fingerprint() != first
 
 
-# heads, blocks, patch, width, feed-forward; texts' heads and width
+# heads, blocks, patch size, width, feed-forward width; heads and width of the text tower
 REAL = {
     "ViT-B-32": (12, 12, 32, 768, 3072, 8, 512),
     "ViT-B-16": (12, 12, 16, 768, 3072, 8, 512),
@@ -330,7 +330,7 @@ REAL = {
 
 @pytest.mark.parametrize("arch", REAL)
 def test_real_configurations(arch):
-    """Built without weights by open_clip's configuration, and so in transformers."""
+    """Built without weights from the configurations of open_clip and of transformers."""
     from transformers import CLIPConfig, CLIPModel
 
     heads, blocks, patch, width, inner, text_heads, text_width = REAL[arch]
@@ -396,7 +396,7 @@ UNSUPPORTED = {
 
 
 @pytest.mark.parametrize("case", UNSUPPORTED)
-def test_what_cannot_be_read_is_named(case):
+def test_unsupported_parts_are_named(case):
     make, message = UNSUPPORTED[case]
     with pytest.raises(UnsupportedModelError, match=message):
         wrap_backbone(make())

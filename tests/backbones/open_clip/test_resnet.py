@@ -1,4 +1,4 @@
-"""open_clip's ResNets: one attention pool, any rectangle, and the two forms of its surgery."""
+"""ResNets of open_clip: one attention pool, any rectangle, and the two forms of its surgery."""
 
 import open_clip
 import pytest
@@ -34,7 +34,7 @@ def test_facts(model, tower):
 
 @pytest.mark.parametrize("arch", ["RN50", "RN101", "RN50x4", "RN50x16", "RN50x64"])
 def test_real_configurations(arch):
-    """Built without weights: heads of 64, pools as wide as 32 stems, whole patches of 32 px."""
+    """Built without weights: heads of width 64, a pool of 32 stem widths, patches of 32 px."""
     with torch.device("meta"):
         model = open_clip.CLIP(**open_clip.get_model_config(arch))
     model.logit_scale = torch.nn.Parameter(torch.zeros(()))
@@ -47,8 +47,8 @@ def test_real_configurations(arch):
 
 @pytest.mark.parametrize("size", [(32, 96), (128, 64), (160, 160)])
 @torch.no_grad()
-def test_other_sizes_are_a_model_of_that_size(model, tower, size):
-    """The library's own layers, with the positions interpolated by hand."""
+def test_other_sizes_equal_a_model_of_that_size(model, tower, size):
+    """Compare with the layers of open_clip and explicitly interpolated positions."""
     visual, pixels = model.visual, torch.randn(2, 3, *size)
     maps = visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(pixels)))))
     pool = open_clip.modified_resnet.AttentionPool2d(1, 128, 4, 24)
@@ -62,8 +62,11 @@ def test_other_sizes_are_a_model_of_that_size(model, tower, size):
     torch.testing.assert_close(walk(tower, pixels).image, pool(maps), **EXACT)
 
 
-def naive_pool(model, tokens, *, sharpness, unit, own_class):
-    """The pool written out, (B, N, 24): value-value attention, and the class row as asked."""
+def naive_pool(model, tokens, *, sharpness, unit, class_attention):
+    """A plain implementation of the pool with value-value attention, (B, N, 24).
+
+    If `class_attention`, the class token keeps the attention of the model.
+    """
     pool = model.visual.attnpool
     q, k, v = (
         layer(tokens).unflatten(-1, (4, 32)).transpose(1, 2)
@@ -71,10 +74,10 @@ def naive_pool(model, tokens, *, sharpness, unit, own_class):
     )
     points = v / v.norm(dim=-1, keepdim=True) if unit else v
     consistent = (sharpness * 32**-0.5 * points @ points.mT).softmax(-1)
-    own = (32**-0.5 * q @ k.mT).softmax(-1)
+    model_attention = (32**-0.5 * q @ k.mT).softmax(-1)
     attention = consistent.clone()
-    if own_class:
-        attention[:, :, 0] = own[:, :, 0]
+    if class_attention:
+        attention[:, :, 0] = model_attention[:, :, 0]
     return pool.c_proj((attention @ v).transpose(1, 2).flatten(2))
 
 
@@ -82,49 +85,51 @@ def naive_pool(model, tokens, *, sharpness, unit, own_class):
 def test_paper_is_sharper_on_unit_values_and_keeps_the_class_token(model, tower):
     pixels = torch.randn(2, 3, 96, 128)
     features = method_named("clip_surgery").features(tower, pixels)
-    wanted = naive_pool(model, tower.embed(pixels), sharpness=8, unit=True, own_class=True)
-    torch.testing.assert_close(features.image, wanted[:, 0], **EXACT)
+    expected = naive_pool(model, tower.embed(pixels), sharpness=8, unit=True, class_attention=True)
+    torch.testing.assert_close(features.image, expected[:, 0], **EXACT)
     torch.testing.assert_close(features.image, walk(tower, pixels).image)
-    torch.testing.assert_close(features.patches, wanted[:, 1:], **EXACT)
+    torch.testing.assert_close(features.patches, expected[:, 1:], **EXACT)
 
 
 @torch.no_grad()
-def test_reference_has_plain_values_and_a_class_token_of_its_own(model, tower):
+def test_reference_has_plain_values_and_a_consistent_class_token(model, tower):
     pixels = torch.randn(2, 3, 96, 128)
     method = method_named("clip_surgery", attention_pool="reference")
     features = method.features(tower, pixels)
-    wanted = naive_pool(model, tower.embed(pixels), sharpness=1, unit=False, own_class=False)
-    torch.testing.assert_close(features.image, wanted[:, 0], **EXACT)
-    torch.testing.assert_close(features.patches, wanted[:, 1:], **EXACT)
+    expected = naive_pool(
+        model, tower.embed(pixels), sharpness=1, unit=False, class_attention=False
+    )
+    torch.testing.assert_close(features.image, expected[:, 0], **EXACT)
+    torch.testing.assert_close(features.patches, expected[:, 1:], **EXACT)
     assert (features.image - walk(tower, pixels).image).abs().max() > 0.01
 
 
 @torch.no_grad()
-def test_maskclip_is_the_values_through_the_projection(model, tower):
+def test_maskclip_equals_the_projected_values(model, tower):
     pixels = torch.randn(1, 3, 64, 96)
     pool = model.visual.attnpool
-    wanted = pool.c_proj(pool.v_proj(tower.embed(pixels)))[:, 1:]
+    expected = pool.c_proj(pool.v_proj(tower.embed(pixels)))[:, 1:]
     for settings in ({}, {"residual": False, "feed_forward": False}):
-        found = method_named("maskclip", **settings).features(tower, pixels).patches
-        torch.testing.assert_close(found, wanted, **EXACT)
+        actual = method_named("maskclip", **settings).features(tower, pixels).patches
+        torch.testing.assert_close(actual, expected, **EXACT)
 
 
-def test_depth_zero_is_clips_own(tower):
+def test_depth_zero_equals_clip(tower):
     pixels = torch.randn(1, 3, 64, 64)
     for pool in ("paper", "reference"):
-        found = method_named("clip_surgery", depth=0, attention_pool=pool).features(tower, pixels)
-        torch.testing.assert_close(found.patches, walk(tower, pixels).patches)
+        actual = method_named("clip_surgery", depth=0, attention_pool=pool).features(tower, pixels)
+        torch.testing.assert_close(actual.patches, walk(tower, pixels).patches)
 
 
-def test_another_form_is_refused():
+def test_an_unknown_form_is_refused():
     with pytest.raises(UnknownNameError, match="paper"):
         method_named("clip_surgery", attention_pool="papper")
 
 
 @torch.no_grad()
-def test_frozen_batch_norms_are_read():
+def test_frozen_batch_norms():
     model = tiny_resnet()
     pixels = torch.randn(1, 3, 64, 64)
-    wanted = model.encode_image(pixels)
+    expected = model.encode_image(pixels)
     model.lock_image_tower(freeze_bn_stats=True)
-    torch.testing.assert_close(walk(wrap_backbone(model).tower, pixels).image, wanted, **EXACT)
+    torch.testing.assert_close(walk(wrap_backbone(model).tower, pixels).image, expected, **EXACT)

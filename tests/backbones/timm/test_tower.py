@@ -1,4 +1,4 @@
-"""timm's towers inside open_clip: every pool, stem and block; rotary positions at any size."""
+"""timm towers inside open_clip: all pools, stems and blocks, and rotary positions at any size."""
 
 import open_clip
 import pytest
@@ -22,7 +22,7 @@ TOKEN = {"pool": "token", "proj": None}
 KINDS = {
     "EVA-01": lambda **s: tiny_timm("eva_giant_patch14_224", **TOKEN, **s),
     "EVA-02": tiny_eva,
-    "EVA-02-E, norms behind": lambda **s: tiny_timm(
+    "EVA-02-E, norms after attention": lambda **s: tiny_timm(
         "eva02_enormous_patch14_clip_224", **TOKEN, **s
     ),
     "PE": tiny_pe,
@@ -47,16 +47,16 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_walk_is_encode_image(kind):
+def test_walk_equals_encode_image(kind):
     model, pixels = KINDS[kind](), torch.randn(2, 3, 32, 32)
-    found = walk(wrap_backbone(model).tower, pixels).image
-    torch.testing.assert_close(found, model.encode_image(pixels), **EXACT)
+    actual = walk(wrap_backbone(model).tower, pixels).image
+    torch.testing.assert_close(actual, model.encode_image(pixels), **EXACT)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_other_sizes_are_a_model_of_that_size(kind):
-    """timm's own model of 64 x 32 px, with the positions interpolated into it."""
+def test_other_sizes_equal_a_model_of_that_size(kind):
+    """Compare with a timm model for 64 x 32 px that has the interpolated positions."""
     small, built = KINDS[kind](), KINDS[kind](seed=1, img_size=(64, 32))
     state = small.state_dict()
     name = "visual.trunk.pos_embed"
@@ -76,7 +76,7 @@ def test_other_sizes_are_a_model_of_that_size(kind):
 
 @torch.no_grad()
 def test_convolutional_stem_of_mobileclip():
-    """Its width is fixed at 768; batch norms of a stem in training mode would be changed."""
+    """The width is fixed at 768. In training mode, the batch norms of a stem would be changed."""
     sizes = {"img_size": 64, "patch_size": 1, "embed_dim": 768, "depth": 1}
     model = tiny_timm("vit_base_mci_224", **TOKEN, **sizes)
     tower, pixels = wrap_backbone(model).tower, torch.randn(1, 3, 64, 64)
@@ -104,20 +104,20 @@ def test_facts(make, prefix, reads, side):
 
 
 @torch.no_grad()
-def test_a_patch_is_projected_as_the_head_does_with_it_alone():
-    """Decision 0007: the pooling head's output for an image of one token."""
+def test_a_patch_is_projected_like_a_single_token_in_the_head():
+    """Decision 0007: the output of the pooling head for an image of one token."""
     for make in (tiny_timm_siglip, tiny_pe):
         model = make()
         trunk, tokens = model.visual.trunk, torch.randn(2, 5, 32)
-        alone = trunk.norm(tokens).flatten(0, 1)[:, None]
-        wanted = model.visual.head(trunk.head(trunk.fc_norm(trunk.attn_pool(alone))))
-        found = wrap_backbone(model).tower.project(tokens)
-        torch.testing.assert_close(found.flatten(0, 1), wanted, **EXACT)
+        single_tokens = trunk.norm(tokens).flatten(0, 1)[:, None]
+        expected = model.visual.head(trunk.head(trunk.fc_norm(trunk.attn_pool(single_tokens))))
+        actual = wrap_backbone(model).tower.project(tokens)
+        torch.testing.assert_close(actual.flatten(0, 1), expected, **EXACT)
 
 
 @pytest.mark.parametrize("halves", [False, True])
 @pytest.mark.parametrize("indexing", ["ij", "xy"])
-def test_angles_are_timms(halves, indexing):
+def test_rotation_equals_that_of_timm(halves, indexing):
     rope = RotaryEmbeddingCat(
         16,
         in_pixels=False,
@@ -127,7 +127,7 @@ def test_angles_are_timms(halves, indexing):
         grid_indexing=indexing,
         rotate_half=halves,
     )
-    ours = Rotary(
+    rotary = Rotary(
         width=16,
         temperature=10000.0,
         offset=1.0,
@@ -136,11 +136,11 @@ def test_angles_are_timms(halves, indexing):
         half_pairs=halves,
     )
     grid, tokens = PatchGrid(rows=3, columns=5), torch.randn(2, 17, 2, 16)
-    found = ours.rotation(grid, prefix_tokens=2, device=torch.device("cpu"))(tokens)
+    actual = rotary.rotation(grid, prefix_tokens=2, device=torch.device("cpu"))(tokens)
     patches = tokens[:, 2:].transpose(1, 2)
-    wanted = timm.layers.apply_rot_embed_cat(patches, rope.get_embed(), half=halves)
-    torch.testing.assert_close(found[:, 2:], wanted.transpose(1, 2))
-    assert torch.equal(found[:, :2], tokens[:, :2])
+    expected = timm.layers.apply_rot_embed_cat(patches, rope.get_embed(), half=halves)
+    torch.testing.assert_close(actual[:, 2:], expected.transpose(1, 2))
+    assert torch.equal(actual[:, :2], tokens[:, :2])
 
 
 def changed(model, change):
@@ -192,13 +192,13 @@ def changed_trunk(trunk):
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_read_is_named(case):
+def test_unsupported_parts_are_named(case):
     make, message = REFUSED[case]
     with pytest.raises(UnsupportedModelError, match=message):
         wrap_backbone(make())
 
 
-def test_configurations_that_are_refused_by_name():
+def test_unsupported_configurations():
     refused = {
         name
         for name in open_clip.list_models()
@@ -220,7 +220,7 @@ REAL = {
 
 @pytest.mark.parametrize("arch", REAL)
 def test_real_configurations(arch):
-    """Built without weights, by open_clip's own configuration."""
+    """Built without weights from the configuration of open_clip."""
     config = open_clip.get_model_config(arch)
     config.pop("custom_text")
     config["text_cfg"]["layers"] = 1
@@ -228,5 +228,5 @@ def test_real_configurations(arch):
         model = open_clip.CustomTextCLIP(**config)
     model.logit_scale = nn.Parameter(torch.zeros(()))
     tower = wrap_backbone(model, tokenizer=open_clip.SimpleTokenizer(context_length=64)).tower
-    found = (tower.blocks[0].attention.heads, len(tower.blocks), tower.patch_size, tower.width)
-    assert (*found, tower.prefix_tokens) == REAL[arch]
+    actual = (tower.blocks[0].attention.heads, len(tower.blocks), tower.patch_size, tower.width)
+    assert (*actual, tower.prefix_tokens) == REAL[arch]
