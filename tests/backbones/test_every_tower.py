@@ -11,12 +11,12 @@ from clip_surgery.text.bank import encode_texts
 from clip_surgery.text.prefixes import encode_prompts
 from tests.backbones.plain_walk import encode_ids, encode_pixels
 from tests.towers import assert_same_state, state_of, token_ids
-from tests.zoo import TOWERS, image_features, text_features
+from tests.zoo import TOWER_PARAMS, TOWERS, image_features, text_features
 
 EXACT = {"rtol": 1e-5, "atol": 5e-6}
 
 
-@pytest.fixture(scope="module", params=TOWERS)
+@pytest.fixture(scope="module", params=TOWER_PARAMS)
 def model(request):
     return TOWERS[request.param]()
 
@@ -109,7 +109,7 @@ def test_bad_pixels(backbone, size):
         backbone.tower.embed(torch.rand(1, 3, *size))
 
 
-@pytest.mark.parametrize("name", TOWERS)
+@pytest.mark.parametrize("name", TOWER_PARAMS)
 @torch.no_grad()
 def test_half_precision(name):
     model = TOWERS[name]()
@@ -124,7 +124,7 @@ def test_half_precision(name):
     assert F.cosine_similarity(texts, text).min() > 0.998
 
 
-@pytest.mark.parametrize("name", TOWERS)
+@pytest.mark.parametrize("name", TOWER_PARAMS)
 @torch.no_grad()
 def test_training_mode_changes_no_image_feature_and_no_statistics(name):
     model = TOWERS[name]()

@@ -11,10 +11,10 @@ from clip_surgery.tasks.presence import presence
 from clip_surgery.tasks.words import words
 from clip_surgery.windows import explain_windows
 from tests.towers import assert_same_state, state_of
-from tests.zoo import TOWERS
+from tests.zoo import TOWER_PARAMS, TOWERS
 
 
-@pytest.fixture(scope="module", params=TOWERS)
+@pytest.fixture(scope="module", params=TOWER_PARAMS)
 def explainer(request):
     model = TOWERS[request.param](seed=0)
     return cs.wrap(model, templates="photo", cache=False, vocabulary=["cup", "tree"], batch_size=2)

@@ -11,7 +11,7 @@ from clip_surgery.methods.registry import METHODS, method_named
 from clip_surgery.methods.remarks import method_remark
 from clip_surgery.surgery.walk import project_heads
 from tests.towers import tiny_open_clip
-from tests.zoo import TOWERS
+from tests.zoo import TOWER_PARAMS, TOWERS
 
 
 def set_norm_gain(model, gain):
@@ -56,7 +56,7 @@ def test_the_temperature_from_weights_is_near_that_of_an_image():
     assert published_temperature(first_block, depth=1) == pytest.approx(from_image, rel=0.1)
 
 
-@pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.parametrize("tower", TOWER_PARAMS)
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_gives_a_remark_or_none_for_every_tower(name, tower):
     remark = method_remark(method_named(name), wrap_backbone(TOWERS[tower](seed=0)))

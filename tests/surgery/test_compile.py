@@ -13,7 +13,7 @@ from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.registry import METHODS
 from clip_surgery.surgery.walk import walk, walk_two_paths
 from clip_surgery.text.features import TextFeatures
-from tests.zoo import TOWERS
+from tests.zoo import TOWER_PARAMS, TOWERS
 
 DENSE = {name: cls for name, cls in METHODS.items() if issubclass(cls, DenseMethod)}
 REDUNDANCIES = ("none", "labels", "empty text", "vocabulary")
@@ -26,7 +26,7 @@ def _nothing_compiled():
     torch.compiler.reset()
 
 
-@pytest.fixture(scope="module", params=TOWERS)
+@pytest.fixture(scope="module", params=TOWER_PARAMS)
 def backbone(request):
     return wrap_backbone(TOWERS[request.param]())
 
