@@ -247,6 +247,7 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(cli, home, monkeypatch):
     assert "nothing is kept" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="locks and signals of POSIX")
 def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
     cli, home, journals, monkeypatch

@@ -13,6 +13,7 @@ def words(home):
     return Path("words.txt")
 
 
+@pytest.mark.slow
 def test_a_tower_and_its_words(cli, words):
     done = cli("export", "--to", "torch", "--labels", words, "--out", "made", "--depth", 3)
     assert done.code == 0, done.err

@@ -2,11 +2,16 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
 
 import httpx
+import pytest
+
+from clip_surgery.apps.page.serving import LOOPBACK, _free_port
+from clip_surgery.errors import InputError
 
 
 def test_options_are_listed(cli):
@@ -33,6 +38,7 @@ def test_wrong_requests_are_one_line(cli):
     assert done.code == 2
 
 
+@pytest.mark.slow
 def test_it_serves_on_loopback_and_cleans_up(home):
     (home / "temporary").mkdir()
     command = [sys.executable, "-c", "from clip_surgery.apps.cli.main import run; run()"]
@@ -57,13 +63,23 @@ def test_it_serves_on_loopback_and_cleans_up(home):
     assert list((home / "temporary").glob("clip-surgery-page-*")) == []
 
 
-def test_an_address_that_is_taken_is_one_line(shell):
-    import socket
+@pytest.fixture
+def taken_port():
+    """A port that another socket listens on."""
+    with socket.socket() as other:
+        other.bind((LOOPBACK, 0))
+        other.listen()
+        yield other.getsockname()[1]
 
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        done = shell("page", "--port", taken.getsockname()[1], timeout=120)
+
+def test_an_address_that_is_taken_is_refused(taken_port):
+    with pytest.raises(InputError, match="cannot be listened on"):
+        _free_port(LOOPBACK, taken_port)
+
+
+@pytest.mark.slow
+def test_an_address_that_is_taken_is_one_line(shell, taken_port):
+    done = shell("page", "--port", taken_port, timeout=120)
     assert done.code == 2
     assert "cannot be listened on" in done.err
     assert "Traceback" not in done.err
