@@ -15,10 +15,10 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.text.bank import encode_texts
 from clip_surgery.text.packing import (
     common_prefixes,
-    number_by_length,
-    own_parts,
+    index_by_prefix,
     pack,
     prefixes_of,
+    without_prefixes,
 )
 from clip_surgery.text.prefixes import encode_prompts
 from clip_surgery.text.templates import TEMPLATE_SETS
@@ -122,7 +122,7 @@ def test_chunks_do_not_matter(backbone, chunk_tokens):
 @torch.no_grad()
 def test_many_labels_go_through_in_parts(backbone, monkeypatch):
     whole = encode_texts(backbone, LABELS, templates=TEMPLATES)
-    monkeypatch.setattr("clip_surgery.text.bank._PROMPTS_AT_A_TIME", 7)
+    monkeypatch.setattr("clip_surgery.text.bank._MAX_PROMPTS", 7)
     close(encode_texts(backbone, LABELS, templates=TEMPLATES).labels, whole.labels)
 
 
@@ -249,17 +249,17 @@ def test_any_token_ids(ids, chunk_tokens):
 def test_packing_keeps_every_token(ids, chunk_tokens):
     ends = ids.argmax(dim=-1)
     prefixes = prefixes_of(ids, common_prefixes(ids, ends))
-    numbers = number_by_length(prefixes)
+    numbers = index_by_prefix(prefixes)
     by_number = {(len(prefix), number): prefix for prefix, number in numbers.items()}
     seen = {}
-    for row in pack(own_parts(ids, ends, prefixes, cut=True), chunk_tokens):
+    for row in pack(without_prefixes(ids, ends, prefixes, cut=True), chunk_tokens):
         prompts = [prompt for run in row for prompt in run.prompts]
         assert sum(p.start + len(p.ids) for p in prompts) <= chunk_tokens or len(prompts) == 1
         for run in row:
             assert all((p.start, len(p.ids)) == (run.start, run.length) for p in run.prompts)
         for prompt in prompts:
             assert prompt.ids[prompt.end] == 49407
-            seen[prompt.place] = by_number[prompt.start, prompt.prefix] + prompt.ids
+            seen[prompt.index] = by_number[prompt.start, prompt.prefix] + prompt.ids
     whole = [
         tuple(line[: end + 1])
         for line, end in zip(ids.flatten(0, 1).tolist(), ends.flatten().tolist(), strict=True)

@@ -74,9 +74,9 @@ def everything(cache):
     return sorted(path for path in cache.directory.rglob("*") if path.is_file())
 
 
-def shelf_of(cache, **changes):
+def folder_of(cache, **changes):
     settings = {"fingerprint": "f", "templates": ("{}",), "dtype": torch.float32, "truncate": False}
-    return cache.shelf(**{**settings, **changes})
+    return cache.folder(**{**settings, **changes})
 
 
 def unit(seed=0):
@@ -109,7 +109,7 @@ def test_no_cache_leaves_nothing(counted, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_setting_has_its_own_shelf(cache):
+def test_every_setting_has_its_own_folder(cache):
     changes = [
         {},
         {"fingerprint": "g"},
@@ -119,9 +119,9 @@ def test_every_setting_has_its_own_shelf(cache):
         {"dtype": torch.bfloat16},
         {"truncate": True},
     ]
-    folders = {shelf_of(cache, **change).folder for change in changes}
+    folders = {folder_of(cache, **change).directory for change in changes}
     assert len(folders) == len(changes)
-    assert shelf_of(cache).folder == shelf_of(TextCache(cache.directory)).folder
+    assert folder_of(cache).directory == folder_of(TextCache(cache.directory)).directory
 
 
 def test_other_weights_are_other_features(counted, cache):
@@ -135,7 +135,7 @@ def test_other_weights_are_other_features(counted, cache):
     assert computed == [*LABELS, ""]
 
 
-def test_another_tokenizer_is_another_shelf(counted, cache):
+def test_another_tokenizer_is_another_folder(counted, cache):
     counted.encode(["cat"], cache)
     tower = counted.backbone.text_tower
 
@@ -211,7 +211,7 @@ def test_unwritable_directory_is_said_once(counted, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     cache = TextCache(blocked / "texts")
-    with pytest.warns(UserWarning, match="cannot be kept") as warned:
+    with pytest.warns(UserWarning, match="cannot be written") as warned:
         features, _ = counted.encode(LABELS, cache)
     assert len(warned) == 1
     assert str(cache.directory) in str(warned[0].message)
@@ -226,7 +226,7 @@ def test_unreadable_entry_is_computed(counted, cache):
     for path in files(cache):
         path.unlink()
         path.mkdir()
-    with pytest.warns(UserWarning, match="damaged|cannot be kept") as warned:
+    with pytest.warns(UserWarning, match="damaged|cannot be written") as warned:
         _, computed = counted.encode(["cat"], cache)
     assert computed == ["cat", ""]
     assert ["damaged" in str(w.message) for w in warned] == [True, True, False]
@@ -239,21 +239,21 @@ def test_interrupted_write_leaves_nothing(cache, monkeypatch, failure):
 
     monkeypatch.setattr(os, "replace", stopped)
     with pytest.raises(failure):
-        shelf_of(cache).write("cat", unit())
+        folder_of(cache).write("cat", unit())
     assert everything(cache) == []
 
 
 def test_full_disk_keeps_the_old_entry(cache, monkeypatch):
-    shelf = shelf_of(cache)
-    shelf.write("cat", unit())
+    folder = folder_of(cache)
+    folder.write("cat", unit())
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.warns(UserWarning, match="No space left"):
-        shelf.write("cat", unit(1))
-    assert torch.equal(shelf.read("cat", WIDTH), unit())
+        folder.write("cat", unit(1))
+    assert torch.equal(folder.read("cat", WIDTH), unit())
 
 
 def run_python(code, *arguments):
@@ -268,11 +268,11 @@ def run_python(code, *arguments):
 KILLED = """
 import os, sys, torch
 from clip_surgery.text.cache import TextCache
-shelf = TextCache(sys.argv[1]).shelf(
+folder = TextCache(sys.argv[1]).folder(
     fingerprint="f", templates=("{}",), dtype=torch.float32, truncate=False
 )
 os.replace = lambda *paths: os._exit(9)
-shelf.write("cat", torch.ones(24) / 24 ** 0.5)
+folder.write("cat", torch.ones(24) / 24 ** 0.5)
 """
 
 
@@ -281,24 +281,24 @@ def test_killed_writer_leaves_no_entry(cache):
     process.communicate()
     assert process.returncode == 9
     assert files(cache) == []
-    shelf = shelf_of(cache)
-    assert shelf.read("cat", WIDTH) is None
-    shelf.write("cat", unit())
-    assert torch.equal(shelf.read("cat", WIDTH), unit())
+    folder = folder_of(cache)
+    assert folder.read("cat", WIDTH) is None
+    folder.write("cat", unit())
+    assert torch.equal(folder.read("cat", WIDTH), unit())
 
 
 WRITER = """
 import sys, torch, warnings
 warnings.simplefilter("error")
 from clip_surgery.text.cache import TextCache
-shelf = TextCache(sys.argv[1]).shelf(
+folder = TextCache(sys.argv[1]).folder(
     fingerprint="f", templates=("{}",), dtype=torch.float32, truncate=False
 )
 feature = torch.eye(24)[int(sys.argv[2])]
 for _ in range(60):
     for text in "abc":
-        shelf.write(text, feature)
-        assert shelf.read(text, 24).count_nonzero() == 1
+        folder.write(text, feature)
+        assert folder.read(text, 24).count_nonzero() == 1
 """
 
 
@@ -335,9 +335,9 @@ def test_threads_share_a_cache(cache):
 
 
 def test_features_that_are_not_finite_are_not_kept(cache):
-    shelf = shelf_of(cache)
-    shelf.write("cat", torch.full((WIDTH,), torch.inf))
-    assert shelf.read("cat", WIDTH) is None
+    folder = folder_of(cache)
+    folder.write("cat", torch.full((WIDTH,), torch.inf))
+    assert folder.read("cat", WIDTH) is None
 
 
 def test_directory_of_the_environment(monkeypatch, tmp_path):
@@ -352,8 +352,8 @@ def test_no_corruption_of_an_entry_is_used(counted, cache):
     """300 corruptions: bytes changed or removed, entries swapped, entries of another folder."""
     texts = [f"word {number}" for number in range(12)]
     features, _ = counted.encode(texts, cache)
-    shelf = next(cache.directory.iterdir())
-    entries = sorted(shelf.iterdir())
+    folder = next(cache.directory.iterdir())
+    entries = sorted(folder.iterdir())
     whole = {path: path.read_bytes() for path in entries}
     chance = random.Random(12)
     for _ in range(300):

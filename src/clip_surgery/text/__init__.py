@@ -1,1 +1,1 @@
-"""Labels to text features: prompt templates, the text bank, its cache on disk."""
+"""Features of texts: prompt templates, encoding of prompts, and the cache of features on disk."""

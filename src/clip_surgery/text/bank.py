@@ -1,10 +1,10 @@
-"""Text bank: a label's feature as the mean of many prompts, computed once and kept.
+"""The feature of a text as the mean over prompt templates, computed once and cached on disk.
 
-Each label is put into every template; each prompt is encoded and brought to unit length; the mean
-over the templates is brought to unit length again (Radford et al., arXiv 2103.00020, section 3.1.4;
-CLIP Surgery, arXiv 2304.05653, uses 85 templates). The released code encodes one label at a time
-and every prompt at the full context length; here prompts run without padding and share what they
-begin with (text_prefixes), and what was computed before comes from disk (text_cache).
+Each text is put into every template, each prompt is encoded and normalised, and the mean over the
+templates is normalised again (Radford et al., arXiv 2103.00020, section 3.1.4; CLIP Surgery,
+arXiv 2304.05653, uses 85 templates). The released code of CLIP Surgery encodes one text at a time
+and every prompt at the full context length. Here prompts are encoded without padding, shared
+prefixes are computed once (see prefixes), and features are read from the cache (see cache).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch.nn import functional as F
 
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.inputs.texts import check_texts
-from clip_surgery.text.cache import Shelf, TextCache
+from clip_surgery.text.cache import CacheFolder, TextCache
 from clip_surgery.text.features import TextFeatures
 from clip_surgery.text.prefixes import CHUNK_TOKENS, encode_prompts
 from clip_surgery.text.templates import fill, resolve_templates
 
 EMPTY = ""
-_SAMPLE = "A photo of the 2 Cats, Straße & 犬"
-_PROMPTS_AT_A_TIME = 32768
+_TOKENIZER_SAMPLE = "A photo of the 2 Cats, Straße & 犬"
+_MAX_PROMPTS = 32768  # number of prompts that are tokenised at a time
 
 
 def encode_texts(
@@ -36,23 +36,26 @@ def encode_texts(
     truncate: bool = False,
     chunk_tokens: int = CHUNK_TOKENS,
 ) -> TextFeatures:
-    """Encode labels, and the empty text beside them, as the mean over templates.
+    """Return the features of texts, and of the empty text, as means over templates.
 
-    Gradients flow to the text tower when the caller records them; the cache is then neither read
-    nor written, because what comes from disk has no gradient. Call under `torch.no_grad()` when
-    none are wanted.
+    The features are differentiable with respect to the weights if the caller has enabled gradients.
+    The cache is then neither read nor written, because cached features have no gradient. Call it
+    under `torch.no_grad()` if no gradients are needed.
 
     Args:
         backbone: the model.
-        texts: C labels; C unit-length rows (C, D), float32, come back in their order.
-        templates: a template set's name, one template, or several.
-        cache: where features are kept between runs; None computes all of them.
-        truncate: cut a prompt that is over the context length instead of refusing it.
-        chunk_tokens: how many tokens may be in memory at a time.
+        texts: C texts.
+        templates: name of a template set, one template, or several.
+        cache: cache of features on disk; None computes all features.
+        truncate: whether prompts over the context length are cut; otherwise they are refused.
+        chunk_tokens: maximum number of tokens in memory at a time.
+
+    Returns:
+        Features of the texts in their order (C, D), of unit length, float32.
 
     Raises:
-        InputError: for texts or templates that cannot be used, and for a prompt over the context
-            length unless `truncate`.
+        InputError: if a text or template cannot be used, or a prompt is over the context length and
+            `truncate` is False.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
@@ -60,29 +63,30 @@ def encode_texts(
         >>> features.texts, len(features.labels)
         (('bench', 'person'), 2)
     """
-    labels = check_texts(texts)
+    checked_texts = check_texts(texts)
     sentences = resolve_templates(templates)
-    shelf = None
+    cached = None
     if cache is not None and not _records_gradients(backbone):
-        shelf = cache.shelf(
-            fingerprint=f"{backbone.fingerprint()} {_tokens_of_a_sample(backbone)}",
+        cached = cache.folder(
+            fingerprint=f"{backbone.fingerprint()} {_sample_token_ids(backbone)}",
             templates=sentences,
             dtype=backbone.dtype,
             truncate=truncate,
         )
-    wanted = (*labels, EMPTY)
-    found = _read(shelf, wanted, backbone)
-    missing = [text for text in wanted if text not in found]
-    at_a_time = max(1, _PROMPTS_AT_A_TIME // len(sentences))
-    for begin in range(0, len(missing), at_a_time):
-        part = missing[begin : begin + at_a_time]
-        means = _ensemble(backbone, part, sentences, truncate=truncate, chunk_tokens=chunk_tokens)
-        for text, feature in zip(part, means, strict=True):
-            found[text] = feature
-            if shelf is not None:
-                shelf.write(text, feature)
+    features = _read(cached, (*checked_texts, EMPTY), backbone)
+    missing = [text for text in (*checked_texts, EMPTY) if text not in features]
+    batch_size = max(1, _MAX_PROMPTS // len(sentences))
+    for begin in range(0, len(missing), batch_size):
+        batch = missing[begin : begin + batch_size]
+        means = _ensemble(backbone, batch, sentences, truncate=truncate, chunk_tokens=chunk_tokens)
+        for text, feature in zip(batch, means, strict=True):
+            features[text] = feature
+            if cached is not None:
+                cached.write(text, feature)
     return TextFeatures(
-        texts=labels, labels=torch.stack([found[text] for text in labels]), empty=found[EMPTY]
+        texts=checked_texts,
+        labels=torch.stack([features[text] for text in checked_texts]),
+        empty=features[EMPTY],
     )
 
 
@@ -94,7 +98,7 @@ def _ensemble(
     truncate: bool,
     chunk_tokens: int,
 ) -> Tensor:
-    """Unit-length means over the templates (L, D), in float32 whatever the weights are."""
+    """Return the normalised means over M templates of L texts (L, D), always in float32."""
     tower = backbone.text_tower
     prompts = [fill(template, text) for text in texts for template in templates]
     ids = tower.tokenize(prompts, truncate=truncate).to(backbone.device)  # (L M, T)
@@ -106,19 +110,23 @@ def _ensemble(
     return F.normalize(F.normalize(features.float(), dim=-1).mean(dim=1), dim=-1)
 
 
-def _read(shelf: Shelf | None, texts: Sequence[str], backbone: Backbone) -> dict[str, Tensor]:
-    """What the shelf holds of the texts, on the backbone's device."""
-    if shelf is None:
+def _read(
+    cached: CacheFolder | None, texts: Sequence[str], backbone: Backbone
+) -> dict[str, Tensor]:
+    """Return the cached features of those texts that have one, on the device of the model."""
+    if cached is None:
         return {}
     width = _joint_width(backbone)
-    found = {text: shelf.read(text, width) for text in texts}
+    entries = {text: cached.read(text, width) for text in texts}
     return {
-        text: feature.to(backbone.device) for text, feature in found.items() if feature is not None
+        text: feature.to(backbone.device)
+        for text, feature in entries.items()
+        if feature is not None
     }
 
 
 def _joint_width(backbone: Backbone) -> int:
-    """D, by projecting one token, or one text where tokens cannot be read."""
+    """Return the joint width D, from the projection of one token or the feature of one text."""
     tower = backbone.text_tower
     with torch.no_grad():
         if tower.encode is not None:
@@ -127,12 +135,16 @@ def _joint_width(backbone: Backbone) -> int:
         return tower.project(token).shape[-1]
 
 
-def _tokens_of_a_sample(backbone: Backbone) -> list[int]:
-    """What gives another tokenizer away: the weights alone do not say which one feeds them."""
+def _sample_token_ids(backbone: Backbone) -> list[int]:
+    """Return the token ids of a fixed text, which differ between tokenizers.
+
+    They are part of the cache key, because the weights do not determine the tokenizer.
+    """
     tower = backbone.text_tower
-    ids = tower.tokenize([_SAMPLE], truncate=True)
+    ids = tower.tokenize([_TOKENIZER_SAMPLE], truncate=True)
     return ids[0].tolist()
 
 
 def _records_gradients(backbone: Backbone) -> bool:
+    """Return whether features would be part of an autograd graph."""
     return torch.is_grad_enabled() and any(p.requires_grad for p in backbone.model.parameters())

@@ -33,8 +33,8 @@ class TextCache:
     """A directory of text features.
 
     Args:
-        directory: where to keep them; None takes the environment variable CLIP_SURGERY_CACHE, or
-            the user's cache directory.
+        directory: the directory. If None, it is the one that the environment variable
+            CLIP_SURGERY_CACHE names, or else the cache directory of the user.
 
     Example:
         >>> TextCache("/tmp/texts").directory.as_posix()
@@ -48,40 +48,40 @@ class TextCache:
     def __repr__(self) -> str:
         return f"TextCache({str(self.directory)!r})"
 
-    def shelf(
+    def folder(
         self, *, fingerprint: str, templates: Sequence[str], dtype: torch.dtype, truncate: bool
-    ) -> Shelf:
-        """Features of these weights and templates; nothing is read or made yet.
+    ) -> CacheFolder:
+        """Return the folder of features of one model; no file is read or written yet.
 
         Args:
-            fingerprint: changes when any weight changes.
-            templates: in their order; another order is another shelf.
-            dtype: of the weights.
-            truncate: whether long prompts were cut: their features are not to be found by a caller
-                who wants long prompts refused.
+            fingerprint: a text that changes with any weight of the model.
+            templates: the prompt templates; another order is another folder.
+            dtype: dtype of the weights.
+            truncate: whether prompts over the context length were cut. Their features must not be
+                read by a caller for whom such prompts are errors.
         """
         settings = [_FORMAT, fingerprint, list(templates), str(dtype), truncate]
-        return Shelf(self, _digest(json.dumps(settings)))
+        return CacheFolder(self, _digest(json.dumps(settings)))
 
-    def give_up(self, error: OSError) -> None:
-        """Warn, the first time only, that nothing can be kept here, and keep nothing more."""
+    def disable_writing(self, error: OSError) -> None:
+        """Write no more entries, and warn about it the first time."""
         if self._writable:
             self._writable = False
             warnings.warn(
-                f"{self.directory}: text features cannot be kept here ({error.strerror}); they "
-                f"are computed anew each time. Set {DIRECTORY_VARIABLE} to a directory that can "
+                f"{self.directory}: text features cannot be written here ({error.strerror}); they "
+                f"are computed again in each run. Set {DIRECTORY_VARIABLE} to a directory that can "
                 "be written.",
                 stacklevel=2,
             )
 
     @property
     def writable(self) -> bool:
-        """False once a write has failed."""
+        """Whether no write has failed yet."""
         return self._writable
 
 
-class Shelf:
-    """The features of one set of weights and templates.
+class CacheFolder:
+    """The cache entries of one model and one tuple of templates.
 
     Args:
         cache: the cache that the folder is part of.
@@ -91,23 +91,23 @@ class Shelf:
     def __init__(self, cache: TextCache, key: str) -> None:
         self.cache = cache
         self.key = key
-        self.folder = cache.directory / key
+        self.directory = cache.directory / key
 
     def path(self, text: str) -> Path:
-        """The file of a text, whether or not it is there."""
-        return self.folder / f"{_digest(text)}.safetensors"
+        """Return the path of the entry of a text; the file need not exist."""
+        return self.directory / f"{_digest(text)}.safetensors"
 
     def read(self, text: str, width: int) -> Tensor | None:
-        """Return the feature (width,) of a text, or None if the cache has no valid one.
+        """Return the feature (width,) of a text, or None if there is no valid entry.
 
-        A file that is damaged, that belongs to another text or other weights, or that is not a
-        unit-length float32 feature of this width, causes a warning and counts as missing.
+        An entry that is damaged, that belongs to another text or other weights, or that is not a
+        float32 feature of unit length and this width, causes a warning and counts as missing.
         """
         path = self.path(text)
         try:
             content = path.read_bytes()
             feature = safetensors.torch.load(content).get(_KEY)
-            described = _metadata(content)
+            description = _metadata(content)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, SafetensorError, ValueError, RecursionError) as error:
@@ -115,9 +115,9 @@ class Shelf:
         else:
             if feature is None or not _is_feature(feature, width):
                 damage = f"expected {width} float32 numbers of unit length"
-            elif described.get("text") != text or described.get("key") != self.key:
+            elif description.get("text") != text or description.get("key") != self.key:
                 damage = "it belongs to another text or to other weights"
-            elif described.get("checksum") != _checksum(feature):
+            elif description.get("checksum") != _checksum(feature):
                 damage = "its checksum does not match its content"
             else:
                 return feature
@@ -127,27 +127,31 @@ class Shelf:
         return None
 
     def write(self, text: str, feature: Tensor) -> None:
-        """Keep a feature (D,); a feature that is not finite is not kept.
+        """Write the feature (D,) of a text, unless it is not finite.
 
-        Where the directory cannot be written, the cache warns once and keeps nothing more.
+        If the directory cannot be written, the cache warns once and writes no more entries.
         """
         if not self.cache.writable or not bool(feature.isfinite().all()):
             return
         values = feature.detach().float().cpu().contiguous()
-        described = {"text": text, "key": self.key, "checksum": _checksum(values)}
-        content = safetensors.torch.save({_KEY: values}, {_KEY: json.dumps(described)})
+        description = {"text": text, "key": self.key, "checksum": _checksum(values)}
+        content = safetensors.torch.save({_KEY: values}, {_KEY: json.dumps(description)})
         path = self.path(text)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(parents=True, exist_ok=True)
             with writing_atomically(path) as file:
                 file.write(content)
         except OSError as error:
-            self.cache.give_up(error)
+            self.cache.disable_writing(error)
 
 
 def _default_directory() -> Path:
-    chosen = os.environ.get(DIRECTORY_VARIABLE)
-    base = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("clip-surgery", False))
+    from_environment = os.environ.get(DIRECTORY_VARIABLE)
+    base = (
+        Path(from_environment)
+        if from_environment
+        else Path(platformdirs.user_cache_dir("clip-surgery", False))
+    )
     return base / "texts"
 
 
@@ -160,11 +164,11 @@ def _checksum(feature: Tensor) -> str:
 
 
 def _metadata(content: bytes) -> dict[str, object]:
-    """The description that `Shelf.write` puts into the header of a safetensors file."""
+    """Return the description that `CacheFolder.write` puts into the header of an entry."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    described = json.loads(header.get("__metadata__", {}).get(_KEY, "{}"))
-    return described if isinstance(described, dict) else {}
+    description = json.loads(header.get("__metadata__", {}).get(_KEY, "{}"))
+    return description if isinstance(description, dict) else {}
 
 
 def _is_feature(tensor: Tensor, width: int) -> bool:

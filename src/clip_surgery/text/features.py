@@ -1,4 +1,4 @@
-"""TextFeatures: all of the text side that a method may need."""
+"""Features of the texts for which images are explained."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from clip_surgery.errors import InputError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextFeatures:
-    """Unit-length text features of the labels, of the empty text and of reference words.
+    """Features of C texts, of the empty text and of R reference words, in the joint space.
 
     Attributes:
-        texts: the labels, C of them.
-        labels: their features (C, D), unit length, float32.
-        empty: the feature of the empty text through the same templates (D,).
-        reference: features (R, D) of a fixed vocabulary, for redundancy that does not depend
-            on the user's labels, or None.
+        texts: the C texts.
+        labels: features of the texts (C, D), of unit length, float32.
+        empty: feature of the empty text in the same templates (D,).
+        reference: features of the reference words (R, D), or None without a vocabulary.
 
     Raises:
-        InputError: when the shapes do not belong together.
+        InputError: if the shapes do not agree.
     """
 
     texts: tuple[str, ...]
@@ -32,7 +31,7 @@ class TextFeatures:
     def __post_init__(self) -> None:
         if self.labels.ndim != 2 or self.labels.shape[0] != len(self.texts) or not self.texts:
             raise InputError(
-                f"Expected label features of shape ({len(self.texts)}, D) for "
+                f"Expected text features of shape ({len(self.texts)}, D) for "
                 f"{len(self.texts)} texts, but got {tuple(self.labels.shape)}."
             )
         width = self.labels.shape[1]

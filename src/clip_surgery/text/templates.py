@@ -139,9 +139,9 @@ def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
             of templates. Each contains "{}" exactly once; other braces are ordinary characters.
 
     Raises:
-        UnknownNameError: for text that is neither the name of a set nor contains "{}".
-        InputError: for no template, a template without exactly one "{}", a template of more than
-            2,000 characters, or one given twice.
+        UnknownNameError: if a text is neither the name of a set nor contains "{}".
+        InputError: if there is no template, or one does not contain "{}" exactly once, has more
+            than 2,000 characters, or is given twice.
 
     Example:
         >>> resolve_templates("photo")

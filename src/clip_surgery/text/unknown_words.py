@@ -1,7 +1,7 @@
-"""Vocabulary: whether a model that knows few words was asked for one of them.
+"""Detection of texts without any word that a model was trained on.
 
-The demo model was trained on a few dozen nouns; a text without any of them gets a map all the
-same, and it means nothing.
+The demo model was trained on a few dozen nouns. Its maps of texts without any of these nouns are
+meaningless.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from clip_surgery.backbones.backbone import Backbone
 
 
 def unknown_texts(backbone: Backbone, texts: Sequence[str]) -> tuple[str, ...]:
-    """The texts that hold none of the words the model knows; none for models that know many.
+    """Return the texts that contain no noun of the model; none if the model lists no nouns.
 
-    A known noun may stand in a phrase and in the plural: "two brown dogs" holds "dog".
+    A noun may be part of a phrase and in the plural: "two brown dogs" contains "dog".
+
+    Args:
+        backbone: the model; `backbone.nouns` are the nouns that it was trained on.
+        texts: the texts.
     """
     if not backbone.nouns:
         return ()
     nouns = "|".join(re.escape(noun) for noun in backbone.nouns)
-    known = re.compile(rf"\b(?:{nouns})(?:s|es)?\b", re.IGNORECASE)
-    return tuple(text for text in texts if not known.search(text))
+    known_noun = re.compile(rf"\b(?:{nouns})(?:s|es)?\b", re.IGNORECASE)
+    return tuple(text for text in texts if not known_noun.search(text))

@@ -1,9 +1,9 @@
-"""Word tokens: which tokens of a sentence belong to which word, for any tokenizer.
+"""Assignment of the tokens of a sentence to its words, for any tokenizer.
 
-A tokenizer shows token ids only, and libraries name their pieces differently. What is the same in
-all: a sentence cut after a word has the same first tokens as the whole. So the end of each word is
-where the tokens of the two begin to differ. Words that a tokenizer does not keep apart (Chinese,
-say) come back as one.
+Tokenizers return token ids only, and libraries name the pieces of words differently. In all of
+them, however, a sentence that is cut after a word has the same first tokens as the whole sentence.
+The end of each word is therefore the position at which the tokens of the two begin to differ. Words
+that a tokenizer does not separate, for example in Chinese, are returned as one word.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from clip_surgery.backbones.tower import TextTower
 from clip_surgery.errors import InputError
 
 _WORD = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]+")
-_MORE = " a"  # appended to see where the sentence itself ends
+_CONTINUATION = " a"  # appended to the sentence to find the end of its last word
 
 
 @dataclass(frozen=True)
 class WordSpan:
-    """A word and its tokens: positions from `begin` up to, not including, `end`."""
+    """A word and the positions of its tokens, from `begin` up to but not including `end`."""
 
     text: str
     begin: int
@@ -31,13 +31,13 @@ class WordSpan:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SentenceTokens:
-    """A sentence as one text tower reads it.
+    """The tokens of a sentence and of its words.
 
     Attributes:
-        ids: its token ids (n,), up to the end token in a causal tower.
-        start: positions before the first word (0 where the tokenizer sets no start token).
-        words: the words with their tokens; what was cut off is not among them.
-        end: position of the token that carries the text.
+        ids: token ids (n,) of the sentence, up to the end token in a causal tower.
+        start: number of tokens before the first word; 0 if the tokenizer adds no start token.
+        words: the words with the positions of their tokens, without words that were cut off.
+        end: position of the token at which the model reads the text.
     """
 
     ids: Tensor
@@ -47,11 +47,16 @@ class SentenceTokens:
 
 
 def tokenize_words(tower: TextTower, sentence: str, *, truncate: bool = False) -> SentenceTokens:
-    """Tokens of a sentence, and which of them belong to which word.
+    """Return the tokens of a sentence and the positions of the tokens of each word.
+
+    Args:
+        tower: the text tower.
+        sentence: the sentence.
+        truncate: whether a sentence over the context length is cut; otherwise it is refused.
 
     Raises:
-        InputError: when there is no word, or more tokens than the context holds, unless
-            `truncate`.
+        InputError: if the sentence has no word that the model reads, or more tokens than the
+            context length and `truncate` is False.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
@@ -59,25 +64,25 @@ def tokenize_words(tower: TextTower, sentence: str, *, truncate: bool = False) -
         >>> [word.text for word in tokens.words], tokens.start, tokens.end
         (['a', 'dog', ',', 'running'], 1, 5)
     """
-    places = [match.span() for match in _WORD.finditer(sentence)]
-    if not places:
+    spans = [match.span() for match in _WORD.finditer(sentence)]
+    if not spans:
         raise InputError(f"Expected a sentence with words, but got {sentence!r}.")
     ids = tower.tokenize([sentence], truncate=truncate)
-    cuts = ["", *(sentence[:end] for _, end in places[:-1]), sentence + _MORE]
-    others = tower.tokenize(cuts, truncate=True)
-    carrier = int(tower.end_positions(ids)[0])
-    # tokens that a cut sentence shares with the whole, counted from the left
-    shared = (others == ids).int().cumprod(dim=1).sum(dim=1).tolist()
-    ends = [min(count, carrier) if tower.causal else count for count in shared]
+    cuts = ["", *(sentence[:end] for _, end in spans[:-1]), sentence + _CONTINUATION]
+    cut_ids = tower.tokenize(cuts, truncate=True)
+    end_position = int(tower.end_positions(ids)[0])
+    # number of first tokens that a cut sentence shares with the whole one
+    shared = (cut_ids == ids).int().cumprod(dim=1).sum(dim=1).tolist()
+    ends = [min(count, end_position) if tower.causal else count for count in shared]
     words: list[WordSpan] = []
     begin = ends[0]
-    since: int | None = None  # where a word began that has no token of its own yet
-    for (left, right), end in zip(places, ends[1:], strict=True):
-        since = left if since is None else since
+    word_start: int | None = None  # start of a word that no token has been assigned to yet
+    for (left, right), end in zip(spans, ends[1:], strict=True):
+        word_start = left if word_start is None else word_start
         if end > begin:
-            words.append(WordSpan(sentence[since:right], begin, end))
-            begin, since = end, None
+            words.append(WordSpan(sentence[word_start:right], begin, end))
+            begin, word_start = end, None
     if not words:
         raise InputError(f"Expected a sentence whose words the model reads, but got {sentence!r}.")
-    length = carrier + 1 if tower.causal else ids.shape[1]
-    return SentenceTokens(ids=ids[0, :length], start=ends[0], words=tuple(words), end=carrier)
+    length = end_position + 1 if tower.causal else ids.shape[1]
+    return SentenceTokens(ids=ids[0, :length], start=ends[0], words=tuple(words), end=end_position)
