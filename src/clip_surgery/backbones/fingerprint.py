@@ -99,6 +99,6 @@ def _sums(weight: Tensor) -> tuple[Tensor, Tensor]:
     if raw.data_ptr() % 8 or raw.storage_offset() % 8:
         raw = raw.clone()  # a view into a file may not be aligned
     words = raw.view(torch.int64)
-    whole = words.numel() // _COLUMNS * _COLUMNS
-    table, remainder = words[:whole].view(-1, _COLUMNS), words[whole:]
+    in_table = words.numel() // _COLUMNS * _COLUMNS  # number of words in complete rows
+    table, remainder = words[:in_table].view(-1, _COLUMNS), words[in_table:]
     return torch.cat([table.sum(1), remainder.sum()[None]]), torch.cat([table.sum(0), remainder])

@@ -55,9 +55,9 @@ def could_not_fetch(wanted: str, reason: str, *, advice: str = _ADVICE) -> Weigh
     return WeightsError(f"Could not fetch {one_line(wanted)}: {reason}. {advice}")
 
 
-def not_usable(what: Path | str, reason: BaseException | str) -> WeightsError:
+def not_usable(source: Path | str, reason: BaseException | str) -> WeightsError:
     """Return the error for a file or folder that exists but cannot be used."""
-    return WeightsError(f"Could not load weights from {one_line(str(what))}: {one_line(reason)}")
+    return WeightsError(f"Could not load weights from {one_line(str(source))}: {one_line(reason)}")
 
 
 def one_line(reason: BaseException | str, *, length: int = 200) -> str:

@@ -75,7 +75,7 @@ def test_points_boxes_and_areas(session):
     assert 'class="cs-on"' in html
     assert 'class="cs-off"' in html
     unlikely = views.points_view(session, 1.0)
-    assert unlikely.count("not there") == 3
+    assert unlikely.count("no points") == 3
     shares = re.findall(r"<span>([\d.]+)%</span>", views.segments_view(session, "none"))
     assert sum(map(float, shares)) == pytest.approx(100, abs=0.3)
     above_threshold = re.findall(

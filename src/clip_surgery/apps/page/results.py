@@ -102,7 +102,7 @@ def drawing(session: Session, *, contrast: Contrast = "text", opacity: float = 0
         image,
         heatmaps(explanation, contrast=contrast)[0],
         explanation.texts,
-        notes=[f"{probability:.0%} likely in the image" for probability in probabilities],
+        notes=[f"presence {probability:.0%}" for probability in probabilities],
         heading=f"{image.name} · {explanation.method} · {explanation.backbone}",
         opacity=opacity,
     )

@@ -54,7 +54,7 @@ def maps_view(session: Session, contrast: Contrast) -> str:
     cards = [
         Card(
             title=text,
-            note=f"{probability:.0%} likely there",
+            note=f"presence {probability:.0%}",
             layer=heat_layer(heatmap),
             faint=probability < UNLIKELY,
         )
@@ -75,7 +75,7 @@ def points_view(session: Session, min_presence: float | None) -> str:
         marks += [cross(x, y, unit * 0.8) for x, y in points.negatives.tolist()]
         marks += [disc(x, y, unit) for x, y in points.positives[::-1].tolist()]
         counts = f"{len(points.positives)} on, {len(points.negatives)} off"
-        note = counts if marks else "not there"
+        note = counts if marks else "no points"
         cards.append(Card(title=text, note=note, marks="".join(marks), faint=not marks))
     return cards_view(session.image, cards, kind="cs-zoom")
 
