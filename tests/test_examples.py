@@ -28,7 +28,7 @@ def test_example_runs_twice(path, tmp_path, monkeypatch, capsys):
 
 def write_bundle():
     """What this example runs, written as its first lines say, and an image."""
-    read_scene().picture.image.save("street.png")
+    read_scene().image.image.save("street.png")
     export_bundle(load("demo"), "bundle", texts=["bench", "person"])
 
 

@@ -18,6 +18,14 @@ FORMAT = "clip-surgery words 1"
 WordKind = Literal["word", "start", "end"]
 
 
+SCORE_SCALES = {
+    "similarity": "Scores are cosine similarities of a word and the image, from -1 to 1.",
+    "gradient": "Scores are the relevance of a word for the similarity of the sentence and the "
+    "image, from 0 (none).",
+}
+"""For each kind of scores a sentence that says what they are."""
+
+
 class RankedWord(NamedTuple):
     """A word, its score, and its position (from 0) among the words of the explanation."""
 
@@ -59,6 +67,12 @@ class WordExplanation:
             )
         if not set(self.kinds) <= set(get_args(WordKind)):
             raise InputError(f"Expected kinds of {get_args(WordKind)}, but got {self.kinds}.")
+
+    @property
+    def scale(self) -> str:
+        """What the scores are, and what they may be compared with, in a sentence for people."""
+        about = SCORE_SCALES.get(self.evidence, "")
+        return f"{about} Compare them within one sentence and image only.".strip()
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from clip_surgery.errors import InputError
 from clip_surgery.figures.fonts import INK, PAPER, font
 from clip_surgery.figures.maps import figure
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY, colour_table
+from clip_surgery.inputs.function_words import is_function_word
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.word_explanation import WordExplanation
@@ -34,7 +35,9 @@ def words_figure(
     Args:
         image: the explained image.
         explanation: the explanation of one sentence from `words`.
-        top: number of words whose maps are drawn. A word that occurs twice is drawn once.
+        top: maximum number of words whose maps are drawn. A word that occurs twice is drawn once.
+            Function words (see `inputs.function_words`) and the start and end tokens have no map,
+            unless the sentence consists of nothing else.
         tile: typical side of a map in pixels.
         colour_map: name of a colour map of matplotlib.
         opacity: opacity of the maps in [0, 1], where they are 1.
@@ -48,10 +51,10 @@ def words_figure(
     input_image = read_image(image)
     best_positions: dict[str, int] = {}
     for word in explanation.ranking():
-        if any(letter.isalnum() for letter in word.text):
+        if not is_function_word(word.text):
             best_positions.setdefault(word.text, word.place)
     indices = list(best_positions.values())[:top]
-    if not indices:  # a sentence of punctuation only
+    if not indices:  # a sentence of function words and punctuation only
         indices = [word.place for word in explanation.ranking()[:top]]
     maps = heatmaps(explanation.explanation)[0][indices]
     body = figure(
@@ -61,6 +64,7 @@ def words_figure(
         notes=[
             f"{explanation.evidence} {float(explanation.scores[index]):.3f}" for index in indices
         ],
+        heading=explanation.scale,
         tile=tile,
         colour_map=colour_map,
         opacity=opacity,

@@ -8,6 +8,8 @@ from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.methods.registry import METHODS
 from clip_surgery.methods.rollout import Rollout
 from clip_surgery.methods.similarity import Similarity
+from clip_surgery.tasks import presence as presence_module
+from clip_surgery.tasks.presence import PresenceRule
 
 
 def refuse(self, *_):
@@ -116,3 +118,19 @@ def test_wrong_usage(cli, scene, arguments, reason):
     assert reason in done.err
     assert done.err.count("\n") == 1
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [["compare", "--methods", "similarity,gem"], ["explain"], ["points"]]
+)
+def test_presence_that_draws_nothing_names_the_texts_and_the_option(
+    cli, scene, command, monkeypatch
+):
+    monkeypatch.setattr(presence_module, "PresenceRule", lambda: PresenceRule(offset=-20.0))
+    name, *options = command
+    done = cli(name, scene, "dog", "cat", *options, "--contrast", "presence")
+    assert done.code == 0, done.err
+    [line] = done.err.splitlines()
+    assert "--contrast presence draws nothing" in line
+    assert "(presence: dog 0.000, cat 0.000)" in line
+    assert "--contrast text" in line

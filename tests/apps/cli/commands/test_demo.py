@@ -7,7 +7,7 @@ from clip_surgery.apps.cli.commands.demo import read_scene
 
 def test_the_scene_belongs_together():
     scene = read_scene()
-    assert scene.mask.shape == scene.picture.size
+    assert scene.mask.shape == scene.image.size
     assert set(np.unique(scene.mask)) == set(range(len(scene.objects) + 1))
     assert scene.absent not in scene.objects
     for value in range(1, len(scene.objects) + 1):

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from clip_surgery.apps.cli.commands.demo import read_scene
+from clip_surgery.figures import words as words_figures
 from clip_surgery.word_explanation import WordExplanation
 
 
@@ -53,3 +54,30 @@ def test_wrong_usage(cli, scene, arguments, reason):
 
 def test_too_long_a_sentence_is_cut_when_asked(cli, scene):
     assert cli("words", scene, "pig " * 100, "--truncate").code == 0
+
+
+def test_function_words_are_listed_and_not_drawn(cli, scene, monkeypatch):
+    drawn = []
+    figure = words_figures.figure
+
+    def record_titles(image, maps, titles, **options):
+        drawn.append((list(titles), options["heading"]))
+        return figure(image, maps, titles, **options)
+
+    monkeypatch.setattr(words_figures, "figure", record_titles)
+    done = cli("words", scene, "a photo of a dog", "--top", 5)
+    assert done.code == 0, done.err
+    [(titles, heading)] = drawn
+    assert titles == ["dog"]
+    kinds = {line.split()[1]: " ".join(line.split()[2:-1]) for line in done.out.splitlines()[1:-2]}
+    assert kinds == {
+        "dog": "content word",
+        "a": "function word",
+        "of": "function word",
+        "photo": "function word",
+        "[start]": "special token",
+        "[end]": "special token",
+    }
+    assert "Scores are cosine similarities" in heading
+    assert "Scores are cosine similarities" in done.out
+    assert "Only content words have a map." in done.out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,7 @@ from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
     DrawingOptions,
     ExplainerOptions,
-    OutFolder,
+    OutputOptions,
     formats_option,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
@@ -29,33 +28,33 @@ if TYPE_CHECKING:
     from clip_surgery.methods.method import Method
     from clip_surgery.text.features import TextFeatures
 
-SHOWN = "similarity,maskclip,clip_surgery,gem,sclip,clearclip,naclip,grad_cam,legrad"
+DEFAULT_METHODS = "similarity,maskclip,clip_surgery,gem,sclip,clearclip,naclip,grad_cam,legrad"
 
 
 @with_options
 def compare(
     inputs: RequestOptions,
+    outputs: OutputOptions,
     model: ExplainerOptions,
     drawing: DrawingOptions,
     methods: Annotated[
         str,
         typer.Option(
             "--methods", "--method",
-            help="Methods between commas, as clip_surgery(depth=8); or 'all'.",
+            help="Methods separated by commas, such as 'gem,clip_surgery(depth=8)', or 'all'.",
         ),
-    ] = SHOWN,
-    out: OutFolder = Path("out"),
+    ] = DEFAULT_METHODS,
     formats: Annotated[
         list[str] | None, formats_option("png (alone if none is given), json")
     ] = None,
 ) -> None:  # fmt: skip
-    """Draw several methods side by side: a row a method, a column a text.
+    """Draw the maps of several methods: one row per method, one column per text.
 
     clip-surgery compare street.jpg bench person --methods similarity,clip_surgery,gem
     """
-    from clip_surgery.apps.cli.shared.image_loop import Result, Run
-    from clip_surgery.apps.cli.shared.output_files import Format, json_writer
-    from clip_surgery.apps.cli.shared.peak_table import PEAK_COLUMNS, peak_rows
+    from clip_surgery.apps.cli.shared.image_loop import ImageLoop
+    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
+    from clip_surgery.apps.cli.shared.tables import PEAK_COLUMNS, peak_rows
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.methods.registry import parse_methods
     from clip_surgery.records.explanations import records
@@ -63,97 +62,109 @@ def compare(
     request = inputs.read()
     texts = check_texts(request.texts)
     drawing.check()
-    chosen = parse_methods(methods)
-    run = Run.begin("compare", request, out, formats or ["png"], [Format.PNG, Format.JSON])
+    chosen_methods = parse_methods(methods)
+    loop = ImageLoop.begin(
+        "compare",
+        request,
+        outputs,
+        formats,
+        known=[Format.PNG, Format.JSON],
+        default=[Format.PNG],
+    )
     explainer = model.load(vocabulary=drawing.vocabulary)
     features = encode(explainer, texts)
-    several = Several(chosen)
+    comparison = MethodComparison(chosen_methods)
 
-    def result(picture: InputImage, found: Mapping[str, Explanation]) -> Result:
-        parts = {name: records(explanation)[0] for name, explanation in found.items()}
-        rows = [(name, *row) for name, part in parts.items() for row in peak_rows(part)]
-        return Result(
+    def to_result(image: InputImage, explanations: Mapping[str, Explanation]) -> ImageResult:
+        parts = {name: records(explanation)[0] for name, explanation in explanations.items()}
+        return ImageResult(
+            record={"methods": parts, "refused": comparison.refused},
             files={
-                Format.PNG: lambda path: draw(picture, found, several.refused, drawing).save(path),
-                Format.JSON: json_writer({"methods": parts, "refused": several.refused}),
+                Format.PNG: lambda path: draw(
+                    image, explanations, comparison.refused, drawing
+                ).save(path)
             },
-            rows=rows,
+            rows=[(name, *row) for name, part in parts.items() for row in peak_rows(part)],
         )
 
-    run.over(
+    loop.run(
         request.images,
-        lambda pictures: several.explain(explainer, pictures, features),
-        result,
-        at_a_time=explainer.batch_size,
+        lambda images: comparison.explain(explainer, images, features),
+        to_result,
+        batch_size=explainer.batch_size,
     )
-    run.finish(["method", *PEAK_COLUMNS])
+    loop.finish(["method", *PEAK_COLUMNS])
 
 
 @dataclass
-class Several:
-    """Methods that explain the same images; one that cannot serve the model is left out.
+class MethodComparison:
+    """Several methods that explain the same images.
+
+    Methods that do not support the model are left out.
 
     Attributes:
-        methods: by the name they are shown under.
-        refused: why, for each that this model cannot serve.
+        methods: the methods by the names they are shown under.
+        refused: for each method that does not support the model, the reason.
     """
 
     methods: Mapping[str, Method]
     refused: dict[str, str] = field(default_factory=dict)
 
     def explain(
-        self, explainer: Explainer, pictures: Sequence[InputImage], features: TextFeatures
+        self, explainer: Explainer, images: Sequence[InputImage], features: TextFeatures
     ) -> list[dict[str, Explanation]]:
-        """For each image its explanation by every method that serves the model.
+        """Return for each image its explanations by method name.
 
         Raises:
-            UnsupportedModelError: when none does.
+            UnsupportedModelError: if no method supports the model.
         """
-        found: list[dict[str, Explanation]] = [{} for _ in pictures]
+        explanations: list[dict[str, Explanation]] = [{} for _ in images]
         for name, method in self.methods.items():
             if name in self.refused:
                 continue
             try:
-                explanation = explainer.with_method(method).explain_images(pictures, features)
+                explanation = explainer.with_method(method).explain_images(images, features)
             except UnsupportedModelError as error:
-                # the list of methods that would serve is of no use beside them
-                reason = error.problem
-                self.refused[name] = reason.removeprefix(f"{method.name} ")
+                # The whole message also lists methods that support the model.
+                self.refused[name] = error.problem.removeprefix(f"{method.name} ")
                 console.notice(f"{name} is left out: it {self.refused[name]}")
                 continue
-            for of_picture, part in zip(found, explanation, strict=True):
-                of_picture[name] = part
+            for by_method, image_explanation in zip(explanations, explanation, strict=True):
+                by_method[name] = image_explanation
         if len(self.refused) == len(self.methods):
             raise UnsupportedModelError(
                 f"None of these methods can serve {explainer.backbone.name}: "
                 f"{', '.join(self.methods)}."
             )
-        return found
+        return explanations
 
 
 def draw(
-    picture: InputImage,
-    found: Mapping[str, Explanation],
+    image: InputImage,
+    explanations: Mapping[str, Explanation],
     refused: Mapping[str, str],
     drawing: DrawingOptions,
 ) -> Image:
-    """The image, a row of maps per method, and below it the methods that are missing."""
-    from clip_surgery.apps.cli.shared.drawing import at_most, heading
+    """Draw the image and one row of maps per method; notes name the methods that are missing."""
+    from clip_surgery.apps.cli.shared.drawing import at_most, heading, notice_if_nothing_is_drawn
     from clip_surgery.figures.comparison import comparison
     from clip_surgery.tasks.heatmaps import heatmaps
 
-    smaller = {name: at_most(picture, explanation) for name, explanation in found.items()}
+    smaller = {name: at_most(image, explanation) for name, explanation in explanations.items()}
     maps = {
         name: heatmaps(explanation, contrast=drawing.scaling)[0]
         for name, (_, explanation) in smaller.items()
     }
-    first = next(iter(found.values()))
+    for name, (_, explanation) in smaller.items():
+        notice_if_nothing_is_drawn(image, explanation, maps[name], drawing)
+        break  # presence is the same for all methods
+    first = next(iter(explanations.values()))
     scores = first.image_scores[0].tolist()
     return comparison(
         next(iter(smaller.values()))[0],
         maps,
         [f"{text} {score:.3f}" for text, score in zip(first.texts, scores, strict=True)],
-        heading=heading(picture, f"{len(found)} methods", first.backbone),
+        heading=heading(image, f"{len(explanations)} methods", first.backbone),
         notes=[f"not drawn: {name} ({reason.rstrip('.')})" for name, reason in refused.items()],
         opacity=drawing.opacity,
         colour_map=drawing.colour_map,

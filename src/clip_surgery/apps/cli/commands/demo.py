@@ -1,4 +1,4 @@
-"""`clip-surgery demo`: CLIP's own map beside CLIP Surgery's, offline, in seconds."""
+"""`clip-surgery demo`: maps of a bundled scene, without network, in seconds."""
 
 from __future__ import annotations
 
@@ -11,33 +11,38 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.options import OutFolder, Overwrite
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from clip_surgery.explanation import Explanation
     from clip_surgery.inputs.images import InputImage
 
 SCENE = Path(__file__).parent / "demo_scene"
 PLAIN, SURGERY = "similarity", "clip_surgery"
+FIGURE, INPUT = "demo.png", "scene.png"
+SOURCE = "demo"
+"""The source that the figure records; see `shared.source_records`."""
 
 
 def demo(
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the results.", metavar="FOLDER")
-    ] = Path("out"),
+    out: OutFolder = Path("out"),
     model: Annotated[
-        str, typer.Option("--model", "-m", help="Which CLIP; the bundled one needs no network.")
+        str, typer.Option("--model", "-m", help="CLIP model; the bundled demo needs no network.")
     ] = "demo",
+    overwrite: Overwrite = False,
 ) -> None:
-    """Explain a bundled scene: CLIP's own map beside CLIP Surgery's."""
+    """Explain a bundled scene, and draw CLIP's own maps beside those of CLIP Surgery."""
+    from clip_surgery.apps.cli.shared.output_files import make_folder
+
     scene = read_scene()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be the folder for results ({error.strerror}).") from error
+    make_folder(out)
+    if not overwrite:
+        check_files_of_demo(out)
     texts = (*scene.objects, scene.absent)
     with console.status(f"loading {model}"):
         from clip_surgery.figures.comparison import comparison
@@ -47,80 +52,115 @@ def demo(
         explainer = load(model, method=PLAIN)
     with console.status("explaining"):
         features = explainer.encode(texts)
-        plain = explainer.explain_images([scene.picture], features)
-        surgery = explainer.with_method(SURGERY).explain_images([scene.picture], features)
+        plain = explainer.explain_images([scene.image], features)
+        surgery = explainer.with_method(SURGERY).explain_images([scene.image], features)
         drawn = comparison(
-            scene.picture,
+            scene.image,
             {"CLIP's own map": heatmaps(plain)[0], "CLIP Surgery": heatmaps(surgery)[0]},
             [*scene.objects, f"{scene.absent} (not there)"],
             heading="Each map is scaled on its own: what is not there looks as hot as what is.",
         )
-    drawn.save(out / "demo.png")
-    shutil.copyfile(SCENE / "scene.png", out / "scene.png")
-    _show(scene, plain, surgery, out)
+    write_files(drawn, out)
+    show_peaks(scene, plain, surgery)
+    console.result("")
+    console.result(f"wrote {out / FIGURE}")
+    words = " ".join(scene.objects[:2])
+    console.result(f"try   clip-surgery explain {out / INPUT} {words} --model demo")
+
+
+def check_files_of_demo(folder: Path) -> None:
+    """Refuse to replace files that an earlier demo did not write.
+
+    Raises:
+        InputError: if there is such a file.
+    """
+    from clip_surgery.apps.cli.shared.source_records import recorded_source
+
+    figure, scene = folder / FIGURE, folder / INPUT
+    is_ours = {
+        figure: not figure.exists() or recorded_source(figure) == SOURCE,
+        scene: not scene.exists() or (SCENE / "scene.png").read_bytes() == scene.read_bytes(),
+    }
+    for path, ours in is_ours.items():
+        if not ours:
+            raise InputError(
+                f"{path}: there is a file of this name already that demo did not write; choose "
+                "another --out, or replace it with --overwrite."
+            )
+
+
+def write_files(figure: Image, folder: Path) -> None:
+    """Write the figure, and the scene as an image to go on with.
+
+    Raises:
+        InputError: if a file cannot be written.
+    """
+    from clip_surgery.apps.cli.shared.source_records import record_source
+    from clip_surgery.storage.atomic_file import replacing_atomically
+
+    try:
+        with replacing_atomically(folder / FIGURE) as temporary:
+            figure.save(temporary)
+            record_source(temporary, SOURCE)
+        with replacing_atomically(folder / INPUT) as temporary:
+            shutil.copyfile(SCENE / "scene.png", temporary)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error}).") from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoScene:
-    """An image, the objects in it, where they are, and one that is not.
+    """An image with known objects.
 
     Attributes:
-        image: the scene.
+        image: the image.
         mask: (H, W) uint8, 0 for background, i + 1 for `objects[i]`.
-        objects: what is in the image.
-        absent: what is not.
+        objects: names of the objects in the image.
+        absent: name of an object that is not in the image.
     """
 
-    picture: InputImage
+    image: InputImage
     mask: NDArray[np.uint8]
     objects: tuple[str, ...]
     absent: str
 
     def hits(self, explanation: Explanation) -> list[bool]:
-        """For each object, whether the peak of its map lies on it."""
+        """Return for each object whether the maximum of its map lies on it."""
         from clip_surgery.tasks.peaks import peaks
 
-        found = peaks(explanation)[0][: len(self.objects)]
+        object_peaks = peaks(explanation)[0][: len(self.objects)]
         return [
             peak is not None and self.mask[int(peak.y), int(peak.x)] == value
-            for value, peak in enumerate(found, start=1)
+            for value, peak in enumerate(object_peaks, start=1)
         ]
 
 
 def read_scene() -> DemoScene:
-    """The scene that is part of the package."""
+    """Return the scene that is part of the package."""
     import numpy as np
-    from PIL import Image
+    import PIL.Image
 
     from clip_surgery.inputs.images import read_image
 
     facts = json.loads((SCENE / "facts.json").read_text(encoding="utf-8"))
-    with Image.open(SCENE / "mask.png") as mask:
+    with PIL.Image.open(SCENE / "mask.png") as mask:
         return DemoScene(
-            picture=read_image(SCENE / "scene.png", name="scene.png"),
+            image=read_image(SCENE / "scene.png", name="scene.png"),
             mask=np.array(mask),
             objects=tuple(facts["objects"]),
             absent=facts["absent"],
         )
 
 
-def _show(scene: DemoScene, plain: Explanation, surgery: Explanation, out: Path) -> None:
-    from rich.table import Table
+def show_peaks(scene: DemoScene, plain: Explanation, surgery: Explanation) -> None:
+    """Print for each text its score, and whether the maximum of its map lies on the object."""
+    from clip_surgery.apps.cli.shared.tables import Number, show_table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("text")
-    table.add_column("score", justify="right")
-    table.add_column("CLIP's peak")
-    table.add_column("CLIP Surgery's peak")
     scores = surgery.image_scores[0].tolist()
-    hits = [scene.hits(plain), scene.hits(surgery)]
-    for index, text in enumerate(scene.objects):
-        places = ["[green]on it[/green]" if hit[index] else "beside it" for hit in hits]
-        table.add_row(text, f"{scores[index]:.3f}", *places)
-    table.add_row(scene.absent, f"{scores[-1]:.3f}", "(not in the image)", "")
-    screen = console.results()
-    screen.print(table)
-    screen.print()
-    console.result(f"wrote {out / 'demo.png'}")
-    words = " ".join(scene.objects[:2])
-    console.result(f"try   clip-surgery explain {out / 'scene.png'} {words} --model demo")
+    hits = zip(scene.hits(plain), scene.hits(surgery), strict=True)
+    rows = [
+        (text, f"{score:.3f}", *("on it" if is_hit else "beside it" for is_hit in both))
+        for text, score, both in zip(scene.objects, scores, hits, strict=False)
+    ]
+    rows.append((scene.absent, f"{scores[-1]:.3f}", "(not in the image)", ""))
+    show_table(["text", Number("score"), "CLIP's peak", "CLIP Surgery's peak"], rows)

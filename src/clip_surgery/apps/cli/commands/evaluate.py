@@ -19,6 +19,7 @@ from clip_surgery.apps.cli.shared.options import (
     BatchSize,
     ExplainerOptions,
     FramingName,
+    Overwrite,
 )
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def evaluate(
         Path | None,
         typer.Option("--out", "-o", help="Write the reports to this JSON file.", metavar="FILE"),
     ] = None,
+    overwrite: Overwrite = False,
     against: Annotated[
         Against | None, typer.Option(help="Show published numbers beside these.")
     ] = None,
@@ -182,7 +184,7 @@ def evaluate(
         methods=methods,
         recipe=model.following(chosen),
         running=running,
-    ).run(out)
+    ).run(out, overwrite=overwrite)
     if reports:
         show_reports(reports, markdown=markdown, protocol=chosen.name)
     if reports and against is Against.PAPER:

@@ -1,21 +1,31 @@
-"""`clip-surgery export`: a model as files that run without this library."""
+"""`clip-surgery export`: write a model as files that run without this library."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import ExplainerOptions, MethodOptions, OutFolder
+from clip_surgery.apps.cli.shared.options import (
+    ExplainerOptions,
+    MethodOptions,
+    OutFolder,
+    Overwrite,
+)
+from clip_surgery.errors import InputError
+
+if TYPE_CHECKING:
+    from clip_surgery.explainer import Explainer
 
 
 class ExportName(StrEnum):
-    """What an image tower can be written as."""
+    """Formats of an exported image tower."""
 
     ONNX = "onnx"
     TORCH = "torch"
@@ -23,37 +33,64 @@ class ExportName(StrEnum):
 
 @with_options
 def export(
-    by: MethodOptions,
+    method: MethodOptions,
     model: ExplainerOptions,
     to: Annotated[
         ExportName, typer.Option(help="onnx runs with onnxruntime, torch with torch alone.")
     ] = ExportName.ONNX,
     labels: Annotated[
         Path | None,
-        typer.Option(help="A fixed vocabulary: a file of texts, one a line.", metavar="FILE"),
+        typer.Option(help="Also export the texts of this file, one per line.", metavar="FILE"),
     ] = None,
     out: OutFolder = Path("bundle"),
+    overwrite: Overwrite = False,
 ) -> None:
-    """Write a model's image tower, and the texts of a fixed vocabulary, for use without it.
+    """Write a model's image tower, and features of texts, for use without this library.
 
     clip-surgery export --model demo --to onnx --labels words.txt --out bundle
 
-    Batch and size of the images stay open. What is written is run and compared first.
+    The files accept batches and images of any size. They are run and compared with the model
+    before they are put in place. A bundle of another model or method is not replaced.
     """
     from clip_surgery.apps.cli.shared.request import notice_unknown_words
     from clip_surgery.export.bundle import export_bundle
     from clip_surgery.inputs.texts import read_labels
 
     texts = None if labels is None else read_labels(labels)
-    method = by.build()
-    words = "common" if getattr(method, "redundancy", None) == "vocabulary" else None
+    chosen_method = method.build()
+    vocabulary = "common" if getattr(chosen_method, "redundancy", None) == "vocabulary" else None
     if model.device == "auto":  # a graph remembers where it was traced
         model = replace(model, device="cpu")
-    explainer = model.load(method=method, vocabulary=words)
+    explainer = model.load(method=chosen_method, vocabulary=vocabulary)
     if texts is not None:
         notice_unknown_words(explainer.backbone, texts)
+    if not overwrite:
+        check_bundle(out, explainer)
     with console.status("tracing, writing and comparing"):
         bundle = export_bundle(explainer, out, to=to.value, texts=texts)
     for name in bundle.files:
         console.result(f"wrote {bundle.folder / name}")
     console.result(f"largest difference from the model: {bundle.difference:.1e}")
+
+
+def check_bundle(folder: Path, explainer: Explainer) -> None:
+    """Refuse to replace a bundle of another model or method.
+
+    Raises:
+        InputError: if the folder holds such a bundle, or parts of one.
+    """
+    from clip_surgery.export.bundle import BANK, FACTS, TOWERS
+
+    if not any((folder / name).exists() for name in (FACTS, BANK, *TOWERS.values())):
+        return
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        old = facts["model"], facts["method"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        old = None
+    if old != (explainer.backbone.name, repr(explainer.method)):
+        raise InputError(
+            f"{folder / FACTS}: holds another bundle"
+            f"{f' ({old[1]} of {old[0]})' if old else ''}; choose another --out, or replace it "
+            "with --overwrite."
+        )

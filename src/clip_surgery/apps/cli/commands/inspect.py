@@ -1,10 +1,9 @@
-"""`clip-surgery inspect`: the two findings of CLIP Surgery in any image."""
+"""`clip-surgery inspect`: the two findings of the CLIP Surgery paper in any image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -15,7 +14,7 @@ from clip_surgery.apps.cli.shared.options import (
     ExplainerOptions,
     FigureFormats,
     MethodOptions,
-    OutFolder,
+    OutputOptions,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, notice_unknown_words
 from clip_surgery.errors import InputError, UnknownNameError
@@ -30,30 +29,31 @@ if TYPE_CHECKING:
 @with_options
 def inspect(
     inputs: RequestOptions,
-    by: MethodOptions,
+    outputs: OutputOptions,
+    method: MethodOptions,
     model: ExplainerOptions,
     colours: ColourOptions,
     point: Annotated[
         str | None,
         typer.Option(
-            help="Whose attention to show, in pixels; the middle if not given.", metavar="X,Y"
+            help="The point whose attention is shown, in pixels. Default: the centre of the image.",
+            metavar="X,Y",
         ),
     ] = None,
     block: Annotated[
-        int, typer.Option(help="In which block, from the front or, below 0, from the end.")
+        int, typer.Option(help="Index of the block; negative numbers count from the last block.")
     ] = -1,
     kinds: Annotated[
-        str, typer.Option(help="Kinds of attention between commas: q-k, v-v, q-q, k-k.")
+        str, typer.Option(help="Kinds of attention, separated by commas: q-k, v-v, q-q, k-k.")
     ] = "q-k,v-v",
-    out: OutFolder = Path("out"),
     formats: FigureFormats = None,
 ) -> None:
-    """Show what goes wrong in CLIP: where a point looks, and what all texts share.
+    """Show the attention of a point, and the part of the similarity that all texts share.
 
     clip-surgery inspect street.jpg bench person --point 320,200
     """
-    from clip_surgery.apps.cli.shared.image_loop import Result, Run
-    from clip_surgery.apps.cli.shared.output_files import Format, json_writer
+    from clip_surgery.apps.cli.shared.image_loop import ImageLoop
+    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.records.texts import inspection_record
@@ -61,49 +61,53 @@ def inspect(
 
     request = inputs.read()
     texts = check_texts(request.texts)
-    place = None if point is None else read_point(point)
-    wanted = read_kinds(kinds)
+    chosen_point = None if point is None else read_point(point)
+    chosen_kinds = read_kinds(kinds)
     colours.check()
-    run = Run.begin("inspect", request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
-    explainer = model.load(method=by.build())
+    loop = ImageLoop.begin("inspect", request, outputs, formats, known=[Format.PNG, Format.JSON])
+    explainer = model.load(method=method.build())
     notice_unknown_words(explainer.backbone, texts)
 
-    def find(pictures: Sequence[InputImage]) -> list[tuple[SharedSimilarity, list[AttentionMap]]]:
-        shared = redundancy(explainer, pictures, texts)
-        looked = [
+    def inspect_batch(
+        images: Sequence[InputImage],
+    ) -> list[tuple[SharedSimilarity, list[AttentionMap]]]:
+        shared_similarities = redundancy(explainer, images, texts)
+        attention_maps = [
             attention(
                 explainer,
-                picture,
-                place or (picture.size.width / 2, picture.size.height / 2),
-                kinds=wanted,
+                image,
+                chosen_point or (image.size.width / 2, image.size.height / 2),
+                kinds=chosen_kinds,
                 block=block,
             )
-            for picture in pictures
+            for image in images
         ]
-        return list(zip(shared, looked, strict=True))
+        return list(zip(shared_similarities, attention_maps, strict=True))
 
-    def result(picture: InputImage, found: tuple[SharedSimilarity, list[AttentionMap]]) -> Result:
-        shared, looked = found
+    def to_result(
+        image: InputImage, inspected: tuple[SharedSimilarity, list[AttentionMap]]
+    ) -> ImageResult:
+        shared, attention_maps = inspected
         shares = zip(texts, shared.shares.tolist(), strict=True)
-        return Result(
+        return ImageResult(
+            record=inspection_record(shared, attention_maps),
             files={
-                Format.PNG: lambda path: draw(picture, shared, looked, colours).save(path),
-                Format.JSON: json_writer(inspection_record(shared, looked)),
+                Format.PNG: lambda path: draw(image, shared, attention_maps, colours).save(path)
             },
             rows=[(text, f"{share:.0%}") for text, share in shares],
         )
 
-    run.over(request.images, find, result)
-    run.finish(["text", Number("explained by the empty text")])
+    loop.run(request.images, inspect_batch, to_result)
+    loop.finish(["text", Number("explained by the empty text")])
 
 
 def draw(
-    picture: InputImage,
+    image: InputImage,
     shared: SharedSimilarity,
-    looked: Sequence[AttentionMap],
+    attention_maps: Sequence[AttentionMap],
     colours: ColourOptions,
 ) -> Image:
-    """The point with its attention, then the empty text's map beside those of the texts."""
+    """Draw the attention of the point, and the maps of the empty text and of the texts."""
     import numpy as np
 
     from clip_surgery.apps.cli.shared.drawing import at_most, heading
@@ -112,36 +116,36 @@ def draw(
     from clip_surgery.tasks.heatmaps import heatmaps
     from clip_surgery.tasks.points import Points
 
-    small, explanation = at_most(picture, shared.explanation)
+    small, explanation = at_most(image, shared.explanation)
     style = Style.of(small, tile=300, colour_map=colours.colour_map, opacity=colours.opacity)
-    point = Points(xy=np.array([looked[0].point], np.float32), labels=np.ones(1, np.int64))
+    point = Points(xy=np.array([attention_maps[0].point], np.float32), labels=np.ones(1, np.int64))
     first = [
-        Tile(draw_annotations(style.plain(small), picture.size, points=point), "image", "the point")
+        Tile(draw_annotations(style.plain(small), image.size, points=point), "image", "the point")
     ]
-    for one in looked:
-        framing = replace(one.framing, original=small.size)
-        image = style.mapped(small, replace(one, framing=framing).heatmap())
-        title = f"{one.kind} attention"
-        note = "what the point looks at"
-        first.append(Tile(draw_annotations(image, picture.size, points=point), title, note))
+    for attention_map in attention_maps:
+        framing = replace(attention_map.framing, original=small.size)
+        drawn = style.mapped(small, replace(attention_map, framing=framing).heatmap())
+        title = f"{attention_map.kind} attention"
+        note = "patches the point attends to"
+        first.append(Tile(draw_annotations(drawn, image.size, points=point), title, note))
     maps = heatmaps(explanation)[0]
-    second = [Tile(style.mapped(small, maps[-1]), "empty text", "what all texts share")]
+    second = [Tile(style.mapped(small, maps[-1]), "empty text", "shared by all texts")]
     for text, share, heatmap in zip(explanation.texts, shared.shares.tolist(), maps, strict=False):
         note = f"{share:.0%} explained by the empty text"
         second.append(Tile(style.mapped(small, heatmap), text, note))
     rows = [tile_row(first), *(tile_row(second[i : i + 5]) for i in range(0, len(second), 5))]
     return with_margins(
         stack(rows, gap=MARGIN),
-        heading=heading(picture, explanation.method, explanation.backbone),
+        heading=heading(image, explanation.method, explanation.backbone),
         colour_map=colours.colour_map,
     )
 
 
 def read_point(text: str) -> tuple[float, float]:
-    """A point such as "320,200".
+    """Return the coordinates (x, y) in a text such as "320,200".
 
     Raises:
-        InputError: when it is none.
+        InputError: if the text is not two numbers.
 
     Example:
         >>> read_point("320, 200")
@@ -155,10 +159,10 @@ def read_point(text: str) -> tuple[float, float]:
 
 
 def read_kinds(text: str) -> tuple[AttentionKind, ...]:
-    """Kinds of attention between commas, each once.
+    """Return the kinds of attention in a list with commas, each once.
 
     Raises:
-        UnknownNameError: for another kind.
+        UnknownNameError: for an unknown kind.
 
     Example:
         >>> read_kinds("q-k, v-v")

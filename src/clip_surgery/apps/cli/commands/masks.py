@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +16,7 @@ from clip_surgery.apps.cli.shared.options import (
     MaskFormats,
     MethodOptions,
     MinPresence,
-    OutFolder,
+    OutputOptions,
     vocabulary_for,
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
@@ -35,7 +34,7 @@ SEGMENTER = "facebook/sam-vit-base"
 
 
 class PromptKindName(StrEnum):
-    """What the segmenter is shown."""
+    """Kinds of prompts for the segmenter."""
 
     POINTS = "points"
     BOX = "box"
@@ -45,24 +44,24 @@ class PromptKindName(StrEnum):
 @with_options
 def masks(
     inputs: RequestOptions,
-    how: PointOptions,
-    by: MethodOptions,
+    outputs: OutputOptions,
+    point_rule: PointOptions,
+    method: MethodOptions,
     model: ExplainerOptions,
     segmenter: Annotated[str, typer.Option(help=SEGMENTER_HELP)] = SEGMENTER,
     prompt_kind: Annotated[
         list[PromptKindName] | None,
-        typer.Option(help="What the segmenter is shown, may be repeated; points if none is given."),
+        typer.Option(help="Prompt for the segmenter; may be repeated. Default: points."),
     ] = None,
     min_presence: MinPresence = None,
-    out: OutFolder = Path("out"),
     formats: MaskFormats = None,
 ) -> None:
-    """Cut out each object: texts to clicks to masks, with SAM.
+    """Segment each object with SAM, prompted with points that are found for the texts.
 
     clip-surgery masks street.jpg person+bench dog --segmenter facebook/sam-vit-base
     """
-    from clip_surgery.apps.cli.shared.image_loop import Result, Run
-    from clip_surgery.apps.cli.shared.output_files import Format, json_writer
+    from clip_surgery.apps.cli.shared.image_loop import ImageLoop
+    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.apps.cli.shared.text_groups import split_objects, texts_of
     from clip_surgery.records.mask_files import palette_image
@@ -72,36 +71,37 @@ def masks(
     request = inputs.read()
     objects = split_objects(request.texts)
     names = ["+".join(texts) for texts in objects]
-    rule, method = how.build(), by.build()
-    kinds = [Format.PNG, Format.MASK, Format.JSON]
-    run = Run.begin("masks", request, out, formats or kinds, kinds)
+    rule, loaded_method = point_rule.build(), method.build()
+    loop = ImageLoop.begin(
+        "masks", request, outputs, formats, known=[Format.PNG, Format.MASK, Format.JSON]
+    )
     with console.status(f"loading {segmenter}"):
         from clip_surgery.segmenters.registry import load_segmenter
 
         loaded_segmenter = load_segmenter(segmenter, device=model.device)
-    explainer = model.load(method=method, vocabulary=vocabulary_for(min_presence))
+    explainer = model.load(method=loaded_method, vocabulary=vocabulary_for(min_presence))
 
-    def result(picture: InputImage, explanation: Explanation) -> Result:
-        [found] = find_masks(
+    def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
+        [object_masks] = find_masks(
             explanation,
-            [picture],
+            [image],
             loaded_segmenter,
             objects,
-            prompt_kinds=[one.value for one in prompt_kind or [PromptKindName.POINTS]],
+            prompt_kinds=[kind.value for kind in prompt_kind or [PromptKindName.POINTS]],
             rule=rule,
             min_presence=min_presence,
         )
-        return Result(
+        return ImageResult(
+            record=masks_record(explanation, object_masks, names),
             files={
-                Format.PNG: lambda path: draw(picture, explanation, found, names).save(path),
-                Format.MASK: lambda path: palette_image(layered(picture, found)).save(path),
-                Format.JSON: json_writer(masks_record(explanation, found, names)),
+                Format.PNG: lambda path: draw(image, explanation, object_masks, names).save(path),
+                Format.MASK: lambda path: palette_image(label_map(image, object_masks)).save(path),
             },
-            rows=[_row(name, mask) for name, mask in zip(names, found, strict=True)],
+            rows=[_row(name, mask) for name, mask in zip(names, object_masks, strict=True)],
         )
 
-    run.explain(request.images, explainer, encode(explainer, texts_of(objects)), result)
-    run.finish(["object", Number("score"), Number("share")])
+    loop.explain(request.images, explainer, encode(explainer, texts_of(objects)), to_result)
+    loop.finish(["object", Number("score"), Number("share")])
 
 
 def _row(name: str, mask: Mask | None) -> tuple[str, ...]:
@@ -110,39 +110,42 @@ def _row(name: str, mask: Mask | None) -> tuple[str, ...]:
     return name, f"{mask.score:.3f}", f"{mask.mask.float().mean():.1%}"
 
 
-def layered(picture: InputImage, found: Sequence[Mask | None]) -> Tensor:
-    """The masks as one (H, W), -1 for none; where two overlap, the one with the higher score."""
+def label_map(image: InputImage, object_masks: Sequence[Mask | None]) -> Tensor:
+    """Return (H, W) with the index of the object at each pixel, and -1 where there is none.
+
+    Where masks overlap, the one with the higher score counts.
+    """
     import torch
 
-    layers = torch.full(tuple(picture.size), -1)
-    best = torch.full(tuple(picture.size), float("-inf"))
-    for number, mask in enumerate(found):
+    labels = torch.full(tuple(image.size), -1)
+    best_scores = torch.full(tuple(image.size), float("-inf"))
+    for index, mask in enumerate(object_masks):
         if mask is not None:
-            wins = mask.mask & (best < mask.score)
-            layers[wins], best[wins] = number, mask.score
-    return layers
+            is_better = mask.mask & (best_scores < mask.score)
+            labels[is_better], best_scores[is_better] = index, mask.score
+    return labels
 
 
 def draw(
-    picture: InputImage,
+    image: InputImage,
     explanation: Explanation,
-    found: Sequence[Mask | None],
+    object_masks: Sequence[Mask | None],
     names: Sequence[str],
 ) -> Image:
-    """The image, and each object cut out, with what the segmenter was shown."""
+    """Draw the image, and each object cut out, with the prompts of the segmenter."""
     from clip_surgery.apps.cli.shared.drawing import heading
     from clip_surgery.figures.annotations import cut_out, draw_annotations
     from clip_surgery.figures.layout import Style, Tile, gallery
 
-    style = Style.of(picture, tile=340)
-    tiles = [Tile(style.plain(picture), "image")]
-    for name, mask in zip(names, found, strict=True):
-        image = style.plain(picture)
+    style = Style.of(image, tile=340)
+    tiles = [Tile(style.plain(image), "image")]
+    for name, mask in zip(names, object_masks, strict=True):
+        drawn = style.plain(image)
         note = "not found"
         if mask is not None:
             boxes = [] if mask.box is None else [mask.box]
-            cut = cut_out(image, mask.mask)
-            image = draw_annotations(cut, picture.size, points=mask.points, boxes=boxes)
+            cut = cut_out(drawn, mask.mask)
+            drawn = draw_annotations(cut, image.size, points=mask.points, boxes=boxes)
             note = f"score {mask.score:.3f}"
-        tiles.append(Tile(image, name, note))
-    return gallery(tiles, heading=heading(picture, explanation.method, explanation.backbone))
+        tiles.append(Tile(drawn, name, note))
+    return gallery(tiles, heading=heading(image, explanation.method, explanation.backbone))

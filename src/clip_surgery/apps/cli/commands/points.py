@@ -1,8 +1,7 @@
-"""`clip-surgery points`: where to click on an object and where not."""
+"""`clip-surgery points`: points on and beside each object, as prompts for a segmenter."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,7 @@ from clip_surgery.apps.cli.shared.options import (
     FigureFormats,
     MethodOptions,
     MinPresence,
-    OutFolder,
+    OutputOptions,
     vocabulary_for,
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
@@ -36,25 +35,25 @@ if TYPE_CHECKING:
 @with_options
 def points(
     inputs: RequestOptions,
-    how: PointOptions,
-    by: MethodOptions,
+    outputs: OutputOptions,
+    point_rule: PointOptions,
+    method: MethodOptions,
     model: ExplainerOptions,
     drawing: DrawingOptions,
     boxes: Annotated[
-        bool, typer.Option("--boxes", help="Give boxes around the hot regions as well.")
+        bool, typer.Option("--boxes", help="Also find boxes around the regions of high scores.")
     ] = False,
     min_presence: MinPresence = None,
-    out: OutFolder = Path("out"),
     formats: FigureFormats = None,
 ) -> None:
-    """Find clicks on each object and beside it, as SAM takes them.
+    """Find points on each object and points beside it, as prompts for SAM.
 
     clip-surgery points street.jpg person+bench dog
 
     "person+bench" is one object with two names.
     """
-    from clip_surgery.apps.cli.shared.image_loop import Result, Run
-    from clip_surgery.apps.cli.shared.output_files import Format, json_writer
+    from clip_surgery.apps.cli.shared.image_loop import ImageLoop
+    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.apps.cli.shared.text_groups import split_objects, texts_of
     from clip_surgery.records.regions import points_record
@@ -64,32 +63,30 @@ def points(
     request = inputs.read()
     objects = split_objects(request.texts)
     drawing.check()
-    rule = how.build()
-    run = Run.begin("points", request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
+    rule = point_rule.build()
+    loop = ImageLoop.begin("points", request, outputs, formats, known=[Format.PNG, Format.JSON])
     explainer = model.load(
-        method=by.build(), vocabulary=drawing.vocabulary or vocabulary_for(min_presence)
+        method=method.build(), vocabulary=drawing.vocabulary or vocabulary_for(min_presence)
     )
 
-    def result(picture: InputImage, explanation: Explanation) -> Result:
-        [clicks] = find_points(explanation, objects, rule=rule, min_presence=min_presence)
-        by_text: dict[str, Sequence[Box]] = {}
+    def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
+        [object_points] = find_points(explanation, objects, rule=rule, min_presence=min_presence)
+        boxes_by_text: dict[str, Sequence[Box]] = {}
         if boxes:
-            [boxes_of_texts] = find_boxes(explanation, min_presence=min_presence)
-            by_text = dict(zip(explanation.texts, boxes_of_texts, strict=True))
-        found: list[Clicks] = [
-            (texts, of_object, {text: by_text[text] for text in texts if text in by_text})
-            for texts, of_object in zip(objects, clicks, strict=True)
+            [text_boxes] = find_boxes(explanation, min_presence=min_presence)
+            boxes_by_text = dict(zip(explanation.texts, text_boxes, strict=True))
+        clicked: list[Clicks] = [
+            (texts, clicks, {text: boxes_by_text[text] for text in texts if text in boxes_by_text})
+            for texts, clicks in zip(objects, object_points, strict=True)
         ]
-        return Result(
-            files={
-                Format.PNG: lambda path: draw(picture, explanation, found, drawing).save(path),
-                Format.JSON: json_writer(points_record(explanation, found)),
-            },
-            rows=[_row(texts, clicks) for texts, clicks, _ in found],
+        return ImageResult(
+            record=points_record(explanation, clicked),
+            files={Format.PNG: lambda path: draw(image, explanation, clicked, drawing).save(path)},
+            rows=[_row(texts, clicks) for texts, clicks, _ in clicked],
         )
 
-    run.explain(request.images, explainer, encode(explainer, texts_of(objects)), result)
-    run.finish(["object", Number("on it"), Number("off it"), Number("first click at x, y")])
+    loop.explain(request.images, explainer, encode(explainer, texts_of(objects)), to_result)
+    loop.finish(["object", Number("on it"), Number("off it"), Number("first click at x, y")])
 
 
 def _row(texts: Sequence[str], clicks: Points) -> tuple[str, ...]:
@@ -102,35 +99,35 @@ def _row(texts: Sequence[str], clicks: Points) -> tuple[str, ...]:
 
 
 def draw(
-    picture: InputImage,
+    image: InputImage,
     explanation: Explanation,
-    found: Sequence[Clicks],
+    clicked: Sequence[Clicks],
     drawing: DrawingOptions,
 ) -> Image:
-    """The image, and for each object its maps under its clicks and boxes."""
-    from clip_surgery.apps.cli.shared.drawing import at_most, heading
+    """Draw the image, and for each object its map with its clicks and boxes."""
+    from clip_surgery.apps.cli.shared.drawing import at_most, heading, notice_if_nothing_is_drawn
     from clip_surgery.figures.annotations import draw_annotations
     from clip_surgery.figures.layout import Style, Tile, gallery
     from clip_surgery.tasks.heatmaps import heatmaps
 
-    small, smaller = at_most(picture, explanation)
+    small, smaller = at_most(image, explanation)
     maps = heatmaps(smaller, contrast=drawing.scaling)[0]
+    notice_if_nothing_is_drawn(image, smaller, maps, drawing)
     style = Style.of(small, tile=340, colour_map=drawing.colour_map, opacity=drawing.opacity)
     tiles = [Tile(style.plain(small), "image")]
-    for texts, clicks, boxes in found:
+    for texts, clicks, boxes in clicked:
         if not len(clicks):  # a map scaled on its own would look as hot as any other
             tiles.append(Tile(style.plain(small), " + ".join(texts), "no click"))
             continue
-        of_object = maps[explanation.text_indices(texts)].amax(dim=0)
-        boxed = [box for of_text in boxes.values() for box in of_text]
-        image = draw_annotations(
-            style.mapped(small, of_object), picture.size, points=clicks, boxes=boxed
-        )
+        object_map = maps[explanation.text_indices(texts)].amax(dim=0)
+        all_boxes = [box for text_boxes in boxes.values() for box in text_boxes]
+        drawn = style.mapped(small, object_map)
+        drawn = draw_annotations(drawn, image.size, points=clicks, boxes=all_boxes)
         count = len(clicks.positives)
         note = f"{count} on it, {len(clicks) - count} off it"
-        tiles.append(Tile(image, " + ".join(texts), note))
+        tiles.append(Tile(drawn, " + ".join(texts), note))
     return gallery(
         tiles,
-        heading=heading(picture, explanation.method, explanation.backbone),
+        heading=heading(image, explanation.method, explanation.backbone),
         colour_map=drawing.colour_map,
     )

@@ -65,10 +65,10 @@ def _show_one(reports: list[Report], *, markdown: bool) -> None:
 
 
 def _show_two(found: Differences, *, names: list[str]) -> None:
-    from clip_surgery.apps.cli.shared.report_tables import show_table
+    from clip_surgery.apps.cli.shared.report_tables import show_number_table
     from clip_surgery.evaluation.reporting.differences import settings_lines
 
-    show_table(
+    show_number_table(
         ("method", *found.columns),
         [(row, *(found.cell(row, name) for name in found.columns)) for row in found.rows],
         title=" -> ".join(names),

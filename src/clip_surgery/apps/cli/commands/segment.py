@@ -1,10 +1,9 @@
-"""`clip-surgery segment`: every pixel to the class whose text it matches best."""
+"""`clip-surgery segment`: assign every pixel to the class whose text matches it best."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +14,7 @@ from clip_surgery.apps.cli.shared.options import (
     FramingName,
     MaskFormats,
     MethodOptions,
-    OutFolder,
+    OutputOptions,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 from clip_surgery.errors import InputError
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class BackgroundName(StrEnum):
-    """Where no class is."""
+    """How pixels of no class are recognised."""
 
     NONE = "none"
     THRESHOLD = "threshold"
@@ -37,40 +36,42 @@ class BackgroundName(StrEnum):
 @with_options
 def segment(
     inputs: RequestOptions,
-    by: MethodOptions,
+    outputs: OutputOptions,
+    method: MethodOptions,
     model: ExplainerOptions,
     background: Annotated[
         BackgroundName | None,
         typer.Option(
-            help="Where no class is: nowhere, where the best one is below --threshold, or where "
-            "one of --background-words is better. Words if there are any, else none.",
+            help="Pixels without a class: none; those whose best score is below --threshold; or "
+            "those that one of --background-words matches better. Default: words if "
+            "--background-words is given, otherwise none.",
             show_default=False,
         ),
     ] = None,
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="How high a class must be, from 0 to 1.")
+        float, typer.Option(min=0, max=1, help="Lowest score of a class, from 0 to 1.")
     ] = 0.6,
     background_words: Annotated[
-        str | None, typer.Option(help="Texts for what is no class, as 'sky,wall,floor'.")
+        str | None, typer.Option(help="Texts for the background, such as 'sky,wall,floor'.")
     ] = None,
     crop: Annotated[
-        int | None, typer.Option(min=1, help="Look through windows of this side, in pixels.")
+        int | None,
+        typer.Option(min=1, help="Explain the image in windows of this side, in pixels."),
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(min=1, help="From one window to the next, in pixels.")
+        int | None, typer.Option(min=1, help="Distance from one window to the next, in pixels.")
     ] = None,
-    out: OutFolder = Path("out"),
     formats: MaskFormats = None,
 ) -> None:
-    """Give every pixel the class whose text it matches best.
+    """Assign every pixel to the class whose text matches it best.
 
     clip-surgery segment street.jpg person,man,woman bench road --background threshold
 
     "person,man,woman" is one class with three names.
     """
     from clip_surgery.apps.cli.shared.drawing import heading, shrunk
-    from clip_surgery.apps.cli.shared.image_loop import Result, Run
-    from clip_surgery.apps.cli.shared.output_files import Format, json_writer
+    from clip_surgery.apps.cli.shared.image_loop import ImageLoop
+    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.figures.segments import resized, segmentation_figure
     from clip_surgery.inputs.texts import check_texts
@@ -84,60 +85,79 @@ def segment(
     classes = split_names(request.texts)
     if len(classes) > MAX_CLASSES:
         raise InputError(f"Expected at most {MAX_CLASSES} classes, but got {len(classes)}.")
-    words = tuple(word.strip() for word in background_words.split(",")) if background_words else ()
-    texts = check_texts([*(name for names in classes for name in names), *words])
-    where = background or (BackgroundName.WORDS if words else BackgroundName.NONE)
-    if where is BackgroundName.WORDS and not words:
-        raise InputError("--background words needs some: --background-words sky,wall,floor.")
-    if words and where is not BackgroundName.WORDS:
-        raise InputError(f"--background-words do not go with --background {where}.")
+    other_words = (
+        tuple(word.strip() for word in background_words.split(",")) if background_words else ()
+    )
+    texts = check_texts([*(name for names in classes for name in names), *other_words])
+    background_kind = background or (BackgroundName.WORDS if other_words else BackgroundName.NONE)
+    if background_kind is BackgroundName.WORDS and not other_words:
+        raise InputError("--background words needs texts: --background-words sky,wall,floor.")
+    if other_words and background_kind is not BackgroundName.WORDS:
+        raise InputError(f"--background-words do not go with --background {background_kind}.")
     windows = _windows(model, crop, stride)
-    kinds = [Format.PNG, Format.MASK, Format.JSON]
-    run = Run.begin("segment", request, out, formats or kinds, kinds)
-    explainer = model.load(method=by.build())
+    loop = ImageLoop.begin(
+        "segment", request, outputs, formats, known=[Format.PNG, Format.MASK, Format.JSON]
+    )
+    explainer = model.load(method=method.build())
     features = encode(explainer, texts)
 
-    def result(picture: InputImage, explanation: Explanation) -> Result:
-        [found] = find_segments(
+    def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
+        [segmentation] = find_segments(
             explanation,
             classes,
-            background=where.value,
+            background=background_kind.value,
             threshold=threshold,
-            background_words=words,
+            background_words=other_words,
         )
-        small = shrunk(picture)
-        record = segmentation_record(explanation, found, classes)
-        total = picture.size.height * picture.size.width
-        return Result(
+        small = shrunk(image)
+        record = segmentation_record(explanation, segmentation, classes)
+        pixels = image.size.height * image.size.width
+        return ImageResult(
+            record=record,
             files={
                 Format.PNG: lambda path: segmentation_figure(
                     small,
-                    resized(found, small.size),
+                    resized(segmentation, small.size),
                     [names[0] for names in classes],
-                    heading=heading(picture, explanation.method, explanation.backbone),
+                    heading=heading(image, explanation.method, explanation.backbone),
                 ).save(path),
-                Format.MASK: lambda path: palette_image(found).save(path),
-                Format.JSON: json_writer(record),
+                Format.MASK: lambda path: palette_image(segmentation).save(path),
             },
             rows=[
-                (",".join(one["names"]), str(one["id"]), f"{one['area'] / total:.1%}")
-                for one in record["classes"]
+                (",".join(entry["names"]), str(entry["id"]), f"{entry['area'] / pixels:.1%}")
+                for entry in record["classes"]
             ],
         )
 
     if windows is None:
-        run.explain(request.images, explainer, features, result)
+        loop.explain(request.images, explainer, features, to_result)
     else:
 
-        def find(pictures: Sequence[InputImage]) -> list[Explanation]:
-            return [explain_windows(explainer, one, features, windows=windows) for one in pictures]
+        def explain_each(images: Sequence[InputImage]) -> list[Explanation]:
+            return [
+                explain_windows(explainer, image, features, windows=windows) for image in images
+            ]
 
-        run.over(request.images, find, result)
-    run.finish(["class", Number("mask value"), Number("share")])
+        loop.run(request.images, explain_each, to_result)
+    loop.finish(["class", Number("mask value"), Number("share")])
+
+
+def split_background_words(text: str | None) -> tuple[str, ...]:
+    """Return the words of a list with commas; none if there is no list.
+
+    Example:
+        >>> split_background_words("sky, wall")
+        ('sky', 'wall')
+    """
+    return tuple(word.strip() for word in text.split(",")) if text else ()
 
 
 def _windows(model: ExplainerOptions, crop: int | None, stride: int | None) -> Windows | None:
-    """The windows asked for, if any."""
+    """Return the windows that --crop and --stride ask for; None without these options.
+
+    Raises:
+        InputError: if --framing is given, which windows do not use.
+    """
     from clip_surgery.windows import Windows
 
     if crop is None and stride is None:

@@ -1,9 +1,8 @@
-"""`clip-surgery tag`: which of many texts are in an image."""
+"""`clip-surgery tag`: the texts that an image shows."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,7 @@ from clip_surgery.apps.cli.shared.options import (
     ExplainerOptions,
     FigureFormats,
     MinPresence,
-    OutFolder,
+    OutputOptions,
     vocabulary_for,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ScoreName(StrEnum):
-    """What ranks the texts."""
+    """Scores by which texts are ranked."""
 
     SURGERY = "surgery"
     SOFTMAX = "softmax"
@@ -35,33 +34,34 @@ class ScoreName(StrEnum):
 @with_options
 def tag(
     inputs: RequestOptions,
+    outputs: OutputOptions,
     model: ExplainerOptions,
     score: Annotated[
         ScoreName,
         typer.Option(
-            help="What ranks the texts: compared with each other (surgery), as shares of one "
-            "(softmax), against common words (presence), or alone (cosine)."
+            help="Score by which texts are ranked: after feature surgery (surgery), softmax over "
+            "the texts (softmax), probability against common words (presence), or the plain "
+            "cosine similarity (cosine)."
         ),
     ] = ScoreName.SURGERY,
     top: Annotated[
-        int | None, typer.Option(min=1, help="How many tags an image has at most.")
+        int | None, typer.Option(min=1, help="Maximum number of tags of an image.")
     ] = 10,
     threshold: Annotated[
         float | None, typer.Option(help="Leave out texts with a lower score.")
     ] = None,
     min_presence: MinPresence = None,
-    out: OutFolder = Path("out"),
     formats: FigureFormats = None,
 ) -> None:
-    """Say which of the texts are in each image, best first.
+    """List the texts that each image shows, those with the highest score first.
 
     clip-surgery tag street.jpg bench person dog car
 
-    Without a text, a few hundred common nouns are tried.
+    If no text is given, a few hundred common nouns are used.
     """
     from clip_surgery.apps.cli.shared.drawing import heading
-    from clip_surgery.apps.cli.shared.image_loop import Result, Run
-    from clip_surgery.apps.cli.shared.output_files import Format, json_writer
+    from clip_surgery.apps.cli.shared.image_loop import ImageLoop
+    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.figures.tags import tags_figure
     from clip_surgery.inputs.texts import check_texts
@@ -70,28 +70,28 @@ def tag(
     from clip_surgery.tasks.tags import tags as find_tags
 
     request = inputs.read(need_texts=False)
-    given = check_texts(request.texts) if request.texts else ()
-    run = Run.begin("tag", request, out, formats or ["png", "json"], [Format.PNG, Format.JSON])
+    given_texts = check_texts(request.texts) if request.texts else ()
+    loop = ImageLoop.begin("tag", request, outputs, formats, known=[Format.PNG, Format.JSON])
     vocabulary = "common" if score is ScoreName.PRESENCE else vocabulary_for(min_presence)
     explainer = model.load(method="similarity", vocabulary=vocabulary)
-    texts = given or resolve_vocabulary("common", known=explainer.backbone.nouns) or ()
+    texts = given_texts or resolve_vocabulary("common", known=explainer.backbone.nouns) or ()
 
-    def result(picture: InputImage, explanation: Explanation) -> Result:
-        [found] = find_tags(
+    def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
+        [image_tags] = find_tags(
             explanation,
             score=score.value,
             threshold=threshold,
             top=top,
             min_presence=min_presence,
         )
-        told = heading(picture, f"tags by {score}", explanation.backbone)
-        return Result(
+        title = heading(image, f"tags by {score}", explanation.backbone)
+        return ImageResult(
+            record=tags_record(explanation, image_tags),
             files={
-                Format.PNG: lambda path: tags_figure(picture, found, heading=told).save(path),
-                Format.JSON: json_writer(tags_record(explanation, found)),
+                Format.PNG: lambda path: tags_figure(image, image_tags, heading=title).save(path)
             },
-            rows=[(one.text, f"{one.score:.3f}") for one in found],
+            rows=[(tag.text, f"{tag.score:.3f}") for tag in image_tags],
         )
 
-    run.explain(request.images, explainer, encode(explainer, texts), result)
-    run.finish(["tag", Number("score")])
+    loop.explain(request.images, explainer, encode(explainer, texts), to_result)
+    loop.finish(["tag", Number("score")])

@@ -1,4 +1,4 @@
-"""`clip-surgery words`: which words of a sentence an image shows, and where."""
+"""`clip-surgery words`: the words of a sentence that an image shows, and where."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clip_surgery.apps.cli.shared.options import (
     ColourOptions,
     MethodOptions,
     ModelOptions,
-    OutFolder,
+    OutputOptions,
     formats_option,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class EvidenceName(StrEnum):
-    """What ranks the words."""
+    """Scores by which words are ranked."""
 
     SIMILARITY = "similarity"
     GRADIENT = "gradient"
@@ -36,33 +36,38 @@ class EvidenceName(StrEnum):
 @with_options
 def words(
     inputs: RequestOptions,
-    by: MethodOptions,
+    outputs: OutputOptions,
+    method: MethodOptions,
     model: ModelOptions,
     colours: ColourOptions,
     evidence: Annotated[
         EvidenceName,
-        typer.Option(help="Rank words by likeness to the image, or by gradient of the sentence."),
+        typer.Option(help="Similarity of a word to the image, or its relevance by gradient."),
     ] = EvidenceName.SIMILARITY,
     text_depth: Annotated[
-        int, typer.Option(min=1, help="Blocks of the text model that --evidence gradient reads.")
+        int,
+        typer.Option(min=1, help="Blocks of the text model that --evidence gradient uses."),
     ] = 1,
-    top: Annotated[int, typer.Option(min=1, help="How many words have their map drawn.")] = 3,
-    out: OutFolder = Path("out"),
+    top: Annotated[int, typer.Option(min=1, help="Maximum number of maps to draw.")] = 3,
     formats: Annotated[
         list[str] | None, formats_option("png, json (both if none is given), safetensors")
     ] = None,
 ) -> None:
-    """Show which words of a sentence the image shows, and where each is.
+    """Score the words of a sentence by how well the image shows them, and draw their maps.
 
     clip-surgery words street.jpg "two people sit on a bench"
+
+    Function words such as "a" and "of", the words of "a photo of", and the start and end tokens are
+    listed with their scores, but have no map.
     """
     from clip_surgery.apps.cli.shared.drawing import at_most
-    from clip_surgery.apps.cli.shared.image_loop import Result, Run
-    from clip_surgery.apps.cli.shared.output_files import Format, json_writer
+    from clip_surgery.apps.cli.shared.image_loop import ImageLoop
+    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.figures.words import words_figure
     from clip_surgery.records.texts import words_record
     from clip_surgery.tasks.words import words as find_words
+    from clip_surgery.word_explanation import SCORE_SCALES
 
     request = inputs.read()
     if len(request.texts) != 1:
@@ -71,40 +76,60 @@ def words(
         )
     [sentence] = request.texts
     colours.check()
-    run = Run.begin(
+    loop = ImageLoop.begin(
         "words",
         request,
-        out,
-        formats or ["png", "json"],
-        [Format.PNG, Format.JSON, Format.SAFETENSORS],
+        outputs,
+        formats,
+        known=[Format.PNG, Format.JSON, Format.SAFETENSORS],
+        default=[Format.PNG, Format.JSON],
     )
-    explainer = model.load(method=by.build())
+    explainer = model.load(method=method.build())
 
-    def find(pictures: Sequence[InputImage]) -> list[WordExplanation]:
+    def explain_each(images: Sequence[InputImage]) -> list[WordExplanation]:
         return [
-            find_words(explainer, one, sentence, evidence=evidence.value, depth=text_depth)
-            for one in pictures
+            find_words(explainer, image, sentence, evidence=evidence.value, depth=text_depth)
+            for image in images
         ]
 
-    def draw(picture: InputImage, found: WordExplanation, path: Path) -> None:
-        small, explanation = at_most(picture, found.explanation)
+    def draw(image: InputImage, word_explanation: WordExplanation, path: Path) -> None:
+        small, explanation = at_most(image, word_explanation.explanation)
         words_figure(
             small,
-            replace(found, explanation=explanation),
+            replace(word_explanation, explanation=explanation),
             top=top,
             colour_map=colours.colour_map,
             opacity=colours.opacity,
         ).save(path)
 
-    def result(picture: InputImage, found: WordExplanation) -> Result:
-        return Result(
+    def to_result(image: InputImage, word_explanation: WordExplanation) -> ImageResult:
+        return ImageResult(
+            record=words_record(word_explanation),
             files={
-                Format.PNG: lambda path: draw(picture, found, path),
-                Format.JSON: json_writer(words_record(found)),
-                Format.SAFETENSORS: found.save,
+                Format.PNG: lambda path: draw(image, word_explanation, path),
+                Format.SAFETENSORS: word_explanation.save,
             },
-            rows=[(word.text, f"{word.score:.3f}") for word in found.ranking()],
+            rows=word_rows(word_explanation),
         )
 
-    run.over(request.images, find, result)
-    run.finish(["word", Number(evidence.value)])
+    loop.run(request.images, explain_each, to_result)
+    scale = f"{SCORE_SCALES[evidence.value]} Compare them within one sentence and image only."
+    loop.finish(
+        ["word", "kind", Number(evidence.value)],
+        legend=f"{scale} Only content words have a map.",
+    )
+
+
+def word_rows(word_explanation: WordExplanation) -> list[tuple[str, ...]]:
+    """Return the words, their kinds and scores, the highest score first."""
+    from clip_surgery.inputs.function_words import is_function_word
+
+    rows: list[tuple[str, ...]] = []
+    for word in word_explanation.ranking(ends=True):
+        kind = "content word"
+        if word_explanation.kinds[word.place] != "word":
+            kind = "special token"
+        elif is_function_word(word.text):
+            kind = "function word"
+        rows.append((word.text, kind, f"{word.score:.3f}"))
+    return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -58,6 +59,12 @@ def messages() -> Console:
 def result(message: str) -> None:
     """Print one line of the result to stdout."""
     results().print(Text(printable(message)), soft_wrap=True)
+
+
+def json_line(record: object) -> None:
+    """Print a record as one line of JSON to stdout, in ASCII, which every terminal shows."""
+    text = json.dumps(record, allow_nan=False).replace("\x7f", "\\u007f")
+    results().out(text, highlight=False)
 
 
 def set_quiet(quiet: bool) -> None:

@@ -1,4 +1,4 @@
-"""Drawing: images and what was found in them, brought to the size of a figure."""
+"""Images and explanations at the size of a figure, and what figures say about them."""
 
 from __future__ import annotations
 
@@ -6,38 +6,68 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+
+from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.options import DrawingOptions
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage
 
-DRAWN_PIXELS = 640 * 640  # of an image in a figure: more would be slow and not be seen
+DRAWN_PIXELS = 640 * 640  # of an image in a figure: more would be slow and could not be seen
+FAINTEST_MAP = 0.05  # largest value of a map that can hardly be seen in a figure
 
 
 def at_most(
-    picture: InputImage, explanation: Explanation, *, pixels: int = DRAWN_PIXELS
+    image: InputImage, explanation: Explanation, *, pixels: int = DRAWN_PIXELS
 ) -> tuple[InputImage, Explanation]:
-    """The image and its explanation at a size of at most `pixels`, to draw small figures.
+    """Return the image and its explanation at a size of at most `pixels`.
 
-    Maps of a large photograph for many texts would take gigabytes, to be shrunk in the figure.
+    Maps of a large photograph for many texts would take gigabytes and be shrunk in the figure.
     """
-    small = shrunk(picture, pixels=pixels)
-    if small is picture:
-        return picture, explanation
+    small = shrunk(image, pixels=pixels)
+    if small is image:
+        return image, explanation
     [framing] = explanation.framings
     return small, replace(explanation, framings=(replace(framing, original=small.size),))
 
 
-def shrunk(picture: InputImage, *, pixels: int = DRAWN_PIXELS) -> InputImage:
-    """The image itself, or a smaller one of at most `pixels`."""
-    scale = math.sqrt(pixels / math.prod(picture.size))
+def shrunk(image: InputImage, *, pixels: int = DRAWN_PIXELS) -> InputImage:
+    """Return the image itself if it has at most `pixels`, otherwise a smaller one."""
+    scale = math.sqrt(pixels / math.prod(image.size))
     if scale >= 1:
-        return picture
-    size = Size(*(max(1, round(side * scale)) for side in picture.size))
+        return image
+    size = Size(*(max(1, round(side * scale)) for side in image.size))
     return InputImage(
-        image=picture.image.resize((size.width, size.height), reducing_gap=3.0), name=picture.name
+        image=image.image.resize((size.width, size.height), reducing_gap=3.0), name=image.name
     )
 
 
-def heading(picture: InputImage, method: str, backbone: str) -> str:
-    """What a figure shows, in one line."""
-    return f"{Path(picture.name).name} · {method} · {backbone}"
+def heading(image: InputImage, method: str, backbone: str) -> str:
+    """Return the heading of a figure: the names of image, method and model."""
+    return f"{Path(image.name).name} · {method} · {backbone}"
+
+
+def notice_if_nothing_is_drawn(
+    image: InputImage, explanation: Explanation, maps: Tensor, drawing: DrawingOptions
+) -> None:
+    """Print a notice if --contrast presence makes all maps of an image too faint to be seen.
+
+    Args:
+        image: the image.
+        explanation: its explanation.
+        maps: the maps that are drawn, (C, H, W) in [0, 1].
+        drawing: the options that scaled them.
+    """
+    from clip_surgery.tasks.presence import presence
+
+    if drawing.scaling != "presence" or (maps.numel() and float(maps.max()) >= FAINTEST_MAP):
+        return
+    values = presence(explanation)[0].tolist()
+    texts = ", ".join(
+        f"{text} {value:.3f}" for text, value in zip(explanation.texts, values, strict=True)
+    )
+    console.notice(
+        f"{image.name}: --contrast presence draws nothing, because no text is likely to be in the "
+        f"image (presence: {texts}); --contrast text draws each map on its own scale."
+    )

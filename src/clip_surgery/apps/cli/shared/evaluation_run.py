@@ -1,4 +1,4 @@
-"""Measurement: an evaluation run from the command line, with progress, kept while it runs."""
+"""An evaluation that the command line runs, with its progress bar and its journal."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ from clip_surgery.evaluation.execution.journal import clear_journal, remove_jour
 from clip_surgery.evaluation.execution.run import EvaluationInterrupted, evaluate
 from clip_surgery.evaluation.protocols.registry import Protocol
 from clip_surgery.evaluation.reporting.provenance import installed_versions, source_commit
-from clip_surgery.evaluation.reporting.report import Report, save_reports
+from clip_surgery.evaluation.reporting.report import Report, load_reports, save_reports
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.method import Method
 from clip_surgery.storage.file_lock import take_lock
 from clip_surgery.text.cache import TextCache
 
-HELD_OUT_SEED = 2_000_003  # scenes that the demo model never saw
+HELD_OUT_SEED = 2_000_003  # scenes that the demo model was not trained on
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRun:
-    """What is run, and where its parts are kept till it is complete.
+    """An evaluation, and where partial results are kept until it is complete.
 
     Attributes:
-        dataset: the images with their truth.
-        root: the folder they are in.
-        protocol: how they are measured.
-        methods: row name to method.
-        recipe: how the model is loaded, here and in worker processes.
-        running: processes and journal: the one asked for, which stays, or one in the cache.
+        dataset: images with ground truth.
+        root: the folder of the data set.
+        protocol: how methods are evaluated.
+        methods: the methods by their names in tables.
+        recipe: loads the model, in this process and in workers.
+        running: number of workers, and the journal. A journal that the user named is kept; the
+            default one, in the cache, is removed when the evaluation is complete.
     """
 
     dataset: Dataset
@@ -51,20 +52,29 @@ class EvaluationRun:
     recipe: partial[Explainer]
     running: RunOptions
 
-    def run(self, out: Path | None) -> tuple[list[Report], bool]:
-        """The reports, and whether the run was interrupted and they are of a part.
+    def run(self, out: Path | None, *, overwrite: bool = False) -> tuple[list[Report], bool]:
+        """Evaluate, and write the reports to a file.
 
-        They are written to `out` before the journal is removed: what cannot be written is not
-        lost.
+        The journal is removed after the reports were written, so that nothing is lost if they
+        cannot be written.
+
+        Args:
+            out: the file for the reports, if any.
+            overwrite: replace the file even if it holds reports of another evaluation.
+
+        Returns:
+            The reports, and whether the run was interrupted, so that they are partial.
 
         Raises:
-            InputError: when an image, text, journal or `out` cannot be used, or the same run is
-                going on.
+            InputError: if an image, text, journal or `out` cannot be used, or the same evaluation
+                is already running.
         """
         with console.status(f"loading {self.recipe.args[0]}"):
             explainer = self.recipe()
+        if out is not None and not overwrite:
+            self._check_report_file(out, explainer)
         journal = self.running.journal or self._cached_journal()
-        with _alone(journal):
+        with _locked(journal):
             if journal is not None and not self.running.resume:
                 clear_journal(journal)  # the folder stays: it is what is locked
             if _has_parts(journal):
@@ -74,18 +84,47 @@ class EvaluationRun:
             except EvaluationInterrupted as stop:
                 reports, interrupted = stop.reports, True
             except InputError:
-                self._leave(journal)
+                self._keep_or_remove(journal)
                 raise
             if reports and out is not None:
                 try:
                     save_reports(reports, out)
                 except InputError:
-                    self._leave(journal)
+                    self._keep_or_remove(journal)
                     raise
                 console.notice(f"reports are in {out}")
             if journal is not None and self.running.journal is None and not interrupted:
                 remove_journal(journal)
         return reports, interrupted
+
+    def _check_report_file(self, path: Path, explainer: Explainer) -> None:
+        """Refuse to replace a file unless it holds reports of this evaluation.
+
+        Raises:
+            InputError: if it holds anything else.
+        """
+        if not path.exists():
+            return
+        settings = {
+            "dataset": describe_dataset(self.dataset),
+            "backbone": explainer.backbone.name,
+            "protocol": repr(self.protocol),
+        }
+        methods = {row: repr(method) for row, method in self.methods.items()}
+        try:
+            reports = load_reports(path)
+        except InputError:
+            reports = []
+        is_same = bool(reports) and all(
+            methods.get(report.row) == report.settings.get("method")
+            and settings.items() <= report.settings.items()
+            for report in reports
+        )
+        if not is_same:
+            raise InputError(
+                f"{path}: holds reports of another evaluation, or something else; choose another "
+                "--out, or replace it with --overwrite."
+            )
 
     def _evaluate(self, explainer: Explainer, journal: Path | None) -> list[Report]:
         with console.progress("evaluating", total=len(self.dataset)) as advance:
@@ -100,18 +139,18 @@ class EvaluationRun:
                 on_progress=advance,
             )
 
-    def _leave(self, journal: Path | None) -> None:
-        """Say where the parts done are; none are no reason to leave a folder in the cache."""
+    def _keep_or_remove(self, journal: Path | None) -> None:
+        """Print where partial results are; remove a journal in the cache that has none."""
         if _has_parts(journal):
             console.notice(f"what was done is in {journal}; --fresh begins anew.")
         elif journal is not None and self.running.journal is None:
             remove_journal(journal)
 
     def _cached_journal(self) -> Path | None:
-        """Where the cache keeps this run's journal: the same for the same run, and for no other.
+        """Return the journal folder in the cache, which only the same evaluation has.
 
-        None, and a notice, where the cache cannot be written: such a run cannot go on after a
-        stop.
+        If the cache cannot be written, a notice is printed and None is returned. Such an evaluation
+        cannot be continued after it was interrupted.
         """
         identity = (
             describe_dataset(self.dataset),
@@ -137,11 +176,11 @@ def _has_parts(journal: Path | None) -> bool:
 
 
 @contextmanager
-def _alone(journal: Path | None) -> Iterator[None]:
-    """Keep a journal from a second run: the first to end would remove it under the other.
+def _locked(journal: Path | None) -> Iterator[None]:
+    """Lock a journal, because the first of two runs to end would remove it.
 
     Raises:
-        InputError: when another process has it.
+        InputError: if another process has locked it.
     """
     if journal is None:
         yield
@@ -162,14 +201,14 @@ def _alone(journal: Path | None) -> Iterator[None]:
 def open_images(
     dataset: str, root: Path | None, *, split: str | None, seed: int | None, count: int | None
 ) -> Dataset:
-    """The data set of this name, or `count` images evenly spaced over it.
+    """Open a data set, or `count` images that are evenly spaced over it.
 
     Raises:
         UnknownNameError: for an unknown name, or an option that this data set does not have.
-        InputError: when its folder is missing or incomplete.
+        InputError: if its folder is missing or incomplete.
     """
-    given = {"split": split, "seed": seed}
-    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    options = {"split": split, "seed": seed}
+    settings: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if dataset == "scenes":
         settings = {"seed": HELD_OUT_SEED, "count": count or SCENES, **settings}
         return open_dataset(dataset, root, **settings)
@@ -178,10 +217,10 @@ def open_images(
 
 
 def prepare_file(path: Path) -> None:
-    """Make the folder of a file that is to be written after long work, and see that it can be.
+    """Check before long work that a file can be written, and make its folder.
 
     Raises:
-        InputError: when it cannot, or a folder is in the file's place.
+        InputError: if it cannot be written, or a folder has its name.
     """
     if path.is_dir():
         raise InputError(f"{path}: expected the name of a file, but this is a folder.")

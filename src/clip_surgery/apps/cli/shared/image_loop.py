@@ -1,8 +1,12 @@
-"""Explaining many images: a bad one is told and skipped, what is done is on disk."""
+"""The loop over the images of a command.
+
+Images are read and explained batch by batch, and the results of a batch are written before the
+next one is read. An image that cannot be used is reported and skipped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +15,14 @@ from typing import TypeVar
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.output_files import Format, Outputs, Writer, read_formats
+from clip_surgery.apps.cli.shared.options import STANDARD_OUTPUT, OutputOptions
+from clip_surgery.apps.cli.shared.output_files import (
+    Format,
+    ImageResult,
+    JsonLines,
+    OutputFolder,
+    read_formats,
+)
 from clip_surgery.apps.cli.shared.request import Request
 from clip_surgery.apps.cli.shared.tables import Column, show_files, show_rows
 from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
@@ -20,38 +31,26 @@ from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import MAX_PIXELS, InputImage, read_image
 from clip_surgery.text.features import TextFeatures
 
-Found = TypeVar("Found")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What one image gave.
-
-    Attributes:
-        files: how each kind of file is written.
-        rows: of the table that is shown at the end, without the image's name.
-    """
-
-    files: Mapping[Format, Writer]
-    rows: Sequence[Sequence[str]]
+Computed = TypeVar("Computed")
+"""What a command computes for one image, such as an `Explanation`."""
 
 
 @dataclass(kw_only=True)
-class Run:
-    """One pass over images.
+class ImageLoop:
+    """One run of a command over images.
 
     Attributes:
         outputs: where results are written.
         max_pixels: maximum number of pixels of an image.
-        skipped: how many images could not be used.
-        answered: how many could.
-        rows: what was found in them, to be shown.
+        skipped: number of images that could not be used.
+        done: number of images whose results were written.
+        rows: rows of the table that is printed at the end, each beginning with the image's name.
     """
 
-    outputs: Outputs
+    outputs: OutputFolder | JsonLines
     max_pixels: int
     skipped: int = 0
-    answered: int = 0
+    done: int = 0
     rows: list[tuple[str, ...]] = field(default_factory=list)
 
     @classmethod
@@ -59,19 +58,38 @@ class Run:
         cls,
         command: str,
         request: Request,
-        folder: Path,
-        formats: Sequence[str],
+        options: OutputOptions,
+        formats: Sequence[str] | None,
+        *,
         known: Sequence[Format],
-    ) -> Run:
-        """A run over the images of a request, its folder made.
+        default: Sequence[Format] | None = None,
+    ) -> ImageLoop:
+        """Check formats and folder before any long work.
+
+        Args:
+            command: name of the command, which is part of the names of its files.
+            request: the images and texts that the command was called with.
+            options: where results are written.
+            formats: values of the option --format; None if it was not given.
+            known: formats that the command can write.
+            default: formats that it writes if none is given; all that are known if None.
 
         Raises:
             UnknownNameError: for a format that is not among the known.
-            InputError: when the folder cannot be made.
+            InputError: if the folder cannot be made.
         """
-        kinds = read_formats(formats, known)
-        outputs = Outputs(folder=folder, command=command, formats=kinds, inputs=request.images)
-        outputs.prepare()
+        outputs: OutputFolder | JsonLines
+        if str(options.out) == STANDARD_OUTPUT:
+            outputs = JsonLines(read_formats(formats, known) if formats else [])
+        else:
+            outputs = OutputFolder(
+                folder=options.out,
+                command=command,
+                formats=read_formats(formats, known) if formats else tuple(default or known),
+                inputs=request.images,
+                overwrite=options.overwrite,
+            )
+            outputs.prepare()
         return cls(
             outputs=outputs,
             max_pixels=request.max_pixels or MAX_PIXELS,
@@ -83,79 +101,89 @@ class Run:
         paths: Sequence[Path],
         explainer: Explainer,
         features: TextFeatures,
-        result: Callable[[InputImage, Explanation], Result],
+        to_result: Callable[[InputImage, Explanation], ImageResult],
     ) -> None:
-        """Explain images for texts in batches, and make of each explanation its result."""
+        """Explain images for texts in batches, and write what `to_result` makes of each."""
 
-        def find(pictures: Sequence[InputImage]) -> Explanation:
-            return explainer.explain_images(pictures, features)
+        def explain_batch(images: Sequence[InputImage]) -> Explanation:
+            return explainer.explain_images(images, features)
 
-        self.over(paths, find, result, at_a_time=explainer.batch_size)
+        self.run(paths, explain_batch, to_result, batch_size=explainer.batch_size)
 
-    def over(
+    def run(
         self,
         paths: Sequence[Path],
-        find: Callable[[Sequence[InputImage]], Iterable[Found]],
-        result: Callable[[InputImage, Found], Result],
+        compute: Callable[[Sequence[InputImage]], Iterable[Computed]],
+        to_result: Callable[[InputImage, Computed], ImageResult],
         *,
-        at_a_time: int = 1,
+        batch_size: int = 1,
     ) -> None:
-        """Take images batch by batch, and write each batch before the next is read.
+        """Read images in batches, compute, and write the results of each batch.
 
-        `find` gives one thing for every image of a batch, `result` makes of it what is written.
+        Args:
+            paths: files of the images.
+            compute: returns one value for each image of a batch.
+            to_result: returns the results to write for an image and its value.
+            batch_size: number of images in a batch.
         """
         with console.progress("explaining", total=len(paths)) as advance:
-            for start in range(0, len(paths), at_a_time):
-                part = paths[start : start + at_a_time]
-                pictures = []
-                for path in part:
-                    with self._skipping():
-                        pictures.append(read_image(path, max_pixels=self.max_pixels))
-                if pictures:
-                    self._batch(pictures, find, result)
-                advance(len(part))
+            for start in range(0, len(paths), batch_size):
+                batch = paths[start : start + batch_size]
+                images = []
+                for path in batch:
+                    with self._skip_on_error():
+                        images.append(read_image(path, max_pixels=self.max_pixels))
+                if images:
+                    self._run_batch(images, compute, to_result)
+                advance(len(batch))
 
-    def _batch(
+    def _run_batch(
         self,
-        pictures: Sequence[InputImage],
-        find: Callable[[Sequence[InputImage]], Iterable[Found]],
-        result: Callable[[InputImage, Found], Result],
+        images: Sequence[InputImage],
+        compute: Callable[[Sequence[InputImage]], Iterable[Computed]],
+        to_result: Callable[[InputImage, Computed], ImageResult],
     ) -> None:
         try:
-            with _memory_named(pictures[0].name):
-                found = list(find(pictures))
-        except UnsupportedModelError:  # no image would fare better
+            with _out_of_memory_as_input_error(images[0].name):
+                computed = list(compute(images))
+        except UnsupportedModelError:  # it would fail for every image
             raise
         except ClipSurgeryError as error:
-            if len(pictures) == 1:
+            if len(images) == 1:
                 self._skip(error)
             else:  # one of them is bad, or all together are too large
-                for picture in pictures:
-                    self._batch([picture], find, result)
+                for image in images:
+                    self._run_batch([image], compute, to_result)
             return
-        for picture, one in zip(pictures, found, strict=True):
-            with self._skipping(), _memory_named(picture.name):
-                made = result(picture, one)
-                self.outputs.write(picture.name, made.files)
-                self.answered += 1
-                self.rows.extend((picture.name, *row) for row in made.rows)
+        for image, value in zip(images, computed, strict=True):
+            with self._skip_on_error(), _out_of_memory_as_input_error(image.name):
+                result = to_result(image, value)
+                self.outputs.write(image.name, result)
+                self.done += 1
+                self.rows.extend((image.name, *row) for row in result.rows)
 
-    def finish(self, columns: Sequence[Column]) -> None:
-        """Show the results as a table, and where the files are.
+    def finish(self, columns: Sequence[Column], *, legend: str = "") -> None:
+        """Print the table of results and where the files are.
+
+        Args:
+            columns: titles of the columns behind the image's name.
+            legend: a line below the table that explains its numbers.
 
         Raises:
-            typer.Exit: with 2 when no image could be used, with 1 when some could not.
+            typer.Exit: with 2 if no image could be used, with 1 if some could not.
         """
-        if self.answered:
-            show_rows(("image", *columns), self.rows)
-            show_files(self.outputs, skipped=self.skipped)
-        if not self.answered:
+        if not self.done:
             raise typer.Exit(2)
+        if isinstance(self.outputs, OutputFolder):
+            show_rows(("image", *columns), self.rows)
+            if legend and self.rows:
+                console.result(legend)
+            show_files(self.outputs, skipped=self.skipped)
         if self.skipped:
             raise typer.Exit(1)
 
     @contextmanager
-    def _skipping(self) -> Iterator[None]:
+    def _skip_on_error(self) -> Iterator[None]:
         try:
             yield
         except ClipSurgeryError as error:
@@ -167,8 +195,8 @@ class Run:
 
 
 @contextmanager
-def _memory_named(picture: str) -> Iterator[None]:
-    """Tell of memory that does not suffice by the image and a way out."""
+def _out_of_memory_as_input_error(image: str) -> Iterator[None]:
+    """Turn an error of memory that does not suffice into one that names the image."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -178,5 +206,5 @@ def _memory_named(picture: str) -> Iterator[None]:
         ):
             raise
         raise InputError(
-            f"{picture}: out of memory; try a smaller --size or another --device."
+            f"{image}: out of memory; try a smaller --size or another --device."
         ) from error

@@ -40,6 +40,12 @@ BatchSize = Annotated[
 OutFolder = Annotated[
     Path, typer.Option("--out", "-o", help="Folder for the results.", metavar="FOLDER")
 ]
+STANDARD_OUTPUT = "-"
+"""The value of --out that means JSON lines on standard output."""
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace existing files, even if they hold other results."),
+]
 MinPresence = Annotated[
     float | None,
     typer.Option(
@@ -176,6 +182,22 @@ class ExplainerOptions(ModelOptions):
             cache=not self.no_cache,
             **settings,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Where results are written."""
+
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER",
+            help="Folder for the results, or - for JSON lines on standard output. A result "
+            "replaces an earlier one for the same image only; other images of the same name get "
+            "the endings -2, -3 and so on.",
+        ),
+    ] = Path("out")  # fmt: skip
+    overwrite: Overwrite = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Writing: the results of one image to files, each name once."""
+"""Where the results of one run go: a folder of files, or JSON lines on standard output."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from enum import StrEnum
 from itertools import count
 from pathlib import Path
 
+from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.options import STANDARD_OUTPUT
+from clip_surgery.apps.cli.shared.source_records import (
+    FIELD,
+    record_source,
+    recorded_source,
+    source_id,
+)
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.storage.atomic_file import replacing_atomically
 
@@ -30,10 +38,26 @@ class Format(StrEnum):
 
 
 Writer = Callable[[Path], object]
+"""Writes one result to a file."""
 
 
-def read_formats(given: Sequence[str], known: Collection[Format]) -> tuple[Format, ...]:
-    """Formats from options that may each hold a comma list, in order, each once.
+@dataclass(frozen=True, kw_only=True)
+class ImageResult:
+    """The results for one image.
+
+    Attributes:
+        record: the results as plain values, for JSON.
+        files: the writer of each other format.
+        rows: the rows of the table that is printed at the end, without the name of the image.
+    """
+
+    record: Mapping[str, object]
+    files: Mapping[Format, Writer]
+    rows: Sequence[Sequence[str]]
+
+
+def read_formats(names: Sequence[str], known: Collection[Format]) -> tuple[Format, ...]:
+    """Return the formats that options name, each once; an option may name several with commas.
 
     Raises:
         UnknownNameError: for an unknown format.
@@ -43,15 +67,131 @@ def read_formats(given: Sequence[str], known: Collection[Format]) -> tuple[Forma
         ['png', 'json']
     """
     formats: dict[Format, None] = {}
-    for name in ",".join(given).lower().split(","):
+    for name in ",".join(names).lower().split(","):
         if name.strip() not in known:
             raise UnknownNameError.among("format", name.strip(), [f.value for f in known])
         formats[Format(name.strip())] = None
     return tuple(formats)
 
 
+class JsonLines:
+    """Results as JSON on standard output, one line per image.
+
+    Args:
+        formats: the formats that were asked for.
+
+    Raises:
+        InputError: if another format than JSON was asked for.
+    """
+
+    def __init__(self, formats: Sequence[Format]) -> None:
+        others = [kind.value for kind in formats if kind is not Format.JSON]
+        if others:
+            raise InputError(
+                f"Expected --format json with --out {STANDARD_OUTPUT}, but got {others[0]}."
+            )
+
+    def write(self, image: str, result: ImageResult) -> None:
+        """Print the record of one image."""
+        del image  # its name is part of the record
+        console.json_line(result.record)
+
+
+@dataclass(kw_only=True)
+class OutputFolder:
+    """A folder of result files.
+
+    A result file replaces an earlier result of the same command for the same image. If there is a
+    file of the same name that holds anything else, the results get the endings "-2", "-3" and so
+    on, unless `overwrite` is set. Input images are never replaced.
+
+    Attributes:
+        folder: where files are written.
+        command: name of the command, which is part of all file names, so that the results of one
+            command never replace those of another.
+        formats: the formats that are written for each image.
+        inputs: paths of the input images.
+        overwrite: replace files of the same name whatever they hold.
+        written: paths of the files written so far.
+        replaced: those of them that replaced a file.
+        renamed: those that have another name than they would have in an empty folder, because a
+            file of that name was there before this run.
+    """
+
+    folder: Path
+    command: str
+    formats: tuple[Format, ...]
+    inputs: Collection[Path] = ()
+    overwrite: bool = False
+    written: list[Path] = field(default_factory=list)
+    replaced: list[Path] = field(default_factory=list)
+    renamed: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        folder = self.folder.resolve()
+        # Names are compared without letter case, since some file systems ignore it.
+        self._taken = {
+            path.name.casefold() for path in self.inputs if path.parent.resolve() == folder
+        }
+
+    def prepare(self) -> None:
+        """Make the folder before any long work.
+
+        Raises:
+            InputError: if it cannot be made.
+        """
+        make_folder(self.folder)
+
+    def write(self, image: str, result: ImageResult) -> None:
+        """Write the results for one image in all formats.
+
+        Args:
+            image: the path of the image.
+            result: what is written.
+
+        Raises:
+            InputError: if a file cannot be written.
+        """
+        source = source_id(image)
+        writers = {**result.files, Format.JSON: json_writer({**result.record, FIELD: source})}
+        for kind, path in self._paths(image, source).items():
+            existed = path.exists()
+            try:
+                with replacing_atomically(path) as temporary:
+                    writers[kind](temporary)
+                    record_source(temporary, source)
+            except OSError as error:
+                reason = error.strerror or error
+                raise InputError(f"{path}: cannot be written ({reason}).") from error
+            self._taken.add(path.name.casefold())
+            self.written.append(path)
+            if existed:
+                self.replaced.append(path)
+
+    def _paths(self, image: str, source: str) -> dict[Format, Path]:
+        """The path of each format, with the first ending for which all names are free."""
+        stem = f"{Path(image).stem[:LONGEST_STEM]}.{self.command}"
+        is_blocked = False
+        for number in count(1):
+            numbered = stem if number == 1 else f"{stem}-{number}"
+            paths = {kind: self.folder / f"{numbered}{kind.suffix}" for kind in self.formats}
+            if any(path.name.casefold() in self._taken for path in paths.values()):
+                continue
+            if self.overwrite or all(_is_free(path, source) for path in paths.values()):
+                break
+            is_blocked = True
+        if is_blocked:
+            self.renamed.extend(paths.values())
+        return paths
+
+
+def _is_free(path: Path, source: str) -> bool:
+    """Whether a file may be written: none is there, or one with results for the same image."""
+    return not path.exists() or recorded_source(path) == source
+
+
 def json_writer(record: object) -> Writer:
-    """Writes a record for people and programs to read."""
+    """Return a writer of a record as indented JSON."""
 
     def write(path: Path) -> None:
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
@@ -60,71 +200,15 @@ def json_writer(record: object) -> Writer:
     return write
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outputs:
-    """A folder that results are written to.
+def make_folder(folder: Path) -> None:
+    """Make a folder for results if it does not exist.
 
-    Attributes:
-        folder: where files are written.
-        command: name of the command, which is part of all file names, so that the results of one
-            command never replace those of another.
-        formats: the kinds of files for each image.
-        inputs: paths of the input images, which no result may replace.
-        written: paths of the files written so far.
-        replaced: those of them that replaced a file of an earlier run.
+    Raises:
+        InputError: if it cannot be made.
     """
-
-    folder: Path
-    command: str
-    formats: tuple[Format, ...]
-    inputs: Collection[Path] = ()
-    written: list[Path] = field(default_factory=list)
-    replaced: list[Path] = field(default_factory=list)
-
-    def prepare(self) -> None:
-        """Make the folder, before any long work.
-
-        Raises:
-            InputError: when it cannot be made.
-        """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot be the folder for results ({error.strerror})."
-            ) from error
-
-    def write(self, name: str, files: Mapping[Format, Writer]) -> None:
-        """Write the files of one image, called by its name, in all formats asked for.
-
-        Raises:
-            InputError: when a file cannot be written.
-        """
-        stem = self._free_stem(f"{Path(name).stem[:LONGEST_STEM]}.{self.command}")
-        for kind in self.formats:
-            path = self.folder / f"{stem}{kind.suffix}"
-            existed = path.exists()
-            try:
-                with replacing_atomically(path) as temporary:
-                    files[kind](temporary)
-            except OSError as error:
-                reason = error.strerror or error
-                raise InputError(f"{path}: cannot be written ({reason}).") from error
-            self.written.append(path)
-            if existed:
-                self.replaced.append(path)
-
-    def _free_stem(self, wanted: str) -> str:
-        """Return a file name stem that no other image of this run uses, ignoring letter case.
-
-        Images of the same name from different folders get the endings "-2", "-3" and so on. The
-        name of an input image in the same folder is not used either.
-        """
-        inputs = [path for path in self.inputs if path.parent.resolve() == self.folder.resolve()]
-        taken = {path.name.casefold() for path in (*inputs, *self.written)}
-        for number in count(1):
-            stem = wanted if number == 1 else f"{wanted}-{number}"
-            names = {f"{stem}{kind.suffix}".casefold() for kind in self.formats}
-            if not names & taken:
-                return stem
-        raise AssertionError("count never ends")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be the folder for results ({error.strerror})."
+        ) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.inputs.names import printable
+from clip_surgery.apps.cli.shared.tables import Number, show_table
 
 if TYPE_CHECKING:
     from clip_surgery.evaluation.protocols.registry import Protocol
@@ -34,7 +34,7 @@ def show_reports(reports: Sequence[Report], *, markdown: bool, protocol: str | N
     settings = reports[0].settings
     told = [settings[name] for name in ("dataset", "backbone") if name in settings]
     told += [] if protocol is None else [f"protocol {protocol}"]
-    show_table(
+    show_number_table(
         ("method", *columns),
         [(report.row, *(format_cell(report, name) for name in columns)) for report in reports],
         title=", ".join(told),
@@ -65,7 +65,7 @@ def show_published_comparison(
     if markdown:
         typer.echo(f"\n{comparison_markdown(comparisons)}")
     else:
-        show_table(
+        show_number_table(
             COLUMNS,
             [comparison.cells() for comparison in comparisons],
             title="comparison with published numbers",
@@ -74,20 +74,13 @@ def show_published_comparison(
         typer.echo(f"\n{line}" if markdown else line)
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """A table on stdout: names to the left, numbers to the right."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    screen = console.results()
-    if title:
-        screen.print(printable(title), style="italic", markup=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        words = index == 0 or column == "source"
-        table.add_column(
-            column, justify="left" if words else "right", no_wrap=index == 0, overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*(escape(printable(cell)) for cell in row))
-    screen.print(table)
+def show_number_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = ""
+) -> None:
+    """Print a table whose columns are numbers except the first and the column "source"."""
+    show_table(
+        [columns[0], *(name if name == "source" else Number(name) for name in columns[1:])],
+        rows,
+        title=title,
+        wrap_first=False,
+    )
