@@ -34,6 +34,12 @@ class RankedWord(NamedTuple):
     place: int
 
 
+def score_scale(evidence: str) -> str:
+    """Return what the scores of this kind of evidence are and what they can be compared with."""
+    scale = SCORE_SCALES.get(evidence, "")
+    return f"{scale} Compare them within one sentence and image only.".strip()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WordExplanation:
     """Scores and maps of the W words of one sentence in one image.
@@ -70,9 +76,8 @@ class WordExplanation:
 
     @property
     def scale(self) -> str:
-        """What the scores are, and what they may be compared with, in a sentence for people."""
-        about = SCORE_SCALES.get(self.evidence, "")
-        return f"{about} Compare them within one sentence and image only.".strip()
+        """What the scores are and what they can be compared with, in words."""
+        return score_scale(self.evidence)
 
     @property
     def words(self) -> tuple[str, ...]:

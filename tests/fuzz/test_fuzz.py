@@ -11,6 +11,7 @@ import warnings
 
 import pytest
 import torch
+from PIL import Image
 
 from clip_surgery.errors import ClipSurgeryError
 from clip_surgery.explanation import Explanation
@@ -19,7 +20,9 @@ from clip_surgery.inputs.images import read_image
 from clip_surgery.inputs.names import printable
 from clip_surgery.inputs.texts import check_texts, read_labels
 from clip_surgery.loading import load
+from clip_surgery.tasks.heatmaps import heatmaps
 from tests.fuzz.damage import damaged, small_images, strange_text
+from tests.fuzz.model_folders import FILES
 
 TIMES = int(os.environ.get("CLIP_SURGERY_FUZZ_TIMES", "1"))
 SEED = int(os.environ.get("CLIP_SURGERY_FUZZ_SEED", "2026"))
@@ -100,6 +103,22 @@ def test_100_damaged_files_of_each_kind(kind, tmp_path, capfd):
     for _ in range(100 * TIMES):
         path.write_bytes(damaged(whole, chance))
         outcome(lambda: read(path))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("model_format", "name"), FILES, ids=str)
+def test_10_damaged_model_files_of_each_kind(model_format, name, tmp_path, capfd):
+    """A damaged configuration or checkpoint is refused, or gives a model with finite results."""
+    chance = random.Random(f"{SEED} {model_format} {name}")
+    FILES[model_format, name](tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    image = Image.effect_noise((32, 32), 60)
+    for _ in range(10 * TIMES):
+        (tmp_path / name).write_bytes(damaged(whole, chance))
+        explainer = outcome(lambda: load(str(tmp_path), templates="name", cache=False))
+        if explainer is not None:
+            maps = outcome(lambda explainer=explainer: heatmaps(explainer(image, ["cat", "tree"])))
+            assert maps is None or bool(maps[0].isfinite().all())
     assert capfd.readouterr() == ("", "")
 
 

@@ -322,3 +322,24 @@ def test_hidden_folders_are_skipped_and_the_message_says_what_was_seen(tmp_path)
         list_images([tmp_path])
     (tmp_path / "deep/er/b.webp").touch()
     assert names(list_images([tmp_path]), tmp_path) == ["deep/er/b.webp"]
+
+
+def test_a_pattern_without_images_names_one_that_finds_them(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("deep/a.JPG", "deep/b.JPG", "deep/c.webp", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError) as raised:
+        list_images([tmp_path / "*.png"])
+    assert f"no image matches this pattern; {tmp_path}/**/*.JPG finds 2." in str(raised.value)
+    assert len(list_images([f"{tmp_path}/**/*.JPG"])) == 2
+    with pytest.raises(InputError, match=r"only files with \.txt; .*\*\*/\*\.JPG finds 2"):
+        list_images([tmp_path / "*.txt"])
+    with pytest.raises(InputError, match=f"there is no image in {tmp_path}/no/such either"):
+        list_images([tmp_path / "no/such/*.png"])
+
+
+def test_a_folder_with_images_in_a_hidden_folder_only_names_it(tmp_path):
+    (tmp_path / ".thumbnails").mkdir()
+    (tmp_path / ".thumbnails/a.png").touch()
+    with pytest.raises(InputError, match=r"only a hidden folder with images.*\.thumbnails$"):
+        list_images([tmp_path])

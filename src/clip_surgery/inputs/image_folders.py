@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from clip_surgery.errors import InputError
@@ -16,6 +18,7 @@ IMAGE_SUFFIXES = frozenset(
     | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
 """Suffixes by which images are recognised in folders."""
+MAX_SEARCHED = 10_000  # files that are looked at to explain why no image was found
 
 
 def list_images(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -76,14 +79,43 @@ def _images_among(paths: Iterable[Path]) -> list[Path]:
 
 
 def _reason_for_no_image(path: Path) -> str:
-    """Return which files a folder has instead of images, or a pattern that would find images."""
-    if not (_exists(path) and path.is_dir()):
-        return f"no image matches this pattern; {path.parent}/**/*.png searches subfolders too."
-    suffixes = {file.suffix.lower() or "no suffix" for file in _files_below(path)}
-    if not suffixes:
-        return "no image in this folder, which has no files."
-    listed_suffixes = ", ".join(sorted(suffixes)[:5])
-    return (
-        f"no image in this folder, only files with {printable(listed_suffixes)}; files that "
-        "are named one by one are read whatever their suffix."
+    """Return what there is instead of images, and what would find images."""
+    if _exists(path) and path.is_dir():
+        return f"no image in this folder, {_content_without_images(path)}"
+    matched = _suffixes(map(Path, glob.iglob(str(path), recursive=True)))
+    only = f"only files with {matched}; " if matched else ""
+    root = _folder_before_pattern(path)
+    images = _images_among(islice(_files_below(root), MAX_SEARCHED))
+    if not images:
+        shown = printable(root)
+        return f"no image matches this pattern; {only}there is no image in {shown} either."
+    [(suffix, count)] = Counter(image.suffix for image in images).most_common(1)
+    pattern = root / "**" / f"*{suffix}"
+    return f"no image matches this pattern; {only}{printable(pattern)} finds {count}."
+
+
+def _content_without_images(folder: Path) -> str:
+    """Return what a folder without images contains, as the rest of a sentence."""
+    suffixes = _suffixes(islice(_files_below(folder), MAX_SEARCHED))
+    if suffixes:
+        return (
+            f"only files with {suffixes}; files that are named one by one are read whatever "
+            "their suffix."
+        )
+    for hidden in sorted(folder.glob(".*")):
+        if hidden.is_dir() and _images_among(islice(_files_below(hidden), MAX_SEARCHED)):
+            return f"only a hidden folder with images; name it to read them: {printable(hidden)}"
+    return "which has no files."
+
+
+def _suffixes(files: Iterable[Path]) -> str:
+    """Return up to five suffixes of files as a list for a message; empty if there is no file."""
+    suffixes = {file.suffix.lower() or "no suffix" for file in files if file.is_file()}
+    return printable(", ".join(sorted(suffixes)[:5]))
+
+
+def _folder_before_pattern(pattern: Path) -> Path:
+    """Return the longest part of a pattern that contains no wildcard."""
+    return next(
+        (parent for parent in pattern.parents if not glob.has_magic(str(parent))), Path(".")
     )

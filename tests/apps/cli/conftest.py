@@ -43,14 +43,14 @@ def cli(home, capsys):
 def shell(home):
     """Run the command line in a process of its own."""
 
-    def call(*arguments, **options):
+    def call(*arguments, extra_env=(), **options):
         command = [sys.executable, "-c", "from clip_surgery.apps.cli.main import run; run()"]
         done = subprocess.run(
             [*command, *map(str, arguments)],
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **dict(extra_env)},
             **options,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)

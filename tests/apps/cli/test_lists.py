@@ -32,3 +32,9 @@ def test_the_demo_model_tells_its_nouns(cli):
     assert done.code == 0
     for word in ("nouns", "dog", "umbrella", "px in patches of"):
         assert word in done.out
+
+
+def test_models_does_not_say_that_weights_were_downloaded(cli):
+    done = cli("models", "vit-l-14/")
+    assert "downloaded on first use" in done.out
+    assert "fetched" not in done.out

@@ -1,11 +1,12 @@
-"""The command line `clip-surgery`: its commands, and how errors are told.
+"""The command line `clip-surgery`: its commands, messages of errors, and exit codes.
 
-Nothing heavy is imported before a command needs it, so that help is instant.
+Large libraries are imported only when a command needs them, so that the help appears at once.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -33,11 +34,13 @@ from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.safe_output import safe_streams
 from clip_surgery.errors import ClipSurgeryError
 
-SOME_FAILED, USAGE, UNEXPECTED, INTERRUPTED = 1, 2, 3, 130
+USAGE, UNEXPECTED, INTERRUPTED = 2, 3, 130  # exit codes
+
+_MODULE_AND_CLASS = re.compile(r"(^|[=,])(?!open_clip:|hugging_face:)[\w.]+:[A-Za-z_]\w*")
 
 app = typer.Typer(
     name="clip-surgery",
-    help="See what CLIP sees: heatmaps out of any CLIP model, without training.",
+    help="See what CLIP sees: heatmaps from any CLIP model, without training.",
     epilog="Begin with: clip-surgery demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,8 +53,8 @@ for command in (
     app.command()(command)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_given: bool) -> None:
+    if is_given:
         from importlib.metadata import version
 
         typer.echo(f"clip-surgery {version('clip-surgery')}")
@@ -64,22 +67,26 @@ def options(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error (any position).")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", help="Show no notices and no progress (any position)."),
+        typer.Option("--quiet", help="Show only errors: no notices and no progress."),
     ] = False,
 ) -> None:
-    """See what CLIP sees: heatmaps out of any CLIP model, without training."""
+    """See what CLIP sees: heatmaps from any CLIP model, without training.
+
+    --debug and --quiet may stand at any position.
+    """
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: the entry point of `clip-surgery`.
+    """Run the command line and exit. This is the entry point of `clip-surgery`.
 
-    Exit codes: 0 all went well, 1 some images were skipped, 2 the request cannot be met,
-    3 an unexpected error, 130 interrupted.
+    The exit code is 0 if everything succeeded, 1 if some images were skipped, 2 if the command
+    cannot be carried out as it was given, 3 for an unexpected error, and 130 for an interruption.
+
+    Args:
+        arguments: the words behind the program's name; those of this process by default.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
@@ -88,6 +95,8 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     warnings.showwarning = _notice_of_warning
     if not console.messages().is_terminal:  # bars of other libraries would fill a log
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if any(map(_MODULE_AND_CLASS.search, words)):
+        sys.path.append(os.getcwd())  # --method module:Class may name a module of this folder
     with safe_streams():
         code = _run(words, debug=debug)
         if code == INTERRUPTED:
@@ -115,21 +124,21 @@ def _run(arguments: list[str], *, debug: bool) -> int:
             return USAGE
         if debug:
             console.messages().print_exception()
-        told = f"{type(failure).__name__}: {one_line(failure)}"
-        console.error(f"unexpected {told}" + ("" if debug else " (--debug shows where)"))
+        description = f"{type(failure).__name__}: {one_line(failure)}"
+        console.error(f"unexpected {description}" + ("" if debug else " (--debug shows where)"))
         return UNEXPECTED
 
 
 def one_line(failure: BaseException) -> str:
-    """The message of an error without line breaks."""
+    """Return the message of an error without line breaks."""
     return " ".join(str(failure).split())
 
 
 def _usage_message(failure: Exception) -> str | None:
-    """What was wrong with the arguments, if that is what was wrong.
+    """Return the message of an error in the arguments; None for any other error.
 
-    Typer carries its own copy of click in some versions and imports click in others, so the
-    class is known by what it offers. No command at all has shown its help already: "".
+    The error's class is not tested, because some versions of Typer contain a copy of click. If no
+    command was given, the help is shown and the message is empty.
     """
     if type(failure).__name__ == "NoArgsIsHelpError":
         failure.show()  # type: ignore[attr-defined]
@@ -139,7 +148,7 @@ def _usage_message(failure: Exception) -> str | None:
         return None
     context = getattr(failure, "ctx", None)
     command = context.command_path if context else "clip-surgery"
-    return f"{' '.join(format_message().split())} ({command} --help tells more)"
+    return f"{' '.join(format_message().split())} ({command} --help says more)"
 
 
 def _notice_of_warning(message: Warning | str, *_: Any, **__: Any) -> None:

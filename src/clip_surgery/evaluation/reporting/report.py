@@ -6,7 +6,7 @@ import json
 import reprlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from clip_surgery.storage.atomic_file import writing_atomically
 FORMAT = "clip-surgery report 2"
 _FIRST_FORMAT = "clip-surgery report 1"  # without failures, complete, commit and machine
 SHOWN_FAILURES = 5
+REMARK = "remark"
+"""Name of the setting of a report that says why the method's settings do not suit the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +190,33 @@ def format_cell(report: Report, name: str) -> str:
 def format_value(name: str, value: float) -> str:
     """Format a number for tables: thresholds with two decimals, others with one."""
     return f"{value:.2f}" if name == "threshold" else f"{value:.1f}"
+
+
+def with_remark(report: Report, remark: str | None) -> Report:
+    """Return the report with a remark on a method whose settings do not suit the model.
+
+    Args:
+        report: a report of one method.
+        remark: the remark (see `methods.remarks`), or None to return the report as it is.
+    """
+    if remark is None:
+        return report
+    return replace(report, settings={**report.settings, REMARK: remark})
+
+
+def report_remarks(reports: Sequence[Report]) -> list[str]:
+    """Return one line for each method whose settings do not suit the model.
+
+    Example:
+        >>> report = Report(row="gem", values={}, images=1, settings={})
+        >>> report_remarks([report, with_remark(report, "The temperature is too low.")])
+        ['gem: The temperature is too low.']
+    """
+    return [
+        f"{report.row}: {report.settings[REMARK]}"
+        for report in reports
+        if REMARK in report.settings
+    ]
 
 
 def report_warnings(reports: Sequence[Report]) -> list[str]:

@@ -134,3 +134,16 @@ def test_presence_that_draws_nothing_names_the_texts_and_the_option(
     assert "--contrast presence draws nothing" in line
     assert "(presence: dog 0.000, cat 0.000)" in line
     assert "--contrast text" in line
+
+
+def test_a_remark_says_that_the_settings_of_a_method_do_not_suit_the_model(cli, scene):
+    arguments = ["compare", scene, "pig", "-f", "json", "--templates", "name", "--methods"]
+    done = cli(*arguments, "similarity,gem")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    [remark] = [line for line in lines if line.startswith("gem: ")]
+    assert "The attention temperature of gem in demo is" in remark
+    assert "gem(sharpness=" in remark
+    record = json.loads(Path("out/scene.compare.json").read_text())
+    assert list(record["remarks"]) == ["gem"]
+    assert "temperature" not in cli(*arguments, "similarity,gem(sharpness=8)").out

@@ -403,3 +403,11 @@ def test_a_data_set_of_another_package_is_named_by_module_and_class(cli, home):
     done = cli("evaluate", "tests.evaluation.squares:Triangles", "--model", "demo")
     assert done.code == 2
     assert "cannot be imported as a data set" in done.err
+
+
+def test_a_remark_says_that_the_settings_of_a_method_do_not_suit_the_model(cli, home):
+    arguments = ["evaluate", "scenes", "--count", 1, "--method", "gem", *FAST]
+    done = cli(*arguments, "--out", "r.json")
+    assert "gem: The attention temperature of gem in demo is" in done.out
+    assert "gem: The attention temperature" in cli("report", "r.json").out
+    assert "gem: The attention temperature" in cli("report", "r.json", "--markdown").out

@@ -1,21 +1,21 @@
 import pytest
 
-from clip_surgery.apps.cli.shared.method_settings import default_settings, one_method
+from clip_surgery.apps.cli.shared.method_settings import default_settings, read_method
 from clip_surgery.errors import InputError
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.registry import METHODS
 
 
 def test_a_method_with_settings():
-    assert one_method("clip_surgery") == ClipSurgery()
-    assert one_method("clip_surgery", depth=3) == ClipSurgery(depth=3)
-    method = one_method("clip_surgery(redundancy=none)", depth=3)
+    assert read_method("clip_surgery") == ClipSurgery()
+    assert read_method("clip_surgery", depth=3) == ClipSurgery(depth=3)
+    method = read_method("clip_surgery(redundancy=none)", depth=3)
     assert method == ClipSurgery(depth=3, redundancy="none")
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_default_settings_are_those_of_the_method(name):
-    method = one_method(name)
+    method = read_method(name)
     for setting, value in default_settings(METHODS[name]).items():
         assert getattr(method, setting) == value
 
@@ -33,4 +33,4 @@ def test_default_settings_are_those_of_the_method(name):
 )
 def test_bad_settings(text, depth, reason):
     with pytest.raises(InputError, match=reason):
-        one_method(text, depth=depth)
+        read_method(text, depth=depth)

@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import (
-    DrawingOptions,
-    ExplainerOptions,
-    OutputOptions,
-    formats_option,
-)
+from clip_surgery.apps.cli.shared.options import ExplainerOptions, OutputOptions, formats_option
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 from clip_surgery.errors import UnsupportedModelError
 
@@ -78,10 +74,14 @@ def compare(
     def to_result(image: InputImage, explanations: Mapping[str, Explanation]) -> ImageResult:
         parts = {name: records(explanation)[0] for name, explanation in explanations.items()}
         return ImageResult(
-            record={"methods": parts, "refused": comparison.refused},
+            record={
+                "methods": parts,
+                "refused": comparison.refused,
+                "remarks": comparison.remarks,
+            },
             files={
                 Format.PNG: lambda path: draw(
-                    image, explanations, comparison.refused, drawing
+                    image, explanations, comparison.notes(), drawing
                 ).save(path)
             },
             rows=[(name, *row) for name, part in parts.items() for row in peak_rows(part)],
@@ -93,7 +93,10 @@ def compare(
         to_result,
         batch_size=explainer.batch_size,
     )
-    loop.finish(["method", *PEAK_COLUMNS])
+    loop.finish(
+        ["method", *PEAK_COLUMNS],
+        notes=[f"{name}: {remark}" for name, remark in comparison.remarks.items()],
+    )
 
 
 @dataclass
@@ -105,10 +108,12 @@ class MethodComparison:
     Attributes:
         methods: the methods by the names they are shown under.
         refused: for each method that does not support the model, the reason.
+        remarks: for each method whose settings do not suit the model, a remark that says why.
     """
 
     methods: Mapping[str, Method]
     refused: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
 
     def explain(
         self, explainer: Explainer, images: Sequence[InputImage], features: TextFeatures
@@ -118,6 +123,8 @@ class MethodComparison:
         Raises:
             UnsupportedModelError: if no method supports the model.
         """
+        from clip_surgery.methods.remarks import method_remark
+
         explanations: list[dict[str, Explanation]] = [{} for _ in images]
         for name, method in self.methods.items():
             if name in self.refused:
@@ -129,6 +136,9 @@ class MethodComparison:
                 self.refused[name] = error.problem.removeprefix(f"{method.name} ")
                 console.notice(f"{name} is left out: it {self.refused[name]}")
                 continue
+            remark = method_remark(method, explainer.backbone)
+            if remark is not None:
+                self.remarks[name] = remark
             for by_method, image_explanation in zip(explanations, explanation, strict=True):
                 by_method[name] = image_explanation
         if len(self.refused) == len(self.methods):
@@ -138,14 +148,21 @@ class MethodComparison:
             )
         return explanations
 
+    def notes(self) -> list[str]:
+        """Return the lines below a figure: methods that are missing, and remarks on the others."""
+        return [
+            *(f"not drawn: {name} ({why.rstrip('.')})" for name, why in self.refused.items()),
+            *(f"{name}: {remark}" for name, remark in self.remarks.items()),
+        ]
+
 
 def draw(
     image: InputImage,
     explanations: Mapping[str, Explanation],
-    refused: Mapping[str, str],
+    notes: Sequence[str],
     drawing: DrawingOptions,
 ) -> Image:
-    """Draw the image and one row of maps per method; notes name the methods that are missing."""
+    """Draw the image and one row of maps per method; below them the notes."""
     from clip_surgery.apps.cli.shared.drawing import at_most, heading, notice_if_nothing_is_drawn
     from clip_surgery.figures.comparison import comparison
     from clip_surgery.tasks.heatmaps import heatmaps
@@ -165,7 +182,7 @@ def draw(
         maps,
         [f"{text} {score:.3f}" for text, score in zip(first.texts, scores, strict=True)],
         heading=heading(image, f"{len(explanations)} methods", first.backbone),
-        notes=[f"not drawn: {name} ({reason.rstrip('.')})" for name, reason in refused.items()],
+        notes=notes,
         opacity=drawing.opacity,
         colour_map=drawing.colour_map,
     )

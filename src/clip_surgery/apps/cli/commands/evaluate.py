@@ -1,4 +1,4 @@
-"""`clip-surgery evaluate`: methods measured against the truth of a data set."""
+"""`clip-surgery evaluate`: methods evaluated against the ground truth of a data set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from clip_surgery.explainer import Explainer
     from clip_surgery.framing import FramingMode
 
-# Written here for the help, which imports nothing; a test holds them against the registries.
+# Copies for the help, which imports nothing; a test compares them with the registries.
 DATASETS = (
     *("scenes", "folder", "voc20", "voc21", "voc07", "context59", "context60", "imagenet_s50"),
     *("coco", "coco_stuff", "coco_tags", "nus_wide", "cityscapes", "ade20k"),
@@ -45,55 +45,56 @@ FRAMING_MODES: dict[FramingName, FramingMode] = {
 
 
 class Against(StrEnum):
-    """What numbers can be put beside."""
+    """Sources of published numbers."""
 
     PAPER = "paper"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredModel(ExplainerOptions):
-    """The model that is measured; the protocol says how images and texts are brought to it."""
+class EvaluatedModel(ExplainerOptions):
+    """The model that is evaluated. The protocol sets size, framing and templates."""
 
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", envvar="CLIP_SURGERY_MODEL", help="Which CLIP; see 'models'.",
+            "--model", "-m", envvar="CLIP_SURGERY_MODEL",
+            help="CLIP model; 'clip-surgery models' lists them.",
             rich_help_panel=MODEL, show_default=f"demo for scenes, else {PAPER_MODEL}",
         ),
     ] = "demo"  # fmt: skip
     size: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Short side the model sees, in pixels.",
+            min=1, help="Short side of the model's input, in pixels.",
             rich_help_panel=MODEL, show_default=BY_PROTOCOL,
         ),
     ] = None  # fmt: skip
     framing: Annotated[
         FramingName,
         typer.Option(
-            help="How an image is laid into the model's frame.",
+            help="How an image is brought to the size of the model's input.",
             rich_help_panel=MODEL, show_default=BY_PROTOCOL,
         ),
     ] = FramingName.KEEP_RATIO  # fmt: skip
     templates: Annotated[
         str,
         typer.Option(
-            help="A set of prompt templates, or one such as 'a photo of a {}.'.",
+            help="Name of a set of prompt templates, or one template such as 'a photo of a {}.'.",
             rich_help_panel=MODEL, show_default=BY_PROTOCOL,
         ),
     ] = "clip_surgery"  # fmt: skip
     batch_size: BatchSize = 16
 
-    def following(self, protocol: Protocol) -> partial[Explainer]:
-        """How to load it as a protocol wants it, which has these options in it already."""
+    def recipe_for(self, protocol: Protocol) -> partial[Explainer]:
+        """Return a function that loads the model with the settings of a protocol."""
         modes = {mode: name for name, mode in FRAMING_MODES.items()}
-        wanted = replace(
+        options = replace(
             self,
             size=protocol.size,
             framing=modes[protocol.framing],
             templates=protocol.templates,
         )
-        return wanted.recipe(vocabulary=protocol.vocabulary)
+        return options.recipe(vocabulary=protocol.vocabulary)
 
 
 @with_options
@@ -106,58 +107,62 @@ def evaluate(
             metavar="DATASET",
         ),
     ],
-    model: MeasuredModel,
+    model: EvaluatedModel,
     running: RunOptions,
     root: Annotated[
-        Path | None, typer.Option(help="The folder the data set is in.", metavar="FOLDER")
+        Path | None, typer.Option(help="Folder of the data set.", metavar="FOLDER")
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Part of the data set.", show_default="the one papers use")
+        str | None,
+        typer.Option(help="Part of the data set.", show_default="the one that papers use"),
     ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
-            help=f"How it is measured: {', '.join(PROTOCOLS)}.", show_default="the data set's"
+            help=f"Evaluation protocol: {', '.join(PROTOCOLS)}.", show_default="the data set's"
         ),
     ] = None,
     method: Annotated[
         str | None,
         typer.Option(
-            help="Methods between commas, as clip_surgery(depth=8); or 'all'.",
+            help="Methods separated by commas, such as 'gem,clip_surgery(depth=8)', or 'all'.",
             show_default=BY_PROTOCOL,
         ),
     ] = None,
     count: Annotated[
         int | None,
         typer.Option(
-            min=1, help="How many images, evenly spaced.", show_default=f"all; {SCENES} scenes"
+            min=1,
+            help="Number of images, evenly spaced over the data set.",
+            show_default=f"all; {SCENES} scenes",
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Which scenes.", show_default="those held out of training"),
+        typer.Option(
+            min=0, help="Seed of the generated scenes.", show_default="scenes held out of training"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Write the reports to this JSON file.", metavar="FILE"),
     ] = None,
     overwrite: Overwrite = False,
-    against: Annotated[
-        Against | None, typer.Option(help="Show published numbers beside these.")
-    ] = None,
+    against: Annotated[Against | None, typer.Option(help="Compare with published numbers.")] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the table as Markdown.")
     ] = False,
 ) -> None:
-    """Measure methods on a data set.
+    """Evaluate methods on a data set.
 
     clip-surgery evaluate scenes --method all --out report.json
 
     clip-surgery evaluate voc20 --root VOCdevkit --against paper
 
-    --size, --framing and --templates change the protocol, and reports say so.
+    --size, --framing and --templates change the protocol, and reports name the changes.
 
-    A run that was stopped goes on when the same command is given again.
+    An interrupted evaluation continues when the same command is given again. A file of reports of
+    another evaluation is not replaced.
     """
     from clip_surgery.apps.cli.shared.evaluation_run import EvaluationRun, open_images, prepare_file
     from clip_surgery.apps.cli.shared.report_tables import show_published_comparison, show_reports
@@ -165,35 +170,35 @@ def evaluate(
     from clip_surgery.evaluation.protocols.registry import default_protocol, protocol_named
     from clip_surgery.methods.registry import parse_methods
 
-    own = default_protocol(dataset) if protocol is None else protocol_named(protocol)
-    chosen = own.changed(
+    base_protocol = default_protocol(dataset) if protocol is None else protocol_named(protocol)
+    protocol_settings = base_protocol.changed(
         size=model.size,
         framing=FRAMING_MODES[model.framing] if _is_given(context, "framing") else None,
         templates=model.templates if _is_given(context, "templates") else None,
     )
-    methods = parse_methods(method or ",".join(chosen.methods))
-    pictures = open_images(dataset, root, split=split, seed=seed, count=count)
+    methods = parse_methods(method or ",".join(protocol_settings.methods))
+    images = open_images(dataset, root, split=split, seed=seed, count=count)
     if dataset != "scenes" and not _is_given(context, "model"):
         model = replace(model, model=PAPER_MODEL)
     if out is not None:
         prepare_file(out)
     reports, interrupted = EvaluationRun(
-        dataset=pictures,
+        dataset=images,
         root=root,
-        protocol=chosen,
+        protocol=protocol_settings,
         methods=methods,
-        recipe=model.following(chosen),
+        recipe=model.recipe_for(protocol_settings),
         running=running,
     ).run(out, overwrite=overwrite)
     if reports:
-        show_reports(reports, markdown=markdown, protocol=chosen.name)
+        show_reports(reports, markdown=markdown, protocol=protocol_settings.name)
     if reports and against is Against.PAPER:
         show_published_comparison(
             reports,
             dataset=dataset,
-            protocol=chosen,
+            protocol=protocol_settings,
             differences=[
-                *([f"only {len(pictures)} images"] if isinstance(pictures, Subset) else []),
+                *([f"only {len(images)} images"] if isinstance(images, Subset) else []),
                 *([] if split is None else [f"split {split} was chosen"]),
             ],
             markdown=markdown,
@@ -206,6 +211,6 @@ def evaluate(
 
 
 def _is_given(context: typer.Context, option: str) -> bool:
-    """Whether somebody chose an option, on the command line or in the environment."""
+    """Whether an option was given on the command line or in the environment."""
     source = context.get_parameter_source(option)
     return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")

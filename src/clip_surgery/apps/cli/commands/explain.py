@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
-    DrawingOptions,
     ExplainerOptions,
     MethodOptions,
     OutputOptions,

@@ -79,18 +79,18 @@ def check_bundle(folder: Path, explainer: Explainer) -> None:
     Raises:
         InputError: if the folder holds such a bundle, or parts of one.
     """
-    from clip_surgery.export.bundle import BANK, FACTS, TOWERS
+    from clip_surgery.export.bundle import BANK, DESCRIPTION, TOWERS
 
-    if not any((folder / name).exists() for name in (FACTS, BANK, *TOWERS.values())):
+    if not any((folder / name).exists() for name in (DESCRIPTION, BANK, *TOWERS.values())):
         return
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         old = facts["model"], facts["method"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         old = None
     if old != (explainer.backbone.name, repr(explainer.method)):
         raise InputError(
-            f"{folder / FACTS}: holds another bundle"
+            f"{folder / DESCRIPTION}: holds another bundle"
             f"{f' ({old[1]} of {old[0]})' if old else ''}; choose another --out, or replace it "
             "with --overwrite."
         )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from clip_surgery.apps.cli.shared.drawing_options import ColourOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
-    ColourOptions,
     ExplainerOptions,
     FigureFormats,
     MethodOptions,

@@ -1,4 +1,4 @@
-"""`clip-surgery methods`: what can be named after --method."""
+"""`clip-surgery methods`: the methods that --method accepts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from clip_surgery.apps.cli.shared import console
 
 
 def methods() -> None:
-    """List the methods, where they are from, and their settings."""
+    """List the methods, their papers, and their settings."""
     from rich.table import Table
 
     from clip_surgery.apps.cli.shared.method_settings import default_settings
@@ -16,7 +16,7 @@ def methods() -> None:
     table.add_column("method", no_wrap=True)
     table.add_column("paper")
     table.add_column("gradient")
-    table.add_column("settings, as in 'clip_surgery(depth=8)'")
+    table.add_column("settings, given as in 'clip_surgery(depth=8)'")
     for name, cls in METHODS.items():
         settings = [f"{key}={value}" for key, value in default_settings(cls).items()]
         gradient = "yes" if cls.needs_gradient else "no"

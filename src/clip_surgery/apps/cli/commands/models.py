@@ -1,53 +1,42 @@
-"""`clip-surgery models`: what can be named after --model."""
+"""`clip-surgery models`: the models that --model accepts."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.tables import show_table
 from clip_surgery.errors import InputError, WeightsError
-
-if TYPE_CHECKING:
-    from clip_surgery.backbones.loading import BackboneRow
 
 
 def models(
     search: Annotated[
-        str, typer.Argument(metavar="[WORD]", help="Show names with this word; 'demo' for facts.")
+        str,
+        typer.Argument(
+            metavar="[WORD]",
+            help="Show names that contain this word; 'demo' describes the demo model.",
+        ),
     ] = "",
 ) -> None:
-    """List the models that can be named, or tell about the demo model."""
+    """List the models that can be loaded by name, or describe the demo model."""
     if search == "demo":
         _show_demo()
         return
     from clip_surgery.backbones.loading import list_backbones
 
     rows = list(list_backbones())
-    found = [row for row in rows if search.lower() in row.name.lower()]
-    if not found:
+    matches = [row for row in rows if search.lower() in row.name.lower()]
+    if not matches:
         raise InputError(f"No model has {search!r} in its name; 'clip-surgery models' lists all.")
-    _show(found)
-
-
-def _show(rows: list[BackboneRow]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("model", overflow="fold")
-    table.add_column("source")
-    table.add_column("note")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.results().print(table)
+    show_table(["model", "source", "note"], matches)
 
 
 def _show_demo() -> None:
-    """The demo's card: what it is, and every noun it knows."""
+    """Print facts about the demo model, and every noun that it knows."""
     from clip_surgery.backbones.demo.loading import FOLDER
 
     path = FOLDER / "config.json"

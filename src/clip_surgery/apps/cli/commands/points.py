@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
-    DrawingOptions,
     ExplainerOptions,
     FigureFormats,
     MethodOptions,

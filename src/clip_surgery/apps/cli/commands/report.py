@@ -1,4 +1,4 @@
-"""`clip-surgery report`: reports of evaluations shown, and two of them compared."""
+"""`clip-surgery report`: show the reports of an evaluation, or compare two evaluations."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
 def report(
     files: Annotated[
-        list[Path], typer.Argument(metavar="A.json [B.json]", help="What evaluate --out wrote.")
+        list[Path],
+        typer.Argument(metavar="A.json [B.json]", help="Files that evaluate --out wrote."),
     ],
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the table as Markdown.")
     ] = False,
 ) -> None:
-    """Show a report, or what differs from one to another.
+    """Show the reports of one file, or the differences between two files.
 
     clip-surgery report before.json after.json
 
-    Numbers stand as before -> after (difference), one row a method; below them every setting,
-    version and machine that differs, since numbers compare only where these are equal.
+    Numbers are shown as before -> after (difference), one row per method. Below the table follows
+    every setting, version and machine that differs, because such differences change numbers too.
     """
     if len(files) > 2:
         raise InputError(f"Expected one report or two, but got {len(files)} files.")
@@ -40,20 +41,20 @@ def report(
         return
     from clip_surgery.evaluation.reporting.differences import differences, differences_markdown
 
-    found = differences(*loaded)
+    report_differences = differences(*loaded)
     if markdown:
-        typer.echo(differences_markdown(found))
+        typer.echo(differences_markdown(report_differences))
     else:
-        _show_two(found, names=[str(path) for path in files])
+        _show_two(report_differences, names=[str(path) for path in files])
 
 
 def _show_one(reports: list[Report], *, markdown: bool) -> None:
-    """The table, and the settings that all its rows share."""
+    """Print the table, and the settings that all its rows share."""
     from clip_surgery.apps.cli.shared.report_tables import show_reports
     from clip_surgery.evaluation.reporting.differences import report_conditions
 
     show_reports(reports, markdown=markdown)
-    first, *others = [report_conditions(one) for one in reports]
+    first, *others = [report_conditions(report) for report in reports]
     shared = [
         f"{name}: {value}"
         for name, value in first.items()
@@ -64,16 +65,20 @@ def _show_one(reports: list[Report], *, markdown: bool) -> None:
         console.result(f"- {line}" if markdown else f"  {line}")
 
 
-def _show_two(found: Differences, *, names: list[str]) -> None:
+def _show_two(report_differences: Differences, *, names: list[str]) -> None:
+    """Print the differences of numbers as a table, and those of the settings."""
     from clip_surgery.apps.cli.shared.report_tables import show_number_table
     from clip_surgery.evaluation.reporting.differences import settings_lines
 
     show_number_table(
-        ("method", *found.columns),
-        [(row, *(found.cell(row, name) for name in found.columns)) for row in found.rows],
+        ("method", *report_differences.columns),
+        [
+            (row, *(report_differences.cell(row, name) for name in report_differences.columns))
+            for row in report_differences.rows
+        ],
         title=" -> ".join(names),
     )
-    lines = settings_lines(found, found.settings())
+    lines = settings_lines(report_differences, report_differences.settings())
     console.result("what else differs:" if lines else "nothing else differs")
     for line in lines:
         console.result(f"  {line}")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clip_surgery.apps.cli.shared.drawing_options import ColourOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
-    ColourOptions,
     MethodOptions,
     ModelOptions,
     OutputOptions,
@@ -67,7 +67,7 @@ def words(
     from clip_surgery.figures.words import words_figure
     from clip_surgery.records.texts import words_record
     from clip_surgery.tasks.words import words as find_words
-    from clip_surgery.word_explanation import SCORE_SCALES
+    from clip_surgery.word_explanation import score_scale
 
     request = inputs.read()
     if len(request.texts) != 1:
@@ -113,10 +113,9 @@ def words(
         )
 
     loop.run(request.images, explain_each, to_result)
-    scale = f"{SCORE_SCALES[evidence.value]} Compare them within one sentence and image only."
     loop.finish(
         ["word", "kind", Number(evidence.value)],
-        legend=f"{scale} Only content words have a map.",
+        notes=[f"{score_scale(evidence.value)} Only content words have a map."],
     )
 
 

@@ -1,1 +1,1 @@
-"""What the commands share: options, the loop over images, tables, output files."""
+"""Code that commands share: options, the loop over images, tables, output files."""

@@ -15,12 +15,12 @@ from rich.text import Text
 from clip_surgery.apps.cli.shared.safe_output import SafeConsole, stream_below
 from clip_surgery.inputs.names import printable
 
-WIDE = 160  # columns of a table that goes to a file or another program, not to a screen
+WIDE = 160  # columns of a table that is written to a file or another program
 
 LONGEST_MESSAGE = 1000  # characters of a notice or error, which may quote a long text
 
 _quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
-_drawing: ContextVar[Console | None] = ContextVar("_drawing", default=None)
+_bar_console: ContextVar[Console | None] = ContextVar("_bar_console", default=None)
 
 
 class _PipeConsole(SafeConsole):
@@ -52,8 +52,8 @@ def results() -> Console:
 
 def messages() -> Console:
     """The console for progress, notices and errors: stderr."""
-    # While a bar is drawn, lines must pass through its console, which moves the bar down.
-    return _drawing.get() or _PipeConsole(stderr=True)
+    # While a progress bar is shown, lines must pass through its console, which moves the bar.
+    return _bar_console.get() or _PipeConsole(stderr=True)
 
 
 def result(message: str) -> None:
@@ -68,17 +68,17 @@ def json_line(record: object) -> None:
 
 
 def set_quiet(quiet: bool) -> None:
-    """Leave out notices and progress from now on, or show them again."""
+    """Hide notices and progress from now on, or show them again."""
     _quiet.set(quiet)
 
 
 def error(message: str) -> None:
-    """Say in one line what went wrong."""
+    """Print an error in one line to stderr."""
     _line("error: ", "bold red", message)
 
 
 def notice(message: str) -> None:
-    """Say in one line what is worth knowing though nothing went wrong."""
+    """Print a notice in one line to stderr, unless --quiet is given."""
     if not _quiet.get():
         _line("note: ", "bold yellow", message)
 
@@ -93,19 +93,19 @@ def _line(label: str, style: str, message: str) -> None:
 
 
 @contextmanager
-def status(what: str) -> Iterator[None]:
-    """Show that something takes a while, on a terminal."""
+def status(activity: str) -> Iterator[None]:
+    """Show on a terminal what is being done while the block runs."""
     console = messages()
     if not console.is_terminal or _quiet.get():
         yield
         return
-    with console.status(Text(printable(what))):
+    with console.status(Text(printable(activity))):
         yield
 
 
 @contextmanager
-def progress(what: str, *, total: int) -> Iterator[Callable[[float], None]]:
-    """Show a bar, on a terminal; what comes out advances it."""
+def progress(activity: str, *, total: int) -> Iterator[Callable[[float], None]]:
+    """Show a progress bar on a terminal, and yield a function that advances it by some steps."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     console = messages()
@@ -118,10 +118,10 @@ def progress(what: str, *, total: int) -> Iterator[Callable[[float], None]]:
         transient=True,
         disable=not console.is_terminal or total < 2 or _quiet.get(),
     )
-    before = _drawing.set(console)
+    previous_console = _bar_console.set(console)
     try:
         with bar:
-            task = bar.add_task(what, total=total)
+            task = bar.add_task(activity, total=total)
             yield lambda steps: bar.advance(task, steps)
     finally:
-        _drawing.reset(before)
+        _bar_console.reset(previous_console)

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.options import DrawingOptions
+from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage

@@ -1,4 +1,4 @@
-"""Options of `clip-surgery evaluate` that the evaluation run reads."""
+"""Options of `clip-surgery evaluate` that the module `evaluation_run` uses."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ SCENES = 500
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run goes on, and where it is kept."""
+    """Number of workers, and the journal of partial results."""
 
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that share the work; 0 for this one alone.")
+        int, typer.Option(min=0, help="Number of worker processes; 0 to work in this process.")
     ] = 0
     journal: Annotated[
         Path | None,
         typer.Option(
-            help="Keep what is done here, to go on after a stop.",
-            metavar="FOLDER", show_default="in the cache, till the run is complete",
+            help="Folder for partial results, with which an interrupted run continues.",
+            metavar="FOLDER", show_default="in the cache, until the run is complete",
         ),
     ] = None  # fmt: skip
     resume: Annotated[
         bool,
-        typer.Option("--resume/--fresh", help="Go on where the same run stopped, or begin anew."),
+        typer.Option(
+            "--resume/--fresh",
+            help="Continue the same run where it was interrupted, or start again.",
+        ),
     ] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,9 +22,15 @@ from clip_surgery.evaluation.execution.journal import clear_journal, remove_jour
 from clip_surgery.evaluation.execution.run import EvaluationInterrupted, evaluate
 from clip_surgery.evaluation.protocols.registry import Protocol
 from clip_surgery.evaluation.reporting.provenance import installed_versions, source_commit
-from clip_surgery.evaluation.reporting.report import Report, load_reports, save_reports
+from clip_surgery.evaluation.reporting.report import (
+    Report,
+    load_reports,
+    save_reports,
+    with_remark,
+)
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.method import Method
+from clip_surgery.methods.remarks import method_remark
 from clip_surgery.storage.file_lock import take_lock
 from clip_surgery.text.cache import TextCache
 
@@ -82,7 +88,8 @@ class EvaluationRun:
             try:
                 reports, interrupted = self._evaluate(explainer, journal), False
             except EvaluationInterrupted as stop:
-                reports, interrupted = stop.reports, True
+                reports = self._with_remarks(stop.reports, explainer)
+                interrupted = True
             except InputError:
                 self._keep_or_remove(journal)
                 raise
@@ -128,7 +135,7 @@ class EvaluationRun:
 
     def _evaluate(self, explainer: Explainer, journal: Path | None) -> list[Report]:
         with console.progress("evaluating", total=len(self.dataset)) as advance:
-            return evaluate(
+            reports = evaluate(
                 explainer,
                 self.dataset,
                 self.methods,
@@ -138,6 +145,14 @@ class EvaluationRun:
                 load=self.recipe,
                 on_progress=advance,
             )
+        return self._with_remarks(reports, explainer)
+
+    def _with_remarks(self, reports: Sequence[Report], explainer: Explainer) -> list[Report]:
+        """Return the reports; those of methods whose settings do not suit the model say so."""
+        remarks = {
+            row: method_remark(method, explainer.backbone) for row, method in self.methods.items()
+        }
+        return [with_remark(report, remarks[report.row]) for report in reports]
 
     def _keep_or_remove(self, journal: Path | None) -> None:
         """Print where partial results are; remove a journal in the cache that has none."""

@@ -162,12 +162,12 @@ class ImageLoop:
                 self.done += 1
                 self.rows.extend((image.name, *row) for row in result.rows)
 
-    def finish(self, columns: Sequence[Column], *, legend: str = "") -> None:
+    def finish(self, columns: Sequence[Column], *, notes: Sequence[str] = ()) -> None:
         """Print the table of results and where the files are.
 
         Args:
             columns: titles of the columns behind the image's name.
-            legend: a line below the table that explains its numbers.
+            notes: lines below the table that explain its numbers.
 
         Raises:
             typer.Exit: with 2 if no image could be used, with 1 if some could not.
@@ -176,8 +176,8 @@ class ImageLoop:
             raise typer.Exit(2)
         if isinstance(self.outputs, OutputFolder):
             show_rows(("image", *columns), self.rows)
-            if legend and self.rows:
-                console.result(legend)
+            for note in notes:
+                console.result(note)
             show_files(self.outputs, skipped=self.skipped)
         if self.skipped:
             raise typer.Exit(1)

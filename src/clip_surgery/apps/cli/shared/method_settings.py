@@ -1,4 +1,4 @@
-"""Settings: a method as the command line writes it, and its settings to show."""
+"""Methods as the command line names them, and their settings."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ if TYPE_CHECKING:
     from clip_surgery.methods.method import Method
 
 
-def one_method(text: str, *, depth: int | None = None) -> Method:
-    """Read one method such as "clip_surgery(redundancy=none)", with `depth` as given beside it.
+def read_method(text: str, *, depth: int | None = None) -> Method:
+    """Return the method that a text such as "clip_surgery(redundancy=none)" names.
+
+    Args:
+        text: name of a method, with or without settings, or "package.module:Class".
+        depth: value of the setting "depth"; None to leave it as it is.
 
     Raises:
         UnknownNameError: for an unknown method or setting.
-        InputError: for several methods, a value that does not fit, or a depth for a method that
-            has none.
+        InputError: for several methods, a value of the wrong type, or a depth for a method without
+            this setting.
 
     Example:
-        >>> one_method("clip_surgery", depth=4).depth
+        >>> read_method("clip_surgery", depth=4).depth
         4
     """
     from clip_surgery.methods.registry import METHODS, parse_methods
@@ -32,13 +36,11 @@ def one_method(text: str, *, depth: int | None = None) -> Method:
     if depth is None:
         return method
     if "depth" not in default_settings(type(method)):
-        having = [name for name, cls in METHODS.items() if "depth" in default_settings(cls)]
-        raise InputError(
-            f"--depth is no setting of {method.name}, but of {', '.join(sorted(having))}."
-        )
+        names = sorted(name for name, cls in METHODS.items() if "depth" in default_settings(cls))
+        raise InputError(f"--depth is no setting of {method.name}, but of {', '.join(names)}.")
     return replace(method, depth=depth)  # type: ignore[type-var]  # a dataclass with this field
 
 
 def default_settings(method: type[Method]) -> dict[str, Any]:
-    """The settings of a method with their defaults."""
+    """Return the settings of a method with their defaults."""
     return {field.name: field.default for field in fields(method)} if is_dataclass(method) else {}

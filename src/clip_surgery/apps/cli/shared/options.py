@@ -1,7 +1,7 @@
-"""Options: what commands share, each written once, as fields of frozen dataclasses.
+"""Options that several commands share, as fields of frozen dataclasses.
 
-A command takes such a dataclass as one parameter (see `grouping`). So an option has one name,
-help and default wherever it stands, and a command that wants another default says only that.
+A command takes such a dataclass as one parameter (see `option_groups`), so that an option has the
+same name, help and default in every command. A subclass can change a default.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from clip_surgery.explainer import Explainer
     from clip_surgery.framing import FramingMode, FramingRule
     from clip_surgery.methods.method import Method
-    from clip_surgery.tasks.heatmaps import Contrast
 
 PAPER_MODEL = "open_clip:ViT-B-16/openai"
-MODEL, DRAWING = "Model", "Drawing"  # headings of the help
+MODEL = "Model"  # a heading of the help
 SEGMENTER_HELP = (
     "SAM or SAM 2 model that segments objects (hub name or local folder), a registered segmenter, "
     "or package.module:Class."
@@ -30,12 +29,16 @@ SEGMENTER_HELP = (
 ModelName = Annotated[
     str,
     typer.Option(
-        "--model", "-m", envvar="CLIP_SURGERY_MODEL", help="Which CLIP; see 'models'.",
+        "--model", "-m", envvar="CLIP_SURGERY_MODEL",
+        help="CLIP model; 'clip-surgery models' lists them.",
         rich_help_panel=MODEL,
     ),
 ]  # fmt: skip
 BatchSize = Annotated[
-    int, typer.Option(min=1, help="Images that run together.", rich_help_panel=MODEL)
+    int,
+    typer.Option(
+        min=1, help="Number of images that are processed together.", rich_help_panel=MODEL
+    ),
 ]
 OutFolder = Annotated[
     Path, typer.Option("--out", "-o", help="Folder for the results.", metavar="FOLDER")
@@ -50,14 +53,14 @@ MinPresence = Annotated[
     float | None,
     typer.Option(
         min=0, max=1,
-        help="Leave out texts that are less likely in the image than this, from 0 to 1.",
+        help="Leave out texts that are less likely to be in the image than this, from 0 to 1.",
     ),
 ]  # fmt: skip
 
 
 def formats_option(kinds: str) -> Any:
-    """The option --format; `kinds` says which there are, and which is the default."""
-    return typer.Option("--format", "-f", help=f"{kinds}; several with commas.")
+    """Return the option --format, whose help lists the formats and the default."""
+    return typer.Option("--format", "-f", help=f"{kinds}; separate several by commas.")
 
 
 FigureFormats = Annotated[list[str] | None, formats_option("png, json (both if none is given)")]
@@ -68,7 +71,7 @@ MaskFormats = Annotated[
 
 
 class FramingName(StrEnum):
-    """How an image is laid into the model's frame, as options spell it."""
+    """Ways to bring an image to the size of the model's input."""
 
     KEEP_RATIO = "keep-ratio"
     SQUASH = "squash"
@@ -83,56 +86,54 @@ class Precision(StrEnum):
     FLOAT16 = "float16"
 
 
-class DrawnContrast(StrEnum):
-    """Contrasts that can be drawn; raw scores are in the other formats."""
-
-    TEXT = "text"
-    IMAGE = "image"
-    PRESENCE = "presence"
-
-
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Which model, where it runs, and how images are brought to it."""
+    """The model, its device and type, and how images are resized for it."""
 
     model: ModelName = PAPER_MODEL
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Weights for --model open_clip:ARCH.", metavar="FILE", rich_help_panel=MODEL
+            help="File of weights for --model open_clip:ARCH.",
+            metavar="FILE",
+            rich_help_panel=MODEL,
         ),
     ] = None
     size: Annotated[
         int | None,
-        typer.Option(min=1, help="Short side the model sees, in pixels.", rich_help_panel=MODEL),
+        typer.Option(
+            min=1, help="Short side of the model's input, in pixels.", rich_help_panel=MODEL
+        ),
     ] = None
     framing: Annotated[
         FramingName,
-        typer.Option(help="How an image is laid into the model's frame.", rich_help_panel=MODEL),
+        typer.Option(
+            help="How an image is brought to the size of the model's input.", rich_help_panel=MODEL
+        ),
     ] = FramingName.KEEP_RATIO
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MODEL)
     ] = "auto"
     dtype: Annotated[
-        Precision, typer.Option(help="Type of the weights.", rich_help_panel=MODEL)
+        Precision, typer.Option(help="Floating-point type of the weights.", rich_help_panel=MODEL)
     ] = Precision.FLOAT32
     truncate: Annotated[
         bool,
         typer.Option(
-            "--truncate", help="Cut texts that are too long instead of refusing.",
+            "--truncate", help="Cut off texts that are too long instead of refusing them.",
             rich_help_panel=MODEL,
         ),
     ] = False  # fmt: skip
 
     def load(self, **settings: Any) -> Explainer:
-        """The explainer of this model, with these settings of `clip_surgery.load` besides."""
+        """Load the explainer of this model, with more settings of `clip_surgery.load`."""
         from clip_surgery.apps.cli.shared import console
 
         with console.status(f"loading {self.model}"):
             return self.recipe(**settings)()
 
     def recipe(self, **settings: Any) -> partial[Explainer]:
-        """How to load it, as a value that other processes can be sent."""
+        """Return a function that loads the explainer and can be sent to other processes."""
         from clip_surgery.loading import load
 
         return partial(
@@ -159,23 +160,25 @@ class ModelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainerOptions(ModelOptions):
-    """The model, and how texts are read and images batched."""
+    """The model, prompt templates, batch size and cache."""
 
     templates: Annotated[
         str,
         typer.Option(
-            help="A set of prompt templates, or one such as 'a photo of a {}.'.",
+            help="Name of a set of prompt templates, or one template such as 'a photo of a {}.'.",
             rich_help_panel=MODEL,
         ),
     ] = "clip_surgery"
     batch_size: BatchSize = 8
     no_cache: Annotated[
         bool,
-        typer.Option("--no-cache", help="Keep no text features on disk.", rich_help_panel=MODEL),
+        typer.Option(
+            "--no-cache", help="Do not cache text features on disk.", rich_help_panel=MODEL
+        ),
     ] = False
 
     def recipe(self, **settings: Any) -> partial[Explainer]:
-        """How to load it, as a value that other processes can be sent."""
+        """Return a function that loads the explainer and can be sent to other processes."""
         return super().recipe(
             templates=self.templates,
             batch_size=self.batch_size,
@@ -202,74 +205,27 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodOptions:
-    """How the model is explained."""
+    """The method that explains the model."""
 
     method: Annotated[
         str,
         typer.Option(
-            help="How to explain, as similarity or 'clip_surgery(depth=8)'; see 'methods'."
+            help="Method, such as similarity or 'clip_surgery(depth=8)', or package.module:Class; "
+            "'clip-surgery methods' lists them."
         ),
     ] = "clip_surgery"
     depth: Annotated[
-        int | None, typer.Option(help="How many of the last blocks the method changes.")
+        int | None,
+        typer.Option(help="Number of blocks, counted from the last, that the method changes."),
     ] = None
 
     def build(self) -> Method:
-        """The method with its settings."""
-        from clip_surgery.apps.cli.shared.method_settings import one_method
+        """Return the method with its settings."""
+        from clip_surgery.apps.cli.shared.method_settings import read_method
 
-        return one_method(self.method, depth=self.depth)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColourOptions:
-    """How maps are coloured in a figure."""
-
-    opacity: Annotated[
-        float,
-        typer.Option(
-            min=0, max=1, help="Share of the colours where it is hot.", rich_help_panel=DRAWING
-        ),
-    ] = 0.75
-    colour_map: Annotated[
-        str, typer.Option(help="One of matplotlib's colour maps.", rich_help_panel=DRAWING)
-    ] = "turbo"
-
-    def check(self) -> None:
-        """Refuse an unknown colour map, before a model is loaded.
-
-        Raises:
-            UnknownNameError: for a colour map that matplotlib does not have.
-        """
-        from clip_surgery.figures.overlay import colour_table
-
-        colour_table(self.colour_map)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawingOptions(ColourOptions):
-    """How maps are scaled and coloured in a figure."""
-
-    contrast: Annotated[
-        DrawnContrast,
-        typer.Option(
-            help="Each map scaled alone, or all maps of an image together, or each alone and "
-            "paler the less likely its text is in the image.",
-            rich_help_panel=DRAWING,
-        ),
-    ] = DrawnContrast.TEXT
-
-    @property
-    def scaling(self) -> Contrast:
-        """The contrast as `heatmaps` calls it."""
-        return self.contrast.value
-
-    @property
-    def vocabulary(self) -> str | None:
-        """The reference words that this contrast needs."""
-        return "common" if self.contrast is DrawnContrast.PRESENCE else None
+        return read_method(self.method, depth=self.depth)
 
 
 def vocabulary_for(min_presence: float | None) -> str | None:
-    """The reference words that presence needs, if it is asked for."""
+    """Return the vocabulary of reference words that --min-presence needs, if it is given."""
     return None if min_presence is None else "common"

@@ -1,4 +1,4 @@
-"""Pointing: how clicks are chosen, for the commands that choose some."""
+"""Options of the commands that choose points."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ModeName(StrEnum):
-    """Which rule chooses clicks."""
+    """Rules that choose points."""
 
     PEAKS = "peaks"
     REFERENCE = "reference"
@@ -23,25 +23,27 @@ class ModeName(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class PointOptions:
-    """How clicks are chosen."""
+    """The rule that chooses points, and its settings."""
 
     mode: Annotated[
         ModeName,
-        typer.Option(help="A few peaks and low places apart, or CLIP Surgery's published rule."),
+        typer.Option(
+            help="Separate maxima and minima of a map, or the published rule of CLIP Surgery."
+        ),
     ] = ModeName.PEAKS
     positives: Annotated[
         int | None,
-        typer.Option(min=1, help="Clicks on an object, of --mode peaks; 3 if not given."),
+        typer.Option(min=1, help="Points on an object, for --mode peaks. Default: 3."),
     ] = None
     negatives: Annotated[
-        int | None, typer.Option(min=0, help="Clicks off it, of --mode peaks; 3 if not given.")
+        int | None, typer.Option(min=0, help="Points beside it, for --mode peaks. Default: 3.")
     ] = None
 
     def build(self) -> PointRule:
-        """The rule with its settings.
+        """Return the rule with its settings.
 
         Raises:
-            InputError: when counts are given for the published rule, which has none.
+            InputError: if counts are given for the published rule, which has no such settings.
         """
         from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
 

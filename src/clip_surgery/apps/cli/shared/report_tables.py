@@ -1,4 +1,4 @@
-"""Report tables: the numbers of reports for the eye or as Markdown, and what belongs to them."""
+"""Tables of evaluation reports, for a terminal or as Markdown, with remarks and warnings."""
 
 from __future__ import annotations
 
@@ -16,29 +16,33 @@ if TYPE_CHECKING:
 
 
 def show_reports(reports: Sequence[Report], *, markdown: bool, protocol: str | None = None) -> None:
-    """The table of reports, and below it what is partial or was left out."""
+    """Print the table of reports, then remarks on methods and reasons why reports are partial."""
     from clip_surgery.evaluation.reporting.report import (
         format_cell,
         markdown_table,
         number_names,
+        report_remarks,
         report_warnings,
     )
 
-    warnings = report_warnings(reports)
+    warnings, remarks = report_warnings(reports), report_remarks(reports)
     if markdown:
         typer.echo(markdown_table(reports))
-        for line in warnings:
-            typer.echo(f"\n{line}")
+        for line in (*remarks, *warnings):
+            console.result("")
+            console.result(line)
         return
     columns = number_names(reports)
     settings = reports[0].settings
-    told = [settings[name] for name in ("dataset", "backbone") if name in settings]
-    told += [] if protocol is None else [f"protocol {protocol}"]
+    title_parts = [settings[name] for name in ("dataset", "backbone") if name in settings]
+    title_parts += [] if protocol is None else [f"protocol {protocol}"]
     show_number_table(
         ("method", *columns),
         [(report.row, *(format_cell(report, name) for name in columns)) for report in reports],
-        title=", ".join(told),
+        title=", ".join(title_parts),
     )
+    for line in remarks:
+        console.result(line)
     for line in warnings:
         console.notice(line)
 
@@ -51,7 +55,7 @@ def show_published_comparison(
     differences: Sequence[str],
     markdown: bool,
 ) -> None:
-    """Show the comparison with published numbers, and what their confidence means."""
+    """Print the comparison with published numbers, and what their confidence means."""
     from clip_surgery.evaluation.reporting.published_comparison import (
         COLUMNS,
         compare_with_published,

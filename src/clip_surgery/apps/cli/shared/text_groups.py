@@ -1,4 +1,4 @@
-"""Objects: the texts of a command line, several of them one object where "+" joins them."""
+"""Objects that are described by several texts, joined by "+" on the command line."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from clip_surgery.errors import InputError
 
 
 def split_objects(texts: Iterable[str]) -> list[tuple[str, ...]]:
-    """The texts of each object.
+    """Return the texts of each object.
 
     Raises:
-        InputError: when a "+" has no text on one of its sides, or a text stands twice in an object.
+        InputError: if there is no text on one side of a "+", or an object has a text twice.
 
     Example:
         >>> split_objects(["person+bench", "dog"])
@@ -29,7 +29,7 @@ def split_objects(texts: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def texts_of(objects: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    """All texts of the objects, each once, in order.
+    """Return all texts of the objects, each once, in order.
 
     Example:
         >>> texts_of([("person", "bench"), ("person",)])
