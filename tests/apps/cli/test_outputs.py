@@ -9,6 +9,7 @@ from safetensors import safe_open
 
 from clip_surgery.apps.cli.shared.source_records import recorded_source, source_id
 from clip_surgery.explanation import Explanation
+from clip_surgery.export import bundle
 
 JSON_COMMANDS = {
     "explain": ["dog", "cat"],
@@ -108,16 +109,26 @@ def test_demo_does_not_replace_a_file_of_the_user(cli, home):
     assert cli("demo", "--out", ".").code == 0
 
 
-def test_export_does_not_replace_another_bundle(cli, home):
-    (home / "words.txt").write_text("pig\n")
+def test_export_does_not_replace_another_bundle(cli, home, monkeypatch):
+    def export_bundle(explainer, folder, *, to, texts):
+        facts = {"model": explainer.backbone.name, "method": repr(explainer.method)}
+        Path(folder, "bundle.json").write_text(json.dumps(facts))
+        return bundle.Bundle(folder=folder, files=("bundle.json",), difference=0.0)
+
+    monkeypatch.setattr(bundle, "export_bundle", export_bundle)
+    (home / "made").mkdir()
     arguments = ["export", "--to", "torch", "--out", "made"]
-    assert cli(*arguments).code == 0
+    for _ in range(2):
+        assert cli(*arguments).code == 0
     before = contents("made")
     done = cli(*arguments, "--depth", 3, "--quiet")
     assert done.code == 2
     assert "made/bundle.json: holds another bundle" in done.err
     assert "--overwrite" in done.err
     assert contents("made") == before
+    (home / "made/bundle.json").write_text("damaged")
+    assert cli(*arguments).code == 2
+    assert cli(*arguments, "--overwrite").code == 0
 
 
 def test_evaluate_does_not_replace_another_report(cli, home):

@@ -172,10 +172,8 @@ def draw(
         name: heatmaps(explanation, contrast=drawing.scaling)[0]
         for name, (_, explanation) in smaller.items()
     }
-    for name, (_, explanation) in smaller.items():
-        notice_if_nothing_is_drawn(image, explanation, maps[name], drawing)
-        break  # presence is the same for all methods
-    first = next(iter(explanations.values()))
+    name, (_, first) = next(iter(smaller.items()))  # scores and presence are the same for all
+    notice_if_nothing_is_drawn(image, first, maps[name], drawing)
     scores = first.image_scores[0].tolist()
     return comparison(
         next(iter(smaller.values()))[0],
