@@ -1,4 +1,7 @@
-"""The findings page: tables, plots and sentences out of docs/findings.json, and one section on training."""
+"""The page docs/findings.md: tables, plots and sentences made from docs/findings.json.
+
+The section on training is fixed text; its numbers come from training/study.json.
+"""
 
 # ruff: noqa: E501  lines of the page are as long as those of other pages
 
@@ -38,7 +41,7 @@ def write_page(record: Mapping[str, Any], docs: Path) -> None:
 
 
 def page(record: Mapping[str, Any]) -> str:
-    """The text of the page."""
+    """Return the text of the page in Markdown."""
     studies = record["studies"]
     both = studies["phenomena"]
     plain, surgery = both["values"]["similarity"], both["values"]["clip_surgery"]
@@ -47,44 +50,53 @@ def page(record: Mapping[str, Any]) -> str:
     full = ablation["clip_surgery"]
     return f"""# Findings on the demo model
 
-Written by `python docs/make_findings.py`; numbers come from `docs/findings.json`, measured on {record["machine"]}.
-Held-out scenes (seed 2,000,003) with exact masks, all 64 nouns as labels, 85 templates unless said otherwise; per cent, mean over
-classes of the mean over images that hold the class. The model is small and its scenes are drawn: read this as what the surgeries do
-to one CLIP whose every pixel is known, not as a ranking of papers.
+This page shows what each part of CLIP Surgery changes, measured on the bundled demo model. The model is small, and its scenes are generated from
+drawn objects. For these scenes the object at every pixel is known exactly. The numbers describe the effect on this one model; they are not a ranking of
+published methods.
 
-## Both phenomena
+`python docs/make_findings.py` writes this page from the numbers in `docs/findings.json`, which were measured on {record["machine"]}. The
+scenes are held out from training (seed 2,000,003). All 64 nouns are given as texts, with 85 templates unless a table says otherwise. Values are in per
+cent: for each class the mean over the images that contain it, then the mean over classes. The columns are explained under
+[metrics](guides/evaluate.md#metrics).
+
+## The two problems
 
 {both["images"]} scenes.
 
 {table({"CLIP's own map": plain, "CLIP Surgery": surgery}, [*SHOWN, PEAK])}
 
-**Opposite visualisation.** {plain["opposite"]:.0f} % of CLIP's own maps are lower on the object than elsewhere;
-{surgery["opposite"]:.0f} % of CLIP Surgery's. The cause is to be seen in the attention: of what an object's patches attend to,
-{surgery["foreground attention q-k"]:.0f} % is on the object with q-k and {surgery["foreground attention v-v"]:.0f} % with v-v; the
-object's share of the patches is {surgery["foreground attention chance"]:.0f} %.
+**Opposite visualisation.** {plain["opposite"]:.0f} % of CLIP's own maps are lower on the object than elsewhere, and {surgery["opposite"]:.0f} % of the maps of CLIP Surgery.
+The attention shows the cause. Of the attention of an object's patches, {surgery["foreground attention q-k"]:.0f} % stays on the object with query-key attention (q-k),
+and {surgery["foreground attention v-v"]:.0f} % with value-value attention (v-v). The objects cover {surgery["foreground attention chance"]:.0f} % of the patches.
 
-**Noise.** Of the brightest tenth of a map, {plain["noise share"]:.0f} % is also in that of absent words (10 % is chance) for CLIP's own
-map, {architecture["noise share"]:.0f} % after architecture surgery alone, {full["noise share"]:.0f} % with feature surgery besides. So
-on this model the noise that feature surgery takes out is what architecture surgery brings in: words that are absent light up the
-objects that are there.
+**Noise.** The noise share is the part of the brightest tenth of a map that is also among the brightest tenth of the maps of absent words; 10 % is
+expected by chance. It is {plain["noise share"]:.0f} % for CLIP's own map, {architecture["noise share"]:.0f} % after architecture surgery alone, and {full["noise share"]:.0f} % after both surgeries. On this model, the noise
+that feature surgery removes is therefore introduced by architecture surgery: the maps of absent words become bright on the objects that are
+in the image.
 
-What a map is good for, on the same scenes:
+The same maps, used for tasks:
 
 {task_table(plain, surgery)}
 
-Deletion: the less the better; the score's area while the hottest patches go first. Insertion: the more the better.
+Deletion is the area under the curve of the score while the patches with the highest values are removed first (lower is better). Insertion is
+the same while they are added first (higher is better).
 
 ## Opposite maps and training
 
-Numbers of this section are from short training runs (`training/study.json` and `training/README.md`), on 100 scenes of seed 1,000,003 and one prompt.
-Which setting of the training makes CLIP's own maps opposite is **not established**. Six training runs were looked at: three from scratch
-over 25,600 scenes, two from the shipped weights, and one over the length of an earlier trial, read at 89,600 scenes. One
-recipe from scratch gave mSC -0.5 with one seed and -16.9 with another (50 % and 74 % opposite); two recipes with one seed
-gave -0.5 and -5.7. So a single run of each cannot tell recipes apart, and the earlier trial, with mSC -31.5, was a single run.
-Its loss and texts, trained again with seed 7, gave -10.4 after 76,800 scenes, where the shipped recipe had -11.0.
-In the shipped model the patches are most opposite early: read through the final norm and projection, mSC is -23.9 after block 2
-(89 % opposite, and specific to the words: -1.7 for absent words at the same objects) and -5.9 after block 8 (absent words -4.2).
-Every feed-forward part lowers it and the attention of blocks 2 to 8 raises it.
+The numbers of this section come from short training runs (`training/study.json` and `training/README.md`), evaluated on 100 scenes of seed 1,000,003
+with one prompt.
+
+It is **not established** which setting of the training makes CLIP's own maps opposite. Six training runs were evaluated: three from scratch over
+25,600 scenes, two that continue from the shipped weights, and one as long as an earlier trial, evaluated at 89,600 scenes.
+
+- One recipe from scratch gave an mSC of -0.5 with one seed and -16.9 with another (50 % and 74 % opposite maps). Two different recipes with the same
+  seed gave -0.5 and -5.7. A single run of each recipe is therefore not enough to compare recipes. The earlier trial, with an mSC of -31.5, was a
+  single run.
+- The loss and the texts of that trial, trained again with seed 7, gave -10.4 after 76,800 scenes. The shipped recipe had -11.0 at that
+  point.
+- In the shipped model, the maps are most opposite in the first blocks. If the patches after a block are passed through the final normalisation and
+  projection, the mSC is -23.9 after block 2 (89 % opposite) and -5.9 after block 8. For absent words at the same objects it is -1.7 and -4.2, so
+  the effect after block 2 is specific to the words. Every feed-forward network lowers the mSC, and the attention of blocks 2 to 8 raises it.
 
 ## What each surgery does
 
@@ -92,12 +104,13 @@ Every feed-forward part lowers it and the attention of blocks 2 to 8 raises it.
 
 {table(ablation, [*SHOWN, PEAK])}
 
-Architecture surgery is the large step. Feature surgery tells words apart: present from absent, by the highest patch,
-{architecture[PEAK]:.1f} → {full[PEAK]:.1f}; IoU {architecture["mIoU best"]:.1f} → {full["mIoU best"]:.1f}. Alone, on CLIP's own map, it
-gives {ablation["similarity(redundancy=labels)"]["mIoU best"]:.1f} against
-{ablation["similarity"]["mIoU best"]:.1f}: what is wrong there is not what words share.
+Architecture surgery (`redundancy=none`) makes most of the difference. Feature surgery improves the separation of present and absent words by
+the highest patch (presence AUROC {architecture[PEAK]:.1f} → {full[PEAK]:.1f}); the IoU changes from {architecture["mIoU best"]:.1f} to {full["mIoU best"]:.1f}. Feature surgery alone, on CLIP's own map, changes
+the IoU from {ablation["similarity"]["mIoU best"]:.1f} to {ablation["similarity(redundancy=labels)"]["mIoU best"]:.1f}: the errors of that map are not what the words have in common.
 
-## Depth: how many of the 8 blocks
+## Depth: the number of blocks with a second path
+
+The model has 8 blocks; the default depth is 6.
 
 ![Numbers by depth](pictures/findings-depth.png)
 
@@ -105,11 +118,13 @@ gives {ablation["similarity(redundancy=labels)"]["mIoU best"]:.1f} against
 
 ## Temperature of feature surgery
 
+The default is 2.
+
 ![Numbers by temperature](pictures/findings-temperature.png)
 
 {table(by_setting(studies["temperature"]["values"]), [*SHOWN, PEAK], first="temperature")}
 
-## Templates
+## Number of prompt templates
 
 {table(template_rows(studies), [*SHOWN, PEAK], first="templates, method")}
 
@@ -119,7 +134,7 @@ gives {ablation["similarity(redundancy=labels)"]["mIoU best"]:.1f} against
 
 {table(size_rows(studies), [*SHOWN, PEAK], first="px, method")}
 
-The model was trained at 96 px; position embeddings are resized.
+The model was trained with images of 96 px. For other sizes, its position embeddings are resized.
 
 ## All methods
 
@@ -127,21 +142,21 @@ The model was trained at 96 px; position embeddings are resized.
 
 {table(all_methods(studies), [*SHOWN, PEAK, "ms per image"])}
 
-Milliseconds an image with 64 words on two cores. `gscorecam` on {studies["methods, slow"]["images"]} scenes, the rest on
-{studies["methods"]["images"]}. Every method with its published settings, which were found on published models: GEM shows what that
-can mean.
+Times are for 64 words on two cores. `gscorecam` was evaluated on {studies["methods, slow"]["images"]} scenes, the other methods on {studies["methods"]["images"]}. All methods have their
+published settings, which were chosen for published models. They do not suit every model, as GEM shows.
 
 ## Temperature of GEM
 
-GEM first moves queries, keys and values towards their own clusters, at a temperature that follows the norms of the tokens. In this
-narrow tower they are small, and at the published temperature (sharpness 1) all points move to nearly one place.
+GEM first moves queries, keys and values towards the centres of their clusters. Its temperature is proportional to the norms of the tokens,
+which are small in this narrow tower. With the published temperature (sharpness 1), all tokens move to nearly the same point, so the map
+hardly distinguishes patches. The setting `sharpness` multiplies the temperature.
 
 {table(by_setting(studies["gem"]["values"]), [*SHOWN, PEAK], first="sharpness")}
 """
 
 
 def table(rows: Values, columns: Sequence[str], first: str = "method") -> str:
-    """A Markdown table of the columns that some row has."""
+    """Return a Markdown table with those of the columns that at least one row has."""
     shown = [name for name in columns if any(name in values for values in rows.values())]
     lines = [f"| {first} | " + " | ".join(shown) + " |", "|---" * (len(shown) + 1) + "|"]
     for row, values in rows.items():
@@ -151,7 +166,7 @@ def table(rows: Values, columns: Sequence[str], first: str = "method") -> str:
 
 
 def task_table(plain: Mapping[str, float], surgery: Mapping[str, float]) -> str:
-    """What tasks make of the maps, one row a number."""
+    """Return a Markdown table of the numbers of tasks that use the maps."""
     names = {
         "segmentation mIoU": "segmentation mIoU, names given, with background",
         "positives right": "points on the object, published rule",
@@ -168,7 +183,7 @@ def task_table(plain: Mapping[str, float], surgery: Mapping[str, float]) -> str:
 
 
 def by_setting(values: Values, *, with_redundancy: bool = False) -> Values:
-    """Rows named by the setting's value, as "3" or "3, architecture only"."""
+    """Return the rows under the value of their setting, as "3" or "3, architecture only"."""
     rows = {}
     for name, numbers in values.items():
         inside = name.partition("(")[2].rstrip(")")
@@ -178,7 +193,7 @@ def by_setting(values: Values, *, with_redundancy: bool = False) -> Values:
 
 
 def template_rows(studies: Mapping[str, Any]) -> Values:
-    """(templates, method) rows."""
+    """Return the rows of all template sets, as "85, clip_surgery"."""
     counts = {"photo": "1", "small": "7", "clip_surgery": "85"}
     return {
         f"{count}, {method}": values
@@ -188,7 +203,7 @@ def template_rows(studies: Mapping[str, Any]) -> Values:
 
 
 def size_rows(studies: Mapping[str, Any]) -> Values:
-    """(size, method) rows."""
+    """Return the rows of all sizes, as "96, clip_surgery"."""
     return {
         f"{name.split()[1]}, {method}": values
         for name, study in studies.items()
@@ -198,23 +213,23 @@ def size_rows(studies: Mapping[str, Any]) -> Values:
 
 
 def all_methods(studies: Mapping[str, Any]) -> Values:
-    """Every method's row, the best IoU first."""
+    """Return the rows of all methods, sorted by their best IoU in descending order."""
     rows = {**studies["methods"]["values"], **studies["methods, slow"]["values"]}
     return dict(sorted(rows.items(), key=lambda row: -row[1]["mIoU best"]))
 
 
 def draw_depth(studies: Mapping[str, Any]) -> Any:
-    """Numbers by depth, with and without feature surgery."""
+    """Plot the metrics by depth, with and without feature surgery."""
     return curves(by_setting(studies["depth"]["values"], with_redundancy=True), "depth")
 
 
 def draw_temperature(studies: Mapping[str, Any]) -> Any:
-    """Numbers by temperature."""
+    """Plot the metrics by temperature."""
     return curves(by_setting(studies["temperature"]["values"]), "temperature", log=True)
 
 
 def draw_sizes(studies: Mapping[str, Any]) -> Any:
-    """Numbers by size, CLIP's own map as dashes."""
+    """Plot the metrics by image size; dashed lines are CLIP's own map."""
     rows = {
         name.replace(", clip_surgery", "").replace("similarity", "architecture only"): values
         for name, values in size_rows(studies).items()
@@ -225,15 +240,20 @@ def draw_sizes(studies: Mapping[str, Any]) -> Any:
 def curves(
     rows: Values, label: str, *, log: bool = False, dashed: str = "architecture only"
 ) -> Any:
-    """One line a number; rows that end in "architecture only" are drawn as dashes."""
+    """Plot one line per metric; rows that end in "architecture only" have dashed lines."""
     figure, axes = plt.subplots(figsize=(7, 3.2))
     for name, colour in COLOURS.items():
-        for other, style in ((False, "-o"), (True, "--")):
-            own = {k: v for k, v in rows.items() if k.endswith("architecture only") == other}
-            points = sorted((float(k.split(",")[0]), v[name]) for k, v in own.items() if name in v)
+        for is_dashed, style in ((False, "-o"), (True, "--")):
+            points = sorted(
+                (float(row.split(",")[0]), values[name])
+                for row, values in rows.items()
+                if name in values and row.endswith("architecture only") == is_dashed
+            )
             if points:
-                told = None if other else name
-                axes.plot(*zip(*points, strict=True), style, color=colour, label=told, markersize=3)
+                legend = None if is_dashed else name
+                axes.plot(
+                    *zip(*points, strict=True), style, color=colour, label=legend, markersize=3
+                )
     if any(name.endswith("architecture only") for name in rows):
         axes.plot([], [], "--", color="gray", label=dashed)
     if log:
@@ -245,7 +265,7 @@ def curves(
 
 
 def draw_methods(studies: Mapping[str, Any]) -> Any:
-    """IoU and pointing of every method as bars."""
+    """Plot the IoU and pointing of every method as bars."""
     rows = dict(reversed(all_methods(studies).items()))
     figure, axes = plt.subplots(figsize=(7, 0.36 * len(rows) + 0.8))
     for shift, name in ((0.2, "mIoU best"), (-0.2, "pointing")):

@@ -1,10 +1,11 @@
-"""Measure the demo model on held-out scenes and write docs/findings.md with its tables and plots.
+"""Evaluate the demo model on held-out scenes and write docs/findings.md with tables and plots.
 
-    python docs/make_findings.py                  measure (goes on where it was stopped), then write
-    python docs/make_findings.py --count 50       fewer scenes, to try it
-    python docs/make_findings.py --write-only     the page again from docs/findings.json
+    python docs/make_findings.py                  evaluate, then write; an interrupted run continues
+    python docs/make_findings.py --count 50       fewer scenes, as a trial
+    python docs/make_findings.py --write-only     write the page again from docs/findings.json
 
-Numbers go to docs/findings.json. The section on training is fixed text of findings_page.py.
+The numbers are stored in docs/findings.json. The section on training is fixed text in
+findings_page.py.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ TEMPERATURES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 SHARPNESSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 SIZES = (64, 96, 128, 160, 192, 256)
 TEMPLATES = ("photo", "small", "clip_surgery")
-TWO = "similarity, clip_surgery"
+BOTH = "similarity, clip_surgery"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """One table: methods under the protocol of the scenes, with what is changed in it.
+    """One table: methods that are evaluated with the protocol of the scenes and some changes to it.
 
     Attributes:
         name: key in findings.json.
-        methods: as the command line writes them.
-        size: the side that the model sees, its own if None.
-        templates: a set's name.
-        metrics: keys of METRICS beside those of the protocol.
-        share: of the scenes; slow methods take fewer.
+        methods: the methods with their settings, as on the command line.
+        size: side of the input images in pixels, or None for the size of the model.
+        templates: name of a set of prompt templates.
+        metrics: keys of METRICS in addition to those of the protocol.
+        share: share of the scenes in (0, 1]; slow methods use fewer scenes.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Study:
 STUDIES = (
     Study(
         name="phenomena",
-        methods=TWO,
+        methods=BOTH,
         metrics=("foreground_attention", "segmentation", "points", "tags", "deletion_insertion"),
         share=0.4,
     ),
@@ -81,8 +82,8 @@ STUDIES = (
         name="temperature",
         methods=", ".join(f"clip_surgery(temperature={value})" for value in TEMPERATURES),
     ),
-    *(Study(name=f"templates {name}", methods=TWO, templates=name) for name in TEMPLATES),
-    *(Study(name=f"size {size}", methods=TWO, size=size) for size in SIZES),
+    *(Study(name=f"templates {name}", methods=BOTH, templates=name) for name in TEMPLATES),
+    *(Study(name=f"size {size}", methods=BOTH, size=size) for size in SIZES),
     Study(name="methods", methods=", ".join(name for name in METHODS if name != "gscorecam")),
     Study(name="gem", methods=", ".join(f"gem(sharpness={value})" for value in SHARPNESSES)),
     Study(name="methods, slow", methods="gscorecam", share=0.2),
@@ -96,19 +97,21 @@ def main() -> None:
         record = {"machine": describe_machine(), "studies": measured}
         text = json.dumps(record, indent=1, ensure_ascii=False)
         (DOCS / "findings.json").write_text(text + "\n", encoding="utf-8")
-        rmtree(JOURNALS)  # the next time everything is measured again, by the code of then
+        rmtree(JOURNALS)  # the next run evaluates everything again, with the code of that time
     write_page(json.loads((DOCS / "findings.json").read_text(encoding="utf-8")), DOCS)
 
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=500, help="how many scenes")
-    parser.add_argument("--write-only", action="store_true", help="do not measure")
+    parser.add_argument("--count", type=int, default=500, help="number of scenes")
+    parser.add_argument(
+        "--write-only", action="store_true", help="write the page from the stored numbers"
+    )
     return parser.parse_args()
 
 
 def measure(study: Study, count: int) -> dict[str, object]:
-    """The numbers of one study, by method."""
+    """Return the values of one study for each method, with the protocol and number of images."""
     protocol = PROTOCOLS["scenes"].changed(size=study.size, templates=study.templates)
     protocol = replace(protocol, metrics=(*protocol.metrics, *study.metrics))
     scenes = SceneDataset(seed=HELD_OUT_SEED, count=max(2, round(study.share * count)))
