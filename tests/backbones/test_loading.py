@@ -12,12 +12,8 @@ from open_clip import factory, pretrained
 from safetensors.torch import load_file, save_file
 
 from clip_surgery.backbones.devices import resolve_dtype
-from clip_surgery.backbones.loading import (
-    Source,
-    list_backbones,
-    load_backbone,
-    parse_name,
-)
+from clip_surgery.backbones.loading import load_backbone
+from clip_surgery.backbones.model_names import Source, list_backbones, parse_name
 from clip_surgery.errors import (
     InputError,
     MissingExtraError,

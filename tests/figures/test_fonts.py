@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from clip_surgery.figures import fonts
-from clip_surgery.figures.fonts import fit, font
+from clip_surgery.figures.fonts import break_into_lines, font
 
 texts = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=60)
 
@@ -18,7 +18,7 @@ texts = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=60)
 @settings(max_examples=60, deadline=None)
 def test_fitted_lines_fit(text, width, lines):
     letters = font(12)
-    fitted = fit(text, letters, width=width, lines=lines)
+    fitted = break_into_lines(text, letters, width=width, lines=lines)
     assert len(fitted) <= lines
     assert all(letters.getlength(line) <= width for line in fitted)
     assert all(fitted)
@@ -27,7 +27,9 @@ def test_fitted_lines_fit(text, width, lines):
 @given(text=texts)
 @settings(max_examples=30, deadline=None)
 def test_a_text_that_fits_is_complete(text):
-    assert " ".join(fit(text, font(12), width=10_000, lines=1)) == " ".join(text.split())
+    assert " ".join(break_into_lines(text, font(12), width=10_000, lines=1)) == " ".join(
+        text.split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,11 +44,11 @@ def test_a_text_that_fits_is_complete(text):
     ],
 )
 def test_text_is_broken_into_lines(text, fitted):
-    assert fit(text, font(10), width=54, lines=2) == fitted
+    assert break_into_lines(text, font(10), width=54, lines=2) == fitted
 
 
 def test_a_method_with_settings_breaks_at_its_bracket():
-    lines = fit("clip_surgery(redundancy=none)", font(10), width=100, lines=2)
+    lines = break_into_lines("clip_surgery(redundancy=none)", font(10), width=100, lines=2)
     assert lines == ["clip_surgery", "(redundancy=none)"]
 
 

@@ -6,10 +6,8 @@ Only the library of the model is imported.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,35 +19,14 @@ from clip_surgery.backbones.demo.reading import read_demo
 from clip_surgery.backbones.devices import resolve_device, resolve_dtype
 from clip_surgery.backbones.finite_weights import check_finite_weights
 from clip_surgery.backbones.hub import not_usable, one_line
+from clip_surgery.backbones.model_names import Source, parse_name
 from clip_surgery.backbones.positions import PositionMode, check_position_mode
 from clip_surgery.errors import (
     InputError,
     MissingExtraError,
-    UnknownNameError,
     UnsupportedModelError,
     WeightsError,
 )
-
-Scheme = Literal["demo", "open_clip", "hf-hub", "hugging_face", "folder"]
-_FORMS = (
-    "demo, open_clip:ARCH/TAG, open_clip:ARCH with a checkpoint file, hf-hub:NAME, "
-    "hugging_face:NAME, or a folder"
-)
-
-
-class Source(NamedTuple):
-    """The name of a model, split into its scheme and the rest of the name."""
-
-    scheme: Scheme
-    rest: str
-
-
-class BackboneRow(NamedTuple):
-    """One line of the list of models: its name, its source, and a note."""
-
-    name: str
-    source: str
-    note: str
 
 
 def load_backbone(
@@ -90,7 +67,7 @@ def load_backbone(
         raise InputError(f"Expected open_clip:ARCH with a checkpoint file, but got {name!r}.")
     if checkpoint is not None and not is_file(checkpoint):
         raise WeightsError(
-            f"Expected a checkpoint file, but there is none at {_shown(str(checkpoint))}."
+            f"Expected a checkpoint file, but there is none at {one_line(str(checkpoint))}."
         )
     backbone = _load(
         source,
@@ -156,62 +133,6 @@ def wrap_backbone(
     )
 
 
-def parse_name(name: str) -> Source:
-    """Split the name of a model into its scheme and the rest.
-
-    Args:
-        name: a name in one of the forms of `load_backbone`.
-
-    Raises:
-        InputError: if the name is not a string.
-        UnknownNameError: if it has none of the known forms.
-
-    Example:
-        >>> parse_name("open_clip:ViT-B-16/openai")
-        Source(scheme='open_clip', rest='ViT-B-16/openai')
-    """
-    if not isinstance(name, str):
-        raise InputError(f"Expected a model's name as a string, but got {type(name).__name__}.")
-    if name == "demo":
-        return Source("demo", "")
-    scheme, colon, rest = name.partition(":")
-    if colon and rest:
-        if scheme == "local-dir":
-            return Source("folder", rest)
-        if scheme == "open_clip" and is_folder(rest):
-            return Source("folder", rest)
-        if scheme in {"open_clip", "hf-hub", "hugging_face"}:
-            return Source(scheme, rest)  # type: ignore[arg-type]  # one of the three
-    if name and is_folder(name):
-        return Source("folder", name)
-    if is_file(name):
-        raise UnknownNameError(
-            f"Unknown model {name!r}: it is a file. Give its architecture as "
-            f"open_clip:ARCH and the file as the checkpoint."
-        )
-    near = get_close_matches(scheme, get_args(Scheme)[:-1], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise UnknownNameError(f"Unknown model '{_shown(name)}'.{hint} Expected {_FORMS}.")
-
-
-def list_backbones() -> Iterator[BackboneRow]:
-    """Yield the models that can be loaded by name: the demo, weights of open_clip, other forms."""
-    yield BackboneRow("demo", "embedded", "offline; knows the nouns of its scenes only")
-    from clip_surgery.backbones.open_clip.catalogue import list_architectures
-
-    for architecture, tag in list_architectures():
-        yield BackboneRow(f"open_clip:{architecture}/{tag}", "open_clip", "downloaded on first use")
-    yield BackboneRow("open_clip:ARCH", "a file", "with --checkpoint FILE")
-    yield BackboneRow("hf-hub:NAME", "Hugging Face hub", "repositories in open_clip's format")
-    yield BackboneRow("hugging_face:NAME", "Hugging Face hub", "CLIP models of transformers")
-    yield BackboneRow("FOLDER", "a local folder", "in open_clip's or transformers' format")
-
-
-def _shown(path: str) -> str:
-    """A name or path of the caller for messages: shortened, on one line."""
-    return one_line(path)
-
-
 def _load(
     source: Source,
     *,
@@ -246,7 +167,7 @@ def _load_folder(
     """Load a folder in the format of open_clip, of the demo model or of transformers."""
     if not is_folder(folder):
         raise WeightsError(
-            f"Expected a folder with a model, but there is none at {_shown(str(folder))}."
+            f"Expected a folder with a model, but there is none at {one_line(str(folder))}."
         )
     if (folder / "open_clip_config.json").is_file():
         from clip_surgery.backbones.open_clip import loading as open_clip_loading

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.fonts import INK, fit, font
+from clip_surgery.figures.fonts import INK, break_into_lines, font
 from clip_surgery.figures.layout import (
     GAP,
     MARGIN,
@@ -134,12 +134,12 @@ def _block(rows: Sequence[_Row]) -> Image.Image:
 
 def _upright_label(text: str, length: int) -> Image.Image:
     """The title of a row, written from bottom to top, `length` pixels long."""
-    letters = font(TITLE_SIZE, text, bold=True)
-    lines = fit(text, letters, width=length, lines=2)
+    text_font = font(TITLE_SIZE, text, bold=True)
+    lines = break_into_lines(text, text_font, width=length, lines=2)
     step = round(TITLE_SIZE * 1.25)
     label = blank_image(length, 2 * step)  # space for two lines, so that all rows are aligned
     draw = ImageDraw.Draw(label)
     for index, line in enumerate(reversed(lines)):
         y = label.height - (index + 1) * step
-        draw.text((length / 2, y), line, INK, letters, anchor="ma")
+        draw.text((length / 2, y), line, INK, text_font, anchor="ma")
     return label.transpose(Image.Transpose.ROTATE_90)

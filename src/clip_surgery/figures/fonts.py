@@ -28,8 +28,10 @@ def font(size: int, *texts: str, bold: bool = False) -> ImageFont.FreeTypeFont:
         bold: whether the font is bold.
     """
     # Characters that are not printed, such as line breaks and joiners, need no glyph.
-    letters = {ord(letter) for text in texts for letter in text if letter.isprintable()}
-    return _open(_file_with(frozenset(letters), bold), size)
+    code_points = {
+        ord(character) for text in texts for character in text if character.isprintable()
+    }
+    return _open(_file_with(frozenset(code_points), bold), size)
 
 
 @lru_cache(maxsize=32)
@@ -47,17 +49,17 @@ def _bundled(bold: bool) -> str:
 
 
 @lru_cache(maxsize=256)
-def _file_with(letters: frozenset[int], bold: bool) -> str:
+def _file_with(code_points: frozenset[int], bold: bool) -> str:
     """The font file that contains most of the code points; DejaVu Sans unless another has more."""
     best = _bundled(bold)
-    most = _count(letters, best)
-    if most == len(letters):
+    most = _count(code_points, best)
+    if most == len(code_points):
         return best
     for path in _installed(bold):
-        count = _count(letters, path)
+        count = _count(code_points, path)
         if count > most:
             best, most = path, count
-        if most == len(letters):
+        if most == len(code_points):
             break
     return best
 
@@ -75,13 +77,13 @@ def _installed(bold: bool) -> list[str]:
     return sorted(findSystemFonts(), key=order)
 
 
-def _count(letters: frozenset[int], path: str) -> int:
+def _count(code_points: frozenset[int], path: str) -> int:
     """How many of the code points a font file contains."""
-    return int(np.isin(list(letters), _letters_of(path)).sum())
+    return int(np.isin(list(code_points), _code_points_of(path)).sum())
 
 
 @cache  # all fonts of a machine take a few MB, and reading them takes seconds
-def _letters_of(path: str) -> NDArray[np.int64]:
+def _code_points_of(path: str) -> NDArray[np.int64]:
     """The code points that a font file contains; none if it cannot be used at this size."""
     from matplotlib.ft2font import FT2Font
 
@@ -92,48 +94,50 @@ def _letters_of(path: str) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
 
 
-def fit(text: str, letters: ImageFont.FreeTypeFont, *, width: float, lines: int) -> list[str]:
+def break_into_lines(
+    text: str, text_font: ImageFont.FreeTypeFont, *, width: float, lines: int
+) -> list[str]:
     """Break a text into lines; a text that does not fit is cut and ends in "…".
 
     Args:
         text: the text.
-        letters: the font.
+        text_font: the font.
         width: width of a line in pixels.
         lines: maximum number of lines.
 
     Example:
-        >>> fit("a very small dog", font(10), width=60, lines=2)
+        >>> break_into_lines("a very small dog", font(10), width=60, lines=2)
         ['a very', 'small dog']
     """
     remaining = " ".join(text.split())
     fitted: list[str] = []
     while remaining and len(fitted) < lines - 1:
-        line = _longest_start(remaining, letters, width)
+        line = _longest_start(remaining, text_font, width)
         fitted.append(line)
         remaining = remaining[len(line) :].strip()
-    if remaining and letters.getlength(remaining) > width:
-        while remaining and letters.getlength(remaining + "…") > width:
+    if remaining and text_font.getlength(remaining) > width:
+        while remaining and text_font.getlength(remaining + "…") > width:
             remaining = remaining[:-1]
         remaining = remaining.rstrip() + "…"
     return [*fitted, remaining] if remaining else fitted
 
 
-def _longest_start(text: str, letters: ImageFont.FreeTypeFont, width: float) -> str:
+def _longest_start(text: str, text_font: ImageFont.FreeTypeFont, width: float) -> str:
     """The longest start of a text that fits into a line.
 
     It consists of whole words if possible. A single word that is too long is broken before a
     bracket, as in "clip_surgery(depth=8)", or otherwise after the last letter that fits.
     """
-    if letters.getlength(text) <= width:
+    if text_font.getlength(text) <= width:
         return text
     words = text.split(" ")
     count = len(words)
-    while count > 1 and letters.getlength(" ".join(words[:count])) > width:
+    while count > 1 and text_font.getlength(" ".join(words[:count])) > width:
         count -= 1
     start = " ".join(words[:count])
     head = start.partition("(")[0]
-    if letters.getlength(start) > width and head and letters.getlength(head) <= width:
+    if text_font.getlength(start) > width and head and text_font.getlength(head) <= width:
         return head
-    while len(start) > 1 and letters.getlength(start) > width:
+    while len(start) > 1 and text_font.getlength(start) > width:
         start = start[:-1]
     return start

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.fonts import FAINT_INK, INK, PAPER, fit, font
+from clip_surgery.figures.fonts import FAINT_INK, INK, PAPER, break_into_lines, font
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY, colour_bar, overlay
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage
@@ -142,8 +142,8 @@ def tile_row(tiles: Sequence[Tile]) -> Image.Image:
     width = max(size.width, min(MIN_COLUMN_WIDTH, 10 * size.height))
     title_font = font(TITLE_SIZE, *(tile.title for tile in tiles), bold=True)
     note_font = font(NOTE_SIZE, *(tile.note for tile in tiles))
-    titles = [fit(tile.title, title_font, width=width, lines=2) for tile in tiles]
-    notes = [fit(tile.note, note_font, width=width, lines=1) for tile in tiles]
+    titles = [break_into_lines(tile.title, title_font, width=width, lines=2) for tile in tiles]
+    notes = [break_into_lines(tile.note, note_font, width=width, lines=1) for tile in tiles]
     title_lines, note_lines = max(map(len, titles)), max(map(len, notes))
     title_step, note_step = round(TITLE_SIZE * 1.25), round(NOTE_SIZE * 1.4)
     top = title_lines * title_step + note_lines * note_step
@@ -188,10 +188,14 @@ def with_margins(
         notes: lines below it.
         colour_map: name of a colour map, for a bar from low to high; None for no bar.
     """
-    letters = font(NOTE_SIZE, heading, *notes)
+    text_font = font(NOTE_SIZE, heading, *notes)
     step = round(NOTE_SIZE * 1.4)
-    heading_lines = fit(heading, letters, width=body.width, lines=2)
-    note_lines = [line for note in notes for line in fit(note, letters, width=body.width, lines=3)]
+    heading_lines = break_into_lines(heading, text_font, width=body.width, lines=2)
+    note_lines = [
+        line
+        for note in notes
+        for line in break_into_lines(note, text_font, width=body.width, lines=3)
+    ]
     top = MARGIN + len(heading_lines) * step + (GAP if heading_lines else 0)
     footer = (
         GAP + step * (len(note_lines) + (colour_map is not None)) if note_lines or colour_map else 0
@@ -199,14 +203,14 @@ def with_margins(
     paper = blank_image(body.width + 2 * MARGIN, top + body.height + footer + MARGIN)
     draw = ImageDraw.Draw(paper)
     for index, line in enumerate(heading_lines):
-        draw.text((MARGIN, MARGIN + index * step), line, FAINT_INK, letters, anchor="la")
+        draw.text((MARGIN, MARGIN + index * step), line, FAINT_INK, text_font, anchor="la")
     paper.paste(body, (MARGIN, top))
     y = top + body.height + GAP
     if colour_map is not None:
         _bar(paper, y + step / 2, colour_map)
         y += step
     for line in note_lines:
-        draw.text((MARGIN, y), line, FAINT_INK, letters, anchor="la")
+        draw.text((MARGIN, y), line, FAINT_INK, text_font, anchor="la")
         y += step
     return paper
 
@@ -218,11 +222,11 @@ def blank_image(width: int, height: int) -> Image.Image:
 
 def _bar(paper: Image.Image, middle: float, colour_map: str) -> None:
     """Draw "low", the colours and "high" at the right margin."""
-    letters = font(NOTE_SIZE)
+    text_font = font(NOTE_SIZE)
     draw = ImageDraw.Draw(paper)
     right = paper.width - MARGIN
-    draw.text((right, middle), "high", FAINT_INK, letters, anchor="rm")
+    draw.text((right, middle), "high", FAINT_INK, text_font, anchor="rm")
     bar = colour_bar(140, 10, colour_map)
-    right -= round(letters.getlength("high")) + 8 + bar.width
+    right -= round(text_font.getlength("high")) + 8 + bar.width
     paper.paste(bar, (right, round(middle - bar.height / 2)))
-    draw.text((right - 8, middle), "low", FAINT_INK, letters, anchor="rm")
+    draw.text((right - 8, middle), "low", FAINT_INK, text_font, anchor="rm")

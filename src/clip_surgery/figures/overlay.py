@@ -102,19 +102,19 @@ def _checked(heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str) -
 def _with_legend(image: Image.Image, colour_map: str) -> Image.Image:
     """The image with a colour bar below it, between the words "low" and "high"."""
     size = max(10, min(24, image.width // 24))
-    letters = font(size)
-    ascent, descent = letters.getmetrics()
+    text_font = font(size)
+    ascent, descent = text_font.getmetrics()
     height = 2 * (ascent + descent)
     gap = size // 2
     strip = Image.new("RGB", (image.width, height), PAPER)
     draw = ImageDraw.Draw(strip)
-    left = gap + int(letters.getlength("low")) + gap
-    right = image.width - gap - int(letters.getlength("high")) - gap
+    left = gap + int(text_font.getlength("low")) + gap
+    right = image.width - gap - int(text_font.getlength("high")) - gap
     if right > left:
         bar = colour_bar(right - left, max(2, height // 3), colour_map)
         strip.paste(bar, (left, (height - bar.height) // 2))
-    draw.text((gap, height / 2), "low", INK, letters, anchor="lm")
-    draw.text((image.width - gap, height / 2), "high", INK, letters, anchor="rm")
+    draw.text((gap, height / 2), "low", INK, text_font, anchor="lm")
+    draw.text((image.width - gap, height / 2), "high", INK, text_font, anchor="rm")
     figure = Image.new("RGB", (image.width, image.height + height), PAPER)
     figure.paste(image, (0, 0))
     figure.paste(strip, (0, image.height))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.fonts import FAINT_INK, INK, fit, font
+from clip_surgery.figures.fonts import FAINT_INK, INK, break_into_lines, font
 from clip_surgery.figures.layout import (
     GAP,
     MARGIN,
@@ -30,7 +30,7 @@ SIZE = 15
 SWATCH = 18
 LINE = 26
 LEGEND = 220
-"""Size of the letters, side of a colour field, height of a line, width of the legend, in pixels."""
+"""Font size, side of a colour field, height of a line, width of the legend, in pixels."""
 BACKGROUND = "background"
 
 
@@ -97,19 +97,19 @@ def _legend(
     order = counts.argsort()[::-1]
     rows = [(int(numbers[i]), float(counts[i]) / classes.size) for i in order]
     listed, left_out = rows[:LISTED], len(rows[LISTED:])
-    letters = font(SIZE, *(names[number] for number, _ in listed if number >= 0))
+    text_font = font(SIZE, *(names[number] for number, _ in listed if number >= 0))
     legend = blank_image(LEGEND, LINE * (len(listed) + bool(left_out)) + 4)
     draw = ImageDraw.Draw(legend)
     for index, (number, share) in enumerate(listed):
         top = index * LINE
         red, green, blue = palette[3 * (number + 1) : 3 * (number + 2)]
         draw.rectangle((0, top + 4, SWATCH, top + 4 + SWATCH), fill=(red, green, blue))
-        name_width = LEGEND - SWATCH - 2 * GAP - letters.getlength("100.0%")
+        name_width = LEGEND - SWATCH - 2 * GAP - text_font.getlength("100.0%")
         name = BACKGROUND if number < 0 else names[number]
-        for line in fit(name, letters, width=name_width, lines=1):
-            draw.text((SWATCH + GAP // 2 + 2, top + 4 + SWATCH / 2), line, INK, letters, "lm")
-        draw.text((LEGEND, top + 4 + SWATCH / 2), f"{share:.1%}", FAINT_INK, letters, "rm")
+        for line in break_into_lines(name, text_font, width=name_width, lines=1):
+            draw.text((SWATCH + GAP // 2 + 2, top + 4 + SWATCH / 2), line, INK, text_font, "lm")
+        draw.text((LEGEND, top + 4 + SWATCH / 2), f"{share:.1%}", FAINT_INK, text_font, "rm")
     if left_out:
         y = LINE * len(listed) + LINE / 2
-        draw.text((0, y), f"and {left_out} more", FAINT_INK, letters, "lm")
+        draw.text((0, y), f"and {left_out} more", FAINT_INK, text_font, "lm")
     return legend

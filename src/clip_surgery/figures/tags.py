@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.fonts import FAINT_INK, INK, fit, font
+from clip_surgery.figures.fonts import FAINT_INK, INK, break_into_lines, font
 from clip_surgery.figures.layout import (
     GAP,
     MARGIN,
@@ -23,7 +23,7 @@ from clip_surgery.tasks.tags import Tag
 SIZE = 16
 LINE = 28
 NAMES, BARS = 190, 190
-"""Size of the letters, height of a line, width of the names and of the bars, in pixels."""
+"""Font size, height of a line, width of the names and of the bars, in pixels."""
 BAR_COLOUR = (70, 110, 190)
 
 
@@ -62,25 +62,25 @@ def tags_figure(
 
 def _bars(tags: Sequence[Tag], *, left_out: int) -> Image.Image:
     """Names, bars and scores of the tags, and a line with the number of tags left out."""
-    letters = font(SIZE, *(tag.text for tag in tags))
-    numbers = round(letters.getlength("-0.0000"))
+    text_font = font(SIZE, *(tag.text for tag in tags))
+    numbers = round(text_font.getlength("-0.0000"))
     bars = blank_image(
         NAMES + GAP + BARS + GAP + numbers, LINE * max(1, len(tags) + bool(left_out))
     )
     draw = ImageDraw.Draw(bars)
     if not tags:
-        draw.text((0, LINE / 2), "nothing found", FAINT_INK, letters, "lm")
+        draw.text((0, LINE / 2), "nothing found", FAINT_INK, text_font, "lm")
     best = max((tag.score for tag in tags), default=0.0)
     for index, tag in enumerate(tags):
         middle = LINE * index + LINE / 2
-        for line in fit(tag.text, letters, width=NAMES, lines=1):
-            draw.text((0, middle), line, INK, letters, "lm")
+        for line in break_into_lines(tag.text, text_font, width=NAMES, lines=1):
+            draw.text((0, middle), line, INK, text_font, "lm")
         length = max(0.0, tag.score / best) * BARS if best > 0 else 0.0
         if length >= 1:
             left = NAMES + GAP
             draw.rectangle((left, middle - 8, left + length, middle + 8), fill=BAR_COLOUR)
-        draw.text((bars.width, middle), f"{tag.score:.3f}", FAINT_INK, letters, "rm")
+        draw.text((bars.width, middle), f"{tag.score:.3f}", FAINT_INK, text_font, "rm")
     if left_out:
         middle = LINE * len(tags) + LINE / 2
-        draw.text((0, middle), f"and {left_out} more", FAINT_INK, letters, "lm")
+        draw.text((0, middle), f"and {left_out} more", FAINT_INK, text_font, "lm")
     return bars

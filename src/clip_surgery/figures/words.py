@@ -18,7 +18,7 @@ from clip_surgery.word_explanation import WordExplanation
 SIZE = 24
 PAD = 7
 MARGIN = 24
-"""Size of the letters, space around a word, and margin, in pixels."""
+"""Font size, space around a word, and margin, in pixels."""
 
 
 def words_figure(
@@ -91,12 +91,12 @@ def sentence_image(
     """
     levels = word_levels(explanation)
     table = colour_table(colour_map)
-    letters = font(SIZE, *explanation.words, bold=True)
+    text_font = font(SIZE, *explanation.words, bold=True)
     small = font(SIZE * 2 // 3, *explanation.words)
     lines: list[list[tuple[int, int]]] = [[]]  # (index of the word, left edge)
     left = MARGIN
     for index, (text, kind) in enumerate(zip(explanation.words, explanation.kinds, strict=True)):
-        word_font = letters if kind == "word" else small
+        word_font = text_font if kind == "word" else small
         length = round(word_font.getlength(text)) + 2 * PAD
         if left + length > width - MARGIN and lines[-1]:
             lines.append([])
@@ -110,7 +110,7 @@ def sentence_image(
         middle = MARGIN + step * number + step // 2
         for index, x in line:
             is_word = explanation.kinds[index] == "word"
-            word_font = letters if is_word else small
+            word_font = text_font if is_word else small
             text = explanation.words[index]
             level = levels[index]
             colour = _background(table[round(255 * level)].tolist(), level)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clip_surgery.backbones.loading import parse_name
+from clip_surgery.backbones.model_names import parse_name
 from clip_surgery.evaluation.datasets.registry import DATASETS
 from clip_surgery.evaluation.metrics.registry import METRICS
 from clip_surgery.evaluation.protocols.registry import PROTOCOLS

@@ -7,8 +7,6 @@ made if the files are in the cache of the hub.
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import torch
 from open_clip import create_model, get_model_config
 from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from open_clip.pretrained import download_pretrained, download_pretrained_from_hf
-from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer, SimpleTokenizer
+from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
 from torch import nn
 
 from clip_surgery.backbones.backbone import Backbone
@@ -40,12 +38,11 @@ from clip_surgery.backbones.open_clip.catalogue import (
     split_name,
     tag_config,
 )
+from clip_surgery.backbones.open_clip.configured_tokenizer import configured_tokenizer
 from clip_surgery.backbones.open_clip.model import read_open_clip
-from clip_surgery.backbones.open_clip.tokenizer import BPE_WORDS
 from clip_surgery.backbones.open_clip.torch_script import is_torch_script, torch_script_advice
 from clip_surgery.backbones.positions import PositionMode
-from clip_surgery.backbones.tokenizers import has_word_pieces
-from clip_surgery.errors import ClipSurgeryError, InputError, MissingExtraError, WeightsError
+from clip_surgery.errors import ClipSurgeryError, InputError, WeightsError
 
 CONFIG_NAME = "open_clip_config.json"
 _PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "pure_bf16", torch.float16: "pure_fp16"}
@@ -87,7 +84,7 @@ def load_architecture(
     else:
         entry = tag_config(architecture, tag)
         weights = _fetch_tag(entry, f"open_clip:{architecture}/{tag}")
-    tokenizer = _make_tokenizer(config["text_cfg"], None)
+    tokenizer = configured_tokenizer(config["text_cfg"], None)
     model = _create(architecture, weights=weights, device=device, dtype=dtype, tag=entry)
     name = f"open_clip:{architecture}" + (f"/{tag}" if tag else f" {weights.name}")
     return read_open_clip(model, name=name, tokenizer=tokenizer, positions=positions)
@@ -148,7 +145,7 @@ def load_folder(
     check_config(config, str(folder))
     weights = _weights_in(folder)
     with converting_errors(folder / CONFIG_NAME):
-        tokenizer = _make_tokenizer(config["text_cfg"], None if in_hub else folder)
+        tokenizer = configured_tokenizer(config["text_cfg"], None if in_hub else folder)
     model = _create(f"local-dir:{folder}", weights=weights, device=device, dtype=dtype)
     name = name or f"open_clip:{folder}"
     with converting_errors(folder / CONFIG_NAME):
@@ -229,38 +226,3 @@ def _weights_in(folder: Path) -> Path:
     if not files:
         raise not_usable(folder, "no .safetensors, .bin or .pth file is in it")
     return files[0] if len(files) == 1 else folder
-
-
-def _make_tokenizer(text_config: dict[str, Any], folder: Path | None) -> Any:
-    """Create the tokenizer of a text configuration: that of CLIP, or one of transformers.
-
-    The files of a transformers tokenizer are in the folder; without a folder they are on the hub.
-    """
-    context_length = int(text_config.get("context_length", DEFAULT_CONTEXT_LENGTH))
-    name = text_config.get("hf_tokenizer_name")
-    settings = text_config.get("tokenizer_kwargs") or {}
-    if not name:
-        return SimpleTokenizer(context_length=context_length, **settings)
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtraError.of("transformers", "transformers")
-    create_tokenizer = functools.partial(
-        HFTokenizer,
-        str(folder or name),
-        context_length=context_length,
-        tokenizer_mode=text_config.get("tokenizer_mode"),
-        **settings,
-    )
-    try:
-        tokenizer = create_tokenizer(local_files_only=True)
-        if has_word_pieces(tokenizer.tokenizer, text_config.get("vocab_size", BPE_WORDS)):
-            return tokenizer
-        reason = "its files are missing"
-    except Exception as error:  # transformers raises OSError, ValueError and others
-        reason = one_line(error)
-    if folder is not None:
-        raise not_usable(folder, f"no tokenizer: {reason}")
-    require_hub(f"the tokenizer {name}")
-    try:
-        return create_tokenizer()
-    except Exception as error:
-        raise could_not_fetch(f"the tokenizer {name}", one_line(error)) from error

@@ -26,7 +26,7 @@ def models(
     if search == "demo":
         _show_demo()
         return
-    from clip_surgery.backbones.loading import list_backbones
+    from clip_surgery.backbones.model_names import list_backbones
 
     rows = list(list_backbones())
     matches = [row for row in rows if search.lower() in row.name.lower()]
