@@ -150,7 +150,7 @@ def test_a_preprocessing_that_gives_nan_is_refused_by_name(hostile_model, name, 
 
 
 def test_two_texts_are_warned_about_and_three_are_not(hostile_model):
-    explainer = wrap(hostile_model, cache=False, templates="name")
+    explainer = wrap(hostile_model, cache=False, templates="name", vocabulary=None)
     image = np.zeros((32, 32, 3), dtype=np.uint8)
     with pytest.warns(FewTextsWarning, match="mirrored maps"):
         explainer(image, ["dog", "cat"])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         UnsupportedModelError,
         WeightsError,
     )
+    from clip_surgery.evaluation.calibration import calibrate_presence
     from clip_surgery.evaluation.datasets.dataset import Dataset, Sample
     from clip_surgery.evaluation.datasets.registry import open_dataset, register_dataset
     from clip_surgery.evaluation.execution.run import evaluate
@@ -44,13 +45,14 @@ if TYPE_CHECKING:
     from clip_surgery.segmenters.sam import SamSegmenter
     from clip_surgery.segmenters.segmenter import Candidates, Prompt, Segmenter
     from clip_surgery.settings import ExplainerSettings
+    from clip_surgery.surgery.presence_rule import PresenceRule
     from clip_surgery.tasks.boxes import Box, BoxRule, boxes
     from clip_surgery.tasks.heatmaps import heatmaps
     from clip_surgery.tasks.inspection import AttentionMap, SharedSimilarity, attention, redundancy
     from clip_surgery.tasks.masks import Mask, masks
     from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
     from clip_surgery.tasks.points import Points, points
-    from clip_surgery.tasks.presence import PresenceRule, presence
+    from clip_surgery.tasks.presence import presence
     from clip_surgery.tasks.segmentation import segment
     from clip_surgery.tasks.tags import Tag, tags
     from clip_surgery.tasks.text_selection import split_names
@@ -83,7 +85,7 @@ _MODULES = {
     "PatchGrid": "grid",
     "PeakPoints": "tasks.point_rules",
     "Points": "tasks.points",
-    "PresenceRule": "tasks.presence",
+    "PresenceRule": "surgery.presence_rule",
     "Prompt": "segmenters.segmenter",
     "Protocol": "evaluation.protocols.protocol",
     "RayEngine": "apps.batch.ray_engine",
@@ -104,6 +106,7 @@ _MODULES = {
     "WordExplanation": "word_explanation",
     "attention": "tasks.inspection",
     "boxes": "tasks.boxes",
+    "calibrate_presence": "evaluation.calibration",
     "decode_rle": "records.mask_files",
     "default_protocol": "evaluation.protocols.registry",
     "encode_rle": "records.mask_files",
@@ -179,6 +182,7 @@ __all__ = [
     "WordExplanation",
     "attention",
     "boxes",
+    "calibrate_presence",
     "decode_rle",
     "default_protocol",
     "encode_rle",

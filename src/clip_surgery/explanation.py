@@ -21,6 +21,7 @@ from clip_surgery.explanation_parts import check_shapes, fields_from_parts, to_p
 from clip_surgery.explanation_summary import listed, notebook_html, summary
 from clip_surgery.framing import Framing
 from clip_surgery.storage.tensor_file import read_tensors, write_tensors
+from clip_surgery.surgery.presence_rule import PresenceRule
 
 FORMAT = "clip-surgery explanation 1"
 
@@ -38,6 +39,8 @@ class Explanation:
         reference_log_ratios: (B, 2, C), log ratio of each text to the reference words, for the
             whole image and for its best patches (see `surgery.reference_log_ratios`). Presence
             is computed from them. None if the explainer had no vocabulary.
+        presence_rule: how presence is computed from the log ratios, if a rule was calibrated for
+            the model; otherwise None.
         texts: the C texts.
         framings: one per image, the mapping between patch grid and original image.
         images: one name per image (a path, or "image 0").
@@ -64,6 +67,7 @@ class Explanation:
     method: str
     backbone: str
     reference_log_ratios: Tensor | None = None
+    presence_rule: PresenceRule | None = None
 
     def __post_init__(self) -> None:
         check_shapes(self)

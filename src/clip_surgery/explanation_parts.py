@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.framing import Framing, Size
+from clip_surgery.surgery.presence_rule import PresenceRule
 
 if TYPE_CHECKING:
     from clip_surgery.explanation import Explanation
@@ -29,6 +30,9 @@ def to_parts(explanation: Explanation) -> tuple[dict[str, Tensor], dict[str, Any
         "images": explanation.images,
         "method": explanation.method,
         "backbone": explanation.backbone,
+        "presence_rule": None
+        if explanation.presence_rule is None
+        else asdict(explanation.presence_rule),
     }
 
 
@@ -55,6 +59,7 @@ def fields_from_parts(tensors: dict[str, Tensor], values: dict[str, Any]) -> dic
         "method": values["method"],
         "backbone": values["backbone"],
         "reference_log_ratios": tensors.get("reference_log_ratios"),
+        "presence_rule": PresenceRule(**rule) if (rule := values.get("presence_rule")) else None,
     }
 
 

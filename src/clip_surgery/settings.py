@@ -27,7 +27,8 @@ class ExplainerSettings:
         batch_size: maximum number of images that the model processes at a time.
         cache: keep text features on disk.
         truncate: cut texts over the context length instead of refusing them.
-        vocabulary: reference words, for presence and for `redundancy="vocabulary"`; "common" is
+        vocabulary: reference words, with which texts are compared for presence and in feature
+            surgery; "small" is a list of 141 common nouns, "common" is
             the included list of common nouns (or the nouns of the model, if it knows few).
 
     Example:
@@ -43,7 +44,7 @@ class ExplainerSettings:
     batch_size: int = 8
     cache: bool = True
     truncate: bool = False
-    vocabulary: str | Sequence[str] | None = None
+    vocabulary: str | Sequence[str] | None = "small"
 
     def explainer(self, backbone: Backbone) -> Explainer:
         """Return an explainer of this model with these settings.

@@ -1,21 +1,24 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError
+from clip_surgery.surgery.presence_rule import PresenceRule
 from clip_surgery.tasks.heatmaps import heatmaps
-from clip_surgery.tasks.presence import PresenceRule, presence
+from clip_surgery.tasks.presence import presence
 from tests.explanations import explained, random_scores
 from tests.towers import tiny_open_clip
 
 
-def example(picture, patches):
-    reference_log_ratios = torch.tensor([[picture, patches]])
-    return explained(random_scores(len(picture), 4, 4), reference_log_ratios=reference_log_ratios)
+def example(image, patches):
+    reference_log_ratios = torch.tensor([[image, patches]])
+    return explained(random_scores(len(image), 4, 4), reference_log_ratios=reference_log_ratios)
 
 
 def test_formula():
-    rule = PresenceRule(picture=0.5, patches=2.0, offset=-1.0)
+    rule = PresenceRule(image=0.5, patches=2.0, offset=-1.0)
     found = presence(example([1.0, -2.0], [0.5, 3.0]), rule=rule)
     torch.testing.assert_close(found, torch.sigmoid(torch.tensor([[0.5, 4.0]])))
 
@@ -43,13 +46,13 @@ def test_heatmaps_times_presence():
 def test_without_a_vocabulary():
     explanation = explained(random_scores(2, 4, 4))
     for task in (presence, lambda e: heatmaps(e, contrast="presence")):
-        with pytest.raises(InputError, match="vocabulary='common'"):
+        with pytest.raises(InputError, match="vocabulary='small'"):
             task(explanation)
 
 
-@pytest.mark.parametrize("change", [{"picture": -1}, {"patches": float("nan")}])
+@pytest.mark.parametrize("change", [{"image": -1}, {"patches": float("nan")}])
 def test_bad_rules(change):
-    with pytest.raises(InputError, match="weights"):
+    with pytest.raises(InputError, match=r"weights|finite"):
         PresenceRule(**change)
 
 
@@ -75,3 +78,12 @@ def test_every_method_has_it(explainer, method, tmp_path):
     explanation.save(tmp_path / "e.safetensors")
     again = cs.Explanation.load(tmp_path / "e.safetensors")
     assert torch.equal(presence(again), presence(explanation))
+
+
+def test_the_rule_of_an_explanation_is_used_and_saved(tmp_path):
+    rule = PresenceRule(image=0.0, patches=0.0, offset=0.0)
+    explanation = replace(example([3.0], [3.0]), presence_rule=rule)
+    assert presence(explanation).tolist() == [[0.5]]
+    assert presence(explanation, rule=PresenceRule(offset=-1e3)).tolist() == [[0.0]]
+    explanation.save(tmp_path / "e.safetensors")
+    assert cs.Explanation.load(tmp_path / "e.safetensors").presence_rule == rule

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clip_surgery.evaluation.calibration import calibrate_presence
     from clip_surgery.evaluation.datasets.class_names import ClassNames
     from clip_surgery.evaluation.datasets.dataset import Dataset, Sample
     from clip_surgery.evaluation.datasets.registry import (
@@ -54,6 +55,7 @@ _MODULES = {
     "Sample": "datasets.dataset",
     "SceneDataset": "datasets.scenes.scene_dataset",
     "Subset": "datasets.subset",
+    "calibrate_presence": "calibration",
     "default_protocol": "protocols.registry",
     "evaluate": "execution.run",
     "load_reports": "reporting.report",
@@ -78,6 +80,7 @@ __all__ = [
     "Sample",
     "SceneDataset",
     "Subset",
+    "calibrate_presence",
     "default_protocol",
     "evaluate",
     "load_reports",

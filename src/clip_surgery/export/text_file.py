@@ -83,19 +83,19 @@ def shared_rows(method: DenseMethod, features: TextFeatures) -> Tensor:
     Raises:
         InputError: if the method needs reference words and there are none.
     """
-    if method.redundancy == "none":
+    source = method.redundancy_source(features)
+    if source == "none":
         return features.empty.new_zeros(1, len(features.empty))
-    if method.redundancy == "vocabulary":
+    if source == "vocabulary":
         if features.reference is None:
             raise InputError("Expected reference words for redundancy='vocabulary', but got none.")
         return features.reference
-    if method.redundancy == "empty text" or len(features.texts) == 1:
+    if source == "empty text":
         return features.empty[None]
     return features.labels
 
 
 def weighting_of(method: DenseMethod, features: TextFeatures) -> str:
     """Return the first term in the formula of `shared_rows`: S ("paper") or w S ("reference")."""
-    unweighted = method.redundancy in ("none", "empty text")
-    single_text = method.redundancy == "labels" and len(features.texts) == 1
-    return "paper" if unweighted or single_text else method.weighting
+    unweighted = method.redundancy_source(features) in ("none", "empty text")
+    return "paper" if unweighted else method.weighting

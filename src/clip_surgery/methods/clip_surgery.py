@@ -42,7 +42,7 @@ class ClipSurgery(DenseMethod):
     paper = "CLIP Surgery (Pattern Recognition 2025, arXiv 2304.05653)"
 
     depth: int = 6
-    redundancy: Redundancy = "labels"
+    redundancy: Redundancy = "auto"
     attention_pool: AttentionPool = "paper"
 
     def __post_init__(self) -> None:

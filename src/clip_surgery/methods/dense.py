@@ -22,7 +22,7 @@ from clip_surgery.surgery.reference_log_ratios import reference_log_ratios
 from clip_surgery.surgery.walk import Features
 from clip_surgery.text.features import TextFeatures
 
-Redundancy = Literal["none", "labels", "empty text", "vocabulary"]
+Redundancy = Literal["auto", "none", "labels", "empty text", "vocabulary"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,9 @@ class DenseMethod(ABC):
         redundancy: the texts from which the shared component of the similarity is computed, which
             feature surgery removes. "labels": the texts themselves (for a single text, the
             similarity with the empty text is subtracted). "empty text": the empty text.
-            "vocabulary": the reference words of `TextFeatures.reference`. "none": nothing is
-            removed.
+            "vocabulary": the reference words of `TextFeatures.reference`, with which the map of a
+            text does not depend on the other texts. "auto": the reference words if there are any,
+            otherwise the texts. "none": nothing is removed.
         weighting: form of feature surgery, "reference" or "paper" (see `feature_surgery`).
         temperature: temperature of the weights in feature surgery; 2 in the paper.
         repair_outliers: whether outlier tokens are replaced by the mean of their neighbours before
@@ -88,17 +89,29 @@ class DenseMethod(ABC):
             else reference_log_ratios(features, texts, scale=backbone.logit_scale),
         )
 
+    def redundancy_source(self, texts: TextFeatures) -> Redundancy:
+        """Return the value of `redundancy` that applies to these texts, which is never "auto".
+
+        A single text has nothing in common with other texts, so that "labels" becomes "empty text".
+        """
+        source = self.redundancy
+        if source == "auto":
+            source = "labels" if texts.reference is None else "vocabulary"
+        if source == "labels" and len(texts.texts) == 1:
+            return "empty text"
+        return source
+
     def _without_redundancy(
         self, features: Features, texts: TextFeatures, similarity: Tensor, image: Tensor
     ) -> Tensor:
         """Return the similarity (B, P, C) without the component that `redundancy` names."""
-        single = similarity.shape[-1] == 1
-        if self.redundancy == "none":
+        source = self.redundancy_source(texts)
+        if source == "none":
             return similarity
-        if self.redundancy == "empty text" or (self.redundancy == "labels" and single):
+        if source == "empty text":
             return similarity - cosine(features.patches, texts.empty[None])
         reference = None
-        if self.redundancy == "vocabulary":
+        if source == "vocabulary":
             if texts.reference is None:
                 raise InputError(
                     "Expected reference words for redundancy='vocabulary', but got none."

@@ -142,13 +142,12 @@ def batch(
 
     texts = check_texts([*(text or ()), *(read_labels(labels) if labels else ())])
     settings = _task_settings(tasks, point_options, min_presence)
-    vocabulary = "common" if "presence" in settings.tasks or min_presence is not None else None
     if segmenter is not None and "masks" not in settings.tasks:
         raise InputError("--segmenter computes masks, which are not among --tasks.")
     job = Job(
         source=open_source(source, column=column, key=key),
         texts=texts,
-        load=model.recipe(method=method_options.build(), vocabulary=vocabulary),
+        load=model.recipe(method=method_options.build()),
         settings=settings,
         segmenter=_segmenter(segmenter, model.device),
         shard_size=engine_options.shard_size,

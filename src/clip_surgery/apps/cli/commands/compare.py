@@ -67,7 +67,7 @@ def compare(
         known=[Format.PNG, Format.JSON],
         default=[Format.PNG],
     )
-    explainer = model.load(vocabulary=drawing.vocabulary)
+    explainer = model.load()
     features = encode(explainer, texts)
     comparison = MethodComparison(chosen_methods)
 

@@ -54,7 +54,7 @@ def explain(
         known=[Format.PNG, Format.JSON, Format.SAFETENSORS],
         default=[Format.PNG],
     )
-    explainer = model.load(method=loaded_method, vocabulary=drawing.vocabulary)
+    explainer = model.load(method=loaded_method)
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
         [record] = records(explanation)

@@ -58,10 +58,9 @@ def export(
 
     texts = None if labels is None else read_labels(labels)
     chosen_method = method.build()
-    vocabulary = "common" if getattr(chosen_method, "redundancy", None) == "vocabulary" else None
     if model.device == "auto":  # a graph remembers where it was traced
         model = replace(model, device="cpu")
-    explainer = model.load(method=chosen_method, vocabulary=vocabulary)
+    explainer = model.load(method=chosen_method)
     if texts is not None:
         notice_unknown_words(explainer.backbone, texts)
     if not overwrite:

@@ -17,7 +17,6 @@ from clip_surgery.apps.cli.shared.options import (
     MethodOptions,
     MinPresence,
     OutputOptions,
-    vocabulary_for,
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
@@ -79,7 +78,7 @@ def masks(
         from clip_surgery.segmenters.registry import load_segmenter
 
         loaded_segmenter = load_segmenter(segmenter, device=model.device)
-    explainer = model.load(method=loaded_method, vocabulary=vocabulary_for(min_presence))
+    explainer = model.load(method=loaded_method)
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
         [object_masks] = find_masks(

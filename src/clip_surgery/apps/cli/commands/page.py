@@ -105,7 +105,7 @@ def page(
     explainers = []
     for name in model or ["demo"]:
         with console.status(f"loading {name}"):
-            explainer = load(name, device=device, dtype=dtype.value, vocabulary="common")
+            explainer = load(name, device=device, dtype=dtype.value)
             explainer.encode(["word"])  # Encode the reference words before the first visit.
             explainers.append(explainer)
     loaded_segmenter = None

@@ -14,7 +14,6 @@ from clip_surgery.apps.cli.shared.options import (
     MethodOptions,
     MinPresence,
     OutputOptions,
-    vocabulary_for,
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
@@ -65,9 +64,7 @@ def points(
     drawing.check()
     rule = point_rule.build()
     loop = ImageLoop.begin("points", request, outputs, formats, known=[Format.PNG, Format.JSON])
-    explainer = model.load(
-        method=method.build(), vocabulary=drawing.vocabulary or vocabulary_for(min_presence)
-    )
+    explainer = model.load(method=method.build())
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
         [object_points] = find_points(explanation, objects, rule=rule, min_presence=min_presence)

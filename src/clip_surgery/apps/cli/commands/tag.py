@@ -13,7 +13,6 @@ from clip_surgery.apps.cli.shared.options import (
     FigureFormats,
     MinPresence,
     OutputOptions,
-    vocabulary_for,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 
@@ -72,8 +71,7 @@ def tag(
     request = inputs.read(need_texts=False)
     given_texts = check_texts(request.texts) if request.texts else ()
     loop = ImageLoop.begin("tag", request, outputs, formats, known=[Format.PNG, Format.JSON])
-    vocabulary = "common" if score is ScoreName.PRESENCE else vocabulary_for(min_presence)
-    explainer = model.load(method="similarity", vocabulary=vocabulary)
+    explainer = model.load(method="similarity")
     texts = given_texts or resolve_vocabulary("common", known=explainer.backbone.nouns) or ()
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:

@@ -68,8 +68,3 @@ class DrawingOptions(ColourOptions):
     def scaling(self) -> Contrast:
         """The value of `contrast` for `heatmaps`."""
         return self.contrast.value
-
-    @property
-    def vocabulary(self) -> str | None:
-        """The vocabulary of reference words that this contrast needs, if any."""
-        return "common" if self.contrast is DrawnContrast.PRESENCE else None

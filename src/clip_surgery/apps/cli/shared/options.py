@@ -224,8 +224,3 @@ class MethodOptions:
         from clip_surgery.apps.cli.shared.method_settings import read_method
 
         return read_method(self.method, depth=self.depth)
-
-
-def vocabulary_for(min_presence: float | None) -> str | None:
-    """Return the vocabulary of reference words that --min-presence needs, if it is given."""
-    return None if min_presence is None else "common"
