@@ -110,11 +110,11 @@ def _segment(
     device = scores.device
     maps = scores[torch.tensor([index for _, index in classes], device=device)]
     resize = MapResize.of(framing, Size(maps.shape[1], maps.shape[2]), device=device)
-    index, value = argmax_of_resized(maps, resize)
+    number, value = argmax_of_resized(maps, resize, with_value=lowest is not None)
     numbers = torch.tensor([number for number, _ in classes], device=device)
-    result = numbers[index]
-    if lowest is None:
+    result = numbers.index_select(0, number.flatten()).view(number.shape)
+    if value is None or lowest is None:
         return result
-    low, high = (limit[:, 0, 0] for limit in resize.range_of(maps))
-    level = rescale(value, low[index], high[index])
+    low, high = (limit.flatten() for limit in resize.range_of(maps))
+    level = rescale(value, low[number], high[number])
     return result.masked_fill_(level < lowest - _ROUNDING, NO_CLASS)
