@@ -65,6 +65,7 @@ HEAVY = {
     "onnx": ("export/",),
     "onnxruntime": ("export/",),
     "pycocotools": ("evaluation/datasets/",),
+    "supervision": ("records/instances",),
     "torchvision": ("evaluation/datasets/",),
 }
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
