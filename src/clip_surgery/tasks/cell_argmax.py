@@ -127,7 +127,7 @@ def _bilinear(corners: Tensor, row_weights: Tensor, column_weights: Tensor) -> T
     top_left, top_right, bottom_left, bottom_right = corners[..., None]
     top = top_left.lerp(top_right, column_weights)
     bottom = bottom_left.lerp(bottom_right, column_weights)
-    return top[:, None].lerp(bottom[:, None], row_weights[:, :, None])
+    return torch.lerp(top[:, None], bottom[:, None], row_weights[:, :, None])
 
 
 def _corners(maps: Tensor, rows: _Cells, columns: _Cells) -> Tensor:
