@@ -84,7 +84,8 @@ def image_row(
     Returns:
         Values by column. `masks` are the pixels where a text wins the segmentation, null where it
         wins none; with `min_presence`, only texts that are present compete. `cut_outs` are masks
-        of the segmenter, null where a text yields no prompt. `maps` are patch scores (C, rows, columns), flattened.
+        of the segmenter, null where a text yields no prompt. `maps` are patch scores
+        (C, rows, columns), flattened.
 
     Raises:
         InputError: if a score is not finite, or the method does not support a task.
