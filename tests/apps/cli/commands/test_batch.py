@@ -162,3 +162,18 @@ def test_ctrl_c_keeps_what_is_done(home):
     assert 1 <= len(done) < 200
     assert {path.name[0] for path in Path("out").iterdir()} == {"p", "_"}
     assert len(rows_of("out")) == len(done)
+
+
+def test_overwrite_replaces_the_results_of_another_job(cli, home, here, labels):
+    pictures(home / "in", count=2, bad=False)
+    arguments = ["batch", "in", "--labels", labels, "--tasks", "scores", *QUICK]
+    assert cli(*arguments).code == 0
+    (home / "out/notes.txt").write_text("mine")
+    other = ["batch", "in", "--text", "dog", "--tasks", "scores", *QUICK]
+    refused = cli(*other, "--quiet")
+    assert refused.code == 2
+    assert "holds results of another job" in refused.err
+    assert rows_of("out")[0]["texts"] == ["dog", "car"]
+    assert cli(*other, "--overwrite").code == 0
+    assert rows_of("out")[0]["texts"] == ["dog"]
+    assert (home / "out/notes.txt").read_text() == "mine"

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def points(
     inputs: RequestOptions,
     outputs: OutputOptions,
-    point_rule: PointOptions,
-    method: MethodOptions,
+    point_options: PointOptions,
+    method_options: MethodOptions,
     model: ExplainerOptions,
     drawing: DrawingOptions,
     boxes: Annotated[
@@ -63,10 +63,10 @@ def points(
     request = inputs.read()
     objects = split_objects(request.texts)
     drawing.check()
-    rule = point_rule.build()
+    rule = point_options.build()
     loop = ImageLoop.begin("points", request, outputs, formats, known=[Format.PNG, Format.JSON])
     explainer = model.load(
-        method=method.build(), vocabulary=drawing.vocabulary or vocabulary_for(min_presence)
+        method=method_options.build(), vocabulary=drawing.vocabulary or vocabulary_for(min_presence)
     )
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:

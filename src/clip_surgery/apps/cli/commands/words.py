@@ -37,7 +37,7 @@ class EvidenceName(StrEnum):
 def words(
     inputs: RequestOptions,
     outputs: OutputOptions,
-    method: MethodOptions,
+    method_options: MethodOptions,
     model: ModelOptions,
     colours: ColourOptions,
     evidence: Annotated[
@@ -84,7 +84,7 @@ def words(
         known=[Format.PNG, Format.JSON, Format.SAFETENSORS],
         default=[Format.PNG, Format.JSON],
     )
-    explainer = model.load(method=method.build())
+    explainer = model.load(method=method_options.build())
 
     def explain_each(images: Sequence[InputImage]) -> list[WordExplanation]:
         return [
