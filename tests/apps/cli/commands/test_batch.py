@@ -56,7 +56,7 @@ def test_a_folder_to_parquet(cli, home, here, labels):
     assert rows_of("out") == rows
 
 
-def test_only_some_tasks_of_good_pictures(cli, home, here, labels):
+def test_only_some_tasks_of_good_images(cli, home, here, labels):
     pictures(home / "in", count=2, bad=False)
     tasks = ("--tasks", "points, scores,scores", "--positives", 1, "--min-presence", 0.5)
     done = cli("batch", "in/*.png", "--labels", labels, "--out", "rows", *tasks, *QUICK)
@@ -111,7 +111,7 @@ def test_wrong_usage(cli, home, here, arguments, reason):
     assert done.err.count("\n") == 1
 
 
-def test_the_engine_that_is_asked_for(cli, home, here, monkeypatch):
+def test_the_requested_engine_is_used(cli, home, here, monkeypatch):
     from clip_surgery.apps.batch import ray_engine
 
     pictures(home / "in", count=1, bad=False)
@@ -168,7 +168,7 @@ def test_overwrite_replaces_the_results_of_another_job(cli, home, here, labels):
     pictures(home / "in", count=2, bad=False)
     arguments = ["batch", "in", "--labels", labels, "--tasks", "scores", *QUICK]
     assert cli(*arguments).code == 0
-    (home / "out/notes.txt").write_text("mine")
+    (home / "out/_notes.txt").write_text("mine")
     other = ["batch", "in", "--text", "dog", "--tasks", "scores", *QUICK]
     refused = cli(*other, "--quiet")
     assert refused.code == 2
@@ -176,4 +176,4 @@ def test_overwrite_replaces_the_results_of_another_job(cli, home, here, labels):
     assert rows_of("out")[0]["texts"] == ["dog", "car"]
     assert cli(*other, "--overwrite").code == 0
     assert rows_of("out")[0]["texts"] == ["dog"]
-    assert (home / "out/notes.txt").read_text() == "mine"
+    assert (home / "out/_notes.txt").read_text() == "mine"
