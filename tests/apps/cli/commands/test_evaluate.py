@@ -383,7 +383,7 @@ def test_the_help_lists_data_sets_and_protocols(cli):
     assert tuple(PROTOCOLS) == tuple(REGISTERED)
     help_text = cli("evaluate", "--help").out
     for name in (*DATASETS, *PROTOCOLS):
-        assert name in told
+        assert name in help_text
 
 
 def test_the_report_is_json_that_others_can_read(cli, home):
