@@ -44,7 +44,7 @@ class Explainer:
         framing: how images are resized to the input of the model.
         batch_size: maximum number of images that the model processes at a time.
         cache: cache of text features on disk, or None for no cache.
-        truncate: cut texts over the context length instead of refusing them.
+        truncate: whether texts over the context length are cut; otherwise they are refused.
         vocabulary: reference words, for presence and for `redundancy="vocabulary"`.
 
     Raises:
