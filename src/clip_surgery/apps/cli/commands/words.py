@@ -126,7 +126,7 @@ def word_rows(word_explanation: WordExplanation) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for word in word_explanation.ranking(ends=True):
         kind = "content word"
-        if word_explanation.kinds[word.place] != "word":
+        if word_explanation.kinds[word.position] != "word":
             kind = "special token"
         elif is_function_word(word.text):
             kind = "function word"
