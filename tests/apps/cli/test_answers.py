@@ -1,4 +1,4 @@
-"""What all commands that answer about images have in common."""
+"""Behaviour that all commands on images share."""
 
 import json
 from pathlib import Path

@@ -33,7 +33,7 @@ def test_every_command_has_help(cli, command):
 
 
 def test_help_imports_nothing_heavy(shell):
-    """What makes the start slow is imports; a time would depend on the machine."""
+    """Imports make the start slow; a measured time would depend on the machine."""
     code = (
         "import sys\n"
         "from clip_surgery.apps.cli.main import run\n"
@@ -156,7 +156,7 @@ def test_a_closed_pipe_is_no_error(home):
 
 
 def test_lines_printed_during_a_progress_bar_use_its_console():
-    """Otherwise a line is written into the bar."""
+    """Otherwise the line would be written into the progress bar."""
     before = console.messages()
     with console.progress("explaining", total=3) as advance:
         drawing = console.messages()

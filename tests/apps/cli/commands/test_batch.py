@@ -17,7 +17,7 @@ QUICK = ("--templates", "name")
 
 @pytest.fixture
 def here(monkeypatch):
-    """The local engine without processes of its own; what it was made with is noted."""
+    """The local engine without worker processes; the arguments it was made with are recorded."""
     made = []
 
     class InThisProcess(Here):
@@ -146,7 +146,7 @@ def test_rates():
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(home):
-    """Ctrl-C goes to all processes of the terminal: one line, no trace, and the parts stay."""
+    """Ctrl-C reaches all processes of the terminal: one line, no traceback, and results stay."""
     pictures(home / "in", count=200, bad=False)
     code = "from clip_surgery.apps.cli.main import run; run()"
     command = [sys.executable, "-c", code, "batch", "in", "--text", "dog", "--shard-size", "1"]

@@ -177,7 +177,7 @@ def stop_after(parts, monkeypatch):
 
 
 def test_an_interrupted_evaluation_is_continued(cli, home, journals, monkeypatch):
-    """What is partial is shown and kept, and the same command does only what is missing."""
+    """Partial results are shown and kept, and the same command evaluates only the rest."""
     arguments = ("evaluate", "scenes", "--count", 34, *FAST, "--method", "similarity")
     whole = cli(*arguments, "--out", "whole.json")
     assert whole.code == 0
@@ -333,7 +333,7 @@ def test_an_evaluation_that_cannot_start_leaves_no_journal(cli, journals):
 
 
 def test_workers_load_the_model_with_the_same_settings(cli, monkeypatch):
-    """The runner's own tests start processes; here is what they are given."""
+    """Other tests start worker processes; this one checks how workers load the model."""
     given = {}
 
     def evaluate(explainer, *arguments, **settings):
