@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# All tests of a file run in one process, so that its models and explanations are made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Those that need no accelerator; benchmarks/gpu.py is for a machine that has one.
 BENCHMARKS := walk memory text_bank methods scenes tasks presence harness compiled batch page
@@ -22,9 +24,10 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)     ## explain a scene with the bundled model, offline, into out/demo.png
 	$(BIN)/clip-surgery demo --out out
 
-test: lint types tests ## linter, type checker and the quick tests; about 10 minutes on two cores
+test: $(INSTALLED)     ## linter, type checker and the quick tests; about 6 minutes on two cores
+	$(MAKE) --jobs 2 lint types tests
 
-test-all: test slow-tests ## the quick tests, then the slow ones: browser, Ray, exports, clean installation
+test-all: test slow-tests ## the quick tests, then the slow ones: all towers, browser, Ray, exports, clean installation
 
 lint: $(INSTALLED)     ## ruff: rules and format
 	$(BIN)/ruff check src tests benchmarks training docs
@@ -34,10 +37,10 @@ types: $(INSTALLED)    ## mypy, strict
 	$(BIN)/mypy
 
 tests: $(INSTALLED)    ## the quick tests, on all cores
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow-tests: $(INSTALLED) ## the slow tests, on all cores
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -m slow
+	$(PYTEST) -m slow
 
 fuzz: $(INSTALLED)      ## damaged inputs, ten times as many as in the tests
 	CLIP_SURGERY_FUZZ_TIMES=10 CLIP_SURGERY_FUZZ_SEED=$$(date +%j) $(BIN)/pytest tests/fuzz

@@ -11,11 +11,17 @@ from clip_surgery.export import export_bundle
 from clip_surgery.loading import load
 from clip_surgery.methods.registry import method_named
 from clip_surgery.text.bank import encode_texts
+from tests.slow_cases import slow_except
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "docs/examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+# These two take long: one exports a model, the other checks a method on five towers.
+SLOW = {"onnx_bundle.py", "own_method.py"}
+QUICK = [path for path in EXAMPLES if path.name not in SLOW]
+
+
+@pytest.mark.parametrize("path", slow_except(EXAMPLES, QUICK), ids=lambda path: path.name)
 def test_example_runs_twice(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -20,7 +20,7 @@ def example():
 
 
 def test_ranking():
-    assert [(word.text, word.place) for word in example().ranking()] == [
+    assert [(word.text, word.position) for word in example().ranking()] == [
         ("dog", 2),
         ("a", 3),
         ("a", 1),

@@ -1,4 +1,4 @@
-"""Heatmaps: where an image shows what a text says."""
+"""Compute one heatmap per text, which shows where the image matches the text."""
 
 import clip_surgery as cs
 from clip_surgery.evaluation import SceneDataset

@@ -1,4 +1,4 @@
-"""Masks: objects of texts, segmented by a model that is prompted with points.
+"""Compute masks of objects with a segmenter that is prompted with points.
 
 SAM needs weights, so this example defines and registers a segmenter without weights. With weights:
 segmenter = cs.SamSegmenter.load("facebook/sam-vit-base"), or a local folder.

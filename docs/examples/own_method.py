@@ -1,4 +1,4 @@
-"""A method of your own: write it, check that it keeps all contracts, and use it by name."""
+"""A method of your own: write it, check that it keeps all contracts, and use it."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,6 @@ from clip_surgery.surgery.walk import Features, walk_two_paths
 from clip_surgery.testing import check_method, tiny_backbones
 
 
-@cs.register_method
 @dataclass(frozen=True, kw_only=True)
 class LastBlocks(DenseMethod):
     """Consistent attention (CLIP Surgery) in the last two blocks."""
@@ -28,5 +27,5 @@ check_method(LastBlocks())
 for name in tiny_backbones():
     print(f"{LastBlocks.name} keeps all contracts on {name}")
 
-explainer = cs.load("demo", method="last_blocks")
+explainer = cs.load("demo", method=LastBlocks())
 print(explainer.method)

@@ -1,4 +1,4 @@
-"""Segmentation: a class for every pixel, also of images larger than the model's frame."""
+"""Assign a class to every pixel, also in images larger than the input of the model."""
 
 import clip_surgery as cs
 from clip_surgery.evaluation import SceneDataset
@@ -12,13 +12,13 @@ explanation = explainer(scene.image, names)
 print(tuple(classes.shape), classes.unique().tolist())  # -1 is background
 cs.palette_image(classes).save("classes.png")
 
-# Several names a class: each is a text, and the best of them counts.
+# A class may have several names: each is a text, and the best of them counts.
 classes_of = ["dog,cat,fox", "car,bus,train"]
-texts = [name for own in cs.split_names(classes_of) for name in own]
+texts = [name for names_of_class in cs.split_names(classes_of) for name in names_of_class]
 [classes] = cs.segment(explainer(scene.image, texts), classes_of)
 print(classes.unique().tolist())
 
-# A large image through overlapping windows of the model's own size.
+# A large image is processed in overlapping windows.
 large = scene.image.resize((400, 250))
 windows = cs.Windows(size=192, stride=48)
 explanation = cs.explain_windows(explainer, large, names, windows=windows)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from clip_surgery.methods.method import Evidence, Method
     from clip_surgery.methods.registered import register_method
     from clip_surgery.methods.registry import parse_methods
+    from clip_surgery.records.instances import Instance, Instances, instances
     from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image
     from clip_surgery.segmenters.registry import load_segmenter, register_segmenter
     from clip_surgery.segmenters.sam import SamSegmenter
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from clip_surgery.settings import ExplainerSettings
     from clip_surgery.surgery.presence_rule import PresenceRule
     from clip_surgery.tasks.boxes import Box, BoxRule, boxes
-    from clip_surgery.tasks.heatmaps import heatmaps
+    from clip_surgery.tasks.heatmaps import heatmap_tiles, heatmaps
     from clip_surgery.tasks.inspection import AttentionMap, SharedSimilarity, attention, redundancy
     from clip_surgery.tasks.masks import Mask, masks
     from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
@@ -77,6 +78,8 @@ _MODULES = {
     "FramingRule": "framing",
     "InputError": "errors",
     "InputImage": "inputs.images",
+    "Instance": "records.instances",
+    "Instances": "records.instances",
     "Job": "apps.batch.job",
     "LocalEngine": "apps.batch.local_engine",
     "Mask": "tasks.masks",
@@ -112,7 +115,9 @@ _MODULES = {
     "encode_rle": "records.mask_files",
     "evaluate": "evaluation.execution.run",
     "explain_windows": "windows",
+    "heatmap_tiles": "tasks.heatmaps",
     "heatmaps": "tasks.heatmaps",
+    "instances": "records.instances",
     "load": "loading",
     "load_segmenter": "segmenters.registry",
     "markdown_table": "evaluation.reporting.report",
@@ -153,6 +158,8 @@ __all__ = [
     "FramingRule",
     "InputError",
     "InputImage",
+    "Instance",
+    "Instances",
     "Job",
     "LocalEngine",
     "Mask",
@@ -188,7 +195,9 @@ __all__ = [
     "encode_rle",
     "evaluate",
     "explain_windows",
+    "heatmap_tiles",
     "heatmaps",
+    "instances",
     "load",
     "load_segmenter",
     "markdown_table",

@@ -1,7 +1,7 @@
-"""The errors of this library, one tree.
+"""The exceptions and warnings of this library.
 
-Every class is also the built-in type a caller would expect, so that plain `except ValueError`
-keeps working. A message says what was expected, what came, and of which file.
+Each exception is also a subclass of the built-in type that fits, so that `except ValueError` works.
+A message says what was expected, what was given instead, and in which file.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from difflib import get_close_matches
 
 
 class ClipSurgeryError(Exception):
-    """Anything this library refuses, with a message of one line for the person who asked."""
+    """Base class of all errors of this library; the message is one line for the user."""
 
 
 class InputError(ClipSurgeryError, ValueError):
-    """An image, text, setting or file from the caller that cannot be used."""
+    """An image, text, setting or file that cannot be used."""
 
 
 class UnknownNameError(InputError):
@@ -23,7 +23,12 @@ class UnknownNameError(InputError):
 
     @classmethod
     def among(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-        """Build the error for `name`, listing the names nearest to it, or all of them.
+        """Return the error for an unknown name, with the most similar names and all known names.
+
+        Args:
+            kind: kind of the name, for example "method".
+            name: the unknown name.
+            known: all known names.
 
         Example:
             >>> str(UnknownNameError.among("method", "clip_surgary", ["clip_surgery", "gem"]))
@@ -60,19 +65,19 @@ class UnsupportedModelError(ClipSurgeryError, TypeError):
 
 
 class FewTextsWarning(UserWarning):
-    """Two texts are compared with each other only, so that their maps are mirror images."""
+    """The only two texts are compared with each other, so that their maps are mirror images."""
 
 
 class WeightsError(ClipSurgeryError, OSError):
-    """Weights that cannot be found, fetched or trusted (missing, offline, damaged)."""
+    """Weights that are missing, cannot be downloaded, are damaged or not finite."""
 
 
 class MissingExtraError(ClipSurgeryError, ImportError):
-    """An optional library that is not installed; the message is the pip command."""
+    """An optional library that is not installed; the message has the pip command."""
 
     @classmethod
     def of(cls, extra: str, library: str) -> MissingExtraError:
-        """Build the error for `library`, which `pip install clip-surgery[extra]` brings.
+        """Return the error for a library that `pip install clip-surgery[extra]` installs.
 
         Example:
             >>> str(MissingExtraError.of("transformers", "transformers"))

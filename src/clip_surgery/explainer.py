@@ -52,10 +52,9 @@ class Explainer:
         framing: how images are resized to the input of the model.
         batch_size: maximum number of images that the model processes at a time.
         cache: cache of text features on disk, or None for no cache.
-        truncate: cut texts over the context length instead of refusing them.
+        truncate: whether texts over the context length are cut; otherwise they are refused.
         vocabulary: reference words, with which texts are compared for presence and in feature
             surgery, or None. They are encoded with `REFERENCE_TEMPLATES`.
-
         presence_rule: how presence is computed. If None, it is the rule that `calibrate_presence`
             has stored for this model in the cache, otherwise the default of `PresenceRule`.
 

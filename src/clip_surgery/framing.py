@@ -101,7 +101,7 @@ class Framing:
         patches = [side * scale / multiple_of for side in original]
         excess = math.sqrt(max(1.0, math.prod(patches) / max_patches))
         rows, columns = (max(1, min(max_patches, round(side / excess))) for side in patches)
-        if rows * columns > max_patches:  # one side was lifted to a whole patch
+        if rows * columns > max_patches:  # one side was raised to a whole patch
             rows, columns = min(rows, max_patches // columns or 1), min(columns, max_patches)
         frame = Size(rows * multiple_of, columns * multiple_of)
         return cls(original=original, content=frame, frame=frame)
@@ -202,7 +202,7 @@ class FramingRule:
             letterboxed instead, so that a tiny file cannot demand a very long sequence.
 
     Raises:
-        UnknownNameError: for an unknown mode.
+        UnknownNameError: if the mode is unknown.
         InputError: if a number is below 1.
     """
 
@@ -221,7 +221,13 @@ class FramingRule:
                 raise InputError(f"Expected {name} of at least 1, but got {getattr(self, name)}.")
 
     def framing(self, original: Size, *, native_size: int, patch_size: int) -> Framing:
-        """Frame an image of `original` pixels for a model of this native and patch size."""
+        """Return how an image is resized.
+
+        Args:
+            original: size of the image in pixels.
+            native_size: side of the square images that the model was trained with, in pixels.
+            patch_size: side of a patch in pixels.
+        """
         side = self.size or native_size
         if self.mode == "keep ratio" and max(original) <= self.max_aspect_ratio * min(original):
             return Framing.keep_ratio(

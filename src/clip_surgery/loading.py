@@ -1,4 +1,4 @@
-"""Functions that make an explainer of the name of a model, or of a model in memory."""
+"""Functions that return an explainer of a model, by its name or as an object in memory."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def load(
             described in `ExplainerSettings`.
 
     Raises:
-        UnknownNameError: for a name that is not registered; the message lists similar ones.
-        InputError: for a setting that cannot be used.
+        UnknownNameError: if a name is unknown; the message lists similar names.
+        InputError: if a setting cannot be used.
         WeightsError: if weights cannot be found, downloaded or trusted.
         UnsupportedModelError: if a part of the model cannot be read.
 
@@ -44,11 +44,11 @@ def load(
         >>> load("demo", method="similarity").method
         Similarity(redundancy='none', weighting='reference', temperature=2.0, repair_outliers=False)
     """
-    chosen = ExplainerSettings(**settings)
+    explainer_settings = ExplainerSettings(**settings)
     backbone = load_backbone(
         name, checkpoint=checkpoint, device=device, dtype=dtype, positions=positions
     )
-    return chosen.explainer(backbone)
+    return explainer_settings.explainer(backbone)
 
 
 def wrap(
@@ -74,6 +74,6 @@ def wrap(
         UnsupportedModelError: if a part of the model cannot be read.
         InputError: if the model needs a tokenizer and none is given, or a setting cannot be used.
     """
-    chosen = ExplainerSettings(**settings)
+    explainer_settings = ExplainerSettings(**settings)
     backbone = wrap_backbone(model, tokenizer=tokenizer, image_size=image_size, positions=positions)
-    return chosen.explainer(backbone)
+    return explainer_settings.explainer(backbone)

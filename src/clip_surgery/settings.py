@@ -1,4 +1,4 @@
-"""The settings of an explainer beside its model: one object that `load` and `wrap` share."""
+"""The settings of an explainer, which `load` and `wrap` share."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from clip_surgery.text.templates import resolve_templates
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainerSettings:
-    """Settings of an explainer as a user writes them.
+    """Settings of an explainer in the forms that users write, such as names.
 
     Attributes:
         method: name of a method, also with settings as in "clip_surgery(depth=8)", or a method.
         templates: name of a template set, one template with "{}", or several.
         framing: how images are resized; None keeps the aspect ratio at the model's size.
         batch_size: maximum number of images that the model processes at a time.
-        cache: keep text features on disk.
-        truncate: cut texts over the context length instead of refusing them.
+        cache: whether text features are cached on disk.
+        truncate: whether texts over the context length are cut; otherwise they are refused.
         vocabulary: reference words, with which texts are compared for presence and in feature
-            surgery; "small" is a list of 141 common nouns, "common" is
-            the included list of common nouns (or the nouns of the model, if it knows few).
+            surgery. "small" is a list of 141 common nouns and "common" one of 561; for a model that
+            was trained on few nouns both are these nouns. None for no reference words.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
@@ -50,8 +50,8 @@ class ExplainerSettings:
         """Return an explainer of this model with these settings.
 
         Raises:
-            UnknownNameError: for the name of a method, template set or vocabulary that is unknown.
-            InputError: for a setting that cannot be used.
+            UnknownNameError: if the name of a method, template set or vocabulary is unknown.
+            InputError: if a setting cannot be used.
         """
         return Explainer(
             backbone=backbone,
@@ -66,7 +66,7 @@ class ExplainerSettings:
 
 
 class SettingArguments(TypedDict, total=False):
-    """The fields of `ExplainerSettings` as the types of keyword arguments; a test compares them."""
+    """The types of the fields of `ExplainerSettings` as keyword arguments of `load` and `wrap`."""
 
     method: str | Method
     templates: str | Sequence[str]

@@ -23,7 +23,7 @@ from clip_surgery.inputs.images import ImageSource, read_image, to_pixels
 from clip_surgery.methods.method import Evidence
 from clip_surgery.text.features import TextFeatures
 
-MOST_PATCHES = 2**20
+MAX_PATCHES = 2**20
 """Maximum number of patches of a whole image; a larger image is scaled down."""
 
 
@@ -61,7 +61,7 @@ class Windows:
             original,
             short_side=self.size or min(original),
             multiple_of=patch_size,
-            max_patches=MOST_PATCHES,
+            max_patches=MAX_PATCHES,
         )
 
     def side_and_step(self, native_size: int, patch_size: int) -> tuple[int, int]:
@@ -158,7 +158,12 @@ class _Blend:
         self.weights = torch.zeros(self.grid.rows, self.grid.columns)
 
     def add(self, corners: list[tuple[int, int]], evidence: Evidence) -> None:
-        """Add a batch of windows whose upper left patches are `corners`."""
+        """Add the evidence of a batch of windows.
+
+        Args:
+            corners: row and column of the upper left patch of each window.
+            evidence: evidence of these windows.
+        """
         for name in ("patches", "similarity"):
             scores = getattr(evidence, name)
             if scores is None:
@@ -175,7 +180,7 @@ class _Blend:
                 self.highest[name] = torch.maximum(most, self.highest.get(name, most))
 
     def mean(self, name: str) -> Tensor:
-        """The blended maps (C, rows, columns)."""
+        """Return the blended maps (C, rows, columns) of "patches" or "similarity"."""
         return self.sums[name] / self.weights
 
     def _within(self, top: int, left: int) -> tuple[slice, slice]:
@@ -183,13 +188,13 @@ class _Blend:
 
 
 def _crop(pixels: Tensor, corner: tuple[int, int], window: PatchGrid, patch: int) -> Tensor:
-    """The pixels (3, h, w) of the window whose upper left patch is `corner`."""
+    """Return the pixels (3, h, w) of the window whose upper left patch is `corner`."""
     top, left = (patch * index for index in corner)
     return pixels[:, top : top + patch * window.rows, left : left + patch * window.columns]
 
 
 def _tent(length: int) -> Tensor:
-    """Weights (length,) that rise from the borders to 1 in the middle; all are above 0."""
+    """Return weights (length,) that rise from the borders to 1 in the middle; all are positive."""
     half = torch.arange(1, length + 1, dtype=torch.float32)
     rising = torch.minimum(half, half.flip(0))
     return rising / rising.max()

@@ -31,7 +31,7 @@ class RankedWord(NamedTuple):
 
     text: str
     score: float
-    place: int
+    position: int
 
 
 def score_scale(evidence: str) -> str:
@@ -97,8 +97,8 @@ class WordExplanation:
             ends: include the start and end tokens, which often have high scores.
         """
         ranked = [
-            RankedWord(text, score, place)
-            for place, (text, score, kind) in enumerate(
+            RankedWord(text, score, position)
+            for position, (text, score, kind) in enumerate(
                 zip(self.words, self.scores.tolist(), self.kinds, strict=True)
             )
             if ends or kind == "word"

@@ -1,4 +1,4 @@
-"""The folder list is the pipeline: a module imports its own layer or a lower one."""
+"""The structure of the package: layers, heavy libraries, public names and import cycles."""
 
 import ast
 import os
@@ -11,6 +11,7 @@ import pytest
 import clip_surgery
 
 ROOT = Path(clip_surgery.__file__).parent
+# A module may import modules of its own layer and of lower ones.
 LAYERS = {
     "errors": 0,
     "grid": 0,
@@ -42,7 +43,7 @@ LAYERS = {
     "__main__": 11,
     "testing": 12,
 }
-# Each heavy library may be imported by these modules or folders only, and only when used.
+# Each heavy library may only be imported by these modules or folders, and only when it is used.
 HEAVY = {
     "open_clip": (
         "backbones/open_clip",
@@ -64,48 +65,43 @@ HEAVY = {
     "onnx": ("export/",),
     "onnxruntime": ("export/",),
     "pycocotools": ("evaluation/datasets/",),
+    "supervision": ("records/instances",),
     "torchvision": ("evaluation/datasets/",),
 }
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 
-def layer(parts):
-    return LAYERS[parts[0]]
-
-
-def imports(path):
-    """(module, whether it is imported when the file is) of every import in a file."""
-    tree = ast.parse((ROOT / path).read_text())
-    top = {id(node) for node in tree.body}
-    for node in ast.walk(tree):
+def imported_names(path):
+    """Names of the modules that a file imports anywhere."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, id(node) in top) for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield node.module, id(node) in top
+            yield node.module
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_a_module_imports_its_own_layer_or_a_lower_one(path):
-    own = path.with_suffix("").parts
-    if own == ("__init__",):
+    top_level_name = path.with_suffix("").parts[0]
+    if top_level_name == "__init__":
         return
-    for name, _ in imports(path):
+    for name in imported_names(path):
         if name.startswith("clip_surgery."):
-            assert layer(name.split(".")[1:]) <= layer(own), f"{path} imports {name}"
+            assert LAYERS[name.split(".")[1]] <= LAYERS[top_level_name], f"{path} imports {name}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_heavy_libraries_stay_in_their_folders(path):
-    for name, _ in imports(path):
-        homes = HEAVY.get(name.split(".")[0])
-        if homes is not None:
-            assert str(path).startswith(homes), f"{path} imports {name}"
+    for name in imported_names(path):
+        permitted = HEAVY.get(name.split(".")[0])
+        if permitted is not None:
+            assert str(path).startswith(permitted), f"{path} imports {name}"
 
 
 def test_every_module_has_a_layer():
-    tops = {path.with_suffix("").parts[0] for path in MODULES} - {"__init__"}
-    assert tops == set(LAYERS)
+    top_level_names = {path.with_suffix("").parts[0] for path in MODULES} - {"__init__"}
+    assert top_level_names == set(LAYERS)
 
 
 def test_public_names_are_sorted_and_exist():
@@ -116,12 +112,12 @@ def test_public_names_are_sorted_and_exist():
         _ = clip_surgery.heatmap
 
 
-def test_no_module_is_named_for_nothing():
-    nothing = {"utils", "util", "helpers", "helper", "common", "misc"}
-    assert not [path for path in MODULES if nothing & set(path.with_suffix("").parts)]
+def test_no_name_of_a_module_is_without_meaning():
+    meaningless = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert not [path for path in MODULES if meaningless & set(path.with_suffix("").parts)]
 
 
-def test_every_module_says_what_it_is():
+def test_every_module_has_a_docstring():
     for path in MODULES:
         assert ast.get_docstring(ast.parse((ROOT / path).read_text())), f"{path}: no docstring"
 
@@ -141,7 +137,7 @@ def module_name(path):
     return ".".join(("clip_surgery", *path.with_suffix("").parts)).removesuffix(".__init__")
 
 
-def test_import_loads_no_heavy_library():
+def test_importing_the_package_loads_no_heavy_library():
     heavy = ["torch", "numpy", "PIL", "safetensors", *HEAVY]
     result = run_python(
         "import sys, clip_surgery; from clip_surgery.errors import InputError;"
@@ -150,7 +146,7 @@ def test_import_loads_no_heavy_library():
     assert result.stdout.strip() == "[]", result.stdout + result.stderr
 
 
-def test_explaining_module_loads_no_model_library():
+def test_public_functions_load_no_model_library():
     result = run_python(
         "import sys, clip_surgery; clip_surgery.load; clip_surgery.heatmaps; clip_surgery.overlay;"
         f"print(sorted(set({[*HEAVY]!r}) & set(sys.modules)))"
@@ -159,7 +155,7 @@ def test_explaining_module_loads_no_model_library():
 
 
 def test_command_line_modules_import_nothing_heavy():
-    """`--help` is quick because of this; the time itself is looked at in benchmarks."""
+    """So that `--help` is fast; the time itself is measured in benchmarks."""
     heavy = ["torch", "numpy", "PIL", *HEAVY]
     result = run_python(
         f"import sys, clip_surgery.apps.cli.main;print(sorted(set({heavy!r}) & set(sys.modules)))"
@@ -258,8 +254,8 @@ def test_the_search_for_cycles_finds_one():
     assert list(cycles(graph)) == [["b", "c"]]
 
 
-def test_the_clock_is_not_a_judge():
-    """Speed is measured in benchmarks as ratios; a test that times itself fails at random."""
+def test_no_test_depends_on_the_time_it_takes():
+    """Speed is measured in benchmarks; a test that measures time would fail at random."""
     for path in Path(__file__).parents[1].rglob("test_*.py"):
         if path != Path(__file__):
             assert "perf_counter" not in path.read_text(), path

@@ -72,6 +72,7 @@ def unit(features):
     return features / features.norm(dim=-1, keepdim=True)
 
 
+@pytest.mark.slow
 def test_demo_in_onnxruntime(demo, written):
     assert written.files == ("bank.safetensors", "bundle.json", "tower.onnx")
     assert written.difference < 1e-4
@@ -107,6 +108,7 @@ def test_another_method_smoothed_positions_and_repair(open_clip_model, tmp_path)
     assert_same_features(explainer, open_torch(tmp_path / "tower.pt2"))
 
 
+@pytest.mark.slow
 def test_the_text_tower_is_not_exported(demo, written):
     vision = sum(weight.numel() for weight in demo.backbone.model.visual.parameters())
     initializers = onnx.load(written.folder / "tower.onnx").graph.initializer
@@ -121,6 +123,7 @@ def test_large_weights_are_in_a_second_file(open_clip_model, tmp_path, monkeypat
     assert_same_features(explainer, open_onnx(tmp_path / "tower.onnx"))
 
 
+@pytest.mark.slow
 def test_the_content_of_the_files(demo, written):
     description = json.loads((written.folder / "bundle.json").read_text())
     assert description["texts"] == list(TEXTS)
@@ -154,6 +157,7 @@ def test_damaged_texts_are_refused(tensors, description, reason, tmp_path):
         load_texts(tmp_path / "texts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "texts"),
     [
@@ -190,6 +194,7 @@ def test_the_example_program_draws_the_maps_of_the_library(
     assert capsys.readouterr().out.count("\n") == len(texts)
 
 
+@pytest.mark.slow
 def test_the_example_needs_neither_torch_nor_this_library(written, tmp_path):
     (tmp_path / "bundle").symlink_to(written.folder)
     with Image.open(SCENE / "scene.png") as scene:
@@ -258,6 +263,7 @@ def test_a_damaged_file_is_named(open_file, tmp_path):
         open_file(tmp_path / "tower")
 
 
+@pytest.mark.slow
 def test_pixels_that_do_not_fit_are_refused(written):
     with pytest.raises(InputError, match=r"tower.onnx: onnxruntime cannot run it"):
         open_onnx(written.folder / "tower.onnx")(torch.zeros(1, 4, 16, 16))

@@ -54,6 +54,22 @@ def test_a_segmenter_is_registered_from_outside():
     assert isinstance(load_segmenter("later"), OnDevice)
 
 
+def test_a_class_that_is_defined_again_replaces_its_former_definition():
+    def define():
+        class Segmenter(OnDevice):
+            pass
+
+        return Segmenter
+
+    register_segmenter("mine", define())
+    again = define()
+    register_segmenter("mine", again)
+    assert isinstance(load_segmenter("mine", device="cpu"), again)
+    register_segmenter("other", lambda: no_candidates)
+    with pytest.raises(InputError, match="registered already"):
+        register_segmenter("other", lambda: no_candidates)
+
+
 @pytest.mark.parametrize(
     ("name", "loader"), [("a b", OnDevice), (3, OnDevice), ("mine", "OnDevice"), ("mine", 3)]
 )

@@ -1,7 +1,7 @@
-"""torch.compile takes the walks and the dense methods whole, and gives the same numbers.
+"""torch.compile captures the walks and the dense methods in one graph with the same results.
 
-The wide table runs with backends that need no compiler (`eager` keeps the captured graph as it
-is, `aot_eager` also traces its operations); inductor, which makes code, runs one case.
+Most cases run with backends that need no compiler: `eager` runs the captured graph, `aot_eager`
+also traces its operations. One case runs with inductor, which generates code.
 """
 
 import pytest
@@ -13,20 +13,22 @@ from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.registry import METHODS
 from clip_surgery.surgery.walk import walk, walk_two_paths
 from clip_surgery.text.features import TextFeatures
-from tests.zoo import TOWER_PARAMS, TOWERS
+from tests.slow_cases import slow_except
+from tests.zoo import TOWERS
 
 DENSE = {name: cls for name, cls in METHODS.items() if issubclass(cls, DenseMethod)}
 REDUNDANCIES = ("none", "labels", "empty text", "vocabulary")
 
 
 @pytest.fixture(autouse=True)
-def _nothing_compiled():
+def _without_compiled_functions():
     torch.compiler.reset()
     yield
     torch.compiler.reset()
 
 
-@pytest.fixture(scope="module", params=TOWER_PARAMS)
+# A ViT, and blocks that depend on the size of the image.
+@pytest.fixture(scope="module", params=slow_except(TOWERS, ["open_clip", "timm_eva"]))
 def backbone(request):
     return wrap_backbone(TOWERS[request.param]())
 
@@ -52,23 +54,23 @@ def texts_for(backbone):
 
 def assert_compiles(function, *arguments, backend="aot_eager"):
     with torch.no_grad():
-        wanted = function(*arguments)
-        found = torch.compile(function, fullgraph=True, backend=backend)(*arguments)
-    for own, compiled in zip(wanted, found, strict=True):
-        torch.testing.assert_close(compiled, own, rtol=1e-4, atol=1e-5)
+        expected = function(*arguments)
+        compiled = torch.compile(function, fullgraph=True, backend=backend)(*arguments)
+    for actual, plain in zip(compiled, expected, strict=True):
+        torch.testing.assert_close(actual, plain, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("two_paths", [False, True], ids=["one path", "two paths"])
 def test_walks_of_every_tower(backbone, two_paths):
     def features(pixels):
-        found = (walk_two_paths if two_paths else walk)(backbone.tower, pixels)
-        return found.image, found.patches
+        result = (walk_two_paths if two_paths else walk)(backbone.tower, pixels)
+        return result.image, result.patches
 
     assert_compiles(features, pixels_for(backbone), backend="eager")
 
 
 @pytest.mark.parametrize("repair_outliers", [False, True], ids=["", "repaired"])
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", slow_except(DENSE, ["clip_surgery"]))
 def test_dense_methods(vision, name, repair_outliers):
     method = DENSE[name](repair_outliers=repair_outliers)
 
@@ -80,7 +82,7 @@ def test_dense_methods(vision, name, repair_outliers):
 
 
 @pytest.mark.parametrize("redundancy", REDUNDANCIES)
-@pytest.mark.parametrize("weighting", ["reference", "paper"])
+@pytest.mark.parametrize("weighting", slow_except(["reference", "paper"], ["reference"]))
 def test_feature_surgery(vision, redundancy, weighting):
     method = ClipSurgery(redundancy=redundancy, weighting=weighting)
 
@@ -105,9 +107,10 @@ def test_one_graph_serves_every_rectangle(vision):
     assert counter.frame_count < len(grids)
 
 
-def test_inductor_makes_the_same_numbers(vision):
+@pytest.mark.slow
+def test_inductor_gives_the_same_results(vision):
     def features(pixels):
-        found = walk_two_paths(vision.tower, pixels)
-        return found.image, found.patches
+        result = walk_two_paths(vision.tower, pixels)
+        return result.image, result.patches
 
     assert_compiles(features, pixels_for(vision), backend="inductor")

@@ -52,10 +52,10 @@ def words_figure(
     best_positions: dict[str, int] = {}
     for word in explanation.ranking():
         if not is_function_word(word.text):
-            best_positions.setdefault(word.text, word.place)
+            best_positions.setdefault(word.text, word.position)
     indices = list(best_positions.values())[:top]
     if not indices:  # a sentence of function words and punctuation only
-        indices = [word.place for word in explanation.ranking()[:top]]
+        indices = [word.position for word in explanation.ranking()[:top]]
     maps = heatmaps(explanation.explanation)[0][indices]
     body = figure(
         input_image,

@@ -1,1 +1,1 @@
-"""Images, prompt templates and texts as they come in."""
+"""Reading and checking of what users provide: images, texts, label files and vocabularies."""

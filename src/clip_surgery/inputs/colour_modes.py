@@ -1,6 +1,7 @@
-"""Colours: an image of any mode as 8-bit RGB.
+"""Conversion of images of any mode to 8-bit RGB.
 
-Converted before any resize: palette indices and premultiplied alpha cannot be averaged.
+Images are converted before they are resized, because palette indices and colours with transparency
+cannot be averaged.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from clip_surgery.errors import InputError
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to a new 8-bit RGB one, transparent parts on white.
+    """Return an image of any mode as a new 8-bit RGB image, with white behind transparent pixels.
 
-    Grey of 16 bits (modes I;16 and I) is divided by 257; float grey (F) is read as 0..1,
-    0..255 or 0..65535, whichever is the smallest range that holds it.
+    Grey values of 16 bits (modes I;16 and I) are divided by 257. The range of float grey values
+    (mode F) is 0 to 1, 0 to 255 or 0 to 65535, the smallest of these that contains all values.
 
     Raises:
-        InputError: for grey values below 0, above 65535 or not finite.
+        InputError: if a grey value is below 0, above 65535 or not finite.
 
     Example:
         >>> to_rgb(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
@@ -29,7 +30,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
-    if image.mode in ("La", "RGBa"):  # premultiplied alpha converts to its plain mode only
+    if image.mode in ("La", "RGBa"):  # Pillow converts premultiplied alpha to LA and RGBA only
         image = image.convert(image.mode.upper())
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -39,7 +40,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale deep grey to 0..255."""
+    """Return grey values of more than 8 bits, scaled to 0 to 255."""
     low, high = values.min(), values.max()
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high > 65535:
         raise InputError(

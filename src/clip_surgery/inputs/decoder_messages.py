@@ -45,7 +45,7 @@ def without_decoder_messages(image_format: str | None) -> Iterator[None]:
 
 
 def _redirect() -> None:
-    """Let standard error write to the null device, after what was written before."""
+    """Write pending output to standard error, then redirect it to the null device."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.flush()
     null = os.open(os.devnull, os.O_WRONLY)

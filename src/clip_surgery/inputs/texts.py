@@ -1,4 +1,4 @@
-"""Texts that a user asks for, checked before a model reads them."""
+"""Checks of the texts that a user provides, and reading of files of labels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _SHOWN = 80
 
 
 def check_texts(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the texts as a tuple, without spaces around them.
+    """Return the texts as a tuple, with leading and trailing spaces removed.
 
     Raises:
-        InputError: for a single string instead of a list, an empty list, or a text that is not a
-            string, is empty, longer than 2,000 characters, not valid Unicode, or given twice
-            (upper and lower case differ).
+        InputError: if `texts` is a single string or empty, or if a text is not a string, is empty,
+            has more than 2,000 characters, is not valid Unicode, or is given twice (upper and
+            lower case differ).
 
     Example:
         >>> check_texts(["bench", " person "])
@@ -48,14 +48,14 @@ def check_texts(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_labels(path: str | Path) -> tuple[str, ...]:
-    r"""Read labels from a UTF-8 text file, one a line.
+    r"""Return the labels of a UTF-8 text file with one label per line.
 
-    Blank lines and lines that begin with "#" are skipped; spaces around a label are removed; a byte
-    order mark is no part of the first label.
+    Blank lines and lines that begin with "#" are skipped. Spaces around labels and a byte order
+    mark are removed.
 
     Raises:
-        InputError: naming the file, when it is missing, unreadable, not UTF-8 text, holds no label
-            or a label twice.
+        InputError: if the file is missing, cannot be read, is not UTF-8 text, has more than 64 MiB,
+            no label or the same label twice. The message names the file.
 
     Example:
         >>> import tempfile
@@ -91,7 +91,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
         raise InputError(f"{path}: expected labels as UTF-8 text, but got a binary file.")
     labels = [line for line in map(str.strip, lines) if line and not line.startswith("#")]
     if not labels:
-        raise InputError(f"{path}: expected one label a line, but found none.")
+        raise InputError(f"{path}: expected one label per line, but found none.")
     try:
         return check_texts(labels)
     except InputError as error:
@@ -119,5 +119,5 @@ def _check_text(text: object, number: int) -> str:
 
 
 def _show(text: str) -> str:
-    """The text in quotes, cut where it would fill the message."""
+    """Return the text in quotes, cut if it is long."""
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

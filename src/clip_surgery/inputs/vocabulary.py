@@ -1,7 +1,7 @@
 """The vocabulary: reference words that texts are compared with.
 
-The score of an image and a text has no absolute meaning; compared with the scores of ordinary words
-it has one. The list of common nouns was made for this library and is part of the package.
+The score of an image and a text cannot be interpreted alone, but only in comparison with the scores
+of ordinary words. The list of common nouns was made for this library and is part of the package.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SMALL_STEP = 4
 
 @cache
 def common_nouns() -> tuple[str, ...]:
-    """Return a few hundred English nouns for what photographs show.
+    """Return a few hundred English nouns of things that photographs show.
 
     Example:
         >>> "bench" in common_nouns()
@@ -40,12 +40,12 @@ def resolve_vocabulary(
     Args:
         vocabulary: "common" for the list of common nouns, "small" for a quarter of them, reference
             words, or None.
-        known: all words of a model that was trained on few; they replace the common nouns,
-            because words that a model was not trained on are no reference.
+        known: all words of a model that was trained on few words. They replace the common nouns,
+            because a model cannot score words that it was not trained on.
 
     Raises:
-        UnknownNameError: for another name than "common" and "small".
-        InputError: for words that cannot be used.
+        UnknownNameError: if the vocabulary is a name other than "common" and "small".
+        InputError: if a word cannot be used.
 
     Example:
         >>> resolve_vocabulary("common", known=("dog", "boat"))

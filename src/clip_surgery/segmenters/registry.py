@@ -46,7 +46,8 @@ def register_segmenter(name: str, loader: str | SegmenterLoader) -> None:
 
     Raises:
         InputError: if the name or the loader is not valid, or if the name is registered already for
-            another loader.
+            another loader. A class that is defined again, for example when a notebook cell is run
+            twice, replaces its former definition.
 
     Example:
         After `register_segmenter("same_colour", SameColour)`, `load_segmenter("same_colour")`
@@ -58,9 +59,20 @@ def register_segmenter(name: str, loader: str | SegmenterLoader) -> None:
         raise InputError(
             f'Expected a class, a function or "package.module:Class", but got {loader!r}.'
         )
-    if _loaders.get(name, loader) != loader:
+    if name in _loaders and not _same_definition(_loaders[name], loader):
         raise InputError(f"Expected a new name, but segmenter {name!r} is registered already.")
     _loaders[name] = loader
+
+
+def _same_definition(first: object, second: object) -> bool:
+    """Whether two loaders are equal, or come from the same class or function statement."""
+    if first == second:
+        return True
+    names = [
+        (getattr(loader, "__module__", None), getattr(loader, "__qualname__", None))
+        for loader in (first, second)
+    ]
+    return names[0] == names[1] and None not in names[0] and "<lambda>" not in str(names[0])
 
 
 def load_segmenter(name: str | Path, *, device: str = "auto") -> Segmenter:

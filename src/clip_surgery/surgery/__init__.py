@@ -1,1 +1,1 @@
-"""Walks over towers, attention between any two of q, k and v, and feature surgery."""
+"""Architecture surgery, feature surgery, and forward passes that record what methods need."""

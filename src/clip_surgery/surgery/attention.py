@@ -1,10 +1,10 @@
-"""Attention between any two of query, key and value: the one thing that dense methods change.
+"""Attention rules: how patches attend in the second path, in which the dense methods differ.
 
-Source: CLIP Surgery (arXiv 2304.05653) for value-value, MaskCLIP (2112.01071) for identity,
-SCLIP (2312.01597) for sums, GEM (2312.00878) and NACLIP (2404.08181) for the rules of that name.
-A rule sees the projected heads of one block and returns what each asked-for token receives; no
-rule builds an attention matrix where PyTorch's scaled_dot_product_attention can do without.
-Letters: B batch, h heads, N tokens, d head width, E = h d.
+Source: CLIP Surgery (arXiv 2304.05653) for value-value, MaskCLIP (2112.01071) for identity, SCLIP
+(2312.01597) for sums, GEM (2312.00878) and NACLIP (2404.08181) for the rules of that name. A rule
+takes query, key and value of one block and returns the attention output of the patches. Rules use
+PyTorch's scaled_dot_product_attention, so that no attention matrix is stored. Letters: B batch, h
+heads, N tokens, d head width, E = h d.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from clip_surgery.grid import PatchGrid
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Heads:
-    """Query, key and value of one block, and the other facts that attention rules use.
+    """Query, key and value of one block, and other values that attention rules use.
 
     Attributes:
         query: (B, h, N, d).
         key: (B, h, N, d).
         value: (B, h, N, d).
-        normed: the tokens after the block's norm (B, N, E), input of the projections.
+        normed: the input tokens of the block after its norm (B, N, E).
         scale: the model's factor on q k^T before the softmax.
         prefix_tokens: number of tokens before the patches.
         grid: rows and columns of the patches.
@@ -43,11 +43,14 @@ class Heads:
 
 
 AttentionRule = Callable[[Heads], Tensor]
-"""Heads to the attended patches (B, h, P, d). Prefix tokens may be keys, but have no output."""
+"""A function from heads to the attention output of the patches (B, h, P, d).
+
+Prefix tokens may be keys, but have no output.
+"""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
-    """softmax(scale q k^T) v for q (B, h, n, d), k and v (B, h, N, d): (B, h, n, d)."""
+    """Return softmax(scale q k^T) v, (B, h, n, d), for q (B, h, n, d), k and v (B, h, N, d)."""
     return scaled_dot_product_attention(query, key, value, scale=scale)
 
 
@@ -67,9 +70,10 @@ def value_value(heads: Heads) -> Tensor:
 
 
 def sharp_value_value(heads: Heads) -> Tensor:
-    """softmax(8 s unit(v) unit(v)^T) v, for a ResNet's attention pool.
+    """Return softmax(8 s unit(v) unit(v)^T) v, for the attention pool of a ResNet.
 
-    It is the tower's only attention, so the paper has a sharper one (arXiv 2304.05653).
+    s is the scale of the model and unit(v) are values of unit length. The pool is the only
+    attention of the tower, for which the paper uses a higher scale (arXiv 2304.05653).
     """
     unit = normalize(heads.value, dim=-1)
     patches = unit[:, :, heads.prefix_tokens :]
@@ -106,11 +110,18 @@ def summed(*rules: AttentionRule) -> AttentionRule:
 
 
 def grounding(iterations: int, sharpness: float = 1.0) -> AttentionRule:
-    """GEM's attention: q, k and v each cluster by themselves, then gather the values.
+    """Return GEM's attention: the mean of three self-self attentions of clustered points.
 
-    For P in (q, k, v): P <- unit(P); `iterations` times P <- unit(softmax(t P P^T) P); then
-    softmax(t P P^T) v; the mean of the three. The temperature t is the model's scale times the
-    mean norm of the normed tokens, one number an image, times `sharpness`.
+    For each P of query, key and value, with unit(P) of unit length,
+
+        P <- unit(P), then `iterations` times P <- unit(softmax(t P P^T) P)
+
+    and the output is softmax(t P P^T) v. The temperature t is the scale of the model times the mean
+    length of the normed tokens of the image times `sharpness`.
+
+    Args:
+        iterations: number of clustering steps.
+        sharpness: factor on the temperature.
     """
 
     def rule(heads: Heads) -> Tensor:
@@ -131,14 +142,17 @@ def grounding(iterations: int, sharpness: float = 1.0) -> AttentionRule:
 
 
 def neighbourhood(std: float) -> AttentionRule:
-    """NACLIP's attention: softmax(scale k k^T + w) v, w a Gaussian bump around each patch.
+    """Return NACLIP's attention: softmax(scale k k^T + w) v, with a bias w towards neighbours.
 
-    w_ij = exp(-distance^2 / (2 std^2)) with distances in patches; 0 towards prefix tokens.
+    w_ij = exp(-distance^2 / (2 std^2)) for two patches, and 0 for a patch and a prefix token.
+
+    Args:
+        std: standard deviation of the Gaussian, in patches.
     """
 
     def rule(heads: Heads) -> Tensor:
         patches = heads.key[:, :, heads.prefix_tokens :]
-        bump = torch.cat(
+        bias = torch.cat(
             [
                 patches.new_zeros(heads.grid.patches, heads.prefix_tokens),
                 gaussian_bumps(heads.grid, std).to(patches),
@@ -146,14 +160,17 @@ def neighbourhood(std: float) -> AttentionRule:
             dim=1,
         )
         return scaled_dot_product_attention(
-            patches, heads.key, heads.value, attn_mask=bump, scale=heads.scale
+            patches, heads.key, heads.value, attn_mask=bias, scale=heads.scale
         )
 
     return rule
 
 
 def gaussian_bumps(grid: PatchGrid, std: float) -> Tensor:
-    """exp(-distance^2 / (2 std^2)) between all patches of a grid, in patches: (P, P)."""
+    """Return exp(-distance^2 / (2 std^2)) for all pairs of patches of a grid, (P, P).
+
+    Distances and `std` are in patches.
+    """
     down, across = (
         torch.exp(-(steps[:, None] - steps).square() / (2 * std**2))
         for steps in (torch.arange(grid.rows), torch.arange(grid.columns))
@@ -162,4 +179,4 @@ def gaussian_bumps(grid: PatchGrid, std: float) -> Tensor:
 
 
 VALUES_ONLY: frozenset[AttentionRule] = frozenset({value_value, sharp_value_value, identity})
-"""Rules that use values only, so that queries and keys of patches need not be computed for them."""
+"""Rules that use values only; queries of patches are not computed for them."""

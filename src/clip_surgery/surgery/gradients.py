@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clip_surgery.errors import UnsupportedModelError
 
-# A power of two, so scaling is exact: keeps small float16 gradients from becoming zero.
+# Keeps small float16 gradients from becoming zero; scaling by a power of two is exact.
 _FLOAT16_SCALE = 1024.0
 
 

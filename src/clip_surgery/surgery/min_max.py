@@ -1,4 +1,4 @@
-"""Min-max scaling of maps, with the one rule for maps that are flat.
+"""Min-max scaling of maps, and the definition of flat maps.
 
 A map is flat if its range is at most one millionth of its largest magnitude. Resizing a constant
 map leaves rounding noise of about this size, which is not evidence and must not be stretched to
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 FLAT_RANGE = 1e-6
-"""Largest range of a flat map, as a share of its largest magnitude."""
+"""Largest range of a flat map, as a fraction of its largest magnitude."""
 
 
 def is_flat(lowest: Tensor, highest: Tensor) -> Tensor:

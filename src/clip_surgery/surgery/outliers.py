@@ -1,10 +1,9 @@
 """Find outlier tokens, patches in which the model stores global information, and replace them.
 
 Source: SC-CLIP (arXiv 2411.15869) fills outlier tokens from their 3 x 3 neighbours before the last
-block; SFP (ICCV 2025) finds them by attention: the class token looks at them more than patches do.
-What differs: a patch's patch-to-patch attention is the mean over all patches that look at it,
-heads averaged, in the second-last block alone; only neighbours that are no outliers are averaged,
-so that outliers lying together do not fill each other.
+block. SFP (ICCV 2025) finds them by attention: they receive more attention from the class token
+than from patches. Differences: the attention from patches is the mean over all patches and heads of
+the second-last block, and only neighbours that are not outliers themselves are averaged.
 """
 
 from __future__ import annotations
@@ -22,8 +21,11 @@ from clip_surgery.surgery.attention import Heads
 def find_outliers(heads: Heads) -> Tensor:
     """Return which patches get more attention from the class token than from patches, (B, P) bool.
 
-    Meant for the heads of the second-last block. The matrix (B, N, N) is held for one head at a
-    time: what a patch receives from all patches is a column of it, which fused attention hides.
+    The attention matrix (B, N, N) is computed for one head at a time, because fused attention does
+    not return the attention that a patch receives.
+
+    Args:
+        heads: query, key and value of the second-last block.
     """
     prefix = heads.prefix_tokens
     balance = torch.zeros_like(heads.normed[:, prefix:, 0], dtype=torch.float32)  # (B, P)
@@ -47,15 +49,15 @@ def fill_outliers(patches: Tensor, outliers: Tensor, grid: PatchGrid) -> Tensor:
     Returns:
         Patches (B, P, E).
     """
-    sound = (~outliers)[..., None].to(patches.dtype)  # (B, P, 1)
-    total = _around(patches * sound, grid)
-    count = _around(sound, grid)
+    is_regular = (~outliers)[..., None].to(patches.dtype)  # (B, P, 1)
+    total = _sum_of_neighbours(patches * is_regular, grid)
+    count = _sum_of_neighbours(is_regular, grid)
     mean = total / count.clamp(min=1)
     return torch.where(outliers[..., None] & (count > 0), mean, patches)
 
 
 def check_repairable(tower: Tower) -> None:
-    """Refuse towers in which outliers cannot be found.
+    """Raise an error for a tower in which outliers cannot be detected.
 
     Raises:
         UnsupportedModelError: if the tower has no class token or fewer than two blocks.
@@ -72,14 +74,14 @@ def check_repairable(tower: Tower) -> None:
         )
 
 
-def _around(patches: Tensor, grid: PatchGrid) -> Tensor:
+def _sum_of_neighbours(patches: Tensor, grid: PatchGrid) -> Tensor:
     """Return the sum of the neighbours of each patch; those outside the grid count as zero."""
-    laid = grid.to_map(patches.transpose(1, 2))  # (B, E, rows, columns)
+    maps = grid.to_map(patches.transpose(1, 2))  # (B, E, rows, columns)
     rows, columns = grid.rows, grid.columns
-    padded = pad(laid, (1, 1, 1, 1))
-    total = torch.zeros_like(laid)
-    for down in range(3):
-        for across in range(3):
-            if (down, across) != (1, 1):
-                total = total + padded[..., down : down + rows, across : across + columns]
+    padded = pad(maps, (1, 1, 1, 1))
+    total = torch.zeros_like(maps)
+    for top in range(3):
+        for left in range(3):
+            if (top, left) != (1, 1):
+                total = total + padded[..., top : top + rows, left : left + columns]
     return grid.from_map(total).transpose(1, 2)

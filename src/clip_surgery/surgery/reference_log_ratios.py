@@ -28,7 +28,7 @@ from clip_surgery.surgery.walk import Features
 from clip_surgery.text.features import TextFeatures
 
 BEST_SHARE = 0.03
-"""Share of all patches that count as the best ones (at least one patch); a small object's size."""
+"""Fraction of patches that are the best ones (at least one); about the size of a small object."""
 
 
 def reference_log_ratios(features: Features, texts: TextFeatures, *, scale: float) -> Tensor:

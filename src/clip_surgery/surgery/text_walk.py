@@ -98,7 +98,7 @@ def text_relevance(
 
 
 def _embed(tower: TextTower, token_ids: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The tokens (1, n, E) of one text, and the mask (n, n) added to attention's logits."""
+    """Return the tokens (1, n, E) of one text, and the mask (n, n) that is added to the logits."""
     if token_ids.ndim != 1 or not 0 < len(token_ids) <= tower.context_length:
         raise InputError(
             f"Expected 1 to {tower.context_length} token ids, but got {tuple(token_ids.shape)}."
@@ -113,7 +113,7 @@ def _embed(tower: TextTower, token_ids: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def _run_with_attention(block: Block, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """One block with its attention matrix (1, h, n, n) built, so that it can be differentiated."""
+    """Return the output tokens of a block, and its attention (1, h, n, n) as part of the graph."""
     query, key, value = project_tokens(block, tokens)
     logits = query @ key.transpose(-2, -1) * block.attention.scale
     attention = (logits if mask is None else logits + mask).softmax(dim=-1)

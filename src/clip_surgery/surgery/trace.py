@@ -1,4 +1,4 @@
-"""Run an image tower and keep what its last blocks computed, for methods that need gradients.
+"""Run an image tower and keep intermediate results of its last blocks, for gradient methods.
 
 Generic attention, LeGrad, Grad-ECLIP and Grad-CAM differentiate a score with respect to attention
 matrices or attended values. Attention matrices are stored here and nowhere else, except for the
@@ -25,7 +25,9 @@ from clip_surgery.surgery.walk import checked_grid, project_heads, project_norme
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Step:
-    """What one block computed for n of N tokens: all, or those that the image feature reads.
+    """Intermediate results of one block for n of its N tokens.
+
+    In the last block these are the tokens that the image feature depends on, otherwise all tokens.
 
     Attributes:
         block: the block itself.
@@ -50,8 +52,8 @@ class ImageTrace:
 
     Attributes:
         image: the image feature (B, D).
-        steps: what each traced block computed. If the image feature depends on prefix tokens only,
-            the last step has their rows only.
+        steps: intermediate results of each traced block. If the image feature depends on prefix
+            tokens only, the last step has their rows only.
         grid: rows and columns of the patches.
     """
 
@@ -64,7 +66,7 @@ def trace_image(tower: Tower, pixels: Tensor, *, depth: int = 1) -> ImageTrace:
     """Run the forward pass to the image feature and keep the graph of the last `depth` blocks.
 
     The graph starts at the normed tokens of the first traced block. It therefore exists for frozen
-    weights too, and nothing is kept of earlier blocks. In the last block only the tokens are
+    weights too, and earlier blocks are not part of it. In the last block only the tokens are
     computed that the image feature reads.
 
     Args:
@@ -122,8 +124,8 @@ def first_of(tower: Tower, depth: int) -> int:
     """Return the index of the first of the last `depth` blocks, 0 if there are fewer blocks.
 
     Raises:
-        InputError: when depth is below 1.
-        UnsupportedModelError: when the tower has no blocks.
+        InputError: if depth is below 1.
+        UnsupportedModelError: if the tower has no blocks.
     """
     if depth < 1:
         raise InputError(f"Expected depth to be 1 block or more, but got {depth}.")

@@ -1,9 +1,9 @@
 """Run an image tower: the model's own forward pass, and the two paths of CLIP Surgery.
 
 Source: architecture surgery of CLIP Surgery (arXiv 2304.05653). Differences from the released code:
-the model is read and not rewritten; both paths share one in-projection; attention matrices are
-never stored; in the last block the original path runs only on the tokens that the image feature
-depends on. All functions are differentiable. The decision about gradients is left to the caller.
+the model is not modified; both paths share one in-projection; attention matrices are never stored;
+in the last block the original path runs only on the tokens that the image feature depends on. All
+functions are differentiable. The decision about gradients is left to the caller.
 
 Letters: B images, K prefix tokens (class token and registers), P patches, N = K + P tokens,
 E tower width, h heads, d head width, D joint width.

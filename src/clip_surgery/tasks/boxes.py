@@ -20,11 +20,10 @@ from clip_surgery.framing import Framing, Size
 from clip_surgery.surgery.min_max import rescale_
 from clip_surgery.tasks.map_resize import MapResize, tiles
 from clip_surgery.tasks.presence import texts_present
+from clip_surgery.tasks.regions import find_regions
 from clip_surgery.tasks.score_batches import finite_scores
 from clip_surgery.tasks.text_selection import Texts, TextSelection, select_texts
 
-_TOUCHING = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))], dtype=np.uint8)
-"""Pixels that touch by a side or a corner are of one region; maps do not touch each other."""
 SAMPLES_PER_PATCH = 4
 """Default working resolution, chosen by the quality of boxes on scenes."""
 
@@ -160,7 +159,7 @@ def _boxes(
         maps = resize(scores[part.texts])
         rescale_(maps, *full.range_of(scores[part.texts]))
         levels = part.selection.unite(maps, dim=0).cpu().numpy()
-        result += _regions(levels, framing.original, rule)
+        result += _boxes_of_maps(levels, framing.original, rule)
     return result
 
 
@@ -196,80 +195,24 @@ def _result_tiles(selection: TextSelection, size: Size, device: torch.device) ->
     return parts
 
 
-def _regions(levels: NDArray[np.float32], original: Size, rule: BoxRule) -> list[list[Box]]:
+def _boxes_of_maps(levels: NDArray[np.float32], original: Size, rule: BoxRule) -> list[list[Box]]:
     """Boxes of each of T maps (T, h, w), in pixels of the image."""
-    from scipy import ndimage  # a third of a second, and most who import Box look for none
-
     count, height, width = levels.shape
-    mask = levels >= rule.threshold
-    labels, region_count = ndimage.label(mask, structure=_TOUCHING)
     result: list[list[Box]] = [[] for _ in range(count)]
-    if not region_count:
-        return result
-    pixels = np.flatnonzero(mask)
-    regions = labels.ravel()[pixels] - 1
-    areas = np.bincount(regions, minlength=region_count)
-    sums = np.bincount(regions, weights=levels.ravel()[pixels], minlength=region_count)
-    owners = np.zeros(region_count, np.int64)
-    owners[regions] = pixels // (height * width)
-    sides = _sides(levels, labels, region_count, original, rule.threshold)
-    scores = np.minimum(1.0, sums / areas)
-    full_areas = np.rint(areas * (original.height * original.width / (height * width)))
-    kept = np.flatnonzero(areas >= rule.smallest * height * width)
-    for region in kept.tolist():
-        left, top, right, bottom = sides[region].tolist()
-        result[owners[region]].append(
-            Box(
-                xyxy=(left, top, right, bottom),
-                score=float(scores[region]),
-                area=min(int(full_areas[region]), (right - left) * (bottom - top)),
-            )
-        )
+    regions = find_regions(levels, rule.threshold, original)
+    left, top, right, bottom = regions.xyxy.T
+    pixels = original.height * original.width / (height * width)  # of each sample
+    areas = np.rint(regions.areas * pixels).astype(np.int64).clip(1)
+    areas = np.minimum(areas, (right - left) * (bottom - top))
+    kept = np.flatnonzero(regions.areas >= rule.smallest * height * width)
+    for number, area, score, xyxy in zip(
+        regions.map_numbers[kept].tolist(),
+        areas[kept].tolist(),
+        regions.means[kept].tolist(),
+        map(tuple, regions.xyxy[kept].tolist()),
+        strict=True,
+    ):
+        result[number].append(Box(xyxy=xyxy, score=score, area=area))
     for of_text in result:
         of_text.sort(key=lambda box: (-box.score, -box.area, box.xyxy))
     return [of_text[: rule.count] for of_text in result]
-
-
-def _sides(
-    levels: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    region_count: int,
-    original: Size,
-    threshold: float,
-) -> NDArray[np.int64]:
-    """Left, top, right, bottom (regions, 4) in pixels of the image."""
-    left, right = _extent(levels, labels, region_count, original.width, threshold)
-    top, bottom = _extent(
-        levels.swapaxes(1, 2), labels.swapaxes(1, 2), region_count, original.height, threshold
-    )
-    return np.stack([left, top, right, bottom], axis=1)
-
-
-def _extent(
-    levels: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    region_count: int,
-    length: int,
-    threshold: float,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First pixel and end of each region along the last axis of (T, a, samples)."""
-    samples = levels.shape[-1]
-    before, after = labels[..., :-1], labels[..., 1:]
-    starts = np.nonzero((before == 0) & (after != 0))
-    ends = np.nonzero((before != 0) & (after == 0))
-    # in units of samples, whose centres are at 0.5, 1.5, ...; a region at the rim reaches the rim
-    first = np.full(region_count, np.inf)
-    last = np.full(region_count, -np.inf)
-    outside, inside = levels[..., :-1][starts], levels[..., 1:][starts]
-    crossing = starts[-1] + 0.5 + (threshold - outside) / (inside - outside)
-    np.minimum.at(first, after[starts] - 1, crossing)
-    inside, outside = levels[..., :-1][ends], levels[..., 1:][ends]
-    crossing = ends[-1] + 0.5 + (inside - threshold) / (inside - outside)
-    np.maximum.at(last, before[ends] - 1, crossing)
-    at_start, at_end = labels[..., 0], labels[..., -1]
-    first[at_start[at_start != 0] - 1] = 0.0
-    last[at_end[at_end != 0] - 1] = samples
-    scale = length / samples
-    begin = np.ceil(first * scale - 0.5).clip(0, length - 1).astype(np.int64)
-    end = np.floor(last * scale - 0.5).astype(np.int64) + 1
-    return begin, np.maximum(end, begin + 1).clip(1, length)

@@ -27,30 +27,32 @@ class Winner(NamedTuple):
     """The best map at each pixel.
 
     Attributes:
-        number: (H, W) int64, the first map with the highest value.
-        value: (H, W) float32, its value.
+        number: (H, W) int32, the first map with the highest value.
+        value: (H, W) float32, its value; None if it was not requested.
     """
 
     number: Tensor
-    value: Tensor
+    value: Tensor | None
 
 
-def argmax_of_resized(maps: Tensor, resize: MapResize) -> Winner:
-    """Return index and value of the highest of the resized maps at each pixel.
+def argmax_of_resized(maps: Tensor, resize: MapResize, *, with_value: bool = False) -> Winner:
+    """Return which of the resized maps is the highest at each pixel.
 
     Args:
         maps: (n, rows, columns) float32, n at least 1.
         resize: the resize to (H, W).
+        with_value: whether to return the highest value as well.
     """
     rows, columns = _Cells.of(resize.rows), _Cells.of(resize.columns)
-    step = max(1, _VALUES // (4 * len(maps) * max(1, len(columns.before))))
-    parts = [
-        _argmax(maps, rows.part(slice(start, start + step)), columns)
-        for start in range(0, len(rows.before), step)
-    ]
-    index = torch.cat([part.number for part in parts])  # (row cells, h, column cells, w)
-    value = torch.cat([part.value for part in parts])
-    return Winner(_in_image(index, rows, columns).to(torch.int64), _in_image(value, rows, columns))
+    step = max(1, _VALUES // (4 * len(maps) * len(columns.before)))
+    numbers, values = [], []
+    for start in range(0, len(rows.before), step):
+        part = rows.part(slice(start, start + step))
+        number, value = _argmax(maps, part, columns, with_value=with_value)
+        numbers.append(number)
+        values.append(value)
+    number = _in_image(torch.cat(numbers), rows, columns)
+    return Winner(number, _in_image(torch.cat(values), rows, columns) if with_value else None)
 
 
 class _Cells(NamedTuple):
@@ -86,36 +88,46 @@ class _Cells(NamedTuple):
         return _Cells(self.before[cells], self.after[cells], self.weights[cells], self.place)
 
 
-def _argmax(maps: Tensor, rows: _Cells, columns: _Cells) -> Winner:
-    """Index and value (row cells, h, column cells, w) of the best map in each cell's pixels."""
+def _argmax(
+    maps: Tensor, rows: _Cells, columns: _Cells, *, with_value: bool
+) -> tuple[Tensor, Tensor]:
+    """Number and value of the best map in each cell's pixels (row cells, column cells, h, w).
+
+    Values of cells with a single candidate are left at zero unless they are needed.
+    """
     corners = _corners(maps, rows, columns)  # (4, n, cells)
     candidate = _candidates(corners)  # (n, cells) bool
     height, width = rows.weights.shape[1], columns.weights.shape[1]
-    cell_count = candidate.shape[1]
-    cells, numbers = candidate.T.nonzero(as_tuple=True)  # by cell, then by map
-    counts = torch.bincount(cells, minlength=cell_count)
-    rank = torch.arange(len(cells), device=cells.device) - (counts.cumsum(0) - counts)[cells]
-    index = maps.new_zeros(cell_count, height, width, dtype=torch.int32)
-    value = maps.new_zeros(cell_count, height, width)
-    per_column = columns.weights.repeat(len(rows.before), 1)
-    per_row = rows.weights.repeat_interleave(len(columns.before), 0)
-    for number in range(int(counts.max())):
-        chosen = rank == number
-        of_rank, map_of_rank = cells[chosen], numbers[chosen]
-        top_left, top_right, bottom_left, bottom_right = corners[:, map_of_rank, of_rank, None]
-        weight = per_column[of_rank]
-        top, bottom = top_left.lerp(top_right, weight), bottom_left.lerp(bottom_right, weight)
-        values = torch.lerp(top[:, None], bottom[:, None], per_row[of_rank, :, None])
-        filled = map_of_rank.to(torch.int32)[:, None, None].expand_as(values)
-        if number == 0:  # every cell has a first candidate
-            index.copy_(filled)
-            value.copy_(values)
-        else:
-            known = value[of_rank]
-            index[of_rank] = torch.where(values > known, filled, index[of_rank])
-            value[of_rank] = torch.maximum(values, known)
+    cells, candidates = candidate.T.nonzero(as_tuple=True)  # by cell, then by map
+    counts = torch.bincount(cells, minlength=candidate.shape[1])
+    first = counts.cumsum(0) - counts
+    rank = torch.arange(len(cells), device=cells.device) - first[cells]
+    number = candidates[first].to(torch.int32)[:, None, None].repeat(1, height, width)
+    value = maps.new_zeros(len(counts), height, width)
+    evaluated = rank >= 0 if with_value else (counts > 1)[cells]
+    for current in range(int(counts.max())):
+        chosen = (evaluated & (rank == current)).nonzero()[:, 0]
+        if not len(chosen):
+            break
+        of, challenger = cells[chosen], candidates[chosen]
+        weights = rows.weights[of // len(columns.before)], columns.weights[of % len(columns.before)]
+        values = _bilinear(corners[:, challenger, of], *weights)
+        if current:
+            known = value[of]
+            challengers = challenger.to(torch.int32)[:, None, None]
+            number[of] = torch.where(values > known, challengers, number[of])
+            values = torch.maximum(values, known)
+        value[of] = values
     shape = (len(rows.before), len(columns.before), height, width)
-    return Winner(index.view(shape).transpose(1, 2), value.view(shape).transpose(1, 2))
+    return number.view(shape), value.view(shape)
+
+
+def _bilinear(corners: Tensor, row_weights: Tensor, column_weights: Tensor) -> Tensor:
+    """Values (m, h, w) between corners (4, m), with weights (m, h) and (m, w)."""
+    top_left, top_right, bottom_left, bottom_right = corners[..., None]
+    top = top_left.lerp(top_right, column_weights)
+    bottom = bottom_left.lerp(bottom_right, column_weights)
+    return torch.lerp(top[:, None], bottom[:, None], row_weights[:, :, None])
 
 
 def _corners(maps: Tensor, rows: _Cells, columns: _Cells) -> Tensor:
@@ -138,13 +150,12 @@ def _candidates(corners: Tensor) -> Tensor:
     candidate = torch.ones(corners.shape[1:], dtype=torch.bool, device=corners.device)
     for rival in torch.cat([corners, corners.mean(dim=0, keepdim=True)]).argmax(dim=1):
         height = corners.gather(1, rival.expand(4, 1, -1))  # (4, 1, cells)
-        beaten = (height > corners).all(dim=0)
-        matched = (height >= corners).all(dim=0) & (rival < numbers)
-        candidate &= ~(beaten | matched)
+        lead = (height - corners).amin(dim=0)  # (n, cells)
+        candidate &= (lead < 0) | ((lead == 0) & (rival >= numbers))
     return candidate
 
 
 def _in_image(values: Tensor, rows: _Cells, columns: _Cells) -> Tensor:
-    """Values (row cells, h, column cells, w) at the pixels of the image (H, W)."""
-    flat = values.flatten(2).flatten(0, 1)
+    """Values (row cells, column cells, h, w) at the pixels of the image (H, W)."""
+    flat = values.transpose(1, 2).flatten(2).flatten(0, 1)
     return flat.index_select(0, rows.place).index_select(1, columns.place)

@@ -217,9 +217,11 @@ class _MapMaker(NamedTuple):
         if self.order == "scale then resize" and self.contrast != "none":
             scores = min_max(scores) if limits is None else rescale_(scores.clone(), *limits)
         factors = None if self.probabilities is None else self.probabilities[image, rows]
+        buffer = None
         for part in tiles(len(out), resize.size, out.device):
             maps = out[part]
-            resize.into(maps, scores[part], buffer=torch.empty_like(maps))
+            buffer = torch.empty_like(maps) if buffer is None else buffer[: len(maps)]
+            resize.into(maps, scores[part], buffer=buffer)
             if self.contrast != "none":
                 if self.order == "scale then resize":
                     maps.clamp_(0.0, 1.0)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-import numpy as np
 from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
@@ -21,12 +20,11 @@ from clip_surgery.segmenters.segmenter import Prompt, Segmenter
 from clip_surgery.tasks.boxes import Box, BoxRule, boxes
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.tasks.point_rules import PointRule
-from clip_surgery.tasks.points import PointRuleName, Points, points
+from clip_surgery.tasks.points import NO_POINTS, PointRuleName, Points, points
 from clip_surgery.tasks.text_selection import Texts, TextSelection, select_texts
 
 PromptKind = Literal["points", "box", "map"]
 _LOGIT = 10.0  # SAM's own mask logits reach about so far on either side of 0
-_NO_POINTS = Points(xy=np.zeros((0, 2), np.float32), labels=np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -166,7 +164,7 @@ def _prompts(
     prompts = []
     for number, found in enumerate(points_of_objects):
         box = next(iter(boxes_of_objects.get(number, [])), None)
-        shown = found if "points" in prompt_kinds else _NO_POINTS
+        shown = found if "points" in prompt_kinds else NO_POINTS
         logits = None
         if "map" in prompt_kinds and len(found.positives):
             [maps] = heatmaps(explanation, [objects[number]])

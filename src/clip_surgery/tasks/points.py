@@ -69,6 +69,10 @@ class Points:
         return chosen
 
 
+NO_POINTS = Points(xy=np.zeros((0, 2), np.float32), labels=np.zeros(0, np.int64))
+"""The points of a text that has none."""
+
+
 def points(
     explanation: Explanation,
     texts: Texts = None,

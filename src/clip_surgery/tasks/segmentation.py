@@ -17,7 +17,7 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
-from clip_surgery.framing import Framing, Size
+from clip_surgery.framing import Size
 from clip_surgery.surgery.min_max import rescale
 from clip_surgery.tasks.cell_argmax import argmax_of_resized
 from clip_surgery.tasks.map_resize import MapResize
@@ -69,10 +69,7 @@ def segment(
         >>> segment(explanation, ["clock", "cow,sheep"])[0].shape
         torch.Size([256, 256])
     """
-    if explanation.similarity is None:
-        raise InputError(
-            f"Expected a method with a dense similarity, but {explanation.method} has none."
-        )
+    _check_similarity(explanation)
     if background not in get_args(Background):
         raise UnknownNameError.among("background", background, get_args(Background))
     if not 0 <= threshold <= 1:
@@ -86,13 +83,54 @@ def segment(
     if background_words:
         classes += [(NO_CLASS, index) for index in explanation.text_indices(background_words)]
     lowest = threshold if background == "threshold" else None
-    result = []
-    for image, framing in enumerate(explanation.framings):
-        scores = explanation.similarity[image].detach().float()
-        if not scores.isfinite().all():
-            raise InputError(f"{explanation.images[image]}: expected finite similarities.")
-        result.append(_segment(scores, framing, classes, lowest))
-    return result
+    return [
+        segment_image(explanation, image, classes, lowest=lowest)
+        for image in range(len(explanation))
+    ]
+
+
+def segment_image(
+    explanation: Explanation,
+    image: int,
+    classes: Sequence[tuple[int, int]],
+    *,
+    lowest: float | None = None,
+) -> Tensor:
+    """Return the class (H, W) of every pixel of one image.
+
+    Args:
+        explanation: explanations of B images by a method with a dense similarity.
+        image: index of the image.
+        classes: (class, position of a text) for each text that competes; at least one.
+        lowest: lowest level of the best text's map, min-maxed over the image, for a pixel to have
+            a class.
+
+    Raises:
+        InputError: if the method has no dense similarity, or a score is not finite.
+    """
+    scores = _check_similarity(explanation)[image].detach().float()
+    if not scores.isfinite().all():
+        raise InputError(f"{explanation.images[image]}: expected finite similarities.")
+    device = scores.device
+    maps = scores[torch.tensor([position for _, position in classes], device=device)]
+    grid = Size(maps.shape[1], maps.shape[2])
+    resize = MapResize.of(explanation.framings[image], grid, device=device)
+    number, value = argmax_of_resized(maps, resize, with_value=lowest is not None)
+    class_numbers = torch.tensor([class_number for class_number, _ in classes], device=device)
+    result = class_numbers.index_select(0, number.flatten()).view(number.shape)
+    if value is None or lowest is None:
+        return result
+    low, high = (limit.flatten() for limit in resize.range_of(maps))
+    level = rescale(value, low[number], high[number])
+    return result.masked_fill_(level < lowest - _ROUNDING, NO_CLASS)
+
+
+def _check_similarity(explanation: Explanation) -> tuple[Tensor, ...]:
+    if explanation.similarity is None:
+        raise InputError(
+            f"Expected a method with a dense similarity, but {explanation.method} has none."
+        )
+    return explanation.similarity
 
 
 def _classes(explanation: Explanation, texts: Texts, *, union: bool) -> list[tuple[int, int]]:
@@ -101,20 +139,3 @@ def _classes(explanation: Explanation, texts: Texts, *, union: bool) -> list[tup
     if texts is not None:
         check_distinct([[explanation.texts[index] for index in set(g)] for g in selection.groups])
     return [(number, index) for number, group in enumerate(selection.groups) for index in group]
-
-
-def _segment(
-    scores: Tensor, framing: Framing, classes: list[tuple[int, int]], lowest: float | None
-) -> Tensor:
-    """Argmax over the classes' texts of one image's scores (C, rows, columns)."""
-    device = scores.device
-    maps = scores[torch.tensor([index for _, index in classes], device=device)]
-    resize = MapResize.of(framing, Size(maps.shape[1], maps.shape[2]), device=device)
-    index, value = argmax_of_resized(maps, resize)
-    numbers = torch.tensor([number for number, _ in classes], device=device)
-    result = numbers[index]
-    if lowest is None:
-        return result
-    low, high = (limit[:, 0, 0] for limit in resize.range_of(maps))
-    level = rescale(value, low[index], high[index])
-    return result.masked_fill_(level < lowest - _ROUNDING, NO_CLASS)

@@ -1,4 +1,4 @@
-"""What all commands that answer about images have in common."""
+"""Behaviour that all commands on images share."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def command(request):
     return [*request.param, "--format", "png,json"]
 
 
-def test_pictures_and_records_of_several_images(cli, scene, home, command):
+def test_images_and_records_of_several_images(cli, scene, home, command):
     with Image.open(scene) as image:
         image.resize((200, 120)).save(home / "wide.jpg")
     done = cli(*command, scene, "wide.jpg", "--out", "a/b")
@@ -37,7 +37,7 @@ def test_pictures_and_records_of_several_images(cli, scene, home, command):
     assert "wide.jpg" in Path(f"a/b/wide.{command[0]}.json").read_text()
 
 
-def test_bad_images_are_told_and_skipped(cli, scene, home, command):
+def test_bad_images_are_reported_and_skipped(cli, scene, home, command):
     (home / "bad.jpg").write_bytes(b"not an image")
     done = cli(*command, "bad.jpg", scene, "missing.jpg")
     assert done.code == 1
@@ -59,14 +59,14 @@ def test_no_image_that_can_be_used(cli, home, command):
     assert done.err.count("\n") == 1
 
 
-def test_results_never_replace_a_picture(cli, scene, command):
+def test_results_never_replace_an_image(cli, scene, command):
     before = scene.read_bytes()
     assert cli(*command, "scene.png", "--out", ".").code == 0
     assert scene.read_bytes() == before
     assert Path(f"scene.{command[0]}.png").is_file()
 
 
-def test_a_strip_and_a_dot(cli, home, command):
+def test_very_small_images(cli, home, command):
     Image.new("RGB", (30, 5), (9, 99, 200)).save(home / "strip.png")
     Image.new("RGB", (1, 1), (9, 99, 200)).save(home / "dot.png")
     done = cli(*command, "strip.png", "dot.png")

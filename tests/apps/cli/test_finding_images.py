@@ -1,4 +1,4 @@
-"""Which images the command line finds and reads, and what it says otherwise."""
+"""Which images the command line finds and reads, and its messages if there are none."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""File names and texts with invalid bytes or control characters, through the commands."""
+"""File names and texts with invalid bytes or control characters, in every command."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ ALL_COMMANDS = {
     "tag": [f"red{HOSTILE}.png", "--text", f"dog{HOSTILE}"],
     "words": [f"red{HOSTILE}.png", f"a photo{HOSTILE} of a dog"],
     "inspect": [f"red{HOSTILE}.png", f"dog{HOSTILE}"],
-    "batch": [f"bad{HOSTILE}.png", "--text", "dog", "--out", f"rows{HOSTILE}", "--workers", "1"],
+    "batch": [f"missing{HOSTILE}.png", "--text", f"dog{HOSTILE}", "--out", f"rows{HOSTILE}"],
     "evaluate": ["folder", "--root", f"truth{HOSTILE}", "--count", "1"],
     "report": [f"report{HOSTILE}.json"],
     "export": ["--method", "rollout", "--labels", f"labels{HOSTILE}", "--out", f"b{HOSTILE}"],

@@ -33,7 +33,7 @@ def test_every_command_has_help(cli, command):
 
 
 def test_help_imports_nothing_heavy(shell):
-    """What makes the start slow is imports; a time would depend on the machine."""
+    """Imports make the start slow; a measured time would depend on the machine."""
     code = (
         "import sys\n"
         "from clip_surgery.apps.cli.main import run\n"
@@ -72,7 +72,7 @@ def test_wrong_usage(cli, arguments, reason):
 
 
 @pytest.mark.parametrize("position", [0, 1, 3])
-def test_debug_shows_the_traceback_wherever_it_stands(cli, scene, position):
+def test_debug_shows_the_traceback_at_any_position(cli, scene, position):
     arguments = ["explain", "scene.png", "fox", "--method=gemm"]
     arguments.insert(position, "--debug")
     done = cli(*arguments)
@@ -139,7 +139,7 @@ def test_interrupted_by_the_terminal(home, scene):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
-def test_a_reader_that_leaves_is_no_error(home):
+def test_a_closed_pipe_is_no_error(home):
     code = "from clip_surgery.apps.cli.main import run; run(['methods'])"
     reader, writer = os.pipe()
     os.close(reader)
@@ -155,8 +155,8 @@ def test_a_reader_that_leaves_is_no_error(home):
     assert done.returncode == 141
 
 
-def test_lines_beside_a_bar_pass_through_its_console():
-    """Otherwise a line is written into the bar."""
+def test_lines_printed_during_a_progress_bar_use_its_console():
+    """Otherwise the line would be written into the progress bar."""
     before = console.messages()
     with console.progress("explaining", total=3) as advance:
         drawing = console.messages()

@@ -36,7 +36,7 @@ class TaskSettings:
         boxes: how boxes are chosen.
         prompt_kinds: the kinds of prompts for the segmenter.
         min_presence: minimum presence probability in [0, 1]. Texts below it yield no points,
-            boxes or masks of the segmenter. If None, presence is not checked.
+            boxes or masks. If None, presence is not checked.
 
     Raises:
         UnknownNameError: if a task is unknown.

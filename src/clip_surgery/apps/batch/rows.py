@@ -7,7 +7,7 @@ used has its path and its error, and null in every other column.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -19,13 +19,13 @@ from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.inputs.names import printable
-from clip_surgery.records.mask_files import encode_classes, encode_rle
+from clip_surgery.records.instances import InstancePart, instances
+from clip_surgery.records.mask_files import encode_rle
 from clip_surgery.segmenters.segmenter import Segmenter
-from clip_surgery.tasks.boxes import boxes
+from clip_surgery.tasks.boxes import Box
 from clip_surgery.tasks.masks import Mask, masks
-from clip_surgery.tasks.points import points
+from clip_surgery.tasks.points import Points
 from clip_surgery.tasks.presence import presence
-from clip_surgery.tasks.segmentation import segment
 
 Row = dict[str, Any]
 _MAX_HALF = float(np.finfo(np.float16).max)
@@ -83,8 +83,9 @@ def image_row(
 
     Returns:
         Values by column. `masks` are the pixels where a text wins the segmentation, null where it
-        wins none. `cut_outs` are masks of the segmenter, null where a text yields no prompt.
-        `maps` are patch scores (C, rows, columns), flattened.
+        wins none; with `min_presence`, only texts that are present compete. `cut_outs` are masks
+        of the segmenter, null where a text yields no prompt. `maps` are patch scores
+        (C, rows, columns), flattened.
 
     Raises:
         InputError: if a score is not finite, or the method does not support a task.
@@ -95,6 +96,14 @@ def image_row(
     height, width = image.size
     texts = list(explanation.texts)
     row: Row = {"path": image.name, "size": {"height": height, "width": width}, "texts": texts}
+    parts = [part for part in get_args(InstancePart) if part in settings.tasks]
+    [found] = instances(
+        explanation,
+        parts=parts,
+        point_rule=settings.points,
+        box_rule=settings.boxes,
+        min_presence=settings.min_presence,
+    )
     for task in settings.tasks:
         match task:
             case "scores":
@@ -102,11 +111,11 @@ def image_row(
             case "presence":
                 row["presence"] = presence(explanation)[0].tolist()
             case "points":
-                row["points"] = _points(explanation, settings)
+                row["points"] = [_points(entry.points) for entry in found]
             case "boxes":
-                row["boxes"] = _boxes(explanation, settings)
+                row["boxes"] = [[_box(box) for box in entry.boxes] for entry in found]
             case "masks":
-                row["masks"] = _segments(explanation)
+                row["masks"] = [None if e.rle is None else dict(e.rle) for e in found]
                 if segmenter is not None:
                     row["cut_outs"] = _cut_outs(image, explanation, settings, segmenter)
             case "maps":
@@ -180,35 +189,16 @@ def _half(scores: Tensor, name: str) -> Any:
     return scores.to(torch.float16).contiguous().view(-1).numpy()
 
 
-def _points(explanation: Explanation, settings: TaskSettings) -> list[list[Row]]:
-    """For each text, its points."""
-    [points_of_texts] = points(
-        explanation, rule=settings.points, min_presence=settings.min_presence
-    )
+def _points(points: Points) -> list[Row]:
     return [
-        [
-            {"x": x, "y": y, "label": label}
-            for (x, y), label in zip(of_text.xy.tolist(), of_text.labels.tolist(), strict=True)
-        ]
-        for of_text in points_of_texts
+        {"x": x, "y": y, "label": label}
+        for (x, y), label in zip(points.xy.tolist(), points.labels.tolist(), strict=True)
     ]
 
 
-def _boxes(explanation: Explanation, settings: TaskSettings) -> list[list[Row]]:
-    """For each text, its boxes."""
-    [boxes_of_texts] = boxes(explanation, rule=settings.boxes, min_presence=settings.min_presence)
-    sides = ("left", "top", "right", "bottom")
-    return [
-        [{**dict(zip(sides, box.xyxy, strict=True)), "score": box.score} for box in of_text]
-        for of_text in boxes_of_texts
-    ]
-
-
-def _segments(explanation: Explanation) -> list[Row | None]:
-    """For each text, the pixels that the segmentation assigns to it; None if there are none."""
-    [classes] = segment(explanation)
-    masks_of_texts = encode_classes(classes, len(explanation.texts))
-    return [None if mask is None else dict(mask) for mask in masks_of_texts]
+def _box(box: Box) -> Row:
+    left, top, right, bottom = box.xyxy
+    return {"left": left, "top": top, "right": right, "bottom": bottom, "score": box.score}
 
 
 def _cut_outs(

@@ -11,11 +11,12 @@ from clip_surgery.apps.page.sessions import Session, at_size, reduced, within
 from clip_surgery.explanation import Explanation
 from clip_surgery.figures.maps import figure
 from clip_surgery.records.explanations import DIGITS, records
+from clip_surgery.records.instances import instances
 from clip_surgery.records.regions import points_record
 from clip_surgery.records.texts import tags_record
-from clip_surgery.tasks.boxes import Box, boxes
+from clip_surgery.tasks.boxes import Box
 from clip_surgery.tasks.heatmaps import Contrast, heatmaps
-from clip_surgery.tasks.points import Points, points
+from clip_surgery.tasks.points import Points
 from clip_surgery.tasks.presence import presence
 from clip_surgery.tasks.segmentation import Background, segment
 from clip_surgery.tasks.tags import Tag, TagScore, tags
@@ -34,10 +35,8 @@ def points_and_boxes(
     explanation: Explanation, min_presence: float | None = None
 ) -> dict[str, tuple[Points, list[Box]]]:
     """Return points and boxes of each text, in pixels of the explained image."""
-    [points_of_texts] = points(explanation, rule="peaks", min_presence=min_presence)
-    [boxes_of_texts] = boxes(explanation, min_presence=min_presence)
-    found = zip(points_of_texts, boxes_of_texts, strict=True)
-    return dict(zip(explanation.texts, found, strict=True))
+    [found] = instances(explanation, parts=("points", "boxes"), min_presence=min_presence)
+    return {entry.text: (entry.points, list(entry.boxes)) for entry in found}
 
 
 def segmentation(session: Session, background: Background = "none") -> Tensor:

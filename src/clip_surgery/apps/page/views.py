@@ -117,7 +117,7 @@ def words_view(image: InputImage, explanation: WordExplanation, *, top: int = 6)
     size = within(image.size, LAYER_SIDE)
     word_maps = heatmaps(at_size(explanation.explanation, size))[0]
     cards = [
-        Card(title=word.text, note=f"{word.score:.3f}", layer=heat_layer(word_maps[word.place]))
+        Card(title=word.text, note=f"{word.score:.3f}", layer=heat_layer(word_maps[word.position]))
         for word in _best_words(explanation)[:top]
     ]
     sentence = f'<p class="cs-sentence">{"".join(chips)}</p>'

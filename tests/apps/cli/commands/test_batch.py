@@ -17,7 +17,7 @@ QUICK = ("--templates", "name")
 
 @pytest.fixture
 def here(monkeypatch):
-    """The local engine without processes of its own; what it was made with is noted."""
+    """The local engine without worker processes; the arguments it was made with are recorded."""
     made = []
 
     class InThisProcess(Here):
@@ -56,7 +56,7 @@ def test_a_folder_to_parquet(cli, home, here, labels):
     assert rows_of("out") == rows
 
 
-def test_only_some_tasks_of_good_pictures(cli, home, here, labels):
+def test_only_some_tasks_of_good_images(cli, home, here, labels):
     pictures(home / "in", count=2, bad=False)
     tasks = ("--tasks", "points, scores,scores", "--positives", 1, "--min-presence", 0.5)
     done = cli("batch", "in/*.png", "--labels", labels, "--out", "rows", *tasks, *QUICK)
@@ -111,7 +111,7 @@ def test_wrong_usage(cli, home, here, arguments, reason):
     assert done.err.count("\n") == 1
 
 
-def test_the_engine_that_is_asked_for(cli, home, here, monkeypatch):
+def test_the_requested_engine_is_used(cli, home, here, monkeypatch):
     from clip_surgery.apps.batch import ray_engine
 
     pictures(home / "in", count=1, bad=False)
@@ -146,7 +146,7 @@ def test_rates():
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(home):
-    """Ctrl-C goes to all processes of the terminal: one line, no trace, and the parts stay."""
+    """Ctrl-C reaches all processes of the terminal: one line, no traceback, and results stay."""
     pictures(home / "in", count=200, bad=False)
     code = "from clip_surgery.apps.cli.main import run; run()"
     command = [sys.executable, "-c", code, "batch", "in", "--text", "dog", "--shard-size", "1"]
@@ -162,3 +162,18 @@ def test_ctrl_c_keeps_what_is_done(home):
     assert 1 <= len(done) < 200
     assert {path.name[0] for path in Path("out").iterdir()} == {"p", "_"}
     assert len(rows_of("out")) == len(done)
+
+
+def test_overwrite_replaces_the_results_of_another_job(cli, home, here, labels):
+    pictures(home / "in", count=2, bad=False)
+    arguments = ["batch", "in", "--labels", labels, "--tasks", "scores", *QUICK]
+    assert cli(*arguments).code == 0
+    (home / "out/_notes.txt").write_text("mine")
+    other = ["batch", "in", "--text", "dog", "--tasks", "scores", *QUICK]
+    refused = cli(*other, "--quiet")
+    assert refused.code == 2
+    assert "holds results of another job" in refused.err
+    assert rows_of("out")[0]["texts"] == ["dog", "car"]
+    assert cli(*other, "--overwrite").code == 0
+    assert rows_of("out")[0]["texts"] == ["dog"]
+    assert (home / "out/_notes.txt").read_text() == "mine"

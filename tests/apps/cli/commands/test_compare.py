@@ -19,7 +19,7 @@ def refuse(self, *_):
     )
 
 
-def test_a_row_a_method_and_a_column_a_text(cli, scene):
+def test_one_row_per_method_and_one_column_per_text(cli, scene):
     done = cli("compare", scene, "pig", "boat", "--methods", "similarity,clip_surgery(depth=3)")
     assert done.code == 0, done.err
     assert done.err == ""
@@ -64,7 +64,7 @@ def test_a_method_that_cannot_serve_the_model_is_a_note(cli, scene, monkeypatch)
         assert drawn.height < height
 
 
-def test_a_method_is_told_of_once_for_many_pictures(cli, scene, home, monkeypatch):
+def test_a_missing_method_is_reported_once_for_many_images(cli, scene, home, monkeypatch):
     monkeypatch.setattr(Rollout, "__call__", refuse)
     for index in range(3):
         Image.open(scene).save(home / f"{index}.png")
@@ -83,7 +83,7 @@ def test_no_method_that_serves_the_model(cli, scene, monkeypatch):
     assert done.err.splitlines()[-1] == "error: None of these methods can serve demo: rollout."
 
 
-def test_bad_pictures_are_skipped_whatever_the_method(cli, scene, home, monkeypatch):
+def test_bad_images_are_skipped_whatever_the_method(cli, scene, home, monkeypatch):
     Image.open(scene).save(home / "1.png")
     inner = Similarity.__call__
 

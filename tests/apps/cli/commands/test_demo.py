@@ -14,7 +14,7 @@ def test_the_scene_belongs_together():
         assert (scene.mask == value).mean() > 0.02  # large enough to be seen by 12 x 12 patches
 
 
-def test_demo_writes_its_picture_and_says_what_next(cli, home):
+def test_demo_writes_its_figure_and_a_next_command(cli, home):
     done = cli("demo")
     assert done.code == 0, done.err
     assert done.err == ""
@@ -33,7 +33,7 @@ def test_demo_into_another_folder(cli, home):
     assert (home / "some/where/demo.png").is_file()
 
 
-def test_demo_shows_what_it_is_there_to_show(cli):
+def test_demo_shows_that_surgery_repairs_the_maps(cli):
     """CLIP's own peaks miss the objects, and CLIP Surgery's hit most of them."""
     lines = cli("demo").out.splitlines()
     column = lines[0].index("CLIP Surgery's peak")

@@ -66,7 +66,7 @@ def test_a_table_and_a_report(cli, home, journals):
     assert journals() == []
 
 
-def test_a_table_for_the_eye(cli):
+def test_a_table_on_a_terminal(cli):
     done = cli("evaluate", "scenes", "--count", 1, *FAST)
     assert done.code == 0
     assert "pointing" in done.out
@@ -96,7 +96,7 @@ def test_windows_aliases_and_background_words(cli, own, protocol):
     assert "segmentation mIoU" in done.out
 
 
-def test_a_corrupt_picture_is_counted_and_named(cli, home, own):
+def test_a_corrupt_image_is_counted_and_named(cli, home, own):
     (own / "images" / "3.png").write_bytes(b"no image")
     done = cli("evaluate", "folder", "--root", own, *FAST, "--method", "gem", "-o", "r.json")
     assert done.code == 1
@@ -108,7 +108,7 @@ def test_a_corrupt_picture_is_counted_and_named(cli, home, own):
     assert report.complete
 
 
-def test_none_that_can_be_read(cli, own):
+def test_no_image_can_be_read(cli, own):
     for path in (own / "images").iterdir():
         path.write_bytes(b"no image")
     done = cli("evaluate", "folder", "--root", own, *FAST)
@@ -117,7 +117,7 @@ def test_none_that_can_be_read(cli, own):
     assert "--fresh begins anew" in done.err
 
 
-def test_numbers_beside_published_ones(cli, home):
+def test_comparison_with_published_numbers(cli, home):
     mask = np.zeros((40, 48), dtype=np.int64)
     mask[8:24, 8:24] = 8  # a cat
     make_voc2012(home, {"2007_000033": mask, "2007_000042": mask})
@@ -138,7 +138,7 @@ def test_numbers_beside_published_ones(cli, home):
     assert "Confidence B: published in another paper" in done.out
 
 
-def test_a_part_of_a_data_set_says_so(cli, home, own, monkeypatch):
+def test_a_subset_is_named_as_a_difference(cli, home, own, monkeypatch):
     monkeypatch.setitem(registry._entries, "voc20", registry.DATASETS["folder"])
     done = cli(
         *("evaluate", "voc20", "--root", own, "--protocol", "sliding_window", "--count", 2),
@@ -150,7 +150,7 @@ def test_a_part_of_a_data_set_says_so(cli, home, own, monkeypatch):
     assert "Subset(" in load_reports(home / "r.json")[0].settings["dataset"]
 
 
-def test_some_pictures_are_spread_over_the_data_set():
+def test_some_images_are_spread_over_the_data_set():
     whole = SceneDataset(seed=3, count=10)
     some = Subset(whole, 3)
     assert some.indices == (0, 3, 6)
@@ -176,8 +176,8 @@ def stop_after(parts, monkeypatch):
     return seen
 
 
-def test_interrupted_and_gone_on_with(cli, home, journals, monkeypatch):
-    """What is partial is shown and kept, and the same command does only what is missing."""
+def test_an_interrupted_evaluation_is_continued(cli, home, journals, monkeypatch):
+    """Partial results are shown and kept, and the same command evaluates only the rest."""
     arguments = ("evaluate", "scenes", "--count", 34, *FAST, "--method", "similarity")
     whole = cli(*arguments, "--out", "whole.json")
     assert whole.code == 0
@@ -214,7 +214,7 @@ def test_interrupted_before_the_first_part(cli, home, monkeypatch):
     assert not (home / "r.json").exists()
 
 
-def test_a_journal_of_ones_own_stays_and_serves_again(cli, home, monkeypatch):
+def test_a_journal_that_the_user_names_is_kept_and_reused(cli, home, monkeypatch):
     arguments = ("evaluate", "scenes", *FAST, "--method", "similarity", "--journal", "kept")
     assert cli(*arguments, "--count", 2).code == 0
     assert (home / "kept" / "00000.part").is_file()
@@ -318,22 +318,22 @@ def test_a_report_that_cannot_be_written_loses_nothing(cli, home, journals, monk
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="a folder that takes no files")
-def test_where_no_report_can_be_written_is_said_at_once(cli, monkeypatch):
+def test_an_unwritable_report_is_refused_before_the_evaluation(cli, monkeypatch):
     monkeypatch.setattr(measurement, "evaluate", lambda *_, **__: pytest.fail("too late"))
     done = cli("evaluate", "scenes", "--count", 1, *FAST, "--out", "/proc/r.json")
     assert done.code == 2
     assert "/proc/r.json: cannot be written here" in done.err
 
 
-def test_what_cannot_begin_leaves_no_journal(cli, journals):
+def test_an_evaluation_that_cannot_start_leaves_no_journal(cli, journals):
     arguments = ("evaluate", "scenes", "--count", 1)
     assert cli(*arguments, "--model", "demos").code == 2
     assert cli(*arguments, "--protocol", "sliding_window_background").code == 2
     assert journals() == []
 
 
-def test_workers_are_told_how_to_load_the_model(cli, monkeypatch):
-    """The runner's own tests start processes; here is what they are given."""
+def test_workers_load_the_model_with_the_same_settings(cli, monkeypatch):
+    """Other tests start worker processes; this one checks how workers load the model."""
     given = {}
 
     def evaluate(explainer, *arguments, **settings):
@@ -370,7 +370,7 @@ def test_workers_are_told_how_to_load_the_model(cli, monkeypatch):
         (["scenes", "--protocol", "sliding_window_background", "--count", "1"], "background words"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(cli, arguments, message):
+def test_wrong_usage_is_one_line(cli, arguments, message):
     done = cli("evaluate", *arguments)
     assert done.code == 2
     assert message in done.err
@@ -378,12 +378,12 @@ def test_what_cannot_be_is_told_in_one_line(cli, arguments, message):
     assert len([line for line in done.err.splitlines() if line.startswith("error: ")]) == 1
 
 
-def test_the_help_lists_what_there_is(cli):
+def test_the_help_lists_data_sets_and_protocols(cli):
     assert set(DATASETS) == set(registry.DATASETS)
     assert tuple(PROTOCOLS) == tuple(REGISTERED)
-    told = cli("evaluate", "--help").out
+    help_text = cli("evaluate", "--help").out
     for name in (*DATASETS, *PROTOCOLS):
-        assert name in told
+        assert name in help_text
 
 
 def test_the_report_is_json_that_others_can_read(cli, home):

@@ -15,7 +15,7 @@ def files(folder="out"):
     return sorted(path.name for path in Path(folder).iterdir())
 
 
-def test_one_picture_two_texts(cli, scene):
+def test_one_image_two_texts(cli, scene):
     done = cli("explain", scene, "fox", "tree")
     assert done.code == 0, done.err
     assert done.err == ""
@@ -78,7 +78,7 @@ def test_same_names_from_different_folders_are_all_kept(cli, scene, home):
     assert read == {"a/scene.png", "b/scene.jpg", "b/SCENE.bmp", str(scene)}
 
 
-def test_results_never_replace_a_picture_that_was_asked_for(cli, scene, home):
+def test_results_never_replace_an_input_image(cli, scene, home):
     before = scene.read_bytes()
     assert cli("explain", "scene.png", "fox", "--out", ".").code == 0
     assert scene.read_bytes() == before
@@ -93,7 +93,7 @@ def test_results_of_an_earlier_run_are_replaced(cli, scene):
     assert files() == ["scene.explain.png"]
 
 
-def test_bad_pictures_are_told_and_skipped(cli, scene, home):
+def test_bad_images_are_reported_and_skipped(cli, scene, home):
     (home / "bad.jpg").write_bytes(b"not an image")
     (home / "cut.png").write_bytes(scene.read_bytes()[:500])
     done = cli("explain", "bad.jpg", "cut.png", scene, "missing.jpg", "fox", "tree")
@@ -105,14 +105,14 @@ def test_bad_pictures_are_told_and_skipped(cli, scene, home):
     assert "skipped 3" in done.out
 
 
-def test_nothing_that_can_be_explained(cli, home):
+def test_no_image_can_be_explained(cli, home):
     (home / "bad.jpg").write_bytes(b"not an image")
     done = cli("explain", "bad.jpg", "fox")
     assert done.code == 2
     assert done.err == "error: bad.jpg: not an image in a format that Pillow reads.\n"
 
 
-def test_work_done_is_kept_when_a_later_picture_fails(cli, scene, home, monkeypatch):
+def test_work_done_is_kept_when_a_later_image_fails(cli, scene, home, monkeypatch):
     for index in range(3):
         Image.open(scene).save(home / f"{index}.png")
     explain_images = Explainer.explain_images
@@ -129,7 +129,7 @@ def test_work_done_is_kept_when_a_later_picture_fails(cli, scene, home, monkeypa
     assert done.err == ("error: unexpected RuntimeError: the machine burns (--debug shows where)\n")
 
 
-def test_one_bad_picture_does_not_cost_its_batch(cli, scene, home, monkeypatch):
+def test_one_bad_image_does_not_cost_its_batch(cli, scene, home, monkeypatch):
     for index in range(3):
         Image.open(scene).save(home / f"{index}.png")
     explain_images = Explainer.explain_images
@@ -146,7 +146,7 @@ def test_one_bad_picture_does_not_cost_its_batch(cli, scene, home, monkeypatch):
     assert files() == ["0.explain.png", "2.explain.png"]
 
 
-def test_memory_that_does_not_suffice_is_told_with_a_way_out(cli, scene, home, monkeypatch):
+def test_out_of_memory_is_reported_with_advice(cli, scene, home, monkeypatch):
     def too_large(self, pictures, texts):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 

@@ -22,13 +22,13 @@ def test_attention_of_a_point_and_what_texts_share(cli, scene):
     assert all(0 <= share <= 1 for share in found["explained_by_empty_text"].values())
 
 
-def test_the_middle_other_kinds_and_blocks(cli, scene):
+def test_the_centre_other_kinds_and_blocks(cli, scene):
     assert cli("inspect", scene, "pig", "--kinds", "k-k", "--block", 0).code == 0
     assert record()["point"] == [144, 144]
     assert [one["kind"] for one in record()["attention"]] == ["k-k"]
 
 
-def test_a_point_outside_one_of_the_pictures(cli, scene, home):
+def test_a_point_outside_one_of_the_images(cli, scene, home):
     Image.new("RGB", (50, 50)).save(home / "small.png")
     done = cli("inspect", scene, "small.png", "pig", "--point", "220,100")
     assert done.code == 1

@@ -63,7 +63,7 @@ def test_other_prompt_kinds(cli, scene, sam, prompt_kinds):
     assert done.code == 0, done.err
 
 
-def test_what_is_not_there_has_no_mask(cli, scene, same_colour):
+def test_an_absent_object_has_no_mask(cli, scene, same_colour):
     done = cli("masks", scene, FIRST, SCENE.absent, "--min-presence", 0.5)
     assert done.code == 0, done.err
     found = json.loads(Path("out/scene.masks.json").read_text())

@@ -27,7 +27,7 @@ def test_bad_objects(text):
         split_objects([text])
 
 
-def test_clicks_lie_on_their_objects(cli, scene):
+def test_points_lie_on_their_objects(cli, scene):
     done = cli("points", scene, FIRST, f"{SECOND}+{THIRD}", SECOND)
     assert done.code == 0, done.err
     one, both, second = objects()
@@ -59,7 +59,7 @@ def test_counts_and_boxes(cli, scene):
         assert top <= y <= bottom
 
 
-def test_what_is_not_there_gets_no_click(cli, scene):
+def test_an_absent_object_gets_no_points(cli, scene):
     done = cli("points", scene, FIRST, SCENE.absent, "--min-presence", 0.5)
     assert done.code == 0, done.err
     present, absent = objects()

@@ -15,7 +15,7 @@ def segmentation():
         return record, np.array(image)
 
 
-def test_masks_records_and_pictures_agree(cli, scene):
+def test_masks_records_and_images_agree(cli, scene):
     done = cli("segment", scene, "pig", "koala", "turtle,boat")
     assert done.code == 0, done.err
     assert sorted(path.name for path in Path("out").iterdir()) == [
@@ -60,7 +60,7 @@ def test_windows(cli, scene):
     assert mask.shape == (288, 288)
 
 
-def test_similarity_is_what_is_segmented(cli, scene):
+def test_segmentation_uses_the_similarity(cli, scene):
     done = cli("segment", scene, "pig", "boat", "--method", "legrad")
     assert done.code == 2
     assert "legrad" in done.err.lower()

@@ -22,7 +22,7 @@ def test_without_texts_common_words_are_tried(cli, scene):
 
 
 @pytest.mark.parametrize("score", ["surgery", "softmax", "presence", "cosine"])
-def test_scores_fall_and_what_is_absent_comes_last(cli, scene, score):
+def test_scores_fall_and_an_absent_object_comes_last(cli, scene, score):
     done = cli("tag", scene, SCENE.absent, FIRST, SECOND, "--score", score)
     assert done.code == 0, done.err
     scores = [tag["score"] for tag in found()]

@@ -19,7 +19,7 @@ def test_the_words_of_a_sentence(cli, scene, evidence):
     assert sorted(record["ranking"]) == ["a", "a", "and", "pig", "turtle"]
 
 
-def test_what_is_seen_ranks_before_what_is_not(cli, scene):
+def test_an_object_in_the_image_ranks_before_an_absent_one(cli, scene):
     seen, absent = read_scene().objects[0], read_scene().absent
     cli("words", scene, f"a {seen} and a {absent}")
     ranking = json.loads(Path("out/scene.words.json").read_text())["ranking"]

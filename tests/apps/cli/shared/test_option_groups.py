@@ -28,7 +28,7 @@ def cover(colours: DarkColours) -> None:
     """Cover it."""
 
 
-def test_a_dataclass_stands_there_as_its_fields():
+def test_a_dataclass_is_replaced_by_its_fields():
     parameters = inspect.signature(with_options(paint)).parameters
     assert list(parameters) == ["name", "colour", "bright"]
     assert parameters["colour"].default == "red"

@@ -13,7 +13,7 @@ def album(home):
         (home / name).touch()
 
 
-def test_pictures_and_texts_in_order():
+def test_images_and_texts_in_order():
     request = sort_arguments(["bench", "photos", "a red car", "street.jpg", "photos/*.png"])
     assert request.texts == ("bench", "a red car")
     assert request.images == (Path("photos/a.jpg"), Path("photos/b.png"), Path("street.jpg"))
@@ -39,7 +39,7 @@ def test_pictures_and_texts_in_order():
         ("", False),
     ],
 )
-def test_what_is_a_picture(argument, images):
+def test_which_arguments_name_images(argument, images):
     assert names_images(argument) is images
 
 
@@ -56,13 +56,13 @@ def test_what_is_a_picture(argument, images):
         ("http://x.org/a.png", "http://x.org/a.png: images are read from files; download it"),
     ],
 )
-def test_a_missing_picture_does_not_become_a_text(argument, reason):
+def test_a_missing_image_does_not_become_a_text(argument, reason):
     request = sort_arguments([argument, "bench"])
     assert request.texts == ("bench",)
     assert request.images == ()
     assert request.missing[0].startswith(reason)
 
 
-def test_a_picture_named_twice_is_taken_once():
+def test_an_image_named_twice_is_taken_once():
     request = sort_arguments(["street.jpg", "*.jpg", "street.jpg"])
     assert request.images == (Path("street.jpg"),)

@@ -100,7 +100,7 @@ class EngineOptions:
 def batch(
     source: Annotated[
         list[str],
-        typer.Argument(help="Folders, files or quoted patterns of images, or Parquet of them."),
+        typer.Argument(help="Folders, files or quoted patterns of images, or Parquet files."),
     ],
     method_options: MethodOptions,
     model: ExplainerOptions,
@@ -111,6 +111,10 @@ def batch(
     ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text.")] = None,
     out: OutFolder = Path("out"),
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Remove the results of an earlier run first."),
+    ] = False,
     tasks: Annotated[
         str | None,
         typer.Option(
@@ -125,15 +129,18 @@ def batch(
     ] = None,
     min_presence: MinPresence = None,
     column: Annotated[
-        str | None, typer.Option(help="Of Parquet: the column of paths or of bytes.")
+        str | None, typer.Option(help="Column of a Parquet file with paths or bytes of images.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Of Parquet: the column that names the images.")
+        str | None, typer.Option(help="Column of a Parquet file with names of images.")
     ] = None,
 ) -> None:
-    """Explain many images and write one row each to Parquet; the same command resumes the job.
+    """Explain many images and write one row for each to Parquet files.
 
     clip-surgery batch photos/ --labels labels.txt --out rows/ --workers 2
+
+    An interrupted run continues when the same command is given again. Results for other images,
+    texts or options are not replaced without --overwrite.
     """
     from clip_surgery.apps.batch.job import Job
     from clip_surgery.apps.batch.run import run
@@ -153,6 +160,8 @@ def batch(
         shard_size=engine_options.shard_size,
     )
     engine = engine_options.build(model.device)
+    if overwrite:
+        remove_results(out)
     with console.progress("explaining", total=len(job.source)) as advance:
         summary = run(job, out, engine, on_progress=advance)
     _finish(summary, out, job)
@@ -163,12 +172,34 @@ def _task_settings(
 ) -> TaskSettings:
     from clip_surgery.apps.batch.job import TASKS, TaskSettings
 
-    given = tuple(name.strip() for name in tasks.split(",")) if tasks is not None else TASKS
+    names = tuple(name.strip() for name in tasks.split(",")) if tasks is not None else TASKS
     return TaskSettings(
-        tasks=tuple(dict.fromkeys(given)),  # type: ignore[arg-type]  # checked there
+        tasks=tuple(dict.fromkeys(names)),  # type: ignore[arg-type]  # TaskSettings checks them
         points=point_options.build(),
         min_presence=min_presence,
     )
+
+
+def remove_results(folder: Path) -> None:
+    """Remove the result files of an earlier run from a folder; other files stay.
+
+    Raises:
+        InputError: if another run is writing to the folder, or a file cannot be removed.
+    """
+    from clip_surgery.apps.batch.result_folder import LOCK, MANIFEST
+    from clip_surgery.storage.file_lock import take_lock
+
+    files = [path for path in (folder / MANIFEST, *folder.glob("part-*.parquet")) if path.exists()]
+    if not files:
+        return
+    try:
+        with (folder / LOCK).open("ab") as lock:
+            if not take_lock(lock.fileno()):
+                raise InputError(f"{folder}: another run is writing there.")
+            for path in files:
+                path.unlink()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be emptied ({error.strerror}).") from error
 
 
 def _segmenter(name: str | None, device: str) -> partial[Segmenter] | None:

@@ -58,7 +58,7 @@ def demo(
             scene.image,
             {"CLIP's own map": heatmaps(plain)[0], "CLIP Surgery": heatmaps(surgery)[0]},
             [*scene.objects, f"{scene.absent} (not there)"],
-            heading="Each map is scaled on its own: what is not there looks as hot as what is.",
+            heading="Each map has its own scale, so the map of an absent object is bright too.",
         )
     write_files(drawn, out)
     show_peaks(scene, plain, surgery)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def explain(
     inputs: RequestOptions,
     outputs: OutputOptions,
-    method: MethodOptions,
+    method_options: MethodOptions,
     model: ExplainerOptions,
     drawing: DrawingOptions,
     formats: Annotated[
@@ -45,7 +45,7 @@ def explain(
     request = inputs.read()
     texts = check_texts(request.texts)
     drawing.check()
-    loaded_method = method.build()
+    method = method_options.build()
     loop = ImageLoop.begin(
         "explain",
         request,
@@ -54,7 +54,7 @@ def explain(
         known=[Format.PNG, Format.JSON, Format.SAFETENSORS],
         default=[Format.PNG],
     )
-    explainer = model.load(method=loaded_method)
+    explainer = model.load(method=method)
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
         [record] = records(explanation)

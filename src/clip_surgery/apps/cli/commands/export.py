@@ -33,7 +33,7 @@ class ExportName(StrEnum):
 
 @with_options
 def export(
-    method: MethodOptions,
+    method_options: MethodOptions,
     model: ExplainerOptions,
     to: Annotated[
         ExportName, typer.Option(help="onnx runs with onnxruntime, torch with torch alone.")
@@ -57,10 +57,10 @@ def export(
     from clip_surgery.inputs.texts import read_labels
 
     texts = None if labels is None else read_labels(labels)
-    chosen_method = method.build()
+    method = method_options.build()
     if model.device == "auto":  # a graph remembers where it was traced
         model = replace(model, device="cpu")
-    explainer = model.load(method=chosen_method)
+    explainer = model.load(method=method)
     if texts is not None:
         notice_unknown_words(explainer.backbone, texts)
     if not overwrite:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def inspect(
     inputs: RequestOptions,
     outputs: OutputOptions,
-    method: MethodOptions,
+    method_options: MethodOptions,
     model: ExplainerOptions,
     colours: ColourOptions,
     point: Annotated[
@@ -65,7 +65,7 @@ def inspect(
     chosen_kinds = read_kinds(kinds)
     colours.check()
     loop = ImageLoop.begin("inspect", request, outputs, formats, known=[Format.PNG, Format.JSON])
-    explainer = model.load(method=method.build())
+    explainer = model.load(method=method_options.build())
     notice_unknown_words(explainer.backbone, texts)
 
     def inspect_batch(

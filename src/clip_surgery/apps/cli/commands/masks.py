@@ -1,4 +1,4 @@
-"""`clip-surgery masks`: objects cut out by SAM, which is shown where the texts are."""
+"""`clip-surgery masks`: masks of objects from SAM, prompted with the maps of texts."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class PromptKindName(StrEnum):
 def masks(
     inputs: RequestOptions,
     outputs: OutputOptions,
-    point_rule: PointOptions,
-    method: MethodOptions,
+    point_options: PointOptions,
+    method_options: MethodOptions,
     model: ExplainerOptions,
     segmenter: Annotated[str, typer.Option(help=SEGMENTER_HELP)] = SEGMENTER,
     prompt_kind: Annotated[
@@ -70,7 +70,7 @@ def masks(
     request = inputs.read()
     objects = split_objects(request.texts)
     names = ["+".join(texts) for texts in objects]
-    rule, loaded_method = point_rule.build(), method.build()
+    rule, method = point_options.build(), method_options.build()
     loop = ImageLoop.begin(
         "masks", request, outputs, formats, known=[Format.PNG, Format.MASK, Format.JSON]
     )
@@ -78,7 +78,7 @@ def masks(
         from clip_surgery.segmenters.registry import load_segmenter
 
         loaded_segmenter = load_segmenter(segmenter, device=model.device)
-    explainer = model.load(method=loaded_method)
+    explainer = model.load(method=method)
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
         [object_masks] = find_masks(

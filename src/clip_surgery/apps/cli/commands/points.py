@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from clip_surgery.tasks.boxes import Box
     from clip_surgery.tasks.points import Points
 
-    Clicks = tuple[tuple[str, ...], Points, Mapping[str, Sequence[Box]]]
+    ObjectResult = tuple[tuple[str, ...], Points, Mapping[str, Sequence[Box]]]
 
 
 @with_options
 def points(
     inputs: RequestOptions,
     outputs: OutputOptions,
-    point_rule: PointOptions,
-    method: MethodOptions,
+    point_options: PointOptions,
+    method_options: MethodOptions,
     model: ExplainerOptions,
     drawing: DrawingOptions,
     boxes: Annotated[
@@ -62,46 +62,52 @@ def points(
     request = inputs.read()
     objects = split_objects(request.texts)
     drawing.check()
-    rule = point_rule.build()
+    rule = point_options.build()
     loop = ImageLoop.begin("points", request, outputs, formats, known=[Format.PNG, Format.JSON])
-    explainer = model.load(method=method.build())
+    explainer = model.load(method=method_options.build())
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
-        [object_points] = find_points(explanation, objects, rule=rule, min_presence=min_presence)
+        [points_per_object] = find_points(
+            explanation, objects, rule=rule, min_presence=min_presence
+        )
         boxes_by_text: dict[str, Sequence[Box]] = {}
         if boxes:
             [text_boxes] = find_boxes(explanation, min_presence=min_presence)
             boxes_by_text = dict(zip(explanation.texts, text_boxes, strict=True))
-        clicked: list[Clicks] = [
-            (texts, clicks, {text: boxes_by_text[text] for text in texts if text in boxes_by_text})
-            for texts, clicks in zip(objects, object_points, strict=True)
+        results: list[ObjectResult] = [
+            (
+                texts,
+                object_points,
+                {text: boxes_by_text[text] for text in texts if text in boxes_by_text},
+            )
+            for texts, object_points in zip(objects, points_per_object, strict=True)
         ]
         return ImageResult(
-            record=points_record(explanation, clicked),
-            files={Format.PNG: lambda path: draw(image, explanation, clicked, drawing).save(path)},
-            rows=[_row(texts, clicks) for texts, clicks, _ in clicked],
+            record=points_record(explanation, results),
+            files={Format.PNG: lambda path: draw(image, explanation, results, drawing).save(path)},
+            rows=[_row(texts, object_points) for texts, object_points, _ in results],
         )
 
     loop.explain(request.images, explainer, encode(explainer, texts_of(objects)), to_result)
-    loop.finish(["object", Number("on it"), Number("off it"), Number("first click at x, y")])
+    loop.finish(["object", Number("on it"), Number("off it"), Number("first point at x, y")])
 
 
-def _row(texts: Sequence[str], clicks: Points) -> tuple[str, ...]:
-    count = len(clicks.positives)
+def _row(texts: Sequence[str], object_points: Points) -> tuple[str, ...]:
+    count = len(object_points.positives)
     first = "none"
     if count:
-        x, y = clicks.positives[0]
+        x, y = object_points.positives[0]
         first = f"{x:.0f}, {y:.0f}"
-    return "+".join(texts), str(count), str(len(clicks) - count), first
+    return "+".join(texts), str(count), str(len(object_points) - count), first
 
 
 def draw(
     image: InputImage,
     explanation: Explanation,
-    clicked: Sequence[Clicks],
+    results: Sequence[ObjectResult],
     drawing: DrawingOptions,
 ) -> Image:
-    """Draw the image, and for each object its map with its clicks and boxes."""
+    """Draw the image, and for each object its map with its points and boxes."""
     from clip_surgery.apps.cli.shared.drawing import at_most, heading, notice_if_nothing_is_drawn
     from clip_surgery.figures.annotations import draw_annotations
     from clip_surgery.figures.layout import Style, Tile, gallery
@@ -112,16 +118,16 @@ def draw(
     notice_if_nothing_is_drawn(image, smaller, maps, drawing)
     style = Style.of(small, tile=340, colour_map=drawing.colour_map, opacity=drawing.opacity)
     tiles = [Tile(style.plain(small), "image")]
-    for texts, clicks, boxes in clicked:
-        if not len(clicks):  # a map scaled on its own would look as hot as any other
-            tiles.append(Tile(style.plain(small), " + ".join(texts), "no click"))
+    for texts, object_points, boxes in results:
+        if not len(object_points):  # a map scaled on its own would look as hot as any other
+            tiles.append(Tile(style.plain(small), " + ".join(texts), "no point"))
             continue
         object_map = maps[explanation.text_indices(texts)].amax(dim=0)
         all_boxes = [box for text_boxes in boxes.values() for box in text_boxes]
         drawn = style.mapped(small, object_map)
-        drawn = draw_annotations(drawn, image.size, points=clicks, boxes=all_boxes)
-        count = len(clicks.positives)
-        note = f"{count} on it, {len(clicks) - count} off it"
+        drawn = draw_annotations(drawn, image.size, points=object_points, boxes=all_boxes)
+        count = len(object_points.positives)
+        note = f"{count} on it, {len(object_points) - count} off it"
         tiles.append(Tile(drawn, " + ".join(texts), note))
     return gallery(
         tiles,

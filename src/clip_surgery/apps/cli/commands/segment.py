@@ -37,7 +37,7 @@ class BackgroundName(StrEnum):
 def segment(
     inputs: RequestOptions,
     outputs: OutputOptions,
-    method: MethodOptions,
+    method_options: MethodOptions,
     model: ExplainerOptions,
     background: Annotated[
         BackgroundName | None,
@@ -98,7 +98,7 @@ def segment(
     loop = ImageLoop.begin(
         "segment", request, outputs, formats, known=[Format.PNG, Format.MASK, Format.JSON]
     )
-    explainer = model.load(method=method.build())
+    explainer = model.load(method=method_options.build())
     features = encode(explainer, texts)
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:

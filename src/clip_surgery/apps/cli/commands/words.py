@@ -37,7 +37,7 @@ class EvidenceName(StrEnum):
 def words(
     inputs: RequestOptions,
     outputs: OutputOptions,
-    method: MethodOptions,
+    method_options: MethodOptions,
     model: ModelOptions,
     colours: ColourOptions,
     evidence: Annotated[
@@ -84,7 +84,7 @@ def words(
         known=[Format.PNG, Format.JSON, Format.SAFETENSORS],
         default=[Format.PNG, Format.JSON],
     )
-    explainer = model.load(method=method.build())
+    explainer = model.load(method=method_options.build())
 
     def explain_each(images: Sequence[InputImage]) -> list[WordExplanation]:
         return [
@@ -126,7 +126,7 @@ def word_rows(word_explanation: WordExplanation) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for word in word_explanation.ranking(ends=True):
         kind = "content word"
-        if word_explanation.kinds[word.place] != "word":
+        if word_explanation.kinds[word.position] != "word":
             kind = "special token"
         elif is_function_word(word.text):
             kind = "function word"

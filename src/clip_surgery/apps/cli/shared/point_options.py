@@ -48,9 +48,9 @@ class PointOptions:
         from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
 
         counts = {"positives": self.positives, "negatives": self.negatives}
-        given = {name: count for name, count in counts.items() if count is not None}
+        chosen = {name: count for name, count in counts.items() if count is not None}
         if self.mode is ModeName.PEAKS:
-            return PeakPoints(**given)
-        if given:
-            raise InputError(f"--{next(iter(given))} is no setting of --mode reference.")
+            return PeakPoints(**chosen)
+        if chosen:
+            raise InputError(f"--{next(iter(chosen))} is no setting of --mode reference.")
         return ReferencePoints()
