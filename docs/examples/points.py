@@ -7,7 +7,7 @@ scene = SceneDataset(seed=11, count=1)[0]  # a generated image; your own path wo
 names = sorted(scene.present)
 
 # With a vocabulary, min_presence leaves out the points of texts that are not in the image.
-explainer = cs.load("demo", vocabulary="common")
+explainer = cs.load("demo")
 explanation = explainer(scene.image, [*names, "guitar"])
 
 for name in explanation.texts:

@@ -4,7 +4,7 @@ import clip_surgery as cs
 from clip_surgery.evaluation import SceneDataset
 
 scenes = SceneDataset(seed=11, count=3)
-explainer = cs.load("demo", vocabulary="common")
+explainer = cs.load("demo")
 explanation = explainer([scene.image for scene in scenes], scenes.names)
 
 for scene, tags in zip(scenes, cs.tags(explanation, top=4), strict=True):

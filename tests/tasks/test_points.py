@@ -152,7 +152,7 @@ def test_every_picture_has_an_answer():
         ({"texts": []}, "at least one text"),
         ({"texts": "texd 0"}, r"Did you mean 'text 0'"),
         ({"texts": "text 0", "rule": "peak"}, r"Did you mean 'peaks'"),
-        ({"texts": "text 0", "min_presence": 0.5}, "vocabulary='common'"),
+        ({"texts": "text 0", "min_presence": 0.5}, "vocabulary='small'"),
     ],
 )
 def test_bad_calls(call, reason):

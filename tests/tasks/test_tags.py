@@ -65,8 +65,8 @@ def test_one_text_and_no_picture():
     [
         ({"score": "softmix"}, "Did you mean 'softmax'"),
         ({"top": 0}, "at least 1"),
-        ({"min_presence": 0.5}, "vocabulary='common'"),
-        ({"score": "presence"}, "vocabulary='common'"),
+        ({"min_presence": 0.5}, "vocabulary='small'"),
+        ({"score": "presence"}, "vocabulary='small'"),
     ],
 )
 def test_bad_calls(call, reason):

@@ -115,7 +115,7 @@ def test_methods_that_a_tower_does_not_support_are_left_out_with_the_reason(expl
 
 
 def test_models_need_different_names_and_a_vocabulary(explainer):
-    with pytest.raises(InputError, match="vocabulary='common'"):
+    with pytest.raises(InputError, match="vocabulary='small'"):
         ModelChoices.of([replace(explainer, vocabulary=None)])
     for explainers in ([], [explainer, explainer]):
         with pytest.raises(InputError, match="models of different names"):

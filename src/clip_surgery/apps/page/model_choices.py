@@ -34,7 +34,7 @@ class ModelChoice:
             InputError: if the explainer was loaded without a vocabulary.
         """
         if explainer.vocabulary is None:
-            raise InputError("Expected an explainer loaded with vocabulary='common'.")
+            raise InputError("Expected an explainer loaded with vocabulary='small'.")
         left_out = {}
         for name, method in METHODS.items():
             try:
