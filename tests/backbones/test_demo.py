@@ -58,15 +58,21 @@ def test_the_model_of_a_folder_computes_what_open_clip_computes(folder):
 
 @torch.no_grad()
 def test_the_towers_and_the_modules_agree_with_the_class_of_open_clip():
-    theirs = tiny_open_clip()
-    ours = DemoClip.of(tiny_config())
-    ours.load_state_dict(theirs.state_dict())
+    open_clip_model = tiny_open_clip()
+    demo_model = DemoClip.of(tiny_config())
+    demo_model.load_state_dict(open_clip_model.state_dict())
     pixels = torch.randn(2, 3, 32, 32)
-    torch.testing.assert_close(ours.encode_image(pixels), theirs.encode_image(pixels))
-    torch.testing.assert_close(ours.encode_text(token_ids()), theirs.encode_text(token_ids()))
-    backbone = cs.wrap(ours, cache=False).backbone
+    torch.testing.assert_close(
+        demo_model.encode_image(pixels), open_clip_model.encode_image(pixels)
+    )
+    torch.testing.assert_close(
+        demo_model.encode_text(token_ids()), open_clip_model.encode_text(token_ids())
+    )
+    backbone = cs.wrap(demo_model, cache=False).backbone
     assert backbone.name == "wrapped:DemoClip"
-    torch.testing.assert_close(encode_pixels(backbone.tower, pixels), theirs.encode_image(pixels))
+    torch.testing.assert_close(
+        encode_pixels(backbone.tower, pixels), open_clip_model.encode_image(pixels)
+    )
 
 
 def test_loading_the_demo_imports_no_slow_library():

@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clip_surgery.errors import InputError
-from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image, voc_palette
+from clip_surgery.records.mask_files import (
+    decode_rle,
+    encode_classes,
+    encode_rle,
+    palette_image,
+    voc_palette,
+)
 
 
 def test_the_palette_is_that_of_voc():
@@ -89,6 +95,15 @@ def test_equals_pycocotools():
         mask = np.random.default_rng(seed).random((37, 53)) < (seed + 1) / 22
         expected = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
         assert encode_rle(mask)["counts"] == expected["counts"].decode()
+
+
+def test_the_classes_of_a_segmentation_are_encoded_like_single_masks():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        segmentation = rng.integers(-1, 5, rng.integers(1, 20, 2))
+        for number, rle in enumerate(encode_classes(segmentation, 6)):
+            mask = segmentation == number
+            assert rle == (encode_rle(mask) if mask.any() else None)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 2)), np.zeros(4, bool)])

@@ -1,7 +1,7 @@
-"""Instances: everything that was found in an image, text by text, as one value.
+"""Instances: the points, boxes and masks of all texts in an image as one value.
 
-The rows of a batch, the page and writers of annotation formats read this value, so that the tasks
-behind it run once, for all texts at once.
+The rows of a batch, the page and writers of annotation formats use this value, so that each task
+runs once for all texts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ InstancePart = Literal["points", "boxes", "masks"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Instance:
-    """What was found of one text in one image.
+    """The points, boxes and mask of one text in one image.
 
     Attributes:
         text: the text; the texts of a union are joined by "+".
@@ -88,11 +88,11 @@ class Instances:
                 )
 
     def __len__(self) -> int:
-        """Number of texts T."""
+        """Return the number of texts T."""
         return len(self.entries)
 
     def __iter__(self) -> Iterator[Instance]:
-        """The instances in the order of the texts."""
+        """Iterate over the instances in the order of the texts."""
         return iter(self.entries)
 
     def __getitem__(self, text: str) -> Instance:
@@ -192,8 +192,8 @@ def instances(
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
         >>> explanation = load("demo")(Image.radial_gradient("L"), ["clock", "cow"])
-        >>> [found] = instances(explanation)
-        >>> [(entry.text, entry.mask().shape) for entry in found]
+        >>> [image_instances] = instances(explanation)
+        >>> [(instance.text, instance.mask().shape) for instance in image_instances]
         [('clock', (256, 256)), ('cow', (256, 256))]
     """
     for part in parts:
@@ -202,9 +202,9 @@ def instances(
     selection = select_texts(explanation, texts, union=union)
     groups = selection.texts_of(explanation) if texts is not None or union else None
     scores = selection.unite(selection.take(explanation.image_scores.float())).tolist()
-    likely = None
+    presences = None
     if explanation.reference_log_ratios is not None:
-        likely = presence(explanation, groups).tolist()
+        presences = presence(explanation, groups).tolist()
     count = len(explanation)
     points_of_images: list[list[Points]] = [[NO_POINTS] * len(selection)] * count
     boxes_of_images: list[list[list[Box]]] = [[[]] * len(selection)] * count
@@ -222,7 +222,7 @@ def instances(
                 text=name,
                 index=index,
                 score=scores[image][index],
-                presence=None if likely is None else likely[image][index],
+                presence=None if presences is None else presences[image][index],
                 points=points_of_images[image][index],
                 boxes=tuple(boxes_of_images[image][index]),
                 rle=masks_of_images[image][index],

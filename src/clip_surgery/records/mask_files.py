@@ -119,7 +119,7 @@ def encode_classes(segmentation: Tensor | NDArray[np.int64], count: int) -> list
 
     Example:
         >>> encode_classes(np.array([[0, 2], [0, 2]]), 3)
-        [{'size': [2, 2], 'counts': '02'}, None, {'size': [2, 2], 'counts': '22'}]
+        [{'size': [2, 2], 'counts': '022'}, None, {'size': [2, 2], 'counts': '22'}]
     """
     array = _as_array(segmentation)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
@@ -128,30 +128,55 @@ def encode_classes(segmentation: Tensor | NDArray[np.int64], count: int) -> list
         )
     if array.size and int(array.max()) >= count:
         raise InputError(f"Expected classes below {count}, but got {array.max()}.")
-    values = array.ravel(order="F")
+    lengths, length_counts = _run_lengths_of_classes(array.ravel(order="F"), count)
+    first = np.cumsum(length_counts) - length_counts  # index of the first length of each class
+    # From the fourth length of a class on, its difference to the length two before is written.
+    number_in_class = np.arange(len(lengths)) - np.repeat(first, length_counts)
+    two_before = np.concatenate([[0, 0], lengths[:-2]])[: len(lengths)]
+    letters, digit_counts = _digits(np.where(number_in_class > 2, lengths - two_before, lengths))
+    # The last length, of pixels after the last run of a class, is not written if it is 0.
+    last = first + length_counts - 1
+    digits_before = np.concatenate([[0], np.cumsum(digit_counts)])
+    begins = digits_before[first].tolist()
+    ends = digits_before[np.where(lengths[last] > 0, last + 1, last)].tolist()
+    return [
+        {"size": list(array.shape), "counts": letters[begin:end].tobytes().decode("ascii")}
+        if length_count > 1
+        else None
+        for begin, end, length_count in zip(begins, ends, length_counts.tolist(), strict=True)
+    ]
+
+
+def _run_lengths_of_classes(
+    values: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The run lengths of the masks of all classes, computed from the runs of equal values.
+
+    The mask of a class with n runs has 2 n + 1 lengths, of 0 and 1 in turn: before each run, of the
+    run, and after the last one.
+
+    Args:
+        values: class of each pixel (N,); negative for no class.
+        count: number of classes.
+
+    Returns:
+        The lengths of all classes one after another, and how many of them each class has (count,).
+    """
     starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])[: len(values)]
     ends = np.concatenate([starts[1:], [len(values)]])[: len(starts)]
     classes = values[starts]
-    order = np.argsort(classes, kind="stable")
+    order = np.argsort(classes, kind="stable")  # runs by class, those of a class in their order
     order = order[classes[order] >= 0]
-    run_counts = np.bincount(classes[order], minlength=count)
-    # of each class: start and end of every run, and the end of the image
-    first = np.cumsum(2 * run_counts + 1) - (2 * run_counts + 1)
-    bounds = np.full(int((2 * run_counts + 1).sum()), len(values))
-    place = 2 * np.arange(len(order)) + classes[order]
-    bounds[place], bounds[place + 1] = starts[order], ends[order]
+    length_counts = 2 * np.bincount(classes[order], minlength=count) + 1
+    # The lengths of a class are the differences of its bounds: the start and end of each of its
+    # runs, and the end of the image. Each class before a run adds one bound besides those of runs.
+    bounds = np.full(int(length_counts.sum()), len(values))
+    start_index = 2 * np.arange(len(order)) + classes[order]
+    bounds[start_index], bounds[start_index + 1] = starts[order], ends[order]
     lengths = np.diff(bounds, prepend=0)
+    first = np.cumsum(length_counts) - length_counts
     lengths[first] = bounds[first]
-    within = np.arange(len(bounds)) - np.repeat(first, 2 * run_counts + 1)
-    before = np.concatenate([[0, 0], lengths[:-2]])[: len(lengths)]
-    letters, digit_counts = _digits(np.where(within > 2, lengths - before, lengths))
-    last = first + 2 * run_counts  # pixels after the last run; not written if there are none
-    digits_before = np.concatenate([[0], np.cumsum(digit_counts)])
-    begin, end = digits_before[first], digits_before[np.where(lengths[last] > 0, last + 1, last)]
-    return [
-        {"size": list(array.shape), "counts": letters[a:b].tobytes().decode("ascii")} if n else None
-        for a, b, n in zip(begin.tolist(), end.tolist(), run_counts.tolist(), strict=True)
-    ]
+    return lengths, length_counts
 
 
 def decode_rle(rle: Rle) -> NDArray[np.bool_]:
@@ -199,8 +224,8 @@ def _digits(values: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.in
         letters.append(48 + (digits | 32 * unfinished))
     if not letters:
         return np.zeros(0, np.uint8), np.zeros(0, np.int64)
-    kept = np.stack(has_letter, axis=1)
-    return np.stack(letters, axis=1)[kept].astype(np.uint8), kept.sum(axis=1)
+    written = np.stack(has_letter, axis=1)
+    return np.stack(letters, axis=1)[written].astype(np.uint8), written.sum(axis=1)
 
 
 def _as_array(values: Tensor | NDArray[np.generic]) -> NDArray[np.generic]:

@@ -51,11 +51,13 @@ def test_end_positions_with_padding_of_end_tokens(hugging_face_backbone):
 
 @torch.no_grad()
 def test_results_equal_open_clip_with_the_same_weights(paired_backbones):
-    ours, output = paired_backbones
+    open_clip_backbone, hugging_face_backbone = paired_backbones
     for size in ((32, 32), (32, 64), (72, 40)):
         pixels = torch.randn(2, 3, *size)
-        cosines = encode_both(ours, pixels, token_ids())
-        torch.testing.assert_close(encode_both(output, pixels, token_ids()), cosines, **EXACT)
+        cosines = encode_both(open_clip_backbone, pixels, token_ids())
+        torch.testing.assert_close(
+            encode_both(hugging_face_backbone, pixels, token_ids()), cosines, **EXACT
+        )
 
 
 @torch.no_grad()

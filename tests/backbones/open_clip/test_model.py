@@ -346,9 +346,9 @@ def test_real_configurations(arch):
         text_config={**layers, "hidden_size": text_width, "num_attention_heads": text_heads},
     )
     with torch.device("meta"):
-        ours = open_clip.CLIP(**open_clip.get_model_config(arch))
-        theirs = CLIPModel(config)
-    for model in (ours, theirs):
+        open_clip_model = open_clip.CLIP(**open_clip.get_model_config(arch))
+        hugging_face_model = CLIPModel(config)
+    for model in (open_clip_model, hugging_face_model):
         model.logit_scale = torch.nn.Parameter(torch.zeros(()))
         backbone = wrap_backbone(model)
         tower, text = backbone.tower, backbone.text_tower
@@ -359,8 +359,8 @@ def test_real_configurations(arch):
         pixels = torch.empty(1, 3, 2 * patch, 3 * patch, device="meta")
         tokens = tower.blocks[0].add_feed_forward(tower.embed(pixels))
         assert tokens.shape == (1, 7, width)
-    assert len(wrap_backbone(ours).tower.blocks) == blocks
-    assert ours.visual.transformer.resblocks[0].mlp.c_fc.out_features == inner
+    assert len(wrap_backbone(open_clip_model).tower.blocks) == blocks
+    assert open_clip_model.visual.transformer.resblocks[0].mlp.c_fc.out_features == inner
 
 
 def without_parts(change):

@@ -11,6 +11,7 @@ from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Dataset
 from clip_surgery.evaluation.datasets.files.listing import listed
 from clip_surgery.evaluation.datasets.nus_wide import NusWide
 from clip_surgery.evaluation.datasets.registry import open_dataset
+from clip_surgery.testing import check_dataset
 from tests.evaluation.datasets.small_trees import write_image, write_text
 
 NAMES = read_class_names("nus_wide81").names
@@ -36,6 +37,7 @@ def test_concepts_without_masks(tmp_path):
     dataset = NusWide(tmp_path)
     assert isinstance(dataset, Dataset)
     assert repr(open_dataset("nus_wide", tmp_path)) == repr(dataset)
+    check_dataset(dataset)
     assert (dataset.name, dataset.names, len(dataset)) == ("nus_wide", NAMES, 3)
     found = [sample.present for sample in dataset]
     assert found == [{"person"}, {"zebra", "animal", "airport"}, set()]

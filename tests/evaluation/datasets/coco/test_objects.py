@@ -15,6 +15,7 @@ from clip_surgery.evaluation.datasets.coco.shapes import draw
 from clip_surgery.evaluation.datasets.dataset import NO_OBJECT, NOT_JUDGED, Dataset
 from clip_surgery.evaluation.datasets.files.listing import listed
 from clip_surgery.evaluation.datasets.registry import open_dataset
+from clip_surgery.testing import check_dataset
 from tests.evaluation.datasets.small_coco import (
     COCO_IDS,
     SIZE,
@@ -44,6 +45,7 @@ def test_masks_and_names(tmp_path, parts):
     dataset = CocoObjects(tmp_path)
     assert isinstance(dataset, Dataset)
     assert repr(open_dataset("coco", tmp_path)) == repr(dataset)
+    check_dataset(dataset)
     assert (dataset.name, dataset.names, len(dataset)) == ("coco", NAMES, 2)
     empty, full = dataset[0], dataset[-1]  # in the order of ids
     assert (empty.mask == NO_OBJECT).all()

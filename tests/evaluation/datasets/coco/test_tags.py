@@ -11,6 +11,7 @@ from clip_surgery.evaluation.datasets.coco.tags import CocoTags
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Dataset
 from clip_surgery.evaluation.datasets.files.listing import listed
 from clip_surgery.evaluation.datasets.registry import open_dataset
+from clip_surgery.testing import check_dataset
 from tests.evaluation.datasets.small_coco import SIZE, annotation, content, make_coco, rectangle
 
 NAMES = read_class_names("coco80").names
@@ -29,6 +30,7 @@ def test_names_without_masks(tmp_path):
     dataset = CocoTags(tmp_path)
     assert isinstance(dataset, Dataset)
     assert repr(open_dataset("coco_tags", tmp_path)) == repr(dataset)
+    check_dataset(dataset)
     assert (dataset.name, dataset.names, len(dataset)) == ("coco_tags", NAMES, 2)
     empty, full = dataset[0], dataset[1]
     assert empty.present == frozenset()
