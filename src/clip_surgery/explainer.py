@@ -90,7 +90,9 @@ class Explainer:
 
     def with_method(self, method: str | Method) -> Explainer:
         """Return an explainer of the same model and settings with another method."""
-        return replace(self, method=as_method(method))
+        explainer = replace(self, method=as_method(method))
+        explainer._reference_memo.update(self._reference_memo)
+        return explainer
 
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Return the features of texts, which many calls of `explain_pixels` can use.

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.text.bank import encode_texts
-from clip_surgery.text.cache import TextCache
+from clip_surgery.text.cache import CacheFolder, TextCache
 from tests.towers import tiny_open_clip
 
 WIDTH = 24
@@ -267,7 +267,7 @@ def run_python(code, *arguments):
 
 KILLED = """
 import os, sys, torch
-from clip_surgery.text.cache import TextCache
+from clip_surgery.text.cache import CacheFolder, TextCache
 folder = TextCache(sys.argv[1]).folder(
     fingerprint="f", templates=("{}",), dtype=torch.float32, truncate=False
 )
@@ -290,7 +290,7 @@ def test_killed_writer_leaves_no_entry(cache):
 WRITER = """
 import sys, torch, warnings
 warnings.simplefilter("error")
-from clip_surgery.text.cache import TextCache
+from clip_surgery.text.cache import CacheFolder, TextCache
 folder = TextCache(sys.argv[1]).folder(
     fingerprint="f", templates=("{}",), dtype=torch.float32, truncate=False
 )
@@ -384,3 +384,48 @@ def test_features_do_not_depend_on_the_autocast_of_the_caller(counted, cache):
         first, _ = counted.encode(["cat"], cache)
     plain, _ = counted.encode(["cat"], None)
     assert torch.equal(first.labels, plain.labels)
+
+
+@torch.no_grad()
+def test_a_full_cache_deletes_the_features_that_were_not_used_for_the_longest_time(tmp_path):
+    backbone = wrap_backbone(tiny_open_clip())
+    texts = [f"word {number}" for number in range(10)]
+    encode_texts(backbone, texts, templates="name", cache=TextCache(tmp_path))
+    entries = {path: path.stat().st_size for path in tmp_path.glob("*/*.safetensors")}
+    [folder] = {path.parent for path in entries}
+    cache = TextCache(tmp_path, max_bytes=sum(entries.values()))
+    kept = CacheFolder(cache, folder.name)
+    for age, text in enumerate(["", *texts]):
+        os.utime(kept.path(text), (10**9 - age, 10**9 - age))  # the last text is the oldest
+    encode_texts(backbone, texts[-1:], templates="name", cache=cache)  # it is used again
+    encode_texts(backbone, ["one word more"], templates="name", cache=cache)
+    left = {path for path in entries if path.exists()}
+    assert kept.path(texts[-1]) in left
+    assert kept.path("one word more").exists()
+    assert kept.path(texts[0]) in left
+    assert kept.path(texts[-2]) not in left
+    size = sum(path.stat().st_size for path in tmp_path.glob("*/*.safetensors"))
+    assert size <= cache.max_bytes
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["read", "opaque"])
+def test_no_text_tower_runs_if_all_features_are_cached(kind, tmp_path, monkeypatch):
+    backbone = wrap_backbone(tiny_open_clip())
+    tower = backbone.text_tower
+    if kind == "opaque":
+        model = backbone.model
+        tower = replace(tower, encode=model.encode_text)
+        backbone = replace(backbone, text_tower=tower)
+    cache = TextCache(tmp_path)
+    expected = encode_texts(backbone, ["dog", "cat"], templates="photo", cache=cache)
+
+    def fail(*arguments, **settings):
+        raise AssertionError("the text tower ran")
+
+    if kind == "opaque":
+        backbone = replace(backbone, text_tower=replace(tower, encode=fail))
+    else:
+        monkeypatch.setattr("clip_surgery.text.bank.encode_prompts", fail)
+    again = encode_texts(backbone, ["dog", "cat"], templates="photo", cache=cache)
+    assert torch.equal(again.labels, expected.labels)

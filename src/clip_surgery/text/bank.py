@@ -83,6 +83,8 @@ def encode_texts(
             features[text] = feature
             if cached is not None:
                 cached.write(text, feature)
+    if cached is not None and missing:
+        cached.cache.delete_oldest()
     return TextFeatures(
         texts=checked_texts,
         labels=torch.stack([features[text] for text in checked_texts]),
@@ -125,12 +127,16 @@ def _read(
     }
 
 
-def _joint_width(backbone: Backbone) -> int:
-    """Return the joint width D, from the projection of one token or the feature of one text."""
+def _joint_width(backbone: Backbone) -> int | None:
+    """Return the joint width D from the projection of one token, or None.
+
+    It is None for a text tower that can only be run as a whole: running it would cost what the
+    cache saves.
+    """
     tower = backbone.text_tower
+    if tower.encode is not None:
+        return None
     with torch.no_grad():
-        if tower.encode is not None:
-            return tower.encode(tower.tokenize([EMPTY]).to(backbone.device)).shape[-1]
         token = tower.embed(torch.zeros(1, 1, dtype=torch.int64, device=backbone.device))
         return tower.project(token).shape[-1]
 

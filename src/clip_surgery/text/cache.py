@@ -4,14 +4,19 @@ A feature depends on the weights, the templates, the text and the dtype of the w
 nothing else. Weights, templates and dtype determine a folder, and the text a safetensors file in
 it. Each file contains its text, the key of its folder and a checksum, which are verified when it is
 read. Files are written atomically, so that readers and other processes never see a partial one.
+
+The size of a cache is limited: when features have been written and the files are larger than the
+limit, those that were not used for the longest time are deleted.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +29,11 @@ from torch import Tensor
 from clip_surgery.storage.atomic_file import writing_atomically
 
 DIRECTORY_VARIABLE = "CLIP_SURGERY_CACHE"
+DEFAULT_MAX_BYTES = 2**30
+_SHARE_KEPT = 0.8
+"""Share of the limit that is left after old files were deleted, so that this happens rarely."""
+_SECONDS_BETWEEN_USES = 3600
+"""A file that is read again within this time is not marked as used again."""
 _FORMAT = 2
 _KEY = "feature"
 _UNIT_LENGTH_TOLERANCE = 1e-3
@@ -35,13 +45,17 @@ class TextCache:
     Args:
         directory: the directory. If None, it is the one that the environment variable
             CLIP_SURGERY_CACHE names, or else the cache directory of the user.
+        max_bytes: limit of the sum of the sizes of all entries; a feature takes about 4 KiB.
 
     Example:
         >>> TextCache("/tmp/texts").directory.as_posix()
         '/tmp/texts'
     """
 
-    def __init__(self, directory: str | Path | None = None) -> None:
+    def __init__(
+        self, directory: str | Path | None = None, *, max_bytes: int = DEFAULT_MAX_BYTES
+    ) -> None:
+        self.max_bytes = max_bytes
         self.directory = Path(directory) if directory is not None else _default_directory()
         self._writable = True
 
@@ -74,6 +88,27 @@ class TextCache:
                 stacklevel=2,
             )
 
+    def delete_oldest(self) -> None:
+        """Delete the entries that were not used for the longest time if the limit is exceeded.
+
+        Entries that other processes delete or replace at the same time do no harm. Folders that
+        become empty stay.
+        """
+        entries = []
+        for path in self.directory.glob("*/*.safetensors"):
+            with suppress(OSError):
+                status = path.stat()
+                entries.append((status.st_mtime, status.st_size, path))
+        size = sum(entry_size for _, entry_size, _ in entries)
+        if size <= self.max_bytes:
+            return
+        for _, entry_size, path in sorted(entries):
+            if size <= _SHARE_KEPT * self.max_bytes:
+                break
+            with suppress(OSError):
+                path.unlink()
+            size -= entry_size
+
     @property
     def writable(self) -> bool:
         """Whether no write has failed yet."""
@@ -97,8 +132,10 @@ class CacheFolder:
         """Return the path of the entry of a text; the file need not exist."""
         return self.directory / f"{_digest(text)}.safetensors"
 
-    def read(self, text: str, width: int) -> Tensor | None:
+    def read(self, text: str, width: int | None) -> Tensor | None:
         """Return the feature (width,) of a text, or None if there is no valid entry.
+
+        The entry is marked as used now. A width of None is not checked.
 
         An entry that is damaged, that belongs to another text or other weights, or that is not a
         float32 feature of unit length and this width, causes a warning and counts as missing.
@@ -114,12 +151,13 @@ class CacheFolder:
             damage = str(error)
         else:
             if feature is None or not _is_feature(feature, width):
-                damage = f"expected {width} float32 numbers of unit length"
+                damage = f"expected {width or 'some'} float32 numbers of unit length"
             elif description.get("text") != text or description.get("key") != self.key:
                 damage = "it belongs to another text or to other weights"
             elif description.get("checksum") != _checksum(feature):
                 damage = "its checksum does not match its content"
             else:
+                _mark_as_used(path)
                 return feature
         warnings.warn(
             f"{path}: this text feature is damaged and is computed again: {damage}.", stacklevel=2
@@ -171,9 +209,17 @@ def _metadata(content: bytes) -> dict[str, object]:
     return description if isinstance(description, dict) else {}
 
 
-def _is_feature(tensor: Tensor, width: int) -> bool:
+def _mark_as_used(path: Path) -> None:
+    """Set the time of the last use of a file to now, unless it is recent."""
+    with suppress(OSError):  # a cache that cannot be written is never cleaned up
+        if time.time() - path.stat().st_mtime > _SECONDS_BETWEEN_USES:
+            os.utime(path)
+
+
+def _is_feature(tensor: Tensor, width: int | None) -> bool:
     return (
         tensor.dtype == torch.float32
-        and tuple(tensor.shape) == (width,)
+        and tensor.ndim == 1
+        and len(tensor) == (width or len(tensor))
         and abs(float(tensor.norm()) - 1) < _UNIT_LENGTH_TOLERANCE  # False when it is NaN
     )
