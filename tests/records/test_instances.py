@@ -34,9 +34,7 @@ def test_instances_are_what_the_tasks_return(explanation):
         for index, entry in enumerate(of_image):
             expected = points(explanation, rule="peaks")[image][index]
             np.testing.assert_array_equal(entry.points.xy, expected.xy)
-            assert (
-                list(entry.boxes) == boxes(explanation, rule=rule)[image][index]
-            )
+            assert list(entry.boxes) == boxes(explanation, rule=rule)[image][index]
             assert (entry.mask() == (classes == index)).all()
             assert entry.score == pytest.approx(float(explanation.image_scores[image, index]))
             assert (entry.presence > 0.5) == (explanation.reference_log_ratios[image, 0, index] > 0)
