@@ -148,3 +148,16 @@ def test_a_registered_method_can_be_used_by_name(outside, monkeypatch):
         register_method(other)
     with pytest.raises(InputError, match="identifier"):
         register_method(type("Spaced", (cls,), {"name": "two words"}))
+
+
+def test_a_notebook_cell_that_defines_a_method_can_run_twice(monkeypatch):
+    monkeypatch.setattr(registered, "_classes", dict(registered._classes))
+
+    def cell(paper):
+        namespace = {"__name__": "__main__", "Similarity": METHODS["similarity"]}
+        exec(f"class Mine(Similarity):\n    name = 'mine'\n    paper = '{paper}'", namespace)
+        return register_method(namespace["Mine"])
+
+    cell("first")
+    assert registered._classes["mine"] is not cell("second")
+    assert registered._classes["mine"].paper == "second"
