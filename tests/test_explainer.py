@@ -13,7 +13,7 @@ from PIL import Image
 import clip_surgery as cs
 from clip_surgery import explainer as explainer_module
 from clip_surgery.errors import FewTextsWarning, InputError, UnknownNameError, WeightsError
-from clip_surgery.explainer import batches_of_one_frame
+from clip_surgery.framed_images import batches_of_one_frame
 from clip_surgery.framing import FramingRule
 from clip_surgery.inputs.images import read_image
 from clip_surgery.loading import wrap
