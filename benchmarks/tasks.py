@@ -12,6 +12,7 @@ import platform
 import torch
 
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation.metrics.box_iou import BoxIoU
 from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.foreground_attention import ForegroundAttention
 from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
@@ -22,6 +23,7 @@ from clip_surgery.explainer import Explainer
 from clip_surgery.framing import FramingRule
 from clip_surgery.inputs.images import read_image
 from clip_surgery.loading import load
+from clip_surgery.tasks.boxes import BoxRule
 from clip_surgery.tasks.inspection import redundancy
 from clip_surgery.tasks.point_rules import PeakPoints
 from clip_surgery.tasks.presence import presence
@@ -62,6 +64,8 @@ def measure(explainer: Explainer, dataset: SceneDataset) -> dict[str, dict[str, 
         "points, peaks": PointsAccuracy(names, mode="peaks"),
         "points, one peak": PointsAccuracy(names, mode=PeakPoints(positives=1)),
         "points, peaks, presence >= 0.5": PointsAccuracy(names, mode="peaks", min_presence=0.5),
+        "boxes": BoxIoU(names),
+        "boxes, full resolution": BoxIoU(names, rule=BoxRule(samples_per_patch=None)),
         "tags": TagsMap(names),
         "presence": PresenceAuroc(names),
         "inspection": ForegroundAttention(names),

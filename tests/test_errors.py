@@ -22,7 +22,7 @@ from clip_surgery.errors import (
         (MissingExtraError, ImportError),
     ],
 )
-def test_every_error_is_ours_and_a_builtin(error, builtin):
+def test_every_error_is_also_a_built_in_error(error, builtin):
     assert issubclass(error, ClipSurgeryError)
     with pytest.raises(builtin, match=r"^reason$"):
         raise error("reason")

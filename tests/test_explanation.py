@@ -36,20 +36,20 @@ def explained(
     )
 
 
-def assert_same(one, other):
+def assert_same(first, second):
     for name in ("patch_scores", "similarity"):
-        left, right = getattr(one, name), getattr(other, name)
+        left, right = getattr(first, name), getattr(second, name)
         assert (left is None) == (right is None)
         for a, b in zip(left or (), right or (), strict=True):
             assert a.dtype == b.dtype
             assert torch.equal(a, b)
-    assert torch.equal(one.image_scores, other.image_scores)
-    assert (one.reference_log_ratios is None) == (other.reference_log_ratios is None)
-    assert one.reference_log_ratios is None or torch.equal(
-        one.reference_log_ratios, other.reference_log_ratios
+    assert torch.equal(first.image_scores, second.image_scores)
+    assert (first.reference_log_ratios is None) == (second.reference_log_ratios is None)
+    assert first.reference_log_ratios is None or torch.equal(
+        first.reference_log_ratios, second.reference_log_ratios
     )
     for name in ("texts", "framings", "images", "method", "backbone"):
-        assert getattr(one, name) == getattr(other, name)
+        assert getattr(first, name) == getattr(second, name)
 
 
 @pytest.mark.parametrize("similarity", [True, False])
@@ -134,14 +134,14 @@ FORMAT = "clip-surgery explanation 1"
         "missing tensors",
     ],
 )
-def test_load_of_something_else_names_the_file(tmp_path, write):
+def test_loading_another_file_is_an_error_that_names_it(tmp_path, write):
     path = tmp_path / "e.safetensors"
     write(path)
     with pytest.raises(InputError, match=r"e\.safetensors"):
         Explanation.load(path)
 
 
-def test_save_where_nothing_can_be_written_names_the_file(tmp_path):
+def test_saving_to_an_unwritable_path_is_an_error_that_names_it(tmp_path):
     with pytest.raises(InputError, match=r"missing.e\.safetensors"):
         explained((2, 3)).save(tmp_path / "missing" / "e.safetensors")
 
@@ -254,13 +254,13 @@ def test_join_drops_reference_log_ratios_unless_all_have_them():
 
 def test_only_some_texts():
     explanation = explained((2, 3), (4, 1), reference_log_ratios=True)
-    found = explanation.only(["ein Vögelchen"])
-    assert found.texts == ("ein Vögelchen",)
+    selected = explanation.only(["ein Vögelchen"])
+    assert selected.texts == ("ein Vögelchen",)
     for name in ("patch_scores", "similarity"):
-        for part, whole in zip(getattr(found, name), getattr(explanation, name), strict=True):
+        for part, whole in zip(getattr(selected, name), getattr(explanation, name), strict=True):
             assert torch.equal(part, whole[1:])
-    assert torch.equal(found.image_scores, explanation.image_scores[:, 1:])
-    assert torch.equal(found.reference_log_ratios, explanation.reference_log_ratios[..., 1:])
+    assert torch.equal(selected.image_scores, explanation.image_scores[:, 1:])
+    assert torch.equal(selected.reference_log_ratios, explanation.reference_log_ratios[..., 1:])
     assert_same(explanation.only(explanation.texts), explanation)
     assert explanation.only(["ein Vögelchen", "dog"]).texts == ("ein Vögelchen", "dog")
     assert explained((2, 3), similarity=False).only("dog").similarity is None
@@ -305,12 +305,12 @@ def test_text_index():
         ({"similarity": (torch.zeros(1, 2, 3),)}, r"similarity of shape \(2, rows, columns\)"),
     ],
 )
-def test_parts_that_do_not_belong_together(change, reason):
+def test_fields_whose_shapes_do_not_agree_are_refused(change, reason):
     with pytest.raises(InputError, match=reason):
         replace(explained((2, 3)), **change)
 
 
-def test_printing_is_short_and_names_what_there_is():
+def test_printing_is_short_and_lists_images_and_texts():
     explanation = explained((2, 3), (4, 1))
     shown = repr(explanation)
     assert len(shown) < 600

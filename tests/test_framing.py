@@ -22,7 +22,7 @@ fractions = st.floats(0, 1, allow_nan=False, width=32)
 
 
 @given(framing=framings(), x=fractions, y=fractions)
-def test_points_there_and_back(framing, x, y):
+def test_points_to_the_frame_and_back(framing, x, y):
     height, width = framing.original
     points = torch.tensor([[x * (width - 1), y * (height - 1)]], dtype=torch.float64)
     framed = framing.frame_points(points)
@@ -32,7 +32,7 @@ def test_points_there_and_back(framing, x, y):
 
 
 @given(framing=framings(), x=st.floats(-500, 900), y=st.floats(-500, 900))
-def test_restored_points_lie_in_the_picture(framing, x, y):
+def test_restored_points_lie_in_the_image(framing, x, y):
     restored_x, restored_y = framing.restore_points(torch.tensor([x, y])).tolist()
     assert 0 <= restored_x <= framing.original.width - 1
     assert 0 <= restored_y <= framing.original.height - 1
@@ -63,19 +63,19 @@ def test_restored_maps_stay_in_range(framing):
     y=st.floats(0.2, 0.8),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_blob_comes_back_to_where_it_was(mode, height, width, x, y):
-    """A white square, framed, seen at patch resolution and restored, has its centre in place."""
+def test_a_square_has_its_centre_after_framing_and_restoring(mode, height, width, x, y):
+    """A white square keeps its centre when it is framed, averaged over patches and restored."""
     assume(max(height, width) < 3 * min(height, width))
     framing = FramingRule(mode=mode, size=128).framing(
         Size(height, width), native_size=64, patch_size=4
     )
     half = min(height, width) // 10
     centre_x, centre_y = round(x * width), round(y * height)
-    picture = Image.new("RGB", (width, height))
-    picture.paste(
+    image = Image.new("RGB", (width, height))
+    image.paste(
         (255, 255, 255), (centre_x - half, centre_y - half, centre_x + half, centre_y + half)
     )
-    framed = framing.apply(picture).convert("L")
+    framed = framing.apply(image).convert("L")
     assert (framed.height, framed.width) == framing.frame
     pixels = torch.tensor(list(framed.tobytes()), dtype=torch.float32).view(1, *framing.frame)
     patches = torch.nn.functional.avg_pool2d(pixels, 4)
@@ -83,7 +83,7 @@ def test_a_blob_comes_back_to_where_it_was(mode, height, width, x, y):
     heat /= heat.sum()
     seen_x = (heat.sum(0) * (torch.arange(width) + 0.5)).sum()
     seen_y = (heat.sum(1) * (torch.arange(height) + 0.5)).sum()
-    # Within a third of a patch, measured in pixels of the image.
+    # Within a third of a patch, in pixels of the image.
     patch = 4 * torch.tensor(
         [width / framing.content.width, height / framing.content.height], dtype=torch.float32
     )
@@ -105,7 +105,7 @@ def test_keep_ratio_gives_whole_patches_near_the_ratio(height, width, short, pat
 
 @pytest.mark.parametrize("size", [Size(1, 10_000), Size(10_000, 1), Size(3, 100_000), Size(1, 1)])
 @pytest.mark.parametrize("mode", ["keep ratio", "squash", "letterbox"])
-def test_strips_do_not_take_the_machines_memory(size, mode):
+def test_very_long_images_have_a_limited_number_of_patches(size, mode):
     framing = FramingRule(mode=mode).framing(size, native_size=224, patch_size=16)
     assert (framing.frame.height // 16) * (framing.frame.width // 16) <= 16_384
     assert framing.restore_map(torch.rand(2, 3)).shape == size
@@ -172,7 +172,7 @@ def test_rule_rounds_to_whole_patches_and_defaults_to_the_models_size():
         ),
     ],
 )
-def test_bad_settings(build, reason):
+def test_invalid_settings_are_refused(build, reason):
     with pytest.raises(InputError, match=reason):
         build()
 

@@ -10,7 +10,7 @@ sides = st.integers(1, 12)
 
 
 @given(rows=sides, columns=sides, leading=st.lists(st.integers(0, 3), max_size=2))
-def test_there_and_back(rows, columns, leading):
+def test_to_map_and_from_map_are_inverse(rows, columns, leading):
     grid = PatchGrid(rows=rows, columns=columns)
     values = torch.arange(torch.Size([*leading, grid.patches]).numel())
     values = values.reshape(*leading, grid.patches)
@@ -19,13 +19,13 @@ def test_there_and_back(rows, columns, leading):
     assert torch.equal(grid.from_map(maps), values)
 
 
-def test_patches_run_row_by_row():
+def test_patches_are_in_row_major_order():
     grid = PatchGrid(rows=2, columns=3)
     assert grid.to_map(torch.arange(6)).tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 1), (1, 0), (-1, 2)])
-def test_a_grid_has_patches(rows, columns):
+def test_a_grid_has_at_least_one_patch(rows, columns):
     with pytest.raises(InputError, match="at least 1 x 1 patches"):
         PatchGrid(rows=rows, columns=columns)
 

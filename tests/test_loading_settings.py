@@ -1,4 +1,4 @@
-"""`load` and `wrap` take the same settings, which are one object."""
+"""`load` and `wrap` have the same settings, the fields of `ExplainerSettings`."""
 
 import typing
 from dataclasses import fields

@@ -36,7 +36,7 @@ def test_windows_cover_the_line(length, side, step):
     assert all(b - a <= step for a, b in itertools.pairwise(starts))
 
 
-def test_one_window_is_the_plain_explanation(explainer):
+def test_one_window_equals_the_explanation_of_the_image(explainer):
     image = pixels(32, 32)
     whole, plain = explain_windows(explainer, image, TEXTS), explainer(image, TEXTS)
     for name in ("patch_scores", "similarity"):
@@ -45,7 +45,7 @@ def test_one_window_is_the_plain_explanation(explainer):
     torch.testing.assert_close(whole.reference_log_ratios, plain.reference_log_ratios)
 
 
-def test_windows_side_by_side_are_laid_beside_each_other(explainer):
+def test_windows_without_overlap_are_concatenated(explainer):
     image = pixels(32, 64)
     whole = explain_windows(explainer, image, TEXTS, windows=Windows(crop=32, stride=32))
     halves = [explainer(image[:, :32].copy(), TEXTS), explainer(image[:, 32:].copy(), TEXTS)]
@@ -55,7 +55,7 @@ def test_windows_side_by_side_are_laid_beside_each_other(explainer):
     torch.testing.assert_close(whole.image_scores, highest)
 
 
-def test_overlapping_windows_naive(explainer):
+def test_overlapping_windows_equal_a_loop(explainer):
     image = pixels(40, 56)  # 5 x 7 patches of 8 px; windows of 4 x 4, 2 apart
     whole = explain_windows(explainer, image, TEXTS, windows=Windows(crop=32, stride=16))
     weight = torch.tensor([0.5, 1.0, 1.0, 0.5])
@@ -73,7 +73,7 @@ def test_overlapping_windows_naive(explainer):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (9, 200), (200, 9), (33, 47)])
-def test_any_picture(explainer, size):
+def test_images_of_any_size(explainer, size):
     whole = explain_windows(explainer, pixels(*size), TEXTS)
     [heatmap] = cs.heatmaps(whole)
     assert tuple(heatmap.shape) == (2, *size)
@@ -82,7 +82,7 @@ def test_any_picture(explainer, size):
     assert tuple(classes.shape) == size
 
 
-def test_size_scales_the_picture_first(explainer):
+def test_size_resizes_the_image_first(explainer):
     whole = explain_windows(explainer, pixels(40, 80), TEXTS, windows=Windows(size=64))
     assert whole.patch_scores[0].shape == (2, 8, 16)
 
@@ -97,6 +97,6 @@ def test_a_method_without_similarity_and_encoded_texts(explainer):
 @pytest.mark.parametrize(
     "change", [{"size": 0}, {"crop": 0}, {"stride": -1}, {"crop": 32, "stride": 33}]
 )
-def test_bad_windows(change):
+def test_invalid_windows_are_refused(change):
     with pytest.raises(InputError, match=str(list(change.values())[-1])):
         Windows(**change)

@@ -40,7 +40,7 @@ def test_save_and_load(tmp_path):
         Explanation.load(path)
 
 
-def test_load_of_something_else(tmp_path):
+def test_loading_another_file_is_an_error(tmp_path):
     path = tmp_path / "e.safetensors"
     example().explanation.save(path)
     with pytest.raises(InputError, match=r"e\.safetensors"):
@@ -56,6 +56,6 @@ def test_load_of_something_else(tmp_path):
         {"explanation": explained(*[random_scores(5, 2, 3)] * 2)},
     ],
 )
-def test_parts_that_do_not_belong_together(change):
+def test_fields_whose_shapes_do_not_agree_are_refused(change):
     with pytest.raises(InputError):
         replace(example(), **change)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from torch import Tensor
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.errors import FewTextsWarning, InputError, WeightsError
 from clip_surgery.explanation import Explanation
+from clip_surgery.framed_images import batches_of_one_frame, framed_pixels
 from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.inputs.image_lists import as_image_list
-from clip_surgery.inputs.images import ImageSource, InputImage, read_image, to_pixels
+from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.inputs.texts import check_texts
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.method import Evidence, Method
@@ -34,8 +35,11 @@ from clip_surgery.text.cache import TextCache
 from clip_surgery.text.features import TextFeatures
 
 REFERENCE_TEMPLATES = ("a photo of a {}.",)
-"""Prompt template of the reference words. A single one keeps the cost of many words low. Maps and
-probabilities of presence of the demo model are as good as with 85 templates (decision 0015)."""
+"""Prompt template of the reference words.
+
+A single template keeps the cost of many words low. Maps and probabilities of presence of the demo
+model are as good as with 85 templates (decision 0015).
+"""
 
 _NAMED_IMAGES = (str, os.PathLike, InputImage)
 """Images with a name of their own; others are called "image 0" and so on."""
@@ -258,27 +262,4 @@ class Explainer:
         return self.backbone.normalise(self._framed(image, self.frame(image))[None])
 
     def _framed(self, image: InputImage, framing: Framing) -> Tensor:
-        """The resized image (3, H, W) in [0, 1]."""
-        try:
-            return to_pixels(framing.apply(image.image, margin=self._margin))
-        except MemoryError as error:
-            raise InputError(
-                f"{image.name}: not enough memory to resize the image to "
-                f"{framing.frame.height} x {framing.frame.width} px (height x width)."
-            ) from error
-
-    @property
-    def _margin(self) -> tuple[int, int, int]:
-        """Colour of letterbox margins: the mean colour, which normalisation maps to zero."""
-        red, green, blue = (round(255 * mean) for mean in self.backbone.image_mean)
-        return red, green, blue
-
-
-def batches_of_one_frame(framings: Sequence[Framing], batch_size: int) -> Iterator[list[int]]:
-    """Yield indices of images that share one frame size, at most `batch_size` at a time."""
-    by_frame: dict[Size, list[int]] = {}
-    for index, framing in enumerate(framings):
-        by_frame.setdefault(framing.frame, []).append(index)
-    for indices in by_frame.values():
-        for start in range(0, len(indices), batch_size):
-            yield indices[start : start + batch_size]
+        return framed_pixels(image, framing, mean_rgb=self.backbone.image_mean)

@@ -36,7 +36,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Framing:
-    """How one image is resized and placed in the frame, which is the input of the model.
+    """The resize of one image and its position in the frame, which is the input of the model.
 
     The original is resized to `content`, which is centred in `frame`. Squash and keep-ratio
     fill the frame (`content == frame`); letterbox leaves margins.

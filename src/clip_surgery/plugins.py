@@ -27,3 +27,22 @@ def import_plugin(path: str, *, kind: str) -> Any:
         return getattr(import_module(module_name), object_name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(f"{path}: cannot be imported as a {kind} ({error}).") from error
+
+
+def same_definition(first: object, second: object) -> bool:
+    """Return whether two classes or functions are the same, or come from the same definition.
+
+    A module or a notebook cell that runs twice creates a new class each time. Registering it
+    again is not a conflict of names.
+
+    Example:
+        >>> from clip_surgery.methods.gem import Gem
+        >>> same_definition(Gem, Gem), same_definition(Gem, "module:Gem")
+        (True, False)
+    """
+    if first == second:
+        return True
+    places = [
+        (getattr(x, "__module__", None), getattr(x, "__qualname__", "<")) for x in (first, second)
+    ]
+    return places[0] == places[1] and "<" not in places[0][1]  # "<" marks lambdas and local names

@@ -22,6 +22,7 @@ LAYERS = {
     "inputs": 1,
     "explanation": 1,
     "explanation_parts": 1,
+    "framed_images": 1,
     "explanation_summary": 1,
     "word_explanation": 1,
     "backbones": 2,

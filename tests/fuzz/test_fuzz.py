@@ -107,13 +107,13 @@ def test_100_damaged_files_of_each_kind(kind, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(("model_format", "name"), FILES, ids=str)
-def test_10_damaged_model_files_of_each_kind(model_format, name, tmp_path, capfd):
+def test_20_damaged_model_files_of_each_kind(model_format, name, tmp_path, capfd):
     """A damaged configuration or checkpoint is refused, or gives a model with finite results."""
     chance = random.Random(f"{SEED} {model_format} {name}")
     FILES[model_format, name](tmp_path)
     whole = (tmp_path / name).read_bytes()
     image = Image.effect_noise((32, 32), 60)
-    for _ in range(10 * TIMES):
+    for _ in range(20 * TIMES):
         (tmp_path / name).write_bytes(damaged(whole, chance))
         explainer = outcome(lambda: load(str(tmp_path), templates="name", cache=False))
         if explainer is not None:

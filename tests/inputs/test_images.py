@@ -27,20 +27,20 @@ def rgb(source, **options):
     return np.asarray(read_image(source, **options).image)
 
 
-def test_all_sources_give_the_same_picture(tmp_path):
+def test_all_sources_give_the_same_image(tmp_path):
     array = colourful()
     path = tmp_path / "street.png"
     Image.fromarray(array).save(path)
-    picture = read_image(path)
+    input_image = read_image(path)
     sources = [path, str(path), path.read_bytes(), bytearray(path.read_bytes())]
-    sources += [Image.fromarray(array), Image.open(path), array, picture]
+    sources += [Image.fromarray(array), Image.open(path), array, input_image]
     for source in sources:
         np.testing.assert_array_equal(rgb(source), array)
-    assert picture.size == Size(height=6, width=9)
-    assert picture.name == str(path)
+    assert input_image.size == Size(height=6, width=9)
+    assert input_image.name == str(path)
 
 
-def test_name_of_a_picture():
+def test_name_of_an_image():
     array = colourful()
     assert read_image(array).name == "image"
     assert read_image(array, name="frame 3").name == "frame 3"
@@ -49,10 +49,10 @@ def test_name_of_a_picture():
     assert read_image(named, name="other").name == "other"
 
 
-def test_callers_image_is_not_changed():
+def test_the_image_of_the_caller_is_not_changed():
     image = Image.fromarray(colourful())
-    picture = read_image(image)
-    picture.image.putpixel((0, 0), (1, 2, 3))
+    input_image = read_image(image)
+    input_image.image.putpixel((0, 0), (1, 2, 3))
     assert image.getpixel((0, 0)) == tuple(colourful()[0, 0])
     array = colourful()
     read_image(array).image.putpixel((0, 0), (1, 2, 3))
@@ -78,7 +78,7 @@ def test_orientation_of_16_bit_grey():
     assert rgb(encoded(grey, exif=exif))[:, :, 0].tolist() == expected
 
 
-def test_damaged_exif_does_not_cost_the_picture():
+def test_an_image_with_damaged_exif_is_read():
     content = encoded(Image.fromarray(colourful()), exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     np.testing.assert_array_equal(rgb(content), colourful())
 
@@ -93,7 +93,7 @@ def test_palette_is_resolved_and_transparent_entries_are_white():
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "La", "RGBa", "PA"])
-def test_transparency_is_laid_on_white(mode):
+def test_transparent_pixels_are_blended_with_white(mode):
     image = Image.new("LA", (3, 1), (0, 0))
     image.putpixel((1, 0), (0, 255))
     image.putpixel((2, 0), (0, 102))
@@ -127,12 +127,12 @@ def test_transparent_colour_of_rgb_and_grey():
         (np.array([[0.0, 65535.0]], dtype=np.float32), [0, 255]),
     ],
 )
-def test_deep_grey_is_scaled_to_8_bits(array, expected):
+def test_16_bit_and_float_grey_is_scaled_to_8_bits(array, expected):
     assert rgb(Image.fromarray(array))[0, :, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 1e6])
-def test_deep_grey_of_unknown_scale_is_refused(value):
+def test_16_bit_and_float_grey_of_unknown_scale_is_refused(value):
     image = Image.fromarray(np.array([[0.0, value]], dtype=np.float32))
     with pytest.raises(InputError, match=r"^scan\.tif: expected grey values in 0\.\.65535"):
         read_image(image, name="scan.tif")
@@ -199,14 +199,14 @@ BAD = {
 
 
 @pytest.mark.parametrize(("source", "reason"), BAD.values(), ids=BAD)
-def test_bad_pictures_are_named_with_the_reason_in_one_line(source, reason):
+def test_an_unreadable_image_is_an_error_of_one_line_that_names_it(source, reason):
     with pytest.raises(InputError, match=reason) as caught:
         read_image(source, name="cat.jpg")
     assert str(caught.value).startswith("cat.jpg: ")
     assert "\n" not in str(caught.value)
 
 
-def test_a_path_is_its_own_name(tmp_path):
+def test_the_name_of_a_file_is_its_path(tmp_path):
     path = tmp_path / "cat.jpg"
     path.write_bytes(b"")
     with pytest.raises(InputError, match=r"cat\.jpg: the file is empty"):
@@ -231,7 +231,7 @@ def test_decompression_bomb_is_refused_before_it_is_unpacked(monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_damaged_bytes_give_a_picture_or_an_input_error(seed):
+def test_damaged_bytes_give_an_image_or_an_input_error(seed):
     generator = np.random.default_rng(seed)
     for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"):
         content = bytearray(encoded(Image.fromarray(colourful(32, 32)), kind))
@@ -241,7 +241,7 @@ def test_damaged_bytes_give_a_picture_or_an_input_error(seed):
             read_image(bytes(content))
 
 
-def test_picture_must_be_rgb():
+def test_an_input_image_must_be_rgb():
     with pytest.raises(InputError, match="x: expected an RGB image, but got L"):
         InputImage(image=Image.new("L", (1, 1)), name="x")
 

@@ -14,7 +14,7 @@ from clip_surgery.inputs.texts import check_texts, read_labels
         (["straße", "犬", "🐕"], ("straße", "犬", "🐕")),
     ],
 )
-def test_good_texts(texts, checked):
+def test_valid_texts(texts, checked):
     assert check_texts(texts) == checked
 
 
@@ -33,13 +33,13 @@ def test_good_texts(texts, checked):
         (["dog", "cat", " dog "], "'dog' is number 1 and number 3"),
     ],
 )
-def test_bad_texts_are_refused_by_value(texts, message):
+def test_an_invalid_text_is_an_error_that_names_it(texts, message):
     with pytest.raises(InputError) as error:
         check_texts(texts)
     assert message in str(error.value)
 
 
-def test_a_page_of_text_does_not_fill_the_message():
+def test_a_long_text_is_cut_in_the_message():
     with pytest.raises(InputError) as error:
         check_texts("word " * 10_000)
     assert len(str(error.value)) < 400
@@ -75,7 +75,7 @@ def test_labels_of_a_file(tmp_path, content, labels):
         (b"dog\ncat\ndog\n", "'dog' is number 1 and number 3"),
     ],
 )
-def test_bad_label_files_are_refused_by_name(tmp_path, content, reason):
+def test_an_invalid_label_file_is_an_error_that_names_it(tmp_path, content, reason):
     path = tmp_path / "labels.txt"
     if content is not None:
         path.write_bytes(content)

@@ -11,7 +11,7 @@ def test_common_nouns():
     assert all(noun == noun.strip().lower() and "#" not in noun for noun in nouns)
 
 
-def test_resolving():
+def test_resolve_vocabulary():
     assert resolve_vocabulary(None) is None
     assert resolve_vocabulary("common") == common_nouns()
     assert resolve_vocabulary("common", known=("dog",)) == ("dog",)
@@ -19,8 +19,9 @@ def test_resolving():
 
 
 @pytest.mark.parametrize(
-    ("given", "error"), [("comon", UnknownNameError), ([], InputError), (["a", "a"], InputError)]
+    ("vocabulary", "error"),
+    [("comon", UnknownNameError), ([], InputError), (["a", "a"], InputError)],
 )
-def test_bad_vocabularies(given, error):
+def test_invalid_vocabularies(vocabulary, error):
     with pytest.raises(error):
-        resolve_vocabulary(given)
+        resolve_vocabulary(vocabulary)

@@ -1,4 +1,4 @@
-"""The tiny open_clip tower written out with plain loops, for naive versions of the methods.
+"""The tiny open_clip tower in plain loops, with which the methods are compared.
 
 Everything is float64 and for one image at a time, over the model's own weights; nothing here
 knows the library's walks.
@@ -14,7 +14,7 @@ from clip_surgery.text.features import TextFeatures
 from tests.towers import tiny_open_clip
 
 PATCH = 8
-SIDE = 4  # patches a side: the positions' own grid
+SIDE = 4  # patches per side, the native grid of the model
 
 
 def double_model(seed=0, **settings):
@@ -25,7 +25,7 @@ def double_backbone(model):
     return wrap_backbone(model)
 
 
-def pictures(batch=2, seed=0):
+def random_images(batch=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     side = SIDE * PATCH
     return torch.randn(batch, 3, side, side, generator=generator, dtype=torch.float64)
@@ -42,10 +42,10 @@ def blocks_of(model):
     return list(model.visual.transformer.resblocks)
 
 
-def embed(model, picture):
+def embed(model, image):
     """Tokens (N, E) of one image (3, H, W)."""
     visual = model.visual
-    patches = visual.conv1(picture[None]).flatten(2)[0].T
+    patches = visual.conv1(image[None]).flatten(2)[0].T
     tokens = torch.cat([visual.class_embedding[None], patches])
     return visual.ln_pre(tokens + visual.positional_embedding)
 
@@ -55,14 +55,14 @@ def heads_of(block, normed):
     attention = block.attn
     width = normed.shape[-1]
     size = width // attention.num_heads
-    found = [{} for _ in range(attention.num_heads)]
+    heads = [{} for _ in range(attention.num_heads)]
     for name, weight, bias in zip(
         "qkv", attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3), strict=True
     ):
         part = normed @ weight.T + bias
         for head in range(attention.num_heads):
-            found[head][name] = part[:, head * size : (head + 1) * size]
-    return found
+            heads[head][name] = part[:, head * size : (head + 1) * size]
+    return heads
 
 
 def softmax_of(first, second, scale):
@@ -79,7 +79,7 @@ def project_out(block, tokens):
 
 
 def finish(block, tokens, received):
-    """The rest of a block after attention; `received` is a list of (N, d), a head each."""
+    """The rest of a block after attention; `received` is a list of (N, d), one per head."""
     tokens = tokens + project_out(block, torch.cat(received, dim=-1))
     return tokens + block.mlp(block.ln_2(tokens))
 
@@ -106,13 +106,13 @@ def score(model, tokens, text):
     return F.cosine_similarity(to_joint(model, tokens)[0], text.double(), dim=0)
 
 
-def dense(model, picture, received, *, depth, residual, feed_forward, fill=None):
+def dense(model, image, received, *, depth, residual, feed_forward, fill=None):
     """Patch features (P, D): the last `depth` blocks on a second path, as the papers write it.
 
-    `received(head, normed)` is what one head's tokens receive, (N, d); `fill(tokens, attention)`
+    `received(head, normed)` is the attention output of one head, (N, d); `fill(tokens, attention)`
     repairs tokens before the last block, given the mean attention of the second-last one.
     """
-    original = embed(model, picture)
+    original = embed(model, image)
     new = original
     blocks = blocks_of(model)
     mean_attention = None
@@ -140,15 +140,15 @@ def self_attention(head, *pairs):
     return sum(softmax_of(head[a], head[b], scale) @ head["v"] for a, b in pairs)
 
 
-def similarity(model, picture, texts, received, **settings):
+def similarity(model, image, texts, received, **settings):
     """Cosine of dense features with texts (C, P)."""
-    features = F.normalize(dense(model, picture, received, **settings), dim=-1)
+    features = F.normalize(dense(model, image, received, **settings), dim=-1)
     return (features @ texts.labels.double().T).T
 
 
-def assert_same_map(found, expected, tolerance=1e-5):
-    """Equal within a share of the largest value: maps have no scale of their own."""
+def assert_same_map(actual, expected, tolerance=1e-5):
+    """Assert that maps are equal up to a fraction of the largest value."""
     expected = expected.detach()
     assert expected.abs().max() > 0
-    difference = (found.double() - expected).abs().max() / expected.abs().max()
+    difference = (actual.double() - expected).abs().max() / expected.abs().max()
     assert difference < tolerance, difference

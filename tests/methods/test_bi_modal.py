@@ -15,14 +15,14 @@ from tests.methods.naive import (
     finish,
     heads_of,
     labels,
-    pictures,
+    random_images,
     score,
 )
 
 
-def naive_row(model, picture, text, depth):
+def naive_row(model, image, text, depth):
     """Class row of R over the last blocks, patches only."""
-    tokens = embed(model, picture)
+    tokens = embed(model, image)
     attentions = []
     for block in blocks_of(model):
         heads = heads_of(block, block.ln_1(tokens))
@@ -39,12 +39,12 @@ def naive_row(model, picture, text, depth):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 9])
-def test_against_whole_matrices(depth):
-    model, pixels, texts = double_model(), pictures(), labels()
-    found = BiModal(depth=depth)(double_backbone(model), pixels, texts)
-    for row, picture in enumerate(pixels):
+def test_equals_the_formula_with_whole_matrices(depth):
+    model, pixels, texts = double_model(), random_images(), labels()
+    evidence = BiModal(depth=depth)(double_backbone(model), pixels, texts)
+    for row, image in enumerate(pixels):
         for column, text in enumerate(texts.labels):
-            assert_same_map(found.patches[row, column], naive_row(model, picture, text, depth))
+            assert_same_map(evidence.patches[row, column], naive_row(model, image, text, depth))
 
 
 def test_depth_below_one_is_refused():

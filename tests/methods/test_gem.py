@@ -11,7 +11,7 @@ from tests.methods.naive import (
     double_backbone,
     double_model,
     labels,
-    pictures,
+    random_images,
     similarity,
     softmax_of,
 )
@@ -33,37 +33,37 @@ def received(iterations, sharpness=1.0):
 
 @pytest.mark.parametrize("iterations", [0, 1, 3])
 @pytest.mark.parametrize("depth", [1, 2, 6])
-def test_gem_is_its_equations(iterations, depth):
-    model, pixels, texts = double_model(), pictures(), labels()
+def test_gem_equals_its_equations(iterations, depth):
+    model, pixels, texts = double_model(), random_images(), labels()
     with torch.no_grad():
-        found = Gem(iterations=iterations, depth=depth)(double_backbone(model), pixels, texts)
-        for row, picture in enumerate(pixels):
+        evidence = Gem(iterations=iterations, depth=depth)(double_backbone(model), pixels, texts)
+        for row, image in enumerate(pixels):
             expected = similarity(
                 model,
-                picture,
+                image,
                 texts,
                 received(iterations),
                 depth=depth,
                 residual=True,
                 feed_forward=False,
             )
-            assert_same_map(found.patches[row], expected)
+            assert_same_map(evidence.patches[row], expected)
 
 
 def test_sharpness_multiplies_the_temperature():
-    model, [picture, _], texts = double_model(), pictures(), labels()
+    model, [image, _], texts = double_model(), random_images(), labels()
     with torch.no_grad():
-        found = Gem(sharpness=4)(double_backbone(model), picture[None], texts)
+        evidence = Gem(sharpness=4)(double_backbone(model), image[None], texts)
         expected = similarity(
-            model, picture, texts, received(1, 4), depth=6, residual=True, feed_forward=False
+            model, image, texts, received(1, 4), depth=6, residual=True, feed_forward=False
         )
-    assert_same_map(found.patches[0], expected)
+    assert_same_map(evidence.patches[0], expected)
 
 
-def test_the_temperature_is_of_each_picture():
-    """A bright image beside a faint one must not change it."""
+def test_the_temperature_is_computed_for_each_image():
+    """A bright image in the batch must not change the temperature of a faint one."""
     model, texts = double_model(), labels()
-    pixels = pictures() * torch.tensor([1.0, 30.0])[:, None, None, None]
+    pixels = random_images() * torch.tensor([1.0, 30.0])[:, None, None, None]
     with torch.no_grad():
         together = Gem()(double_backbone(model), pixels, texts)
         alone = Gem()(double_backbone(model), pixels[:1], texts)
@@ -79,6 +79,6 @@ def test_the_temperature_is_of_each_picture():
         ({"sharpness": float("nan")}, "got nan"),
     ],
 )
-def test_bad_settings_are_refused_by_value(settings, message):
+def test_an_invalid_setting_is_an_error_that_names_the_value(settings, message):
     with pytest.raises(InputError, match=message):
         Gem(**settings)

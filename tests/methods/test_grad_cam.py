@@ -13,15 +13,15 @@ from tests.methods.naive import (
     finish,
     heads_of,
     labels,
-    pictures,
+    random_images,
     run,
     score,
 )
 
 
-def naive_weights(model, picture, text):
+def naive_weights(model, image, text):
     """(normed patch tokens, mean gradient of each channel) of the last block."""
-    tokens = embed(model, picture)
+    tokens = embed(model, image)
     *earlier, last = blocks_of(model)
     for block in earlier:
         tokens = run(block, tokens)
@@ -33,21 +33,21 @@ def naive_weights(model, picture, text):
     return normed[1:].detach(), gradient[1:].mean(dim=0)
 
 
-def test_against_the_formula():
-    model, pixels, texts = double_model(), pictures(), labels()
-    found = GradCam()(double_backbone(model), pixels, texts)
-    assert found.similarity is None
-    for row, picture in enumerate(pixels):
+def test_equals_the_formula():
+    model, pixels, texts = double_model(), random_images(), labels()
+    evidence = GradCam()(double_backbone(model), pixels, texts)
+    assert evidence.similarity is None
+    for row, image in enumerate(pixels):
         for column, text in enumerate(texts.labels):
-            activations, weights = naive_weights(model, picture, text)
+            activations, weights = naive_weights(model, image, text)
             expected = torch.stack(
                 [sum(w * a for w, a in zip(weights, patch, strict=True)) for patch in activations]
             ).relu()
-            assert_same_map(found.patches[row, column], expected)
+            assert_same_map(evidence.patches[row, column], expected)
 
 
-def test_a_tower_that_pools_its_patches_works_too():
-    """There the rows of all patches are read; the gradient then counts every one of them."""
+def test_a_tower_that_pools_its_patches_is_supported():
+    """The image feature depends on all patches, and so does the gradient."""
     model = double_model(visual={"pool_type": "avg"})
-    found = GradCam()(double_backbone(model), pictures(), labels())
-    assert found.patches.std() > 0
+    evidence = GradCam()(double_backbone(model), random_images(), labels())
+    assert evidence.patches.std() > 0

@@ -14,15 +14,15 @@ from tests.methods.naive import (
     finish,
     heads_of,
     labels,
-    pictures,
     project_out,
+    random_images,
     run,
     score,
 )
 
 
-def naive_map(model, picture, text):
-    tokens = embed(model, picture)
+def naive_map(model, image, text):
+    tokens = embed(model, image)
     *earlier, last = blocks_of(model)
     for block in earlier:
         tokens = run(block, tokens)
@@ -36,7 +36,7 @@ def naive_map(model, picture, text):
         score(model, finish(last, tokens, [received]), text), received
     )
     query, key = project_out(last, query[:1]), project_out(last, key[1:])
-    close = torch.stack([F.cosine_similarity(query[0], one, dim=0) for one in key])
+    close = torch.stack([F.cosine_similarity(query[0], patch_key, dim=0) for patch_key in key])
     close = (close - close.min()) / (close.max() - close.min())
     return torch.stack(
         [
@@ -46,20 +46,20 @@ def naive_map(model, picture, text):
     ).relu()
 
 
-def test_against_the_formula():
-    model, pixels, texts = double_model(), pictures(), labels()
-    found = GradEclip()(double_backbone(model), pixels, texts)
-    for row, picture in enumerate(pixels):
-        # some texts have nothing that speaks for them: all are compared together
-        expected = torch.stack([naive_map(model, picture, text) for text in texts.labels])
-        assert_same_map(found.patches[row], expected)
+def test_equals_the_formula():
+    model, pixels, texts = double_model(), random_images(), labels()
+    evidence = GradEclip()(double_backbone(model), pixels, texts)
+    for row, image in enumerate(pixels):
+        # the map of a text can be zero, so the maps of all texts are compared together
+        expected = torch.stack([naive_map(model, image, text) for text in texts.labels])
+        assert_same_map(evidence.patches[row], expected)
 
 
-def test_one_patch_keeps_its_evidence():
-    """Its closeness is flat, which says nothing of where: the weight is then 1, not 0 / 0."""
+def test_one_patch_has_nonzero_evidence():
+    """The similarity of keys is the same for all patches; the weight is then 1, not 0 / 0."""
     model = double_model()
     backbone, texts = double_backbone(model), labels(8)
-    pixels = pictures(6)[:, :, :8, :8]
-    found = GradEclip()(backbone, pixels, texts).patches
-    assert torch.isfinite(found).all()
-    assert found.max() > 0
+    pixels = random_images(6)[:, :, :8, :8]
+    patches = GradEclip()(backbone, pixels, texts).patches
+    assert torch.isfinite(patches).all()
+    assert patches.max() > 0

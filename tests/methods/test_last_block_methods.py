@@ -1,4 +1,4 @@
-"""The dense methods that change the last block alone, against their equations, head by head."""
+"""The dense methods that change the last block only, compared with their equations per head."""
 
 import math
 
@@ -17,14 +17,14 @@ from tests.methods.naive import (
     double_backbone,
     double_model,
     labels,
-    pictures,
+    random_images,
     self_attention,
     similarity,
 )
 
 
 def neighbours(std):
-    """softmax(s k k^T + w) v, w written out patch by patch, nothing added for the class token."""
+    """softmax(s k k^T + w) v, with w computed per pair of patches and 0 for the class token."""
 
     def received(head, normed):
         count = SIDE * SIDE
@@ -61,22 +61,22 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_against_the_equations(name):
+def test_equals_the_equations(name):
     method, received, residual, feed_forward = CASES[name]
-    model, pixels, texts = double_model(), pictures(), labels()
+    model, pixels, texts = double_model(), random_images(), labels()
     with torch.no_grad():
-        found = method(double_backbone(model), pixels, texts)
-        for row, picture in enumerate(pixels):
+        evidence = method(double_backbone(model), pixels, texts)
+        for row, image in enumerate(pixels):
             expected = similarity(
                 model,
-                picture,
+                image,
                 texts,
                 received,
                 depth=1,
                 residual=residual,
                 feed_forward=feed_forward,
             )
-            assert_same_map(found.patches[row], expected)
+            assert_same_map(evidence.patches[row], expected)
 
 
 @pytest.mark.parametrize("std", [0.0, -1.0, float("nan")])

@@ -16,13 +16,13 @@ from tests.methods.naive import (
     finish,
     heads_of,
     labels,
-    pictures,
+    random_images,
     to_joint,
 )
 
 
-def naive_map(model, picture, text, depth):
-    tokens = embed(model, picture)
+def naive_map(model, image, text, depth):
+    tokens = embed(model, image)
     blocks = blocks_of(model)
     total = torch.zeros(len(tokens) - 1, dtype=torch.float64)
     for index, block in enumerate(blocks):
@@ -41,13 +41,13 @@ def naive_map(model, picture, text, depth):
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 9])
 @pytest.mark.parametrize("pool_type", ["tok", "avg"])
-def test_against_the_formula(depth, pool_type):
+def test_equals_the_formula(depth, pool_type):
     model = double_model(visual={"pool_type": pool_type})
-    pixels, texts = pictures(), labels()
-    found = LeGrad(depth=depth)(double_backbone(model), pixels, texts)
-    for row, picture in enumerate(pixels):
+    pixels, texts = random_images(), labels()
+    evidence = LeGrad(depth=depth)(double_backbone(model), pixels, texts)
+    for row, image in enumerate(pixels):
         for column, text in enumerate(texts.labels):
-            assert_same_map(found.patches[row, column], naive_map(model, picture, text, depth))
+            assert_same_map(evidence.patches[row, column], naive_map(model, image, text, depth))
 
 
 def test_depth_below_one_is_refused():

@@ -21,7 +21,7 @@ from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.methods.gem import Gem
 from clip_surgery.methods.grad_cam import GradCam
 from clip_surgery.methods.legrad import LeGrad
-from tests.methods.naive import SIDE, labels, pictures
+from tests.methods.naive import SIDE, labels, random_images
 from tests.towers import tiny_open_clip
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # other people's code, not ours to mend
@@ -40,7 +40,7 @@ def _tokens_first(model):
 
 def ours(method, texts):
     """Maps (1, C, rows, columns) of one image."""
-    evidence = method(wrap_backbone(tiny_open_clip()), pictures(1).float(), texts)
+    evidence = method(wrap_backbone(tiny_open_clip()), random_images(1).float(), texts)
     return evidence.grid.to_map(evidence.patches)
 
 
@@ -60,9 +60,9 @@ def test_gem_is_gem_torch(depth, iterations):
     )
     wrapper.encode_text = lambda names: texts.labels[None]
     with torch.no_grad():
-        theirs = wrapper(pictures(1).float(), list(texts.texts), normalize=False)
-        found = resized(ours(Gem(depth=depth, iterations=iterations), texts))
-    torch.testing.assert_close(found, theirs, atol=1e-6, rtol=0)
+        theirs = wrapper(random_images(1).float(), list(texts.texts), normalize=False)
+        our_maps = resized(ours(Gem(depth=depth, iterations=iterations), texts))
+    torch.testing.assert_close(our_maps, theirs, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
@@ -71,10 +71,10 @@ def test_legrad_is_legrad_torch(depth):
     legrad = published("legrad")
     texts = labels()
     wrapper = legrad.LeWrapper(_tokens_first(tiny_open_clip()), layer_index=-depth)
-    theirs = wrapper.compute_legrad(texts.labels, pictures(1).float()).detach()
-    found = resized(ours(LeGrad(depth=depth), texts))
-    low, high = found.amin((-2, -1), keepdim=True), found.amax((-2, -1), keepdim=True)
-    torch.testing.assert_close((found - low) / (high - low), theirs, atol=2e-6, rtol=0)
+    theirs = wrapper.compute_legrad(texts.labels, random_images(1).float()).detach()
+    our_maps = resized(ours(LeGrad(depth=depth), texts))
+    low, high = our_maps.amin((-2, -1), keepdim=True), our_maps.amax((-2, -1), keepdim=True)
+    torch.testing.assert_close((our_maps - low) / (high - low), theirs, atol=2e-6, rtol=0)
 
 
 class Scores(nn.Module):
@@ -92,8 +92,8 @@ def test_grad_cam_is_pytorch_grad_cam():
     """Before its resize by OpenCV, which is not bilinear as torch's. Largest difference: 3e-9."""
     package = published("pytorch_grad_cam")
     targets = published("pytorch_grad_cam.utils.model_targets")
-    texts, pixels = labels(), pictures(1).float()
-    found = ours(GradCam(), texts)
+    texts, pixels = labels(), random_images(1).float()
+    our_maps = ours(GradCam(), texts)
     model = tiny_open_clip()
     layer = model.visual.transformer.resblocks[-1].ln_1
 
@@ -104,10 +104,10 @@ def test_grad_cam_is_pytorch_grad_cam():
     for column in range(len(texts.texts)):
         target = [targets.ClassifierOutputTarget(column)]
         cam(pixels, target)
-        kept = cam.activations_and_grads
-        activations, gradients = kept.activations[0].numpy(), kept.gradients[0].numpy()
+        recorded = cam.activations_and_grads
+        activations, gradients = recorded.activations[0].numpy(), recorded.gradients[0].numpy()
         theirs = cam.get_cam_image(pixels, layer, target, activations, gradients, False)
         torch.testing.assert_close(
-            found[:, column], torch.as_tensor(theirs).relu(), atol=1e-7, rtol=1e-4
+            our_maps[:, column], torch.as_tensor(theirs).relu(), atol=1e-7, rtol=1e-4
         )
     cam.activations_and_grads.release()

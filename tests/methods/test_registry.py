@@ -1,4 +1,4 @@
-"""Methods as the command line writes them."""
+"""Methods by name and by name with settings."""
 
 import sys
 
@@ -36,7 +36,7 @@ def test_names_with_settings(text, methods):
     assert list(parse_methods(text).values()) == methods
 
 
-def test_all_is_every_method():
+def test_all_means_every_registered_method():
     assert tuple(parse_methods("all")) == tuple(METHODS)
 
 
@@ -56,7 +56,7 @@ def test_all_is_every_method():
         ("clip_surgery(depth=3", InputError, "depth=3"),
     ],
 )
-def test_what_cannot_be_read_is_named(text, error, message):
+def test_an_invalid_method_text_is_an_error_that_names_it(text, error, message):
     with pytest.raises(error, match=message):
         parse_methods(text)
 
@@ -109,13 +109,13 @@ def outside(tmp_path, monkeypatch):
     sys.modules.pop("method_from_outside", None)
 
 
-def test_a_method_from_outside_is_named_by_its_module_and_class(outside):
+def test_a_method_of_another_package_by_module_and_class(outside):
     [(name, method)] = parse_methods(f"{outside}(power=2)").items()
     assert name == f"{outside}(power=2)"
     assert method.power == 2
 
 
-def test_a_method_that_differentiates_by_the_pixels_can_be_written_outside(outside):
+def test_a_method_of_another_package_can_use_gradients_of_pixels(outside):
     explainer = load("demo", method=outside)
     scene = SceneDataset(seed=11, count=1)[0]
     explanation = explainer(scene.image, ["dog", "car", "tree"])
@@ -132,12 +132,12 @@ def test_a_method_that_differentiates_by_the_pixels_can_be_written_outside(outsi
         ("json:dumps", "expected a method class with a name"),
     ],
 )
-def test_what_is_no_method_outside_is_refused(path, message):
+def test_an_object_that_is_not_a_method_class_is_refused(path, message):
     with pytest.raises(InputError, match=message):
         parse_methods(path)
 
 
-def test_a_registered_method_is_known_by_name(outside, monkeypatch):
+def test_a_registered_method_can_be_used_by_name(outside, monkeypatch):
     cls = type(parse_methods(outside)[outside])
     monkeypatch.setattr(registered, "_classes", names := dict(METHODS))
     register_method(cls)
@@ -148,3 +148,16 @@ def test_a_registered_method_is_known_by_name(outside, monkeypatch):
         register_method(other)
     with pytest.raises(InputError, match="identifier"):
         register_method(type("Spaced", (cls,), {"name": "two words"}))
+
+
+def test_a_notebook_cell_that_defines_a_method_can_run_twice(monkeypatch):
+    monkeypatch.setattr(registered, "_classes", dict(registered._classes))
+
+    def cell(paper):
+        namespace = {"__name__": "__main__", "Similarity": METHODS["similarity"]}
+        exec(f"class Mine(Similarity):\n    name = 'mine'\n    paper = '{paper}'", namespace)
+        return register_method(namespace["Mine"])
+
+    cell("first")
+    assert registered._classes["mine"] is not cell("second")
+    assert registered._classes["mine"].paper == "second"

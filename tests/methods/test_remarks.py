@@ -63,7 +63,7 @@ def test_every_method_gives_a_remark_or_none_for_every_tower(name, tower):
     assert remark is None or remark.startswith("The attention temperature of gem")
 
 
-def test_a_method_from_outside_needs_no_remark():
+def test_remark_is_optional_for_a_method():
     class Outside:
         name, paper, needs_gradient = "outside", "", False
 

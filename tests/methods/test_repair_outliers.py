@@ -1,4 +1,4 @@
-"""Outlier repair as a setting of every dense method, and the towers that cannot serve it."""
+"""Outlier repair as a setting of the dense methods, and towers that do not support it."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from tests.methods.naive import (
     double_backbone,
     double_model,
     labels,
-    pictures,
+    random_images,
     self_attention,
     similarity,
 )
@@ -54,15 +54,15 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_against_the_equations(name):
+def test_equals_the_equations(name):
     method, pair, depth, residual, feed_forward = CASES[name]
-    model, pixels, texts = double_model(), pictures(), labels()
+    model, pixels, texts = double_model(), random_images(), labels()
     with torch.no_grad():
-        found = method(repair_outliers=True)(double_backbone(model), pixels, texts)
-        for row, picture in enumerate(pixels):
+        evidence = method(repair_outliers=True)(double_backbone(model), pixels, texts)
+        for row, image in enumerate(pixels):
             expected = similarity(
                 model,
-                picture,
+                image,
                 texts,
                 lambda head, normed: self_attention(head, pair),
                 depth=depth,
@@ -70,12 +70,12 @@ def test_against_the_equations(name):
                 feed_forward=feed_forward,
                 fill=fill,
             )
-            assert_same_map(found.similarity[row], expected)
+            assert_same_map(evidence.similarity[row], expected)
 
 
 @pytest.mark.parametrize("name", DENSE)
-def test_every_dense_method_has_it_and_the_image_feature_stays(name):
-    backbone, pixels, texts = double_backbone(double_model()), pictures(), labels()
+def test_repair_in_every_dense_method_keeps_the_image_feature(name):
+    backbone, pixels, texts = double_backbone(double_model()), random_images(), labels()
     with torch.no_grad():
         plain = method_named(name)(backbone, pixels, texts)
         repaired = method_named(name, repair_outliers=True)(backbone, pixels, texts)
@@ -83,10 +83,10 @@ def test_every_dense_method_has_it_and_the_image_feature_stays(name):
     torch.testing.assert_close(plain.image, repaired.image)
 
 
-def test_a_tower_without_class_token_is_refused_with_what_works():
+def test_a_tower_without_class_token_is_refused_and_alternatives_are_listed():
     backbone = double_backbone(double_model(visual={"pool_type": "avg"}))
     with pytest.raises(UnsupportedModelError, match=r"clip_surgery with .* class token") as caught:
-        ClipSurgery(repair_outliers=True)(backbone, pictures(), labels())
+        ClipSurgery(repair_outliers=True)(backbone, random_images(), labels())
     works = str(caught.value).rpartition(":")[2]
     assert "clip_surgery" in works
     assert "legrad" in works
@@ -96,4 +96,4 @@ def test_a_tower_without_class_token_is_refused_with_what_works():
 def test_a_tower_of_one_block_is_refused():
     backbone = double_backbone(double_model(visual={"layers": 1}))
     with pytest.raises(UnsupportedModelError, match="second-last block"):
-        Similarity(repair_outliers=True)(backbone, pictures(), labels())
+        Similarity(repair_outliers=True)(backbone, random_images(), labels())

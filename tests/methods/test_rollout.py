@@ -1,4 +1,4 @@
-"""Rollout against the product of matrices written out."""
+"""Rollout compared with the product of whole matrices."""
 
 import pytest
 import torch
@@ -14,17 +14,17 @@ from tests.methods.naive import (
     embed,
     heads_of,
     labels,
-    pictures,
+    random_images,
     run,
 )
 
 
-def test_against_the_product_of_matrices():
-    model, pixels, texts = double_model(), pictures(), labels()
+def test_equals_the_product_of_matrices():
+    model, pixels, texts = double_model(), random_images(), labels()
     with torch.no_grad():
-        found = Rollout()(double_backbone(model), pixels, texts)
-        for row, picture in enumerate(pixels):
-            tokens = embed(model, picture)
+        evidence = Rollout()(double_backbone(model), pixels, texts)
+        for row, image in enumerate(pixels):
+            tokens = embed(model, image)
             product = torch.eye(len(tokens), dtype=torch.float64)
             for block in blocks_of(model):
                 attention = sum(attentions_of(heads_of(block, block.ln_1(tokens)))) / 2
@@ -32,10 +32,10 @@ def test_against_the_product_of_matrices():
                 tokens = run(block, tokens)
             torch.testing.assert_close(product.sum(dim=-1), torch.ones_like(product[0]))
             for column in range(len(texts.texts)):
-                assert_same_map(found.patches[row, column], product[0, 1:])
+                assert_same_map(evidence.patches[row, column], product[0, 1:])
 
 
-def test_without_class_token_it_says_so():
+def test_a_tower_without_class_token_is_refused():
     backbone = double_backbone(double_model(visual={"pool_type": "avg"}))
     with pytest.raises(UnsupportedModelError, match=r"rollout needs a class token.*work with.*gem"):
-        Rollout()(backbone, pictures(), labels())
+        Rollout()(backbone, random_images(), labels())

@@ -116,3 +116,23 @@ def test_bad_masks(bad):
 def test_bad_lengths(counts):
     with pytest.raises(InputError, match="2 x 2"):
         decode_rle({"size": [2, 2], "counts": counts})
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    count=st.integers(1, 5),
+    seed=st.integers(0, 999),
+)
+def test_all_classes_in_one_pass_are_encoded_as_one_by_one(size, count, seed):
+    classes = np.random.default_rng(seed).integers(-1, count, size)
+    for number, rle in enumerate(encode_classes(classes, count + 1)):
+        mask = classes == number
+        assert rle == (encode_rle(mask) if mask.any() else None)
+
+
+def test_classes_that_cannot_be_encoded():
+    with pytest.raises(InputError, match="whole numbers"):
+        encode_classes(np.zeros((2, 2)), 1)
+    with pytest.raises(InputError, match="below 2, but got 2"):
+        encode_classes(np.array([[2]]), 2)

@@ -1,4 +1,4 @@
-"""A plain forward pass that keeps everything its last blocks compute, for comparison."""
+"""A plain forward pass that returns all intermediate results of its last blocks, for comparison."""
 
 from types import SimpleNamespace
 

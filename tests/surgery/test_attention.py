@@ -1,4 +1,4 @@
-"""Attention rules: what they cost, and the edges; their equations are tested with the methods."""
+"""Memory and edge cases of attention rules; their equations are tested with the methods."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ RULES = {
 
 
 class Largest(TorchDispatchMode):
-    """The number of elements of the largest tensor that an operation made."""
+    """The number of elements of the largest tensor that an operation returned."""
 
     elements = 0
 
@@ -62,7 +62,7 @@ class Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_no_rule_holds_an_attention_matrix(name):
+def test_no_rule_stores_an_attention_matrix(name):
     given = heads()
     with torch.no_grad(), Largest() as seen:
         RULES[name](given)
@@ -74,13 +74,13 @@ def test_no_rule_holds_an_attention_matrix(name):
 
 @pytest.mark.parametrize("prefix", [0, 1, 5])
 @pytest.mark.parametrize("name", RULES)
-def test_a_row_for_each_patch_whatever_the_prefix(name, prefix):
+def test_the_output_has_one_row_per_patch_for_any_prefix(name, prefix):
     received = RULES[name](heads(prefix=prefix))
     assert received.shape == (2, 3, GRID.patches, 8)
     assert torch.isfinite(received).all()
 
 
-def test_one_rule_alone_is_its_own_sum():
+def test_the_sum_of_one_rule_is_the_rule():
     given = heads()
     assert torch.equal(summed(identity)(given), identity(given))
     torch.testing.assert_close(
@@ -89,20 +89,20 @@ def test_one_rule_alone_is_its_own_sum():
     )
 
 
-def test_bumps_are_one_at_home_and_fall_with_distance():
+def test_gaussian_bumps_are_one_at_distance_zero_and_decrease():
     bumps = gaussian_bumps(PatchGrid(rows=2, columns=3), 1.0)
     assert torch.equal(bumps.diagonal(), torch.ones(6))
     torch.testing.assert_close(bumps, bumps.T)
     torch.testing.assert_close(bumps[0], torch.exp(-torch.tensor([0, 1, 4, 1, 2, 5]) / 2))
 
 
-def test_a_wide_neighbourhood_is_key_key():
-    """A bump that is 1 everywhere shifts all logits alike, where no prefix token stays behind."""
+def test_a_very_wide_neighbourhood_equals_key_key():
+    """A bias of 1 for all tokens shifts all logits equally if there is no prefix token."""
     given = heads(prefix=0)
     torch.testing.assert_close(neighbourhood(1e6)(given), key_key(given))
 
 
-def test_points_that_are_all_alike_stay_where_they_are():
+def test_clustering_does_not_move_equal_points():
     given = heads()
     alike = given.value[:, :, :1].expand_as(given.value)
     same = Heads(

@@ -81,7 +81,7 @@ def test_dense_methods(vision, name, repair_outliers):
     assert_compiles(explain, pixels_for(vision), texts_for(vision))
 
 
-@pytest.mark.parametrize("redundancy", REDUNDANCIES)
+@pytest.mark.parametrize("redundancy", slow_except(REDUNDANCIES, ["labels"]))
 @pytest.mark.parametrize("weighting", slow_except(["reference", "paper"], ["reference"]))
 def test_feature_surgery(vision, redundancy, weighting):
     method = ClipSurgery(redundancy=redundancy, weighting=weighting)

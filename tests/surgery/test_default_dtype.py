@@ -1,4 +1,4 @@
-"""A program may have set torch's default dtype: results keep the type of the weights."""
+"""Results have the dtype of the weights if a program has changed the default dtype of torch."""
 
 import pytest
 import torch
@@ -64,5 +64,5 @@ def test_the_text_walk_works_when_the_default_dtype_is_float64(backbone, double_
     assert text_relevance(tower, token_ids, image, end=3).dtype == torch.float32
 
 
-def test_normalised_pixels_keep_their_type(backbone, double_by_default):
+def test_normalised_pixels_keep_their_dtype(backbone, double_by_default):
     assert backbone.normalise(torch.rand(1, 3, 32, 32)).dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Feature surgery against the tensor form [B, P, C, D] of the released code, and its edges."""
+"""Feature surgery against the tensor form [B, P, C, D] of the released code, and edge cases."""
 
 import pytest
 import torch
@@ -23,8 +23,8 @@ def tensor_form(patches, image, texts, *, temperature, weighting):
     products = patches[:, :, None, :] * texts[None, None]  # (B, P, C, D)
     weighted = products * w[:, None, :, None]
     redundant = weighted.mean(dim=2, keepdim=True)
-    kept = weighted if weighting == "reference" else products
-    return (kept - redundant).sum(dim=-1)
+    minuend = weighted if weighting == "reference" else products
+    return (minuend - redundant).sum(dim=-1)
 
 
 @pytest.mark.parametrize("weighting", ["reference", "paper"])
@@ -44,7 +44,7 @@ def test_paper_form_keeps_the_order_of_texts():
     assert torch.equal(after.argsort(dim=-1), similarity.argsort(dim=-1))
 
 
-def test_a_picture_does_not_change_its_neighbours_in_the_batch():
+def test_an_image_does_not_change_other_images_of_the_batch():
     p, i, t = unit(3, 8, 16), unit(3, 16, seed=1), unit(4, 16, seed=2)
     together = feature_surgery(p @ t.T, i @ t.T)
     for row in range(3):
@@ -52,12 +52,12 @@ def test_a_picture_does_not_change_its_neighbours_in_the_batch():
         torch.testing.assert_close(together[row : row + 1], alone)
 
 
-def test_one_text_shares_everything_with_itself():
+def test_a_single_text_gives_zero():
     similarity = torch.rand(2, 6, 1)
     assert torch.equal(feature_surgery(similarity, torch.rand(2, 1)), torch.zeros(2, 6, 1))
 
 
-def test_the_labels_as_their_own_reference_change_nothing():
+def test_the_texts_as_reference_give_the_same_result():
     p, i, t = unit(2, 8, 16), unit(2, 16, seed=1), unit(6, 16, seed=2)
     similarity, image = p @ t.T, i @ t.T
     for weighting in ("reference", "paper"):
@@ -67,7 +67,7 @@ def test_the_labels_as_their_own_reference_change_nothing():
         )
 
 
-def test_with_a_reference_the_map_of_a_text_ignores_its_neighbours():
+def test_with_a_reference_the_map_of_a_text_does_not_depend_on_other_texts():
     p, i, t, r = unit(1, 8, 16), unit(1, 16, seed=1), unit(6, 16, seed=2), unit(9, 16, seed=3)
     reference = (p @ r.T, i @ r.T)
     many = feature_surgery(p @ t.T, i @ t.T, reference=reference)
@@ -82,7 +82,7 @@ def test_with_a_reference_the_map_of_a_text_ignores_its_neighbours():
     texts=st.integers(1, 6),
     weighting=st.sampled_from(["reference", "paper"]),
 )
-def test_never_nan_whatever_the_temperature(temperature, scale, texts, weighting):
+def test_the_result_is_finite_for_any_temperature(temperature, scale, texts, weighting):
     p, i, t = unit(1, 4, 8), unit(1, 8, seed=1), unit(texts, 8, seed=2)
     result = feature_surgery(
         scale * p @ t.T, scale * i @ t.T, temperature=abs(temperature), weighting=weighting
@@ -91,7 +91,7 @@ def test_never_nan_whatever_the_temperature(temperature, scale, texts, weighting
 
 
 def test_no_tensor_larger_than_the_similarity():
-    """1,000 labels at 1,024 patches: the tensor form would need gigabytes."""
+    """1,000 texts at 1,024 patches: the tensor form would need gigabytes."""
     similarity, image = torch.rand(1, 1024, 1000), torch.rand(1, 1000)
     largest = 0
 
@@ -125,7 +125,7 @@ def test_cosine_is_float32_and_defined_for_zero_features():
         ({"reference": (torch.zeros(1, 4, 3), torch.zeros(1, 2))}, InputError, r"\(1, 4, 3\)"),
     ],
 )
-def test_bad_input_is_refused_by_value(arguments, error, message):
+def test_invalid_input_is_an_error_that_names_the_value(arguments, error, message):
     given_arguments = {
         "similarity": torch.zeros(1, 4, 2),
         "class_similarity": torch.zeros(1, 2),

@@ -1,4 +1,4 @@
-"""Gradients of all texts at once against one backward a text and image."""
+"""Gradients of all texts at once, compared with one backward pass per text and image."""
 
 import pytest
 import torch
@@ -8,23 +8,23 @@ from clip_surgery.surgery.gradients import gradients_per_text
 
 
 @pytest.mark.parametrize("texts_at_a_time", [1, 2, 5, 100])
-def test_against_one_backward_each(texts_at_a_time):
+def test_equals_one_backward_pass_per_text_and_image(texts_at_a_time):
     first = torch.randn(2, 3, 4, requires_grad=True)
     second = (first * 2).sin()
     scores = (second.softmax(dim=-1) * first).sum(dim=1) @ torch.randn(4, 5)
     groups = list(gradients_per_text(scores, [first, second], texts_at_a_time=texts_at_a_time))
     for position, tensor in enumerate((first, second)):
-        found = torch.cat([group[position] for group in groups])
-        assert found.shape == (5, 2, 3, 4)
-        for picture in range(2):
+        actual = torch.cat([group[position] for group in groups])
+        assert actual.shape == (5, 2, 3, 4)
+        for image in range(2):
             for text in range(5):
-                (expected,) = torch.autograd.grad(scores[picture, text], tensor, retain_graph=True)
-                torch.testing.assert_close(found[text, picture], expected[picture])
+                (expected,) = torch.autograd.grad(scores[image, text], tensor, retain_graph=True)
+                torch.testing.assert_close(actual[text, image], expected[image])
     assert first.grad is None
 
 
 def test_small_float16_gradients_are_not_lost():
-    """1e-8 is below float16's smallest number; scaled up on its way, it arrives."""
+    """1e-8 is below the smallest float16 number and is only kept by scaling."""
     tensor = torch.ones(1, 4, dtype=torch.float16, requires_grad=True)
     scores = (tensor.float() * 1e-8).sum(dim=-1, keepdim=True)
     ((gradient,),) = gradients_per_text(scores, [tensor], texts_at_a_time=1)

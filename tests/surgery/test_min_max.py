@@ -1,4 +1,4 @@
-"""The one rule for flat maps, in each place that scales maps."""
+"""The definition of flat maps, in each function that scales maps."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from tests.explanations import explained, random_scores
 
 
 def rounding_noise():
-    """A constant map (1, 8, 8) with rounding noise of the kind that resizing leaves."""
+    """A constant map (1, 8, 8) with rounding noise as resizing produces it."""
     return 0.25 + 1e-8 * random_scores(1, 8, 8).sign() * 2
 
 

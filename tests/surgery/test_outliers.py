@@ -1,4 +1,4 @@
-"""Finding and filling outlier tokens, at the edges of the image and of sense."""
+"""Detection and replacement of outlier tokens, with edge cases."""
 
 import pytest
 import torch
@@ -28,8 +28,8 @@ def test_an_outlier_becomes_the_mean_of_its_neighbours(outlier, neighbours):
     patches = torch.randn(1, GRID.patches, 6)
     filled = fill_outliers(patches, marked(outlier), GRID)
     torch.testing.assert_close(filled[0, outlier], patches[0, neighbours].mean(dim=0))
-    kept = [index for index in range(GRID.patches) if index != outlier]
-    assert torch.equal(filled[:, kept], patches[:, kept])
+    others = [index for index in range(GRID.patches) if index != outlier]
+    assert torch.equal(filled[:, others], patches[:, others])
 
 
 def test_outliers_side_by_side_do_not_fill_each_other():
@@ -38,7 +38,7 @@ def test_outliers_side_by_side_do_not_fill_each_other():
     torch.testing.assert_close(filled[0, 0], patches[0, 5])
 
 
-def test_without_a_sound_neighbour_nothing_changes():
+def test_an_outlier_among_outliers_is_unchanged():
     patches = torch.randn(1, GRID.patches, 6)
     assert torch.equal(fill_outliers(patches, marked(*range(GRID.patches)), GRID), patches)
     alone = torch.randn(2, 1, 6)
@@ -47,13 +47,13 @@ def test_without_a_sound_neighbour_nothing_changes():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_the_type_stays(dtype):
+def test_the_dtype_is_kept(dtype):
     patches = torch.randn(1, GRID.patches, 6).to(dtype)
     assert fill_outliers(patches, marked(2), GRID).dtype == dtype
 
 
-def test_what_the_class_token_looks_at_more_than_patches_do():
-    """One patch whose key answers the class token's query alone."""
+def test_an_outlier_receives_more_attention_from_the_class_token_than_from_patches():
+    """The key of one patch matches the query of the class token only."""
     given = heads(batch=1, grid=GRID)
     given.query.fill_(-1.0)
     given.query[:, :, 0] = 1.0
@@ -66,7 +66,7 @@ def test_what_the_class_token_looks_at_more_than_patches_do():
     ("visual", "message"),
     [({"pool_type": "avg"}, "no class token"), ({"layers": 1}, "second-last block")],
 )
-def test_towers_that_cannot_serve_it_are_refused(visual, message):
+def test_towers_without_class_token_or_second_block_are_refused(visual, message):
     tower = wrap_backbone(tiny_open_clip(visual=visual)).tower
     with pytest.raises(UnsupportedModelError, match=message):
         walk_two_paths(tower, torch.zeros(1, 3, 32, 32), repair_outliers=True)

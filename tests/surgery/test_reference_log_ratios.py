@@ -35,21 +35,21 @@ def naive(feature, texts, text, scale):
 
 
 @pytest.mark.parametrize("patches", [1, 20, 100])
-def test_naive(patches):
+def test_equals_the_formula_in_loops(patches):
     features, texts = example(patches=patches)
-    found = reference_log_ratios(features, texts, scale=10.0)
-    assert found.shape == (2, 2, 3)
+    log_ratios = reference_log_ratios(features, texts, scale=10.0)
+    assert log_ratios.shape == (2, 2, 3)
     best = max(1, round(0.03 * patches))
-    for picture in range(2):
+    for image in range(2):
         for text in range(3):
-            whole = naive(features.image[picture], texts, text, 10.0)
-            parts = sorted(naive(patch, texts, text, 10.0) for patch in features.patches[picture])
-            assert float(found[picture, 0, text]) == pytest.approx(whole, abs=1e-4)
+            whole = naive(features.image[image], texts, text, 10.0)
+            parts = sorted(naive(patch, texts, text, 10.0) for patch in features.patches[image])
+            assert float(log_ratios[image, 0, text]) == pytest.approx(whole, abs=1e-4)
             mean = sum(parts[-best:]) / best
-            assert float(found[picture, 1, text]) == pytest.approx(mean, abs=1e-4)
+            assert float(log_ratios[image, 1, text]) == pytest.approx(mean, abs=1e-4)
 
 
-def test_an_average_word_stands_at_zero():
+def test_an_average_word_has_log_ratio_zero():
     features, texts = example(words=1)
     same = TextFeatures(
         texts=("word",), labels=texts.empty[None], empty=texts.empty, reference=texts.empty[None]
@@ -59,15 +59,15 @@ def test_an_average_word_stands_at_zero():
     )
 
 
-def test_rises_with_similarity():
+def test_log_ratios_rise_with_similarity():
     features, texts = example()
     toward = F.normalize(texts.labels[0] + 0.2 * F.normalize(features.image[0], dim=0), dim=0)
     more = TextFeatures(
         texts=("a", "b"), labels=torch.stack([texts.labels[0], toward]), empty=texts.empty,
         reference=texts.reference,
     )  # fmt: skip
-    found = reference_log_ratios(features, more, scale=20.0)[0, 0]
-    assert found[1] > found[0]
+    log_ratios = reference_log_ratios(features, more, scale=20.0)[0, 0]
+    assert log_ratios[1] > log_ratios[0]
 
 
 def test_large_scales_do_not_overflow():
@@ -75,7 +75,7 @@ def test_large_scales_do_not_overflow():
     assert reference_log_ratios(features, texts, scale=1e4).isfinite().all()
 
 
-def test_without_reference_words():
+def test_texts_without_reference_words_are_refused():
     features, texts = example()
     plain = TextFeatures(texts=texts.texts, labels=texts.labels, empty=texts.empty)
     with pytest.raises(InputError, match="reference words"):

@@ -36,7 +36,7 @@ def test_all_positions_equal_the_models_own(hugging_face_backbone):
 
 
 def naive_relevance(tower, ids, image, end, depth):
-    """R = I; R <- R + mean_h ReLU(dy/dA * A) R, with whole matrices and one block after another."""
+    """R = I; R <- R + mean_h ReLU(dy/dA * A) R, with whole matrices, block by block."""
     tokens = tower.embed(ids[None])
     length = len(ids)
     mask = torch.full((length, length), float("-inf")).triu(1)
@@ -60,7 +60,7 @@ def naive_relevance(tower, ids, image, end, depth):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 9])
-def test_relevance_naive(backbone, depth):
+def test_relevance_equals_a_loop_over_blocks(backbone, depth):
     tower = backbone.text_tower
     ids, end = ids_of(tower, "a dog on a bench")
     ids, image = ids[: end + 1], torch.randn(24)
@@ -68,10 +68,10 @@ def test_relevance_naive(backbone, depth):
     before = state_of(backbone.model)
     for context in (torch.no_grad(), torch.inference_mode(), torch.enable_grad()):
         with context:
-            found = text_relevance(tower, ids, image, end=end, depth=depth)
-        torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
-    assert (found >= 0).all()
-    assert not found.requires_grad
+            relevance = text_relevance(tower, ids, image, end=end, depth=depth)
+        torch.testing.assert_close(relevance, expected, atol=1e-6, rtol=1e-4)
+    assert (relevance >= 0).all()
+    assert not relevance.requires_grad
     assert_same_state(before, state_of(backbone.model))
 
 

@@ -1,4 +1,4 @@
-"""The trace to the image feature: the same walk, and a graph that is no larger than asked for."""
+"""The trace: same results as the walk, and a graph of the traced blocks only."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def tower(request):
 
 
 @pytest.mark.parametrize("depth", [1, 2, BLOCKS, 9])
-def test_it_is_the_models_own_image_feature(tower, depth):
+def test_the_image_feature_is_the_models_own(tower, depth):
     pixels = torch.randn(2, 3, 32, 32)
     traced = trace_image(tower, pixels, depth=depth)
     torch.testing.assert_close(traced.image, walk(tower, pixels).image)
@@ -28,7 +28,7 @@ def test_it_is_the_models_own_image_feature(tower, depth):
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_its_steps_are_those_of_the_whole_trace(tower, depth):
+def test_the_steps_equal_those_of_a_plain_forward_pass(tower, depth):
     pixels = torch.randn(2, 3, 32, 32)
     whole = trace(tower, pixels, depth=depth)
     steps = trace_image(tower, pixels, depth=depth).steps

@@ -1,4 +1,4 @@
-"""The walks against the model's own forward and against a two-path forward written out."""
+"""The walks, compared with the model's forward pass and with plain loops for the two paths."""
 
 import math
 
@@ -32,7 +32,7 @@ def pixels_like(tower, *, rows=4, columns=4, batch=2, seed=0):
 
 
 def naive_attention(block, normed, first, second, rows):
-    """softmax(a b^T / sqrt(d)) v of one nn.MultiheadAttention, head by head, no shortcuts."""
+    """softmax(a b^T / sqrt(d)) v of one nn.MultiheadAttention, head by head."""
     attention = block.attn
     width = normed.shape[-1]
     head = width // attention.num_heads
@@ -79,7 +79,7 @@ def test_walk_is_the_models_own_forward(model, tower):
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, BLOCKS, BLOCKS + 5])
-def test_two_paths_against_the_forward_written_out(model, tower, depth):
+def test_two_paths_equal_a_plain_implementation(model, tower, depth):
     pixels = pixels_like(tower)
     features = walk_two_paths(tower, pixels, depth=depth)
     image, patches = naive_two_paths(model, pixels, depth=depth)
@@ -92,7 +92,7 @@ def test_two_paths_against_the_forward_written_out(model, tower, depth):
     [(query_key, "q", "k"), (value_value, "v", "v"), (query_query, "q", "q"), (key_key, "k", "k")],
 )
 @pytest.mark.parametrize("feed_forward", [False, True])
-def test_any_two_of_query_key_value(model, tower, rule, first, second, feed_forward):
+def test_rules_for_any_two_of_query_key_and_value(model, tower, rule, first, second, feed_forward):
     pixels = pixels_like(tower)
     features = walk_two_paths(tower, pixels, depth=2, rule=rule, feed_forward=feed_forward)
     _, patches = naive_two_paths(
@@ -122,21 +122,27 @@ def test_the_image_feature_is_exactly_clips_own(model, tower):
             torch.testing.assert_close(walk_two_paths(tower, pixels, depth=depth).image, own)
 
 
-def test_all_blocks_with_every_part_kept_is_plain_clip(tower):
+def test_a_second_path_with_all_parts_equals_the_plain_forward_pass(tower):
     """With q-k attention and the feed-forward kept, the new path must be the original one."""
     pixels = pixels_like(tower)
     features = walk_two_paths(tower, pixels, depth=1, rule=query_key, feed_forward=True)
     torch.testing.assert_close(features.patches, walk(tower, pixels).patches)
 
 
-def test_trace_is_the_plain_walk_with_its_attention_kept(tower):
+def test_trace_equals_the_walk(tower):
     pixels = pixels_like(tower)
-    kept = trace(tower, pixels, depth=2)
+    traced = trace(tower, pixels, depth=2)
     plain = walk(tower, pixels)
-    torch.testing.assert_close(kept.features.image, plain.image)
-    torch.testing.assert_close(kept.features.patches, plain.patches)
-    assert len(kept.attentions) == len(kept.tokens) == len(kept.heads) == len(kept.received) == 2
-    for attention, heads in zip(kept.attentions, kept.heads, strict=True):
+    torch.testing.assert_close(traced.features.image, plain.image)
+    torch.testing.assert_close(traced.features.patches, plain.patches)
+    assert (
+        len(traced.attentions)
+        == len(traced.tokens)
+        == len(traced.heads)
+        == len(traced.received)
+        == 2
+    )
+    for attention, heads in zip(traced.attentions, traced.heads, strict=True):
         torch.testing.assert_close(attention.sum(dim=-1), torch.ones(attention.shape[:-1]))
         torch.testing.assert_close(
             attention, (heads.query @ heads.key.mT * heads.scale).softmax(dim=-1)
@@ -179,6 +185,6 @@ def test_gradient_equals_finite_difference():
         (lambda t: trace(t, torch.zeros(1, 3, 32, 32), depth=0), "got 0"),
     ],
 )
-def test_bad_input_is_refused_by_name(tower, call, message):
+def test_invalid_input_is_an_error_that_names_the_argument(tower, call, message):
     with pytest.raises(InputError, match=message):
         call(tower)

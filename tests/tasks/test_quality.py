@@ -7,6 +7,7 @@ import pytest
 
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.evaluation.metrics.box_iou import BoxIoU
 from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.foreground_attention import ForegroundAttention
 from clip_surgery.evaluation.metrics.points_accuracy import PointsAccuracy
@@ -26,6 +27,7 @@ def values():
     metrics = [
         SegmentationIoU(NAMES),
         PointsAccuracy(NAMES, mode="peaks"),
+        BoxIoU(NAMES),
         TagsMap(NAMES),
         PresenceAuroc(NAMES),
         ForegroundAttention(NAMES),
@@ -46,6 +48,7 @@ def values():
         ("segmentation mIoU", 45),
         ("positives right", 70),
         ("negatives right", 98),
+        ("box IoU", 55),
         ("tags mAP surgery", 70),
         ("tags mAP presence", 70),
         ("presence AUROC rule", 95),

@@ -1,4 +1,4 @@
-"""The bank against the plain ensemble: every prompt at full length, one label at a time."""
+"""Text features, compared with the mean over full-length prompts, one text at a time."""
 
 import copy
 from dataclasses import replace
@@ -58,7 +58,7 @@ def close(actual, expected, tolerance=2e-6):
 
 
 @torch.no_grad()
-def test_equals_the_plain_ensemble(model, backbone):
+def test_equals_the_mean_over_full_length_prompts(model, backbone):
     features = encode_texts(backbone, LABELS)
     plain = plain_ensemble(model, backbone.text_tower, LABELS, TEMPLATE_SETS["clip_surgery"])
     empty = plain_ensemble(model, backbone.text_tower, [""], TEMPLATE_SETS["clip_surgery"])
@@ -92,7 +92,7 @@ def test_any_templates_and_texts(model, backbone, templates, texts):
     ids=str,
 )
 @torch.no_grad()
-def test_any_tower(text):
+def test_towers_of_all_kinds(text):
     model = tiny_open_clip(text=text)
     backbone = wrap_backbone(model)
     assert backbone.text_tower.causal is not text.get("no_causal_mask", False)
@@ -101,7 +101,7 @@ def test_any_tower(text):
 
 
 @torch.no_grad()
-def test_order_and_neighbours_do_not_matter(backbone):
+def test_features_do_not_depend_on_order_or_other_texts(backbone):
     together = encode_texts(backbone, LABELS)
     backwards = encode_texts(backbone, LABELS[::-1])
     close(backwards.labels.flip(0), together.labels)
@@ -113,14 +113,14 @@ def test_order_and_neighbours_do_not_matter(backbone):
 
 @pytest.mark.parametrize("chunk_tokens", [1, 13, 200])
 @torch.no_grad()
-def test_chunks_do_not_matter(backbone, chunk_tokens):
+def test_features_do_not_depend_on_chunk_tokens(backbone, chunk_tokens):
     whole = encode_texts(backbone, LABELS, templates=TEMPLATES)
     pieces = encode_texts(backbone, LABELS, templates=TEMPLATES, chunk_tokens=chunk_tokens)
     close(pieces.labels, whole.labels)
 
 
 @torch.no_grad()
-def test_many_labels_go_through_in_parts(backbone, monkeypatch):
+def test_many_texts_are_encoded_in_batches(backbone, monkeypatch):
     whole = encode_texts(backbone, LABELS, templates=TEMPLATES)
     monkeypatch.setattr("clip_surgery.text.bank._MAX_PROMPTS", 7)
     close(encode_texts(backbone, LABELS, templates=TEMPLATES).labels, whole.labels)
@@ -147,7 +147,7 @@ def test_half_precision(backbone, dtype):
     assert (rounded.labels * exact.labels).sum(dim=-1).min() > 0.999
 
 
-def test_gradients_are_those_of_the_plain_ensemble():
+def test_gradients_equal_those_of_full_length_prompts():
     direction = torch.randn(len(LABELS), 24, generator=torch.Generator().manual_seed(1))
     gradients = []
     for bank in (True, False):
@@ -166,7 +166,7 @@ def test_gradients_are_those_of_the_plain_ensemble():
 
 
 @torch.no_grad()
-def test_the_model_is_only_read(model, backbone):
+def test_the_model_is_not_changed(model, backbone):
     before = state_of(model)
     encode_texts(backbone, LABELS)
     assert_same_state(before, state_of(model))
@@ -184,7 +184,7 @@ def test_transformers_tower():
 
 
 def counting(backbone, counts):
-    """The backbone, with the tokens counted that enter each block's feed-forward."""
+    """The backbone, with a count of the tokens that enter the feed-forward of each block."""
 
     def counted(number, block):
         def feed_forward(tokens):
@@ -199,7 +199,7 @@ def counting(backbone, counts):
 
 
 @torch.no_grad()
-def test_what_prompts_share_runs_once(backbone):
+def test_shared_prefixes_are_computed_once(backbone):
     nouns = ["cat", "dog", "bench", "person", "car", "tree", "sky", "road", "wall"]
     counts = {}
     encode_texts(counting(backbone, counts), nouns)
@@ -211,7 +211,7 @@ def test_what_prompts_share_runs_once(backbone):
 
 
 @torch.no_grad()
-def test_sharing_can_be_left_out(model, backbone):
+def test_encoding_without_shared_prefixes_gives_the_same_features(model, backbone):
     tower = backbone.text_tower
     prompts = [t.replace("{}", label) for label in LABELS for t in TEMPLATES]
     ids = tower.tokenize(prompts).unflatten(0, (len(LABELS), len(TEMPLATES)))
@@ -222,7 +222,7 @@ def test_sharing_can_be_left_out(model, backbone):
 
 @st.composite
 def token_ids(draw):
-    """Prompts (L, M, 24) of few different tokens: many begin alike, some are equal throughout."""
+    """Prompts (L, M, 24) of few different tokens, so that many share prefixes."""
     prompts, templates = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     own = st.lists(st.integers(1, 2), min_size=0, max_size=22)
     ids = torch.zeros(prompts, templates, 24, dtype=torch.int64)
@@ -249,8 +249,8 @@ def test_any_token_ids(ids, chunk_tokens):
 def test_packing_keeps_every_token(ids, chunk_tokens):
     ends = ids.argmax(dim=-1)
     prefixes = prefixes_of(ids, common_prefixes(ids, ends))
-    numbers = index_by_prefix(prefixes)
-    by_number = {(len(prefix), number): prefix for prefix, number in numbers.items()}
+    indices = index_by_prefix(prefixes)
+    prefix_by_index = {(len(prefix), number): prefix for prefix, number in indices.items()}
     seen = {}
     for row in pack(without_prefixes(ids, ends, prefixes, cut=True), chunk_tokens):
         prompts = [prompt for run in row for prompt in run.prompts]
@@ -259,12 +259,12 @@ def test_packing_keeps_every_token(ids, chunk_tokens):
             assert all((p.start, len(p.ids)) == (run.start, run.length) for p in run.prompts)
         for prompt in prompts:
             assert prompt.ids[prompt.end] == 49407
-            seen[prompt.index] = by_number[prompt.start, prompt.prefix] + prompt.ids
+            seen[prompt.index] = prefix_by_index[prompt.start, prompt.prefix] + prompt.ids
     whole = [
         tuple(line[: end + 1])
         for line, end in zip(ids.flatten(0, 1).tolist(), ends.flatten().tolist(), strict=True)
     ]
-    assert [seen[place] for place in range(len(whole))] == whole
+    assert [seen[index] for index in range(len(whole))] == whole
     assert len(seen) == len(whole)
 
 
@@ -281,6 +281,6 @@ def test_packing_keeps_every_token(ids, chunk_tokens):
         (["cat"], [], InputError),
     ],
 )
-def test_bad_inputs(backbone, texts, templates, error):
+def test_invalid_texts_and_templates_are_refused(backbone, texts, templates, error):
     with pytest.raises(error):
         encode_texts(backbone, texts, templates=templates)

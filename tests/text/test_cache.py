@@ -1,4 +1,4 @@
-"""The disk cache: what is found, what is refused, and what is left behind when things go wrong."""
+"""The cache of text features: valid and damaged entries, failures and concurrency."""
 
 import os
 import random
@@ -25,7 +25,7 @@ LABELS = ["cat", "dining table", "a/../b \0 straße"]
 
 
 class Counted:
-    """A tiny backbone that counts the prompts it is given."""
+    """A tiny backbone that counts the prompts that it encodes."""
 
     def __init__(self, seed=0):
         backbone = wrap_backbone(tiny_open_clip(seed))
@@ -83,7 +83,7 @@ def unit(seed=0):
     return F.normalize(torch.randn(WIDTH, generator=torch.Generator().manual_seed(seed)), dim=0)
 
 
-def test_second_time_the_tower_is_not_called(counted, cache):
+def test_cached_texts_are_not_computed_again(counted, cache):
     first, computed = counted.encode(LABELS, cache)
     assert computed == [*LABELS, ""]
     counted.blocks_run = 0
@@ -95,7 +95,7 @@ def test_second_time_the_tower_is_not_called(counted, cache):
     assert len(files(cache)) == len(everything(cache)) == len(LABELS) + 1
 
 
-def test_only_what_is_missing_is_computed(counted, cache):
+def test_only_missing_texts_are_computed(counted, cache):
     counted.encode(["cat"], cache)
     mixed, computed = counted.encode(["dog", "cat", "bird"], cache)
     assert computed == ["dog", "bird"]
@@ -103,7 +103,7 @@ def test_only_what_is_missing_is_computed(counted, cache):
     torch.testing.assert_close(mixed.labels, alone.labels, atol=2e-6, rtol=0)
 
 
-def test_no_cache_leaves_nothing(counted, tmp_path, monkeypatch):
+def test_without_a_cache_no_file_is_written(counted, tmp_path, monkeypatch):
     monkeypatch.setenv("CLIP_SURGERY_CACHE", str(tmp_path))
     counted.encode(LABELS, None)
     assert list(tmp_path.iterdir()) == []
@@ -124,7 +124,7 @@ def test_every_setting_has_its_own_folder(cache):
     assert folder_of(cache).directory == folder_of(TextCache(cache.directory)).directory
 
 
-def test_other_weights_are_other_features(counted, cache):
+def test_other_weights_have_other_entries(counted, cache):
     features, _ = counted.encode(LABELS, cache)
     other, computed = Counted(seed=1).encode(LABELS, cache)
     assert computed == [*LABELS, ""]
@@ -135,7 +135,7 @@ def test_other_weights_are_other_features(counted, cache):
     assert computed == [*LABELS, ""]
 
 
-def test_another_tokenizer_is_another_folder(counted, cache):
+def test_another_tokenizer_has_another_folder(counted, cache):
     counted.encode(["cat"], cache)
     tower = counted.backbone.text_tower
 
@@ -147,14 +147,14 @@ def test_another_tokenizer_is_another_folder(counted, cache):
     assert "cat!" in computed
 
 
-def test_cut_texts_do_not_hide_that_they_are_too_long(counted, cache):
+def test_entries_of_truncated_texts_are_not_used_without_truncation(counted, cache):
     long = "dog " * 90
     counted.encode([long], cache, truncate=True)
     with pytest.raises(ValueError, match="77"):
         counted.encode([long], cache)
 
 
-def test_nothing_is_kept_or_read_while_gradients_are_recorded(counted, cache):
+def test_the_cache_is_not_used_while_gradients_are_recorded(counted, cache):
     recorded = encode_texts(counted.backbone, LABELS, templates="name", cache=cache)
     assert recorded.labels.requires_grad
     assert not cache.directory.exists()
@@ -188,7 +188,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_damaged_entry_is_named_and_computed_again(counted, cache, damage):
+def test_a_damaged_entry_causes_a_warning_and_is_computed_again(counted, cache, damage):
     features, _ = counted.encode(["cat"], cache)
     whole = {path: path.read_bytes() for path in files(cache)}
     (path,) = (
@@ -207,7 +207,7 @@ def test_damaged_entry_is_named_and_computed_again(counted, cache, damage):
     assert counted.encode(["cat"], cache)[1] == []
 
 
-def test_unwritable_directory_is_said_once(counted, tmp_path):
+def test_an_unwritable_directory_causes_one_warning(counted, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     cache = TextCache(blocked / "texts")
@@ -221,7 +221,7 @@ def test_unwritable_directory_is_said_once(counted, tmp_path):
     assert torch.equal(again.labels, features.labels)
 
 
-def test_unreadable_entry_is_computed(counted, cache):
+def test_an_unreadable_entry_is_computed_again(counted, cache):
     counted.encode(["cat"], cache)
     for path in files(cache):
         path.unlink()
@@ -233,7 +233,7 @@ def test_unreadable_entry_is_computed(counted, cache):
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError])
-def test_interrupted_write_leaves_nothing(cache, monkeypatch, failure):
+def test_an_interrupted_write_leaves_no_file(cache, monkeypatch, failure):
     def stopped(*_):
         raise failure
 
@@ -313,12 +313,12 @@ def test_processes_write_the_same_texts(cache):
 def test_threads_share_a_cache(cache):
     counted = Counted()
     expected, _ = counted.encode(LABELS, None)
-    found, failures = [], []
+    results, failures = [], []
 
     def work():
         try:
             with torch.no_grad():
-                found.append(encode_texts(counted.plain, LABELS, templates="name", cache=cache))
+                results.append(encode_texts(counted.plain, LABELS, templates="name", cache=cache))
         except BaseException as error:
             failures.append(error)
 
@@ -328,13 +328,13 @@ def test_threads_share_a_cache(cache):
     for thread in threads:
         thread.join()
     assert failures == []
-    assert len(found) == len(threads)
-    for features in found:
+    assert len(results) == len(threads)
+    for features in results:
         torch.testing.assert_close(features.labels, expected.labels, atol=2e-6, rtol=0)
     assert len(everything(cache)) == len(LABELS) + 1
 
 
-def test_features_that_are_not_finite_are_not_kept(cache):
+def test_features_that_are_not_finite_are_not_written(cache):
     folder = folder_of(cache)
     folder.write("cat", torch.full((WIDTH,), torch.inf))
     assert folder.read("cat", WIDTH) is None

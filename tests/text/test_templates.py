@@ -21,7 +21,7 @@ def test_clip_surgery_adds_five_scenes_to_imagenet():
     assert all(template.endswith("{} in the scene.") for template in added)
 
 
-def test_small_is_a_part_of_imagenet():
+def test_the_small_set_is_a_subset_of_imagenet():
     assert set(TEMPLATE_SETS["small"]) < set(TEMPLATE_SETS["imagenet"])
 
 
@@ -38,7 +38,7 @@ def test_every_set_passes_its_own_check(name):
         ("a {colour} {}", ("a {colour} {}",)),
     ],
 )
-def test_templates_of_ones_own(templates, resolved):
+def test_templates_from_the_user(templates, resolved):
     assert resolve_templates(templates) == resolved
 
 
@@ -55,7 +55,7 @@ def test_templates_of_ones_own(templates, resolved):
         (["{}", 7], "int: 7"),
     ],
 )
-def test_bad_templates_are_refused_by_value(templates, message):
+def test_an_invalid_template_is_an_error_that_names_it(templates, message):
     with pytest.raises(InputError) as error:
         resolve_templates(templates)
     assert message in str(error.value)

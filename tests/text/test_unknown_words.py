@@ -21,10 +21,10 @@ from clip_surgery.text.unknown_words import unknown_texts
         ("", False),
     ],
 )
-def test_texts_that_hold_a_known_noun(open_clip_backbone, text, known):
+def test_texts_that_contain_a_known_noun(open_clip_backbone, text, known):
     small = replace(open_clip_backbone, nouns=("dog", "bus", "soccer ball"))
     assert (unknown_texts(small, [text]) == ()) is known
 
 
-def test_models_that_know_many_words_know_all(open_clip_backbone):
+def test_models_without_a_list_of_nouns_know_all_texts(open_clip_backbone):
     assert unknown_texts(open_clip_backbone, ["harpsichord"]) == ()

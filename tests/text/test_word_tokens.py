@@ -24,11 +24,11 @@ def pieces(tower, sentence):
 
 
 def test_words_and_their_pieces(tower):
-    found, tokens = pieces(tower, "A hummingbird's well-known trick, isn't it?")
-    assert [text for text, _ in found] == [
+    word_pieces, tokens = pieces(tower, "A hummingbird's well-known trick, isn't it?")
+    assert [text for text, _ in word_pieces] == [
         "A", "hummingbird's", "well-known", "trick", ",", "isn't", "it", "?",
     ]  # fmt: skip
-    assert dict(found)["well-known"] == 3
+    assert dict(word_pieces)["well-known"] == 3
     assert tokens.start == 1
     assert tokens.words[0].begin == 1
     assert tokens.words[-1].end == tokens.end == len(tokens.ids) - 1
@@ -38,7 +38,7 @@ def test_words_and_their_pieces(tower):
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(min_size=1, max_size=30))
-def test_spans_cover_all_tokens_or_the_reason_is_said(sentence):
+def test_spans_cover_all_tokens_or_an_error_gives_the_reason(sentence):
     from clip_surgery.backbones.loading import wrap_backbone
 
     tower = wrap_backbone(tiny_open_clip()).text_tower
@@ -91,7 +91,7 @@ def test_towers_without_start_token(tower):
     assert len(tokens.ids) == 12
 
 
-def test_words_that_the_tokenizer_joins_come_as_one(tower):
+def test_words_that_the_tokenizer_joins_are_returned_as_one_word(tower):
     def joined(texts, *, truncate=False):
         """'x y' is one token."""
         rows = torch.zeros(len(texts), 8, dtype=torch.int64)

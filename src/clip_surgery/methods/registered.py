@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from clip_surgery.errors import InputError
 from clip_surgery.methods.method import Method
+from clip_surgery.plugins import same_definition
 
 MethodClass = TypeVar("MethodClass", bound=type[Method])
 
@@ -37,7 +38,7 @@ def register_method(cls: MethodClass) -> MethodClass:
         raise InputError(f"Expected a method class with a name, but got {cls!r}.")
     if not name.isidentifier():
         raise InputError(f"Expected the name of a method to be an identifier, but got {name!r}.")
-    if _classes.get(name, cls) is not cls:
+    if not same_definition(_classes.get(name, cls), cls):
         raise InputError(f"Expected a new name of a method, but {name!r} is registered already.")
     _classes[name] = cls
     return cls

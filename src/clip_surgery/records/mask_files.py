@@ -128,7 +128,7 @@ def encode_classes(segmentation: Tensor | NDArray[np.int64], count: int) -> list
         )
     if array.size and int(array.max()) >= count:
         raise InputError(f"Expected classes below {count}, but got {array.max()}.")
-    lengths, length_counts = _run_lengths_of_classes(array.ravel(order="F"), count)
+    lengths, length_counts = _run_lengths_of_classes(array.astype(np.int64).ravel(order="F"), count)
     first = np.cumsum(length_counts) - length_counts  # index of the first length of each class
     # From the fourth length of a class on, its difference to the length two before is written.
     number_in_class = np.arange(len(lengths)) - np.repeat(first, length_counts)

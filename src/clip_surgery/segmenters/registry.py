@@ -18,7 +18,7 @@ from types import MappingProxyType
 from clip_surgery.backbones.config_files import is_folder
 from clip_surgery.backbones.devices import resolve_device
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.plugins import import_plugin
+from clip_surgery.plugins import import_plugin, same_definition
 from clip_surgery.segmenters.sam import SamSegmenter
 from clip_surgery.segmenters.segmenter import Segmenter
 
@@ -59,20 +59,9 @@ def register_segmenter(name: str, loader: str | SegmenterLoader) -> None:
         raise InputError(
             f'Expected a class, a function or "package.module:Class", but got {loader!r}.'
         )
-    if name in _loaders and not _same_definition(_loaders[name], loader):
+    if not same_definition(_loaders.get(name, loader), loader):
         raise InputError(f"Expected a new name, but segmenter {name!r} is registered already.")
     _loaders[name] = loader
-
-
-def _same_definition(first: object, second: object) -> bool:
-    """Whether two loaders are equal, or come from the same class or function statement."""
-    if first == second:
-        return True
-    names = [
-        (getattr(loader, "__module__", None), getattr(loader, "__qualname__", None))
-        for loader in (first, second)
-    ]
-    return names[0] == names[1] and None not in names[0] and "<lambda>" not in str(names[0])
 
 
 def load_segmenter(name: str | Path, *, device: str = "auto") -> Segmenter:

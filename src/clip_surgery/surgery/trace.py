@@ -135,7 +135,7 @@ def first_of(tower: Tower, depth: int) -> int:
 
 
 def step_through(block: Block, tokens: Tensor, heads: Heads, *, rows: int | None = None) -> Step:
-    """Run one block with its attention matrix kept.
+    """Run one block and return its results, including the attention matrix.
 
     Args:
         block: the block.

@@ -186,7 +186,7 @@ def fill(template: str, text: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """The value as it is written in Python, cut if it is long."""
+    """Return the value as it is written in Python, cut if it is long."""
     text = repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 

@@ -74,6 +74,12 @@ def test_two_images_of_the_same_name_in_one_run_get_two_results(cli, streets):
     assert images == {"a/street.png", "b/street.png"}
 
 
+def test_files_of_one_name_belong_to_one_image_in_all_formats(cli, streets):
+    assert cli("explain", "a/street.png", "dog", "-f", "json").code == 0
+    assert cli("explain", "b/street.png", "dog", "-f", "png").code == 0
+    assert sorted(contents()) == ["street.explain-2.png", "street.explain.json"]
+
+
 def test_a_file_of_the_user_is_not_replaced(cli, streets):
     Path("out").mkdir()
     for name, content in (("street.explain.png", b"mine"), ("street.explain.json", b"{}")):

@@ -19,7 +19,7 @@ from typing import Any
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.dataset import Dataset
-from clip_surgery.plugins import import_plugin
+from clip_surgery.plugins import import_plugin, same_definition
 
 ENTRY_POINTS = "clip_surgery.datasets"
 """Group of entry points by which other packages offer data sets."""
@@ -167,7 +167,7 @@ def register_dataset(name: str, loader: str | Callable[..., Dataset], *, about: 
         raise InputError(
             f'Expected a class, a function or "package.module:Class", but got {loader!r}.'
         )
-    if name in _entries and _entries[name].loader != loader:
+    if name in _entries and not same_definition(_entries[name].loader, loader):
         raise InputError(f"Expected a new name, but data set {name!r} is registered already.")
     _entries[name] = DatasetEntry(loader=loader, about=about)
 

@@ -177,7 +177,9 @@ class OutputFolder:
             paths = {kind: self.folder / f"{numbered}{kind.suffix}" for kind in self.formats}
             if any(path.name.casefold() in self._taken for path in paths.values()):
                 continue
-            if self.overwrite or all(_is_free(path, source) for path in paths.values()):
+            # A file of another format counts too: all files of one name belong to one image.
+            files = [self.folder / f"{numbered}{kind.suffix}" for kind in Format]
+            if self.overwrite or all(_is_free(path, source) for path in files):
                 break
             is_blocked = True
         if is_blocked:
