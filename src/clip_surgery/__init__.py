@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from clip_surgery.methods.method import Evidence, Method
     from clip_surgery.methods.registered import register_method
     from clip_surgery.methods.registry import parse_methods
+    from clip_surgery.presence_rule import PresenceRule
     from clip_surgery.records.instances import Instance, Instances, instances
     from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image
     from clip_surgery.segmenters.registry import load_segmenter, register_segmenter
     from clip_surgery.segmenters.sam import SamSegmenter
     from clip_surgery.segmenters.segmenter import Candidates, Prompt, Segmenter
     from clip_surgery.settings import ExplainerSettings
-    from clip_surgery.surgery.presence_rule import PresenceRule
     from clip_surgery.tasks.boxes import Box, BoxRule, boxes
     from clip_surgery.tasks.heatmaps import heatmap_tiles, heatmaps
     from clip_surgery.tasks.inspection import AttentionMap, SharedSimilarity, attention, redundancy
@@ -88,7 +88,7 @@ _MODULES = {
     "PatchGrid": "grid",
     "PeakPoints": "tasks.point_rules",
     "Points": "tasks.points",
-    "PresenceRule": "surgery.presence_rule",
+    "PresenceRule": "presence_rule",
     "Prompt": "segmenters.segmenter",
     "Protocol": "evaluation.protocols.protocol",
     "RayEngine": "apps.batch.ray_engine",

@@ -26,9 +26,9 @@ from clip_surgery.inputs.texts import check_texts
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.method import Evidence, Method
 from clip_surgery.methods.registry import as_method
-from clip_surgery.presence_rules import read_rule, rule_path
+from clip_surgery.presence_rule import PresenceRule
+from clip_surgery.presence_rule_files import read_rule, rule_path
 from clip_surgery.surgery.consistent_features import consistent_features
-from clip_surgery.surgery.presence_rule import PresenceRule
 from clip_surgery.surgery.reference_log_ratios import reference_log_ratios
 from clip_surgery.text.bank import encode_texts
 from clip_surgery.text.cache import TextCache

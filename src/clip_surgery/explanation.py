@@ -20,8 +20,8 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation_parts import check_shapes, fields_from_parts, to_parts
 from clip_surgery.explanation_summary import listed, notebook_html, summary
 from clip_surgery.framing import Framing
+from clip_surgery.presence_rule import PresenceRule
 from clip_surgery.storage.tensor_file import read_tensors, write_tensors
-from clip_surgery.surgery.presence_rule import PresenceRule
 
 FORMAT = "clip-surgery explanation 1"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.framing import Framing, Size
-from clip_surgery.surgery.presence_rule import PresenceRule
+from clip_surgery.presence_rule import PresenceRule
 
 if TYPE_CHECKING:
     from clip_surgery.explanation import Explanation

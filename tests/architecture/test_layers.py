@@ -23,6 +23,8 @@ LAYERS = {
     "explanation": 1,
     "explanation_parts": 1,
     "framed_images": 1,
+    "presence_rule": 1,
+    "presence_rule_files": 1,
     "explanation_summary": 1,
     "word_explanation": 1,
     "backbones": 2,

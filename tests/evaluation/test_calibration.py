@@ -10,8 +10,8 @@ import clip_surgery as cs
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation import SceneDataset, calibrate_presence
 from clip_surgery.evaluation.calibration import fit_presence
-from clip_surgery.presence_rules import read_rule, write_rule
-from clip_surgery.surgery.presence_rule import PresenceRule
+from clip_surgery.presence_rule import PresenceRule
+from clip_surgery.presence_rule_files import read_rule, write_rule
 from clip_surgery.text.cache import TextCache
 
 

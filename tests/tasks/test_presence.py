@@ -5,7 +5,7 @@ import torch
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError
-from clip_surgery.surgery.presence_rule import PresenceRule
+from clip_surgery.presence_rule import PresenceRule
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.tasks.presence import presence
 from tests.explanations import explained, random_scores

@@ -14,8 +14,8 @@ from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from clip_surgery.explainer import Explainer
 from clip_surgery.inputs.images import read_image
-from clip_surgery.presence_rules import write_rule
-from clip_surgery.surgery.presence_rule import PresenceRule
+from clip_surgery.presence_rule import PresenceRule
+from clip_surgery.presence_rule_files import write_rule
 
 _BATCH = 32
 _PRIOR = 1e-4

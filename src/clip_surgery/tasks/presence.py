@@ -2,7 +2,7 @@
 
 The map of an absent object is scaled to the same range as that of a present one; presence tells
 them apart. It depends on how a text compares with reference words, in the whole image and in its
-best patches (`surgery.reference_log_ratios`, `surgery.presence_rule`), and not on the other texts
+best patches (`surgery.reference_log_ratios`, `presence_rule`), and not on the other texts
 of the explanation.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
-from clip_surgery.surgery.presence_rule import PresenceRule
+from clip_surgery.presence_rule import PresenceRule
 from clip_surgery.tasks.text_selection import Texts, select_texts
 
 

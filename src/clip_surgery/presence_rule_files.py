@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from clip_surgery.errors import InputError
+from clip_surgery.presence_rule import PresenceRule
 from clip_surgery.storage.atomic_file import writing_atomically
-from clip_surgery.surgery.presence_rule import PresenceRule
 
 _FORMAT = 1
 
