@@ -42,7 +42,8 @@ def same_definition(first: object, second: object) -> bool:
     """
     if first == second:
         return True
-    places = [
-        (getattr(x, "__module__", None), getattr(x, "__qualname__", "<")) for x in (first, second)
+    names = [
+        (getattr(item, "__module__", None), getattr(item, "__qualname__", None))
+        for item in (first, second)
     ]
-    return places[0] == places[1] and "<" not in places[0][1]  # "<" marks lambdas and local names
+    return names[0] == names[1] and None not in names[0] and "<lambda>" not in str(names[0])
