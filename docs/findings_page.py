@@ -57,7 +57,7 @@ published methods.
 `python docs/make_findings.py` writes this page from the numbers in `docs/findings.json`, which were measured on {record["machine"]}. The
 scenes are held out from training (seed 2,000,003). All 64 nouns are given as texts, with 85 templates unless a table says otherwise. Values are in per
 cent: for each class the mean over the images that contain it, then the mean over classes. The columns are explained under
-[metrics](guides/evaluate.md#metrics).
+[metrics](guides/evaluate.md#metrics). `clip_surgery` stands for `clip_surgery(redundancy=labels)`, the default at the time of the measurement.
 
 ## The two problems
 
