@@ -1,5 +1,7 @@
 """Tasks for all texts and images at once give what a loop over single maps gives."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -336,3 +338,13 @@ def test_the_presence_filter_leaves_texts_out_and_others_as_they_are():
         filtered, whole = task(explanation, min_presence=0.5)[0], task(explanation)[0]
         assert len(filtered[3]) == 0 < len(whole[3])
         assert same(filtered[:3] + filtered[4:], whole[:3] + whole[4:])
+
+
+def test_tiles_that_were_used_are_freed():
+    scores, framing = CASES["smooth"]
+    earlier = []
+    for tile in heatmap_tiles(explained(scores, framing=framing), tile=2):
+        earlier.append(weakref.ref(tile.maps))
+        alive = [reference for reference in earlier if reference() is not None]
+        assert len(alive) <= 2  # this tile, and the one that the loop variable held before it
+    assert len(earlier) == 5
