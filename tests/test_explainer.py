@@ -69,7 +69,7 @@ def test_no_image_gives_an_empty_explanation(explainer):
 def test_the_method_is_recorded_and_can_be_changed(explainer):
     changed = explainer.with_method(ClipSurgery(depth=1))
     assert "depth=1" in changed([random_image(32, 32)], TEXTS).method
-    assert "depth=6" in explainer([random_image(32, 32)], TEXTS).method
+    assert "depth=4" in explainer([random_image(32, 32)], TEXTS).method  # the model has 4 blocks
     assert changed.backbone is explainer.backbone
 
 
@@ -188,3 +188,13 @@ def test_the_bytes_of_a_file_may_be_a_bytearray(hostile_model):
 def hostile_model():
     """A separate model, because a test changes its weights."""
     return tiny_open_clip()
+
+
+@pytest.mark.parametrize("method", ["clip_surgery", "gem", "bi_modal", "legrad"])
+def test_a_depth_beyond_the_blocks_is_recorded_as_the_number_of_blocks(hostile_model, method):
+    explainer = wrap(hostile_model, cache=False, templates="name", method=f"{method}(depth=80)")
+    explanation = explainer(np.zeros((32, 32, 3), dtype=np.uint8), ["dog", "cat", "car"])
+    assert "depth=4" in explanation.method
+    deep = explainer.with_method(f"{method}(depth=4)")
+    expected = deep(np.zeros((32, 32, 3), dtype=np.uint8), ["dog", "cat", "car"])
+    assert explanation.method == expected.method

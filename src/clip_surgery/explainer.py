@@ -23,6 +23,7 @@ from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.inputs.image_lists import as_image_list
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.inputs.texts import check_texts
+from clip_surgery.methods.applied_settings import applied_settings
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.method import Evidence, Method
 from clip_surgery.methods.registry import as_method
@@ -135,7 +136,7 @@ class Explainer:
             vocabulary=self.vocabulary,
         )
 
-    def _find_presence_rule(self) -> PresenceRule | None:
+    def find_presence_rule(self) -> PresenceRule | None:
         """Return the rule of this explainer, or the stored one of its model, or None."""
         path = self.presence_rule_path() if self.presence_rule is None else None
         return self.presence_rule if path is None else read_rule(path)
@@ -196,10 +197,10 @@ class Explainer:
             texts=texts.texts,
             framings=framings,
             images=tuple(image.name for image in input_images),
-            method=repr(self.method),
+            method=repr(applied_settings(self.method, self.backbone.tower)),
             backbone=self.backbone.name,
             reference_log_ratios=torch.stack(ratios) if ratios else None,
-            presence_rule=self._find_presence_rule() if ratios else None,
+            presence_rule=self.find_presence_rule() if ratios else None,
         )
 
     def explain_pixels(self, pixels: Tensor, texts: TextFeatures) -> Evidence:

@@ -20,6 +20,7 @@ from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, Size
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import ImageSource, read_image, to_pixels
+from clip_surgery.methods.applied_settings import applied_settings
 from clip_surgery.methods.method import Evidence
 from clip_surgery.text.features import TextFeatures
 
@@ -118,6 +119,7 @@ def explain_windows(
         part = corners[start : start + explainer.batch_size]
         crops = [_crop(pixels, corner, blend.window, patch) for corner in part]
         blend.add(part, explainer.explain_pixels(torch.stack(crops), features))
+    method = applied_settings(explainer.method, explainer.backbone.tower)
     return Explanation(
         patch_scores=(blend.mean("patches"),),
         similarity=(blend.mean("similarity"),) if "similarity" in blend.sums else None,
@@ -125,11 +127,12 @@ def explain_windows(
         texts=features.texts,
         framings=(framing,),
         images=(input_image.name,),
-        method=f"{explainer.method!r} in windows of {side * patch} px, {step * patch} px apart",
+        method=f"{method!r} in windows of {side * patch} px, {step * patch} px apart",
         backbone=explainer.backbone.name,
         reference_log_ratios=blend.highest["reference_log_ratios"][None]
         if "reference_log_ratios" in blend.highest
         else None,
+        presence_rule=explainer.find_presence_rule(),
     )
 
 

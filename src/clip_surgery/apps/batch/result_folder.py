@@ -24,7 +24,7 @@ from clip_surgery.storage.file_lock import take_lock
 FORMAT = "clip-surgery batch 2"
 MANIFEST, LOCK = "_manifest.json", "_lock"  # Parquet readers skip names that begin with "_"
 _SHOWN_CHARACTERS = 60
-_ADVICE = "give another --out, or remove it"
+_ADVICE = "give another --out, or --overwrite"
 
 
 class ResultFolder:

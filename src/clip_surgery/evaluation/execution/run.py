@@ -27,6 +27,7 @@ from clip_surgery.evaluation.metrics.score_contrast import ScoreContrast
 from clip_surgery.evaluation.protocols.protocol import Protocol
 from clip_surgery.evaluation.reporting.report import Report
 from clip_surgery.explainer import Explainer
+from clip_surgery.methods.applied_settings import applied_settings
 from clip_surgery.methods.method import Method
 from clip_surgery.processes.interrupts import interrupts_held_back
 
@@ -120,7 +121,10 @@ def evaluate(
         metrics = EXPLANATION_METRICS if protocol is None else ()
     plan = Plan(
         dataset=dataset,
-        methods=methods,
+        methods={
+            row: applied_settings(method, explainer.backbone.tower)
+            for row, method in methods.items()
+        },
         protocol=protocol,
         metrics=tuple(metrics),
         part_size=max(PART_SIZE, explainer.batch_size) if part_size is None else part_size,

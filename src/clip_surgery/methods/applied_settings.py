@@ -1,0 +1,32 @@
+"""The settings of a method as they apply to one model.
+
+A `depth`, the number of last blocks that a method changes or reads, may exceed the number of blocks
+of a model: all blocks are then used. Results record what was used, not what was written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast
+
+from clip_surgery.backbones.tower import Tower
+from clip_surgery.methods.method import Method
+
+
+def applied_settings(method: Method, tower: Tower) -> Method:
+    """Return the method with a `depth` of at most the number of blocks of the image tower.
+
+    Methods that are no dataclasses, or have no whole number as `depth`, are returned as they are.
+
+    Example:
+        >>> from clip_surgery.backbones.loading import load_backbone
+        >>> from clip_surgery.methods.registry import as_method
+        >>> applied_settings(as_method("clip_surgery(depth=80)"), load_backbone("demo").tower).depth
+        8
+    """
+    if not is_dataclass(method) or "depth" not in {field.name for field in fields(method)}:
+        return method
+    depth = getattr(method, "depth")  # noqa: B009  # not every method has it
+    if not isinstance(depth, int) or depth <= len(tower.blocks):
+        return method
+    return cast("Method", replace(cast("Any", method), depth=len(tower.blocks)))
