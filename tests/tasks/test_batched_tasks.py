@@ -348,3 +348,26 @@ def test_tiles_that_were_used_are_freed():
         alive = [reference for reference in earlier if reference() is not None]
         assert len(alive) <= 2  # this tile, and the one that the loop variable held before it
     assert len(earlier) == 5
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    grid=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    framing=st.sampled_from(["squash", "letterbox"]),
+    count=st.integers(1, 6),
+    seed=st.integers(0, 999),
+)
+def test_ranges_and_argmax_are_those_of_resized_maps_of_any_size(grid, size, framing, count, seed):
+    framing = getattr(Framing, framing)(Size(*size), frame=Size(16 * grid[0], 16 * grid[1]))
+    scores = random_scores(count, *grid, seed=seed)
+    resize = MapResize.of(framing, Size(*grid))
+    full = framing.restore_map(scores)
+    torch.testing.assert_close(resize(scores), full, atol=1e-5, rtol=0)
+    low, high = resize.range_of(scores)
+    torch.testing.assert_close(low[:, 0, 0], full.amin((1, 2)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(high[:, 0, 0], full.amax((1, 2)), atol=1e-5, rtol=0)
+    number, value = argmax_of_resized(scores, resize, with_value=True)
+    torch.testing.assert_close(value, full.amax(0), atol=1e-5, rtol=0)
+    won = full.gather(0, number[None].long())[0]
+    torch.testing.assert_close(won, full.amax(0), atol=1e-5, rtol=0)

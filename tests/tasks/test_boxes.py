@@ -29,7 +29,7 @@ def test_boxes_of_two_blobs():
     assert second.score == pytest.approx(0.8)
 
 
-def test_regions_touch_by_corners_and_around():
+def test_pixels_that_touch_by_a_corner_are_of_one_region():
     """A ring with a gap holds together by its corners; what lies within it is another region."""
     scores = torch.tensor(
         [
@@ -51,7 +51,7 @@ def test_regions_touch_by_corners_and_around():
     density=st.floats(0.1, 0.9),
     seed=st.integers(0, 999),
 )
-def test_boxes_naive(shape, density, seed):
+def test_regions_are_those_of_a_fill_from_each_pixel(shape, density, seed):
     """A fill from each pixel finds the same regions."""
     generator = torch.Generator().manual_seed(seed)
     scores = torch.rand(shape, generator=generator)
@@ -101,7 +101,7 @@ def test_flat_maps_and_absent_texts_have_no_box():
     framing=st.sampled_from(["squash", "letterbox"]),
     threshold=st.floats(0.05, 1),
 )
-def test_boxes_lie_in_the_picture(grid, size, framing, threshold):
+def test_boxes_lie_in_the_image(grid, size, framing, threshold):
     framing = getattr(Framing, framing)(Size(*size), frame=Size(8 * grid[0], 8 * grid[1]))
     explanation = explained(random_scores(1, *grid), framing=framing)
     rule = BoxRule(threshold=threshold, smallest=0)

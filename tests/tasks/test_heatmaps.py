@@ -39,7 +39,7 @@ def minmax(maps, dims):
     return (maps - low) / (high - low)
 
 
-def test_each_picture_at_its_own_size():
+def test_each_image_at_its_own_size():
     framings = (
         Framing.keep_ratio(Size(33, 100), short_side=32, multiple_of=16),
         Framing.letterbox(Size(70, 20), frame=Size(64, 64)),
@@ -105,7 +105,7 @@ def test_a_flat_map_beside_another():
     assert other.amax() == 1
 
 
-def test_letterbox_margins_have_no_say():
+def test_letterbox_margins_do_not_influence_the_range():
     framing = Framing.letterbox(Size(32, 64), frame=Size(64, 64))  # content is rows 16 to 48
     scores = torch.tensor([[9.0] * 4, [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0], [-9.0] * 4])[None]
     maps = heatmaps(explained(scores, framing=framing))[0]
@@ -153,7 +153,7 @@ def test_one_patch():
     assert peaks(explained(torch.ones(1, 1, 1))) == [[None]]
 
 
-def test_no_picture():
+def test_no_image():
     explanation = explained(random_scores(1, 2, 2))
     empty = Explanation(
         patch_scores=(),
@@ -169,7 +169,7 @@ def test_no_picture():
     assert peaks(empty) == []
 
 
-def test_peak_is_the_centre_of_the_best_patch_in_pixels_of_the_picture():
+def test_peak_is_the_centre_of_the_best_patch_in_pixels_of_the_image():
     scores = torch.zeros(2, 4, 4)
     scores[0, 1, 3] = 0.5
     scores[1] = 0.1

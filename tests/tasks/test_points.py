@@ -80,7 +80,7 @@ lengths = st.integers(1, 300)
     framing=st.sampled_from(["squash", "letterbox"]), seed=st.integers(0, 99),
     kind=st.sampled_from(["random", "flat", "steps"]),
 )  # fmt: skip
-def test_points_lie_in_the_picture_whatever_its_shape(mode, grid, size, framing, seed, kind):
+def test_points_lie_in_the_image_whatever_its_shape(mode, grid, size, framing, seed, kind):
     frame = Size(16 * grid[0], 16 * grid[1])
     framing = getattr(Framing, framing)(Size(*size), frame=frame)
     scores = random_scores(2, *grid, seed=seed)
@@ -97,7 +97,7 @@ def test_points_lie_in_the_picture_whatever_its_shape(mode, grid, size, framing,
 
 
 @pytest.mark.parametrize("mode", ["reference", "peaks"])
-def test_margins_give_no_point(mode):
+def test_margins_yield_no_point(mode):
     framing = Framing.letterbox(Size(32, 64), frame=Size(64, 64))  # content is rows 4 to 12
     scores = torch.full((1, 16, 16), 9.0)
     scores[:, 4:12] = random_scores(1, 8, 16)
@@ -132,7 +132,7 @@ def test_peaks_are_kept_apart():
     assert gaps[np.triu_indices(len(found.positives), 1)].min() >= 50
 
 
-def test_absent_objects_give_no_point():
+def test_absent_texts_yield_no_point():
     reference_log_ratios = torch.tensor([[[9.0, -9.0], [9.0, -9.0]]])
     explanation = explained(random_scores(2, 8, 8), reference_log_ratios=reference_log_ratios)
     assert len(points(explanation, "text 0", min_presence=0.5)[0][0]) > 0
@@ -141,7 +141,7 @@ def test_absent_objects_give_no_point():
     np.testing.assert_array_equal(both.xy, points(explanation, "text 0")[0][0].xy)
 
 
-def test_every_picture_has_an_answer():
+def test_a_flat_map_beside_others_yields_no_point():
     explanation = explained(random_scores(1, 8, 8), torch.zeros(1, 4, 4), random_scores(1, 3, 9))
     assert [len(found) > 0 for [found] in points(explanation, "text 0")] == [True, False, True]
 

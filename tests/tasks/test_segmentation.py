@@ -27,7 +27,7 @@ def test_argmax_after_resizing():
     assert torch.equal(found, expected)
 
 
-def test_feature_surgery_is_not_read():
+def test_segmentation_ignores_feature_surgery():
     explanation = example()
     object.__setattr__(explanation, "patch_scores", tuple(-s for s in explanation.patch_scores))
     assert torch.equal(segment(explanation)[0], segment(example())[0])
@@ -63,7 +63,7 @@ def test_background_by_threshold(threshold):
     assert torch.equal(found[0], expected)
 
 
-def test_each_picture_at_its_own_size():
+def test_each_image_at_its_own_size():
     framings = (
         Framing.keep_ratio(Size(33, 100), short_side=32, multiple_of=16),
         Framing.letterbox(Size(70, 20), frame=Size(64, 64)),

@@ -16,7 +16,7 @@ def example(cosines=COSINES, **parts):
 
 @pytest.mark.parametrize("weighting", ["reference", "paper"])
 @pytest.mark.parametrize("temperature", [0.0, 2.0, 10.0])
-def test_surgery_naive(weighting, temperature):
+def test_surgery_is_the_written_out_formula(weighting, temperature):
     for row, cosines in zip(
         tag_scores(example(), weighting=weighting, temperature=temperature), COSINES, strict=True
     ):
@@ -56,7 +56,7 @@ def test_presence_leaves_absent_texts_out():
     assert tags(explanation, score="presence", top=1)[1][0].text == "cat"
 
 
-def test_one_text_and_no_picture():
+def test_one_text_and_no_image():
     assert tag_scores(example(COSINES[:, :1])).tolist() == [[0.0], [0.0]]
 
 

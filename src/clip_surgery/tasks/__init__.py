@@ -1,1 +1,1 @@
-"""From an explanation to answers: heatmaps, points, masks, tags, words."""
+"""Tasks: heatmaps, points, boxes, masks, classes, tags and words from an explanation."""

@@ -1,4 +1,4 @@
-"""Heatmaps: raw evidence per patch becomes maps of the image's own size, made to be looked at.
+"""Heatmaps: raw scores of patches, resized to the image and scaled for display.
 
 Two orders are known. The reference code scales the patches to [0, 1] and then resizes; the paper
 (arXiv 2304.05653) resizes and then scales. The paper's is the default here: the range is then

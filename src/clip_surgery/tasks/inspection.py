@@ -1,9 +1,9 @@
-"""Inspection: the two findings of CLIP Surgery, made visible in any image.
+"""Measurements of the two findings of CLIP Surgery in any image.
 
-Source: arXiv 2304.05653. (a) Raw q-k attention links a patch with regions that have nothing to do
-with it, v-v attention with its own kind: `attention` maps what one patch attends to.
-(b) Features shared by all texts light the same spots for every text: `redundancy` maps the empty
-text and says how much of every text's map that explains.
+Source: arXiv 2304.05653. (a) Query-key attention links a patch with unrelated regions, value-value
+attention with regions of the same kind: `attention` maps what one patch attends to. (b) Features
+that all texts share are high at the same patches for every text: `redundancy` maps the empty text
+and measures how much of the map of every text it explains.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class AttentionMap:
 
     Attributes:
         kind: which two of query, key and value were compared.
-        point: the (x, y) in pixels of the image that chose the patch.
-        patch: its row and column.
-        weights: (rows, columns), the share of its attention that each patch gets, mean over
-            heads; the sum is below 1 by what prefix tokens get.
-        framing: the way to the image.
+        point: the point (x, y) in pixels of the image that chose the patch.
+        patch: row and column of the patch.
+        weights: (rows, columns), the share of its attention that each patch receives, mean over
+            heads. The sum is 1 minus the share of prefix tokens.
+        framing: the mapping between the patch grid and the image.
     """
 
     kind: AttentionKind
@@ -51,7 +51,7 @@ class AttentionMap:
     framing: Framing
 
     def heatmap(self) -> Tensor:
-        """The weights at the image's size, highest 1: (H, W) in [0, 1]."""
+        """Return the weights at the size of the image (H, W), divided by their maximum."""
         maps = self.framing.restore_map(self.weights)
         return maps / maps.max().clamp(min=1e-12)
 
@@ -64,26 +64,27 @@ def attention(
     kinds: Sequence[AttentionKind] = ("q-k", "v-v"),
     block: int = -1,
 ) -> list[AttentionMap]:
-    """What the patch at a point attends to, one map per kind of attention.
+    """Return what the patch at a point attends to, one map per kind of attention.
 
     Args:
         explainer: the model with its framing; its method is not used.
         image: the image.
         point: (x, y) in pixels of the image.
         kinds: "q-k" is the model's own attention, "v-v" that of CLIP Surgery.
-        block: which block, counted from the front or, below 0, from the end.
+        block: index of the block; a negative index counts from the end.
 
     Raises:
-        InputError: when the image cannot be used, the point lies outside it, there is no such
+        InputError: if the image cannot be used, the point is outside of it, there is no such
             block, or no kind is given.
-        UnknownNameError: for another kind.
-        UnsupportedModelError: when the tower has no blocks.
+        UnknownNameError: if a kind is unknown.
+        UnsupportedModelError: if the tower has no blocks.
 
     Example:
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
-        >>> own, consistent = attention(load("demo"), Image.radial_gradient("L"), (128, 128))
-        >>> own.patch, own.weights.shape
+        >>> query_key, value_value = attention(
+        ...     load("demo"), Image.radial_gradient("L"), (128, 128))
+        >>> query_key.patch, query_key.weights.shape
         ((6, 6), torch.Size([12, 12]))
     """
     picture = read_image(image)
@@ -121,12 +122,21 @@ def patch_attention(
     kinds: Sequence[AttentionKind] = ("q-k", "v-v"),
     block: int = -1,
 ) -> dict[AttentionKind, Tensor]:
-    """Attention among the patches, (B, P, P) per kind: rows attend to columns, mean over heads.
+    """Return the attention among the patches, (B, P, P) per kind, as a mean over heads.
+
+    Args:
+        tower: an image tower with blocks.
+        pixels: (B, 3, H, W), as the tower expects them.
+        kinds: which two of query, key and value are compared.
+        block: index of the block; a negative index counts from the end.
+
+    Returns:
+        Weights by kind; the patch of a row attends to the patch of a column.
 
     Raises:
-        InputError: when there is no such block, or no kind is given.
-        UnknownNameError: for another kind.
-        UnsupportedModelError: when the tower has no blocks.
+        InputError: if there is no such block, or no kind is given.
+        UnknownNameError: if a kind is unknown.
+        UnsupportedModelError: if the tower has no blocks.
     """
     if not kinds:
         raise InputError("Expected at least one kind of attention, but got none.")
@@ -144,19 +154,19 @@ def _attention(heads: Heads, kind: AttentionKind) -> Tensor:
     """Mean over heads of softmax(scale a b^T), patch rows and columns only: (B, P, P)."""
     parts: Mapping[str, Tensor] = {"q": heads.query, "k": heads.key, "v": heads.value}
     rows, columns = (parts[letter] for letter in kind.split("-"))
-    asking = rows[:, :, heads.prefix_tokens :]
-    weights = (asking @ columns.transpose(-2, -1) * heads.scale).softmax(dim=-1)
+    patches = rows[:, :, heads.prefix_tokens :]
+    weights = (patches @ columns.transpose(-2, -1) * heads.scale).softmax(dim=-1)
     return weights.mean(dim=1)[..., heads.prefix_tokens :]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SharedSimilarity:
-    """What all texts share in one image.
+    """The similarity that all texts share in one image.
 
     Attributes:
-        explanation: the dense similarity of the texts and, as the last text, of the empty one.
-        shares: (C,) how much of each text's map the empty text's map explains, in [0, 1]: the
-            squared correlation of the two over the patches; 0 where a map is flat.
+        explanation: the dense similarity of the texts, followed by that of the empty text.
+        shares: (C,) the share of each text's map that the map of the empty text explains, in
+            [0, 1]: the squared correlation of the two over the patches; 0 if a map is flat.
     """
 
     explanation: Explanation
@@ -168,19 +178,25 @@ def redundancy(
     images: Sequence[ImageSource | InputImage] | ImageSource | InputImage,
     texts: Sequence[str],
 ) -> list[SharedSimilarity]:
-    """How much of the texts' maps the empty text explains, one answer per image.
+    """Return how much of the texts' maps the empty text explains, for each image.
 
-    Maps are those of the explainer's method before feature surgery, or of CLIP Surgery's two
-    paths where the method has no dense similarity.
+    Args:
+        explainer: the model and its method. Maps are those of the method before feature surgery,
+            or those of CLIP Surgery if the method has no dense similarity.
+        images: one image or several.
+        texts: the C texts.
+
+    Returns:
+        One `SharedSimilarity` per image.
 
     Raises:
-        InputError: when an image or text cannot be used.
+        InputError: if an image or text cannot be used.
 
     Example:
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
-        >>> [found] = redundancy(load("demo"), [Image.radial_gradient("L")], ["clock", "cow"])
-        >>> found.explanation.texts, found.shares.shape
+        >>> [shared] = redundancy(load("demo"), [Image.radial_gradient("L")], ["clock", "cow"])
+        >>> shared.explanation.texts, shared.shares.shape
         (('clock', 'cow', ''), torch.Size([2]))
     """
     method = explainer.method if isinstance(explainer.method, DenseMethod) else ClipSurgery()
@@ -193,29 +209,28 @@ def redundancy(
         reference=None,
     )
     pictures = [read_image(image) for image in as_image_list(images)]
-    found = []
+    result = []
     for part in plain.explain_images(pictures, widened):
         maps = part.patch_scores[0].flatten(1)
-        found.append(
-            SharedSimilarity(explanation=part, shares=explained_share(maps[:-1], maps[-1]))
-        )
-    return found
+        shares = explained_share(maps[:-1], maps[-1])
+        result.append(SharedSimilarity(explanation=part, shares=shares))
+    return result
 
 
 def explained_share(maps: Tensor, shared: Tensor) -> Tensor:
-    """Squared correlation of maps (C, P) with one map (P,): (C,), 0 where either is flat.
+    """Return the squared correlation (C,) of maps (C, P) with one map (P,); 0 if either is flat.
 
-    It is the share of a map's variance over the patches that the best multiple of the other
-    accounts for.
+    It is the share of a map's variance over the patches that the best multiple of the other map
+    explains.
 
     Example:
         >>> explained_share(torch.tensor([[1.0, 2.0, 3.0], [1.0, -2.0, 1.0]]), torch.arange(3.0))
         tensor([1., 0.])
     """
-    own = maps.double() - maps.double().mean(dim=-1, keepdim=True)
+    centred = maps.double() - maps.double().mean(dim=-1, keepdim=True)
     other = shared.double() - shared.double().mean()
-    spans = own.square().sum(dim=-1) * other.square().sum()
+    spans = centred.square().sum(dim=-1) * other.square().sum()
     scale = (maps.double().square().sum(dim=-1) * shared.double().square().sum()).clamp(min=1e-300)
     flat = spans <= 1e-12 * scale
-    share = (own @ other).square() / spans.masked_fill(flat, 1.0)
+    share = (centred @ other).square() / spans.masked_fill(flat, 1.0)
     return share.masked_fill(flat, 0.0).clamp(0, 1).float()

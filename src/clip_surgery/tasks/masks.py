@@ -1,7 +1,7 @@
-"""Masks: points, boxes or the map itself shown to a segmenter such as SAM.
+"""Masks of objects, cut out by a segmenter such as SAM from points, a box or the map of a text.
 
-Source: CLIP Surgery (arXiv 2304.05653), text to points to SAM: no click by hand, and of the masks
-SAM proposes the one it rates highest.
+Source: CLIP Surgery (arXiv 2304.05653), text to points to SAM. Of the masks that the segmenter
+proposes for a prompt, the one with its highest score is used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from clip_surgery.tasks.points import NO_POINTS, PointRuleName, Points, points
 from clip_surgery.tasks.text_selection import Texts, TextSelection, select_texts
 
 PromptKind = Literal["points", "box", "map"]
-_LOGIT = 10.0  # SAM's own mask logits reach about so far on either side of 0
+_LOGIT = 10.0  # about the largest magnitude of mask logits of SAM
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

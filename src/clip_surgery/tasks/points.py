@@ -1,4 +1,4 @@
-"""Points: where to click on an object and where not, as prompts for SAM.
+"""Points on objects and off them, as prompts for SAM.
 
 Unlike the released code, every grid and map has an answer: a flat map gives no point instead of
 points without labels, and cells of a letterbox margin are never chosen.
@@ -30,14 +30,14 @@ PointRuleName = Literal["reference", "peaks"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Points:
-    """Clicks on one image, in the form SamPredictor.predict takes.
+    """Points in one image, in the form that SamPredictor.predict takes.
 
     Attributes:
         xy: (M, 2) float32, pixels of the image, x before y.
         labels: (M,) int64, 1 on the object, 0 off it.
 
     Raises:
-        InputError: when the shapes do not belong together or a label is neither 0 nor 1.
+        InputError: if the shapes do not agree or a label is neither 0 nor 1.
     """
 
     xy: NDArray[np.float32]
@@ -53,7 +53,7 @@ class Points:
             raise InputError(f"Expected labels 0 and 1, but got {np.unique(self.labels).tolist()}.")
 
     def __len__(self) -> int:
-        """How many points there are."""
+        """Number of points."""
         return len(self.labels)
 
     @property

@@ -1,8 +1,8 @@
-"""Words: which words of a sentence an image shows, and where each of them is.
+"""Explanations of the words of a sentence: which words an image shows, and where.
 
 Source: CLIP Surgery (arXiv 2304.05653), multimodal visualisation: every token of the sentence is
 compared with the image feature, and has a map of its own. What differs: tokens are joined to the
-words people wrote, and the start and end tokens, which often rank high, are told apart.
+words of the sentence, and the start and end tokens, which often rank high, are marked.
 """
 
 from __future__ import annotations
@@ -35,24 +35,31 @@ def words(
     evidence: WordEvidence = "similarity",
     depth: int = 1,
 ) -> WordExplanation:
-    """Explain an image for every word of a sentence; templates are not used.
+    """Return an explanation of one image for every word of a sentence, without templates.
 
-    A word's feature is the mean of its tokens' unit features, and its map is the explainer's
-    method for that feature: with feature surgery, what all words of the sentence share is taken
-    out. Scores are cosines with the image feature, or, with evidence="gradient", what generic
-    attention on the last `depth` blocks of the text tower gives each word's tokens together.
+    The feature of a word is the mean of its tokens' unit features, and its map is that of the
+    explainer's method for this feature.
+
+    Args:
+        explainer: the model and its method.
+        image: the image.
+        sentence: the sentence.
+        evidence: what the scores of words are. "similarity": cosines with the image feature.
+            "gradient": the relevance of the word's tokens by generic attention on the last `depth`
+            blocks of the text tower.
+        depth: number of blocks for "gradient", 1 or more.
 
     Raises:
-        InputError: when the image cannot be used, there is no word, or there are more tokens
-            than the context holds (unless the explainer truncates).
-        UnknownNameError: for other evidence.
-        UnsupportedModelError: when the text tower does not show its tokens (BERT's, CoCa's).
+        InputError: if the image cannot be used, there is no word, or there are more tokens than
+            the model accepts (unless the explainer truncates).
+        UnknownNameError: if the evidence is unknown.
+        UnsupportedModelError: if the tokens of the text tower cannot be read (BERT, CoCa).
 
     Example:
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
-        >>> found = words(load("demo"), Image.radial_gradient("L"), "a clock and a boat")
-        >>> found.words
+        >>> explanation = words(load("demo"), Image.radial_gradient("L"), "a clock and a boat")
+        >>> explanation.words
         ('[start]', 'a', 'clock', 'and', 'a', 'boat', '[end]')
     """
     if evidence not in get_args(WordEvidence):
@@ -85,7 +92,7 @@ def words(
 
 
 def _empty(backbone: Backbone) -> Tensor:
-    """The unit feature (D,) of the empty sentence."""
+    """Return the unit feature (D,) of the empty sentence."""
     tower = backbone.text_tower
     ids = tower.tokenize([""])
     end = int(tower.end_positions(ids)[0])
@@ -97,7 +104,7 @@ def _empty(backbone: Backbone) -> Tensor:
 def _parts(
     tokens: SentenceTokens,
 ) -> tuple[tuple[str, ...], tuple[WordKind, ...], list[tuple[int, int]]]:
-    """Names, kinds and token spans of start, words and end."""
+    """Return names, kinds and token spans of the start, the words and the end."""
     entries: list[tuple[str, WordKind, tuple[int, int]]] = []
     if tokens.start:
         entries.append((START, "start", (0, tokens.start)))
