@@ -136,10 +136,9 @@ def _present_groups(
 ) -> tuple[list[int], list[tuple[int, ...]]]:
     """The results with a text that is present, and the positions of its present texts."""
     numbers, groups = [], []
-    start = 0
+    is_present = iter(present)
     for number, group in enumerate(selection.groups):
-        kept = tuple(p for p, is_present in zip(group, present[start:], strict=False) if is_present)
-        start += len(group)
+        kept = tuple(position for position in group if next(is_present))
         if kept:
             numbers.append(number)
             groups.append(kept)

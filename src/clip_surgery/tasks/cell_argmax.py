@@ -20,7 +20,7 @@ from torch import Tensor
 from clip_surgery.tasks.map_resize import Axis, MapResize
 
 _VALUES = 2**22
-"""Corner values compared at a time: 16 MiB of float32."""
+"""Corner values compared, and pixels evaluated, at a time: 16 MiB of float32."""
 
 
 class Winner(NamedTuple):
@@ -44,7 +44,9 @@ def argmax_of_resized(maps: Tensor, resize: MapResize, *, with_value: bool = Fal
         with_value: whether to return the highest value as well.
     """
     rows, columns = _Cells.of(resize.rows), _Cells.of(resize.columns)
-    step = max(1, _VALUES // (4 * len(maps) * len(columns.before)))
+    pixels = rows.weights.shape[1] * columns.weights.numel()  # of one row of cells
+    values_of_row = max(4 * len(maps) * len(columns.before), pixels)
+    step = max(1, _VALUES // values_of_row)
     numbers, values = [], []
     for start in range(0, len(rows.before), step):
         part = rows.part(slice(start, start + step))
