@@ -20,7 +20,7 @@ def tiles_of(image, colour=(90, 140, 60)):
 
 
 def test_the_image_comes_first_with_its_ratio():
-    drawn = figure(IMAGE, maps(2), ["dog", "cat"], tile=300)
+    drawn = figure(IMAGE, torch.ones(2, 30, 40), ["dog", "cat"], tile=300)
     columns = tiles_of(drawn)
     assert columns.min() == MARGIN
     width = columns.max() - columns.min() + 1

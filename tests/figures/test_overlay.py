@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.figures.overlay import colour_table, overlay
+from clip_surgery.figures.overlay import COLOUR_MAP, colour_table, overlay
 
 GREY = Image.new("RGB", (8, 6), (100, 120, 140))
 
@@ -19,8 +19,8 @@ def gradient(height=6, width=8):
 def test_opacity_0_shows_the_image_and_opacity_1_the_colours():
     assert overlay(GREY, gradient(), opacity=0).tobytes() == GREY.tobytes()
     colours = np.asarray(overlay(GREY, gradient(), opacity=1, fade=0))
-    assert colours[0, 0].tolist() == colour_table("turbo")[0].tolist()
-    assert colours[0, -1].tolist() == colour_table("turbo")[-1].tolist()
+    assert colours[0, 0].tolist() == colour_table("inferno")[0].tolist()
+    assert colours[0, -1].tolist() == colour_table("inferno")[-1].tolist()
 
 
 def test_opacity_is_the_share_of_the_colours():
@@ -32,7 +32,8 @@ def test_opacity_is_the_share_of_the_colours():
 def test_fade_reduces_the_opacity_of_low_values():
     blended = np.asarray(overlay(GREY, gradient(), opacity=0.8, fade=1)).astype(float)
     colours = np.asarray(overlay(GREY, gradient(), opacity=1, fade=0)).astype(float)
-    shares = 0.8 * gradient().numpy()[..., None]
+    values = gradient().numpy()[..., None]
+    shares = 0.8 * (3 * values**2 - 2 * values**3)
     np.testing.assert_allclose(blended, (1 - shares) * np.asarray(GREY) + shares * colours, atol=2)
     assert blended[0, 0].tolist() == list(GREY.getpixel((0, 0)))
 
@@ -48,6 +49,14 @@ def test_overlay_accepts_arrays_half_precision_and_any_image_source():
     expected = overlay(GREY, gradient()).tobytes()
     assert overlay(np.asarray(GREY), gradient().numpy()).tobytes() == expected
     assert overlay(GREY, torch.ones(6, 8, dtype=torch.float16).requires_grad_()).size == (8, 6)
+
+
+def test_the_default_colours_rise_in_lightness_and_leave_the_image_where_a_map_is_0():
+    lightness = colour_table(COLOUR_MAP) @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(lightness) >= -0.5).all()
+    blended = np.asarray(overlay(GREY, gradient()))
+    assert (blended[:, 0] == np.asarray(GREY)[:, 0]).all()
+    assert (np.abs(blended[:, -1].astype(int) - np.asarray(GREY)[:, -1]).max(-1) > 80).all()
 
 
 def test_other_colour_maps():

@@ -43,6 +43,7 @@ def comparison(
     *,
     heading: str = "",
     notes: Sequence[str] = (),
+    column_notes: Sequence[str] | None = None,
     tile: int | None = None,
     colour_map: str = COLOUR_MAP,
     opacity: float = OPACITY,
@@ -55,6 +56,7 @@ def comparison(
         titles: C titles of the columns.
         heading: a line above the figure.
         notes: lines below the figure.
+        column_notes: C smaller lines below the titles of the columns, or None.
         tile: typical side of an overlay in pixels. If None, it is smaller for many rows.
         colour_map: name of a colour map of matplotlib.
         opacity: opacity of the overlays in [0, 1], where the maps are 1.
@@ -68,6 +70,8 @@ def comparison(
         raise InputError("Expected at least one row of heatmaps, but got none.")
     for maps in rows.values():
         check_count("titles", titles, maps)
+        if column_notes is not None:
+            check_count("column_notes", column_notes, maps)
     if tile is None:
         tile = LARGE if len(rows) <= LARGE_UP_TO else SMALL
     style = Style.of(input_image, tile=tile, colour_map=colour_map, opacity=opacity)
@@ -77,8 +81,10 @@ def comparison(
         (
             name,
             [
-                Tile(style.mapped(input_image, heatmap), title)
-                for title, heatmap in zip(titles, maps, strict=True)
+                Tile(style.mapped(input_image, heatmap), title, note)
+                for title, note, heatmap in zip(
+                    titles, column_notes or [""] * len(titles), maps, strict=True
+                )
             ],
         )
         for name, maps in rows.items()

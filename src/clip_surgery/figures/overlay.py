@@ -15,10 +15,11 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.figures.fonts import INK, PAPER, font
 from clip_surgery.inputs.images import ImageSource, read_image
 
-COLOUR_MAP = "turbo"
-OPACITY = 0.75
-FADE = 0.8
-"""Share by which low values are more transparent, so that the image is visible there."""
+COLOUR_MAP = "inferno"
+"""Perceptually uniform: its lightness increases with the value, also for colour-blind readers."""
+OPACITY = 0.7
+FADE = 1.0
+"""Share by which low values are more transparent; with 1, the image is unchanged where a map is 0."""
 
 
 def overlay(
@@ -37,8 +38,8 @@ def overlay(
         heatmap: map (H, W) in [0, 1] of the size of the image.
         colour_map: name of a colour map of matplotlib.
         opacity: opacity of the colours in [0, 1], where the map is 1.
-        fade: share in [0, 1] by which the opacity decreases to where the map is 0. With `fade=0` it
-            is the same everywhere.
+        fade: share in [0, 1] by which the opacity decreases to where the map is 0. With `fade=1`
+            the image is unchanged there, and with `fade=0` the opacity is the same everywhere.
         legend: whether a colour bar from low to high is added below the image.
 
     Raises:
@@ -48,7 +49,7 @@ def overlay(
 
     Example:
         >>> overlay(Image.new("RGB", (4, 3)), torch.zeros(3, 4), opacity=1, fade=0).getpixel((0, 0))
-        (48, 18, 59)
+        (0, 0, 3)
     """
     input_image = read_image(image)
     heat = _checked(heatmap, input_image.size, input_image.name)
@@ -56,9 +57,27 @@ def overlay(
         if not 0 <= value <= 1:
             raise InputError(f"Expected {setting} to be within 0 to 1, but got {value}.")
     colours = Image.fromarray(colour_table(colour_map)[np.rint(heat * 255).astype(np.uint8)])
-    alpha = np.rint(255 * opacity * (1 - fade * (1 - heat))).astype(np.uint8)
+    alpha = np.rint(255 * opacities(heat, opacity=opacity, fade=fade)).astype(np.uint8)
     blended = Image.composite(colours, input_image.image, Image.fromarray(alpha))
     return _with_legend(blended, colour_map) if legend else blended
+
+
+def opacities(heat: NDArray[Any], *, opacity: float, fade: float) -> NDArray[Any]:
+    """Return the opacity of the colours of each value.
+
+    It follows a smooth step (3 v^2 - 2 v^3 for a value v): low values, which are mostly noise, are
+    nearly transparent, and high values, which are mostly the object, are nearly opaque.
+
+    Args:
+        heat: values in [0, 1].
+        opacity: opacity in [0, 1] where the value is 1.
+        fade: share in [0, 1] by which it decreases to where the value is 0.
+
+    Example:
+        >>> opacities(np.array([0, 0.5, 1]), opacity=0.8, fade=1).tolist()
+        [0.0, 0.4, 0.8]
+    """
+    return opacity * (1 - fade * (1 - heat * heat * (3 - 2 * heat)))
 
 
 @lru_cache(maxsize=16)
@@ -77,8 +96,14 @@ def colour_table(name: str) -> NDArray[np.uint8]:
 
 
 def colour_bar(width: int, height: int, colour_map: str) -> Image.Image:
-    """Return an image of the colours of a colour map, from low (left) to high (right)."""
-    row = colour_table(colour_map)[np.linspace(0, 255, width).astype(int)]
+    """Return an image of the colours of a colour map, from low (left) to high (right).
+
+    Low values are as transparent as in an overlay.
+    """
+    levels = np.linspace(0, 1, width)
+    colours = colour_table(colour_map)[np.rint(levels * 255).astype(int)]
+    shares = opacities(levels, opacity=1, fade=FADE)[:, None]
+    row = np.rint(shares * colours + (1 - shares) * np.array(PAPER)).astype(np.uint8)
     return Image.fromarray(np.repeat(row[None], height, axis=0))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from clip_surgery.figures.overlay import COLOUR_MAP, FADE, colour_table
+from clip_surgery.figures.overlay import COLOUR_MAP, FADE, colour_table, opacities
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.inputs.names import printable
 
@@ -103,7 +103,7 @@ def heat_layer(heatmap: Tensor, *, colour_map: str = COLOUR_MAP, fade: float = F
     """
     heat = heatmap.clamp(0, 1).numpy()
     table = colour_table(colour_map)[np.rint(heat * 255).astype(np.uint8)]
-    alpha = np.rint(255 * (1 - fade * (1 - heat))).astype(np.uint8)
+    alpha = np.rint(255 * opacities(heat, opacity=1, fade=fade)).astype(np.uint8)
     return data_link(Image.fromarray(np.dstack([table, alpha])), quality=85)
 
 

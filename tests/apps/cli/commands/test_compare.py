@@ -20,35 +20,55 @@ def refuse(self, *_):
 
 
 def test_one_row_per_method_and_one_column_per_text(cli, scene):
-    done = cli("compare", scene, "pig", "boat", "--methods", "similarity,clip_surgery(depth=3)")
+    done = cli("compare", scene, "dog", "train", "--methods", "similarity,clip_surgery(depth=3)")
     assert done.code == 0, done.err
     assert done.err == ""
     head, *rows, wrote = done.out.splitlines()
     assert head.split()[:3] == ["image", "method", "text"]
     assert [row.split()[1:3] for row in rows] == [
-        ["similarity", "pig"],
-        ["similarity", "boat"],
-        ["clip_surgery(depth=3)", "pig"],
-        ["clip_surgery(depth=3)", "boat"],
+        ["similarity", "dog"],
+        ["similarity", "train"],
+        ["clip_surgery(depth=3)", "dog"],
+        ["clip_surgery(depth=3)", "train"],
     ]
     assert wrote == "wrote out/scene.compare.png"
 
 
+def test_an_absent_text_leaves_the_image_as_it_is_in_every_row(cli, scene, monkeypatch):
+    """The README picture is understood without a caption: an absent object looks absent."""
+    from clip_surgery.figures import comparison as module
+
+    rows, notes = {}, []
+
+    def keep(image, maps, titles, *, column_notes, **options):
+        rows.update(maps)
+        notes.extend(column_notes)
+        return Image.new("RGB", (4, 4))
+
+    monkeypatch.setattr(module, "comparison", keep)
+    done = cli("compare", scene, "dog", "pizza", "--methods", "similarity,gem,clip_surgery")
+    assert done.code == 0, done.err
+    for dog, pizza in rows.values():
+        assert float(dog.max()) > 0.9
+        assert float(pizza.max()) < 0.05
+    assert notes == ["presence 98 %", "presence 0 %"]
+
+
 def test_every_method(cli, scene):
-    done = cli("compare", scene, "pig", "--methods", "all", "-f", "json,png", "--templates", "name")
+    done = cli("compare", scene, "dog", "--methods", "all", "-f", "json,png", "--templates", "name")
     assert done.code == 0, done.err
     found = json.loads(Path("out/scene.compare.json").read_text())
     assert list(found["methods"]) == list(METHODS)
     assert found["refused"] == {}
     texts = found["methods"]["clip_surgery"]["texts"]
-    assert [text["text"] for text in texts] == ["pig"]
+    assert [text["text"] for text in texts] == ["dog"]
     with Image.open("out/scene.compare.png") as drawn:
         assert drawn.width < 3 * drawn.height  # blocks, not one strip
         assert drawn.height < 3 * drawn.width
 
 
 def test_a_method_that_cannot_serve_the_model_is_a_note(cli, scene, monkeypatch):
-    asked = ["compare", scene, "pig", "--templates", "name", "-f", "json,png"]
+    asked = ["compare", scene, "dog", "--templates", "name", "-f", "json,png"]
     with monkeypatch.context() as patch:
         patch.setattr(Rollout, "__call__", refuse)
         done = cli(*asked, "--methods", "rollout,similarity")
@@ -69,7 +89,7 @@ def test_a_missing_method_is_reported_once_for_many_images(cli, scene, home, mon
     for index in range(3):
         Image.open(scene).save(home / f"{index}.png")
     done = cli(
-        *["compare", "0.png", "1.png", "2.png", "pig", "--methods", "similarity,rollout"],
+        *["compare", "0.png", "1.png", "2.png", "dog", "--methods", "similarity,rollout"],
         *["--batch-size", 1, "-f", "json"],
     )
     assert done.code == 0
@@ -78,7 +98,7 @@ def test_a_missing_method_is_reported_once_for_many_images(cli, scene, home, mon
 
 def test_no_method_that_serves_the_model(cli, scene, monkeypatch):
     monkeypatch.setattr(Rollout, "__call__", refuse)
-    done = cli("compare", scene, "pig", "--methods", "rollout")
+    done = cli("compare", scene, "dog", "--methods", "rollout")
     assert done.code == 2
     assert done.err.splitlines()[-1] == "error: None of these methods can serve demo: rollout."
 
@@ -94,7 +114,7 @@ def test_bad_images_are_skipped_whatever_the_method(cli, scene, home, monkeypatc
 
     monkeypatch.setattr(Similarity, "__call__", only_one)
     (home / "bad.jpg").write_bytes(b"no")
-    done = cli("compare", "scene.png", "bad.jpg", "1.png", "pig", "--methods", "similarity")
+    done = cli("compare", "scene.png", "bad.jpg", "1.png", "dog", "--methods", "similarity")
     assert done.code == 1
     assert done.err == "error: bad.jpg: not an image in a format that Pillow reads.\n"
     assert sorted(path.name for path in Path("out").iterdir()) == [
@@ -112,7 +132,7 @@ BAD = {
 
 @pytest.mark.parametrize(("arguments", "reason"), BAD.values(), ids=BAD)
 def test_wrong_usage(cli, scene, arguments, reason):
-    done = cli("compare", scene, "pig", *arguments)
+    done = cli("compare", scene, "dog", *arguments)
     assert done.code == 2
     assert done.err.startswith("error: ")
     assert reason in done.err
@@ -137,7 +157,7 @@ def test_presence_that_draws_nothing_names_the_texts_and_the_option(
 
 
 def test_a_remark_says_that_the_settings_of_a_method_do_not_suit_the_model(cli, scene):
-    arguments = ["compare", scene, "pig", "-f", "json", "--templates", "name", "--methods"]
+    arguments = ["compare", scene, "dog", "-f", "json", "--templates", "name", "--methods"]
     done = cli(*arguments, "similarity,gem")
     assert done.code == 0, done.err
     lines = done.out.splitlines()

@@ -16,25 +16,25 @@ def files(folder="out"):
 
 
 def test_one_image_two_texts(cli, scene):
-    done = cli("explain", scene, "fox", "tree")
+    done = cli("explain", scene, "dog", "train")
     assert done.code == 0, done.err
     assert done.err == ""
     assert files() == ["scene.explain.png"]
     assert "wrote out/scene.explain.png" in done.out
-    assert "fox" in done.out
+    assert "dog" in done.out
     with Image.open("out/scene.explain.png") as drawn:
         assert drawn.width > drawn.height > 200
 
 
 def test_all_formats(cli, scene):
-    done = cli("explain", scene, "fox", "tree", "--format", "json,safetensors", "-f", "png")
+    done = cli("explain", scene, "dog", "train", "--format", "json,safetensors", "-f", "png")
     assert done.code == 0, done.err
     assert files() == ["scene.explain.json", "scene.explain.png", "scene.explain.safetensors"]
     record = json.loads(Path("out/scene.explain.json").read_text())
     assert record["image"] == str(scene)
-    assert [text["text"] for text in record["texts"]] == ["fox", "tree"]
+    assert [text["text"] for text in record["texts"]] == ["dog", "train"]
     explanation = Explanation.load("out/scene.explain.safetensors")
-    assert explanation.texts == ("fox", "tree")
+    assert explanation.texts == ("dog", "train")
     assert explanation.images == (str(scene),)
     assert record["texts"][0]["score"] == pytest.approx(
         float(explanation.image_scores[0, 0]), abs=1e-5
@@ -43,7 +43,7 @@ def test_all_formats(cli, scene):
 
 def test_options_reach_the_explanation(cli, scene):
     done = cli(
-        *["explain", scene, "fox", "--method", "clip_surgery(redundancy=none)", "--depth", 3],
+        *["explain", scene, "dog", "--method", "clip_surgery(redundancy=none)", "--depth", 3],
         *["--size", 64, "--framing", "letterbox", "--templates", "a {}."],
         *["--batch-size", 1, "--device", "cpu", "--dtype", "bfloat16", "--no-cache"],
         *["--contrast", "image", "--opacity", 0.4, "--colour-map", "viridis", "--out", "a/b"],
@@ -59,10 +59,10 @@ def test_options_reach_the_explanation(cli, scene):
 
 def test_texts_from_options_and_files(cli, scene, home):
     (home / "words.txt").write_text("# what to look for\nkey\n\nhouse\n", encoding="utf-8")
-    done = cli("explain", scene, "fox", "--text", "out/in", "--labels", "words.txt", "-f", "json")
+    done = cli("explain", scene, "dog", "--text", "out/in", "--labels", "words.txt", "-f", "json")
     assert done.code == 0, done.err
     texts = json.loads(Path("out/scene.explain.json").read_text())["texts"]
-    assert [text["text"] for text in texts] == ["fox", "out/in", "key", "house"]
+    assert [text["text"] for text in texts] == ["dog", "out/in", "key", "house"]
 
 
 def test_same_names_from_different_folders_are_all_kept(cli, scene, home):
@@ -70,7 +70,7 @@ def test_same_names_from_different_folders_are_all_kept(cli, scene, home):
     for name in ("a/scene.png", "b/scene.jpg", "b/SCENE.bmp"):
         (home / name).parent.mkdir(exist_ok=True)
         image.save(home / name)
-    done = cli("explain", "a", "b", scene, "fox", "-f", "json,png")
+    done = cli("explain", "a", "b", scene, "dog", "-f", "json,png")
     assert done.code == 0, done.err
     assert len(files()) == 8
     assert len({name.lower() for name in files()}) == 8
@@ -80,14 +80,14 @@ def test_same_names_from_different_folders_are_all_kept(cli, scene, home):
 
 def test_results_never_replace_an_input_image(cli, scene, home):
     before = scene.read_bytes()
-    assert cli("explain", "scene.png", "fox", "--out", ".").code == 0
+    assert cli("explain", "scene.png", "dog", "--out", ".").code == 0
     assert scene.read_bytes() == before
     assert (home / "scene.explain.png").is_file()
 
 
 def test_results_of_an_earlier_run_are_replaced(cli, scene):
-    assert "replaced" not in cli("explain", scene, "fox").err
-    again = cli("explain", scene, "fox")
+    assert "replaced" not in cli("explain", scene, "dog").err
+    again = cli("explain", scene, "dog")
     assert again.code == 0
     assert "replaced 1 files of an earlier run" in again.err
     assert files() == ["scene.explain.png"]
@@ -96,7 +96,7 @@ def test_results_of_an_earlier_run_are_replaced(cli, scene):
 def test_bad_images_are_reported_and_skipped(cli, scene, home):
     (home / "bad.jpg").write_bytes(b"not an image")
     (home / "cut.png").write_bytes(scene.read_bytes()[:500])
-    done = cli("explain", "bad.jpg", "cut.png", scene, "missing.jpg", "fox", "tree")
+    done = cli("explain", "bad.jpg", "cut.png", scene, "missing.jpg", "dog", "train")
     assert done.code == 1
     assert files() == ["scene.explain.png"]
     lines = done.err.strip().splitlines()
@@ -107,7 +107,7 @@ def test_bad_images_are_reported_and_skipped(cli, scene, home):
 
 def test_no_image_can_be_explained(cli, home):
     (home / "bad.jpg").write_bytes(b"not an image")
-    done = cli("explain", "bad.jpg", "fox")
+    done = cli("explain", "bad.jpg", "dog")
     assert done.code == 2
     assert done.err == "error: bad.jpg: not an image in a format that Pillow reads.\n"
 
@@ -123,7 +123,7 @@ def test_work_done_is_kept_when_a_later_image_fails(cli, scene, home, monkeypatc
         return explain_images(self, pictures, texts)
 
     monkeypatch.setattr(Explainer, "explain_images", fail_on_the_last)
-    done = cli("explain", "0.png", "1.png", "2.png", "fox", "--batch-size", 1)
+    done = cli("explain", "0.png", "1.png", "2.png", "dog", "--batch-size", 1)
     assert done.code == 3
     assert files() == ["0.explain.png", "1.explain.png"]
     assert done.err == ("error: unexpected RuntimeError: the machine burns (--debug shows where)\n")
@@ -140,7 +140,7 @@ def test_one_bad_image_does_not_cost_its_batch(cli, scene, home, monkeypatch):
         return explain_images(self, pictures, texts)
 
     monkeypatch.setattr(Explainer, "explain_images", refuse_one)
-    done = cli("explain", "0.png", "1.png", "2.png", "fox")
+    done = cli("explain", "0.png", "1.png", "2.png", "dog")
     assert done.code == 1
     assert done.err == "error: 1.png: refused.\n"
     assert files() == ["0.explain.png", "2.explain.png"]
@@ -151,13 +151,13 @@ def test_out_of_memory_is_reported_with_advice(cli, scene, home, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
     monkeypatch.setattr(explaining.Explainer, "explain_images", too_large)
-    done = cli("explain", scene, "fox")
+    done = cli("explain", scene, "dog")
     assert done.code == 2
     assert "out of memory; try a smaller --size" in done.err
 
 
 def test_words_the_demo_model_does_not_know(cli, scene):
-    done = cli("explain", scene, "fox", "two brown dogs", "harpsichord")
+    done = cli("explain", scene, "dog", "two brown dogs", "harpsichord")
     assert done.code == 0
     assert done.err.startswith("note: this small model knows ")
     assert "not harpsichord:" in done.err
@@ -166,7 +166,7 @@ def test_words_the_demo_model_does_not_know(cli, scene):
 
 
 def test_many_rows_are_cut_in_the_table_only(cli, scene, home):
-    (home / "words.txt").write_text("\n".join(f"fox {i}" for i in range(50)))
+    (home / "words.txt").write_text("\n".join(f"dog {i}" for i in range(50)))
     done = cli("explain", scene, "--labels", "words.txt", "--templates", "name", "-f", "json")
     assert done.code == 0, done.err
     assert "and 10 more" in done.out
@@ -174,30 +174,30 @@ def test_many_rows_are_cut_in_the_table_only(cli, scene, home):
 
 
 BAD = {
-    "no image": (["fox", "tree"], "No image among the arguments"),
+    "no image": (["dog", "train"], "No image among the arguments"),
     "no text": (["scene.png"], "No text to look for"),
-    "missing image": (["scen.png", "fox"], "scen.png: no such file."),
-    "link": (["https://x.org/a.jpg", "fox"], "download it first"),
-    "twice the same text": (["scene.png", "fox", "fox"], "Expected each text once"),
+    "missing image": (["scen.png", "dog"], "scen.png: no such file."),
+    "link": (["https://x.org/a.jpg", "dog"], "download it first"),
+    "twice the same text": (["scene.png", "dog", "dog"], "Expected each text once"),
     "empty text": (["scene.png", ""], "Expected a text with words"),
     "missing labels": (["scene.png", "--labels", "no.txt"], "no.txt: expected a file of labels"),
-    "unknown model": (["scene.png", "fox", "--model", "dem"], "Unknown model 'dem'"),
-    "unknown method": (["scene.png", "fox", "--method", "gemm"], "Unknown method 'gemm'"),
-    "unknown format": (["scene.png", "fox", "--format", "gif"], "Unknown format 'gif'"),
-    "empty format": (["scene.png", "fox", "--format", ""], "Unknown format ''"),
+    "unknown model": (["scene.png", "dog", "--model", "dem"], "Unknown model 'dem'"),
+    "unknown method": (["scene.png", "dog", "--method", "gemm"], "Unknown method 'gemm'"),
+    "unknown format": (["scene.png", "dog", "--format", "gif"], "Unknown format 'gif'"),
+    "empty format": (["scene.png", "dog", "--format", ""], "Unknown format ''"),
     "depth of similarity": (
-        ["scene.png", "fox", "--method", "similarity", "--depth", "3"],
+        ["scene.png", "dog", "--method", "similarity", "--depth", "3"],
         "--depth is no setting of similarity",
     ),
-    "unknown colours": (["scene.png", "fox", "--colour-map", "x"], "Unknown colour map 'x'"),
-    "opacity": (["scene.png", "fox", "--opacity", "2"], "Invalid value for '--opacity'"),
-    "size": (["scene.png", "fox", "--size", "0"], "Invalid value for '--size'"),
-    "contrast": (["scene.png", "fox", "--contrast", "none"], "Invalid value for '--contrast'"),
-    "device": (["scene.png", "fox", "--device", "abacus"], "abacus"),
-    "templates": (["scene.png", "fox", "--templates", "nice"], "Unknown template set 'nice'"),
-    "out is a file": (["scene.png", "fox", "--out", "scene.png"], "cannot be the folder"),
-    "option without value": (["scene.png", "fox", "--out"], "requires an argument"),
-    "unknown option": (["scene.png", "fox", "--color"], "No such option"),
+    "unknown colours": (["scene.png", "dog", "--colour-map", "x"], "Unknown colour map 'x'"),
+    "opacity": (["scene.png", "dog", "--opacity", "2"], "Invalid value for '--opacity'"),
+    "size": (["scene.png", "dog", "--size", "0"], "Invalid value for '--size'"),
+    "contrast": (["scene.png", "dog", "--contrast", "none"], "Invalid value for '--contrast'"),
+    "device": (["scene.png", "dog", "--device", "abacus"], "abacus"),
+    "templates": (["scene.png", "dog", "--templates", "nice"], "Unknown template set 'nice'"),
+    "out is a file": (["scene.png", "dog", "--out", "scene.png"], "cannot be the folder"),
+    "option without value": (["scene.png", "dog", "--out"], "requires an argument"),
+    "unknown option": (["scene.png", "dog", "--color"], "No such option"),
 }
 
 
@@ -218,7 +218,7 @@ def test_several_images(cli):
     for number, path in enumerate(pictures):
         noise = Image.effect_noise((160 + 40 * number, 120), 60)
         noise.convert("RGB").save(path)
-    done = cli("explain", *pictures, "dog", "car", "tree", "--format", "png,json", "--out", "maps")
+    done = cli("explain", *pictures, "dog", "car", "train", "--format", "png,json", "--out", "maps")
     assert done.code == 0, done.err
     assert len(files("maps")) == 6
     assert len(done.out.strip().splitlines()) == 1 + 9 + 1

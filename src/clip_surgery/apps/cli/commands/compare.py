@@ -163,24 +163,52 @@ def draw(
     drawing: DrawingOptions,
 ) -> Image:
     """Draw the image and one row of maps per method; below them the notes."""
-    from clip_surgery.apps.cli.shared.drawing import at_most, heading, notice_if_nothing_is_drawn
+    from clip_surgery.apps.cli.shared.drawing import (
+        at_most,
+        heading,
+        notice_if_nothing_is_drawn,
+        percent,
+    )
     from clip_surgery.figures.comparison import comparison
     from clip_surgery.tasks.heatmaps import heatmaps
+    from clip_surgery.tasks.presence import presence
 
     smaller = {name: at_most(image, explanation) for name, explanation in explanations.items()}
-    maps = {
-        name: heatmaps(explanation, contrast=drawing.scaling)[0]
-        for name, (_, explanation) in smaller.items()
-    }
-    name, (_, first) = next(iter(smaller.items()))  # scores and presence are the same for all
-    notice_if_nothing_is_drawn(image, first, maps[name], drawing)
-    scores = first.image_scores[0].tolist()
+    # All rows are scaled by the presence of the same method, so that they can be compared.
+    reference = explanations[presence_method(list(explanations))]
+    probabilities = presence(reference)[0]
+    maps = {}
+    for name, (_, explanation) in smaller.items():
+        if drawing.scaling == "presence":
+            maps[name] = heatmaps(explanation)[0] * probabilities[:, None, None]
+        else:
+            maps[name] = heatmaps(explanation, contrast=drawing.scaling)[0]
+    notice_if_nothing_is_drawn(image, reference, next(iter(maps.values())), drawing)
     return comparison(
         next(iter(smaller.values()))[0],
         maps,
-        [f"{text} {score:.3f}" for text, score in zip(first.texts, scores, strict=True)],
-        heading=heading(image, f"{len(explanations)} methods", first.backbone),
+        list(reference.texts),
+        column_notes=[f"presence {percent(probability)}" for probability in probabilities.tolist()],
+        heading=heading(image, _method_count(len(explanations)), reference.backbone),
         notes=notes,
         opacity=drawing.opacity,
         colour_map=drawing.colour_map,
     )
+
+
+def presence_method(names: Sequence[str]) -> str:
+    """Return the method whose presence scales the maps of all methods.
+
+    It is CLIP Surgery if it is among them, because the rule of presence was fitted to its scores,
+    and otherwise the first one.
+
+    Example:
+        >>> presence_method(["gem", "clip_surgery(depth=3)"])
+        'clip_surgery(depth=3)'
+    """
+    return next((name for name in names if name.partition("(")[0] == "clip_surgery"), names[0])
+
+
+def _method_count(count: int) -> str:
+    """The number of methods with its noun."""
+    return "1 method" if count == 1 else f"{count} methods"

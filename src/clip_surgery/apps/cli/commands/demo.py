@@ -56,9 +56,12 @@ def demo(
         surgery = explainer.with_method(SURGERY).explain_images([scene.image], features)
         drawn = comparison(
             scene.image,
-            {"CLIP's own map": heatmaps(plain)[0], "CLIP Surgery": heatmaps(surgery)[0]},
-            [*scene.objects, f"{scene.absent} (not there)"],
-            heading="Each map has its own scale, so the map of an absent object is bright too.",
+            {
+                "CLIP's own map": heatmaps(plain)[0],
+                "CLIP Surgery": heatmaps(surgery, contrast="presence")[0],
+            },
+            [*scene.objects, scene.absent],
+            column_notes=[*([""] * len(scene.objects)), "not in the image"],
         )
     write_files(drawn, out)
     show_peaks(scene, plain, surgery)

@@ -73,7 +73,12 @@ def explain(
 
 def draw(image: InputImage, explanation: Explanation, drawing: DrawingOptions) -> Image:
     """Draw the image and its maps."""
-    from clip_surgery.apps.cli.shared.drawing import at_most, heading, notice_if_nothing_is_drawn
+    from clip_surgery.apps.cli.shared.drawing import (
+        at_most,
+        heading,
+        notice_if_nothing_is_drawn,
+        score_notes,
+    )
     from clip_surgery.figures.maps import figure
     from clip_surgery.tasks.heatmaps import heatmaps
 
@@ -84,7 +89,7 @@ def draw(image: InputImage, explanation: Explanation, drawing: DrawingOptions) -
         small,
         maps,
         explanation.texts,
-        notes=[f"score {score:.3f}" for score in explanation.image_scores[0].tolist()],
+        notes=score_notes(explanation),
         heading=heading(image, explanation.method, explanation.backbone),
         opacity=drawing.opacity,
         colour_map=drawing.colour_map,

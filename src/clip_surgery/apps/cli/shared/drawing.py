@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
+from clip_surgery.apps.cli.shared.short_names import short_method, short_model
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage
@@ -44,8 +45,37 @@ def shrunk(image: InputImage, *, pixels: int = DRAWN_PIXELS) -> InputImage:
 
 
 def heading(image: InputImage, method: str, backbone: str) -> str:
-    """Return the heading of a figure: the names of image, method and model."""
-    return f"{Path(image.name).name} · {method} · {backbone}"
+    """Return the heading of a figure: the names of image, method and model.
+
+    Args:
+        image: the image.
+        method: the method with all settings, as `Explanation.method` has it, or another text.
+        backbone: name of the model.
+    """
+    return f"{Path(image.name).name} · {short_method(method)} · {short_model(backbone)}"
+
+
+def score_notes(explanation: Explanation) -> list[str]:
+    """Return for each text of one image a line with its score and, if known, its presence."""
+    from clip_surgery.tasks.presence import presence
+
+    notes = [f"score {score:.3f}" for score in explanation.image_scores[0].tolist()]
+    if explanation.reference_log_ratios is None:
+        return notes
+    return [
+        f"{note} · presence {percent(value)}"
+        for note, value in zip(notes, presence(explanation)[0].tolist(), strict=True)
+    ]
+
+
+def percent(probability: float) -> str:
+    """Return a probability as a whole percentage.
+
+    Example:
+        >>> percent(0.934), percent(0.0001)
+        ('93 %', '0 %')
+    """
+    return f"{probability:.0%}".replace("%", " %")
 
 
 def notice_if_nothing_is_drawn(

@@ -34,10 +34,14 @@ class ColourOptions:
             help="Opacity of a map at its maximum, from 0 to 1.",
             rich_help_panel=DRAWING,
         ),
-    ] = 0.75
+    ] = 0.7
     colour_map: Annotated[
-        str, typer.Option(help="Name of a colour map of matplotlib.", rich_help_panel=DRAWING)
-    ] = "turbo"
+        str,
+        typer.Option(
+            help="Name of a colour map of matplotlib, such as viridis or turbo.",
+            rich_help_panel=DRAWING,
+        ),
+    ] = "inferno"
 
     def check(self) -> None:
         """Check the colour map before a model is loaded.
@@ -57,12 +61,12 @@ class DrawingOptions(ColourOptions):
     contrast: Annotated[
         DrawnContrast,
         typer.Option(
-            help="Scale each map to its own range (text), all maps of an image to one range "
-            "(image), or each map to its own range times the probability that its text is in the "
-            "image (presence).",
+            help="Scale each map to its own range times the probability that its text is in the "
+            "image, so that the map of an absent text is faint (presence), each map to its own "
+            "range (text), or all maps of an image to one range (image).",
             rich_help_panel=DRAWING,
         ),
-    ] = DrawnContrast.TEXT
+    ] = DrawnContrast.PRESENCE
 
     @property
     def scaling(self) -> Contrast:
