@@ -19,7 +19,7 @@ COLOUR_MAP = "inferno"
 """Perceptually uniform: its lightness increases with the value, also for colour-blind readers."""
 OPACITY = 0.7
 FADE = 1.0
-"""Share by which low values are more transparent; with 1, the image is unchanged where a map is 0."""
+"""Share by which low values are more transparent. With 1, a map of 0 leaves the image unchanged."""
 
 
 def overlay(
