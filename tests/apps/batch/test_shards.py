@@ -24,8 +24,14 @@ def rows(count=40, size=1):
         )
 
 
+def groups(count, **settings):
+    """The rows in groups of three."""
+    listed = list(rows(count, **settings))
+    return [listed[start : start + 3] for start in range(0, count, 3)]
+
+
 def write(folder, count=40, key="k", **settings):
-    return write_shard(folder, 7, rows(count, **settings), row_schema=ROW_SCHEMA, key=key)
+    return write_shard(folder, 7, groups(count, **settings), row_schema=ROW_SCHEMA, key=key)
 
 
 def test_there_and_back(tmp_path):
@@ -75,7 +81,7 @@ def test_a_changed_bit(tmp_path):
 
 def test_rows_that_stop_leave_nothing(tmp_path):
     def stopping():
-        yield from rows(5)
+        yield list(rows(5))
         raise KeyboardInterrupt
 
     write(tmp_path)

@@ -16,8 +16,8 @@ from clip_surgery.errors import InputError
 from clip_surgery.inputs.images import InputImage, read_image
 from clip_surgery.inputs.names import printable
 
-MAX_PIXELS_PER_WINDOW = 2**25
-"""Pixels of all images of a window: 100 MB as RGB."""
+MAX_PIXELS_PER_WINDOW = 2**24
+"""Pixels of all images of a window: 50 MB as RGB. Two windows are in memory at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)

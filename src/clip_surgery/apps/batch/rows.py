@@ -19,7 +19,7 @@ from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.inputs.names import printable
-from clip_surgery.records.instances import InstancePart, instances
+from clip_surgery.records.instances import InstancePart, Instances, instances
 from clip_surgery.records.mask_files import encode_rle
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.tasks.boxes import Box
@@ -73,55 +73,81 @@ def image_row(
     settings: TaskSettings,
     segmenter: Segmenter | None,
 ) -> Row:
-    """The row of one image.
+    """The row of one image, as for `image_rows`."""
+    [row] = image_rows([image], explanation, settings, segmenter)
+    return row
+
+
+def image_rows(
+    images: Sequence[InputImage],
+    explanation: Explanation,
+    settings: TaskSettings,
+    segmenter: Segmenter | None,
+) -> list[Row]:
+    """The rows of several images, for which each task runs once.
 
     Args:
-        image: the image.
-        explanation: its explanation, of one image and C texts.
+        images: B images.
+        explanation: their explanation, of B images and C texts.
         settings: what to compute.
         segmenter: the segmenter for `cut_outs`, or None.
 
     Returns:
-        Values by column. `masks` are the pixels where a text wins the segmentation, null where it
-        wins none; with `min_presence`, only texts that are present compete. `cut_outs` are masks
-        of the segmenter, null where a text yields no prompt. `maps` are patch scores
-        (C, rows, columns), flattened.
+        Values by column for each image. `masks` are the pixels where a text wins the segmentation,
+        null where it wins none; with `min_presence`, only texts that are present compete.
+        `cut_outs` are masks of the segmenter, null where a text yields no prompt. `maps` are patch
+        scores (C, rows, columns), flattened.
 
     Raises:
         InputError: if a score is not finite, or the method does not support a task.
     """
-    scores = explanation.patch_scores[0]
-    if not (scores.isfinite().all() and explanation.image_scores.isfinite().all()):
-        raise InputError(f"{image.name}: expected finite scores, but got others.")
-    height, width = image.size
-    texts = list(explanation.texts)
-    row: Row = {"path": image.name, "size": {"height": height, "width": width}, "texts": texts}
     parts = [part for part in get_args(InstancePart) if part in settings.tasks]
-    [found] = instances(
+    for image, scores, image_scores in zip(
+        images, explanation.patch_scores, explanation.image_scores, strict=True
+    ):
+        if not (scores.isfinite().all() and image_scores.isfinite().all()):
+            raise InputError(f"{image.name}: expected finite scores, but got others.")
+    instances_of_images = instances(
         explanation,
         parts=parts,
         point_rule=settings.points,
         box_rule=settings.boxes,
         min_presence=settings.min_presence,
     )
-    for task in settings.tasks:
-        match task:
-            case "scores":
-                row["scores"] = explanation.image_scores[0].tolist()
-            case "presence":
-                row["presence"] = presence(explanation)[0].tolist()
-            case "points":
-                row["points"] = [_points(entry.points) for entry in found]
-            case "boxes":
-                row["boxes"] = [[_box(box) for box in entry.boxes] for entry in found]
-            case "masks":
-                row["masks"] = [None if e.rle is None else dict(e.rle) for e in found]
-                if segmenter is not None:
-                    row["cut_outs"] = _cut_outs(image, explanation, settings, segmenter)
-            case "maps":
-                _, rows, columns = scores.shape
-                row["grid"] = {"rows": rows, "columns": columns}
-                row["maps"] = _half(scores, image.name)
+    probabilities = presence(explanation).tolist() if "presence" in settings.tasks else None
+    rows = []
+    for index, (image, found) in enumerate(zip(images, instances_of_images, strict=True)):
+        row = _row(image, explanation[index], found, settings)
+        if probabilities is not None:
+            row["presence"] = probabilities[index]
+        if "masks" in settings.tasks and segmenter is not None:
+            row["cut_outs"] = _cut_outs(image, explanation[index], settings, segmenter)
+        rows.append(row)
+    return rows
+
+
+def _row(
+    image: InputImage, explanation: Explanation, found: Instances, settings: TaskSettings
+) -> Row:
+    """The columns of one image, apart from its presence and the masks of a segmenter."""
+    height, width = image.size
+    scores = explanation.patch_scores[0]
+    row: Row = {
+        "path": image.name,
+        "size": {"height": height, "width": width},
+        "texts": list(explanation.texts),
+    }
+    if "scores" in settings.tasks:
+        row["scores"] = explanation.image_scores[0].tolist()
+    if "points" in settings.tasks:
+        row["points"] = [_points(entry.points) for entry in found]
+    if "boxes" in settings.tasks:
+        row["boxes"] = [[_box(box) for box in entry.boxes] for entry in found]
+    if "masks" in settings.tasks:
+        row["masks"] = [None if entry.rle is None else dict(entry.rle) for entry in found]
+    if "maps" in settings.tasks:
+        row["grid"] = {"rows": scores.shape[1], "columns": scores.shape[2]}
+        row["maps"] = _half(scores, image.name)
     return row
 
 

@@ -8,7 +8,7 @@ file is detected and computed again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -44,14 +44,15 @@ def shard_path(folder: Path, shard: int) -> Path:
 
 
 def write_shard(
-    folder: Path, shard: int, rows: Iterable[Row], *, row_schema: Any, key: str
+    folder: Path, shard: int, row_groups: Iterable[Sequence[Row]], *, row_schema: Any, key: str
 ) -> FinishedShard:
     """Write the file of a shard.
 
     Args:
         folder: the result folder.
         shard: number of the shard.
-        rows: its rows. They are written as they are computed; 32 MB are kept in memory.
+        row_groups: its rows, in groups that are computed at a time. They are written as they are
+            computed; 32 MB are kept in memory.
         row_schema: the Arrow schema of the rows.
         key: key of the job.
 
@@ -69,9 +70,10 @@ def write_shard(
             with pa.parquet.ParquetWriter(
                 hashing_file, row_schema, compression="zstd", write_page_checksum=True
             ) as writer:
-                for row in rows:
-                    count, errors = count + 1, errors + (row.get("error") is not None)
-                    buffer.append(table([row], row_schema))
+                for rows in row_groups:
+                    count += len(rows)
+                    errors += sum(row.get("error") is not None for row in rows)
+                    buffer.append(table(rows, row_schema))
                     size += buffer[-1].nbytes
                     if size >= _BUFFER_BYTES:
                         writer.write_table(pa.concat_tables(buffer))

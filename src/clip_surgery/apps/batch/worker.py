@@ -2,11 +2,16 @@
 
 The engines differ in how they start workers and distribute shards. What a worker computes for a
 shard is defined here only, so the rows do not depend on the engine.
+
+Three steps overlap, each on another part of a shard: threads decode images, one thread runs the
+model, and the thread of the caller runs the tasks and writes the rows. So a GPU does not wait for
+the processor as long as decoding and tasks each take less time than the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +20,11 @@ import torch
 from PIL import Image
 
 from clip_surgery.apps.batch.attempts import ShardAttempt
-from clip_surgery.apps.batch.decoding import DecodedImage, prefetch_images, windows
+from clip_surgery.apps.batch.decoding import DecodedImage, decode, prefetch_images, windows
+from clip_surgery.apps.batch.items import Item
 from clip_surgery.apps.batch.job import Job, ModelIdentity, model_identity
-from clip_surgery.apps.batch.rows import Row, error_row, image_row, schema
+from clip_surgery.apps.batch.rows import Row, error_row, image_row, image_rows, schema
+from clip_surgery.apps.batch.run_ahead import run_ahead
 from clip_surgery.apps.batch.shards import FinishedShard, write_shard
 from clip_surgery.errors import ClipSurgeryError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
@@ -28,7 +35,18 @@ from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.text.features import TextFeatures
 
 _BATCHES_PER_WINDOW = 4  # images of the same frame are batched within a window
+_TEXTS_PER_GROUP = 4096
+"""Texts times images for which tasks run together, so that the memory of their rows is bounded."""
 _KILLED = "the process that reads it dies each time (a broken file, or lack of memory)."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Explained:
+    """An image with its explanation, or with the reason why there is none."""
+
+    name: str
+    image: InputImage | None
+    result: Explanation | str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,44 +133,80 @@ class ShardWorker:
             UnsupportedModelError: if the model lacks a part that every image needs.
         """
         attempt = ShardAttempt.begin(request.folder, request.shard)
-        rows = self._rows(request.shard, attempt)
-        finished = write_shard(
-            request.folder, request.shard, rows, row_schema=self.schema, key=request.key
-        )
+        with closing(self._row_groups(request.shard, attempt)) as row_groups:
+            finished = write_shard(
+                request.folder, request.shard, row_groups, row_schema=self.schema, key=request.key
+            )
         attempt.end()
         return finished
 
-    def _rows(self, shard: int, attempt: ShardAttempt) -> Iterator[Row]:
+    def _row_groups(self, shard: int, attempt: ShardAttempt) -> Generator[list[Row]]:
         indices = self.job.image_range(shard)
         items = self.job.source.items(indices.start, indices.stop)
-        if not attempt.is_image_by_image:
-            size = _BATCHES_PER_WINDOW * self.explainer.batch_size
-            for window in windows(prefetch_images(items, threads=self.threads), count=size):
-                yield from self._rows_of_window(window)
+        if attempt.is_image_by_image:
+            yield from self._rows_image_by_image(items, attempt)
             return
+        count = _BATCHES_PER_WINDOW * self.explainer.batch_size
+        decoded = prefetch_images(items, threads=self.threads)
+        explained = (self._explained(window) for window in windows(decoded, count=count))
+        with closing(run_ahead(explained, name="model")) as explained_windows:
+            for window in explained_windows:
+                yield from self._rows_of_window(window)
+
+    def _rows_image_by_image(
+        self, items: Iterable[Item], attempt: ShardAttempt
+    ) -> Iterator[list[Row]]:
+        """The rows of images that are processed alone, so that a bad one is found."""
         for item in items:
             if item.index in attempt.bad:
-                yield error_row(item.name, f"{item.name}: {_KILLED}")
+                yield [error_row(item.name, f"{item.name}: {_KILLED}")]
                 continue
             attempt.at_image(item.index)
-            yield from self._rows_of_window(list(prefetch_images([item], threads=0)))
+            yield from self._rows_of_window(self._explained([decode(item)]))
 
-    def _rows_of_window(self, window: Sequence[DecodedImage]) -> Iterator[Row]:
+    def _explained(self, window: Sequence[DecodedImage]) -> list[_Explained]:
+        """Run the model for the images of a window."""
         readable = [decoded.image for decoded in window if decoded.image is not None]
-        explanations = iter(self._explanations_or_errors(readable))
-        for decoded in window:
-            name = decoded.item.name
-            if decoded.image is None:
-                yield error_row(name, decoded.error or "")
-                continue
-            explanation = next(explanations)
-            if isinstance(explanation, str):
-                yield error_row(name, explanation)
-                continue
-            try:
-                yield image_row(decoded.image, explanation, self.job.settings, self.segmenter)
-            except Exception as error:
-                yield error_row(name, _reason(error, name))
+        results = iter(self._explanations_or_errors(readable))
+        return [
+            _Explained(
+                name=decoded.item.name,
+                image=decoded.image,
+                result=(decoded.error or "") if decoded.image is None else next(results),
+            )
+            for decoded in window
+        ]
+
+    def _rows_of_window(self, window: Sequence[_Explained]) -> Iterator[list[Row]]:
+        """The rows of a window in groups of several images, so that each task runs once a group."""
+        size = max(1, _TEXTS_PER_GROUP // len(self.job.texts))
+        for start in range(0, len(window), size):
+            yield self._rows(window[start : start + size])
+
+    def _rows(self, group: Sequence[_Explained]) -> list[Row]:
+        usable = [
+            (entry.image, entry.result)
+            for entry in group
+            if entry.image is not None and isinstance(entry.result, Explanation)
+        ]
+        rows = iter(self._rows_or_errors(usable))
+        return [
+            error_row(entry.name, entry.result) if isinstance(entry.result, str) else next(rows)
+            for entry in group
+        ]
+
+    def _rows_or_errors(self, pairs: Sequence[tuple[InputImage, Explanation]]) -> list[Row]:
+        """The row of each image with its explanation, or a row with the reason why it failed."""
+        if not pairs:
+            return []
+        images = [image for image, _ in pairs]
+        try:
+            explanation = Explanation.join([explanation for _, explanation in pairs])
+            return image_rows(images, explanation, self.job.settings, self.segmenter)
+        except Exception as error:
+            if len(pairs) == 1:
+                return [error_row(images[0].name, _reason(error, images[0].name))]
+        return [row for pair in pairs for row in self._rows_or_errors([pair])]
 
     def _explanations_or_errors(self, images: Sequence[InputImage]) -> list[Explanation | str]:
         """The explanation of each image, or the reason why there is none."""
