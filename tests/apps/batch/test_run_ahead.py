@@ -49,11 +49,10 @@ def test_an_error_is_raised_after_the_items_before_it(error):
         yield 2
         raise error
 
-    seen = []
+    numbers = run_ahead(items(), name="ahead")
+    assert [next(numbers), next(numbers)] == [1, 2]
     with pytest.raises(type(error)):
-        seen.extend(run_ahead(items(), name="ahead"))
-        for number in run_ahead(items(), name="ahead"):
-            seen.append(number)
+        next(numbers)
     assert not threads_named("ahead")
 
 
