@@ -1,6 +1,7 @@
 """Fixtures: the actions of a page with the demo model, and a server of the page."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,12 @@ from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.loading import load
 from tests.apps.page.server import LeftHalf
+
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+TIMEOUT_MS = 60_000  # long enough for a busy machine
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +100,57 @@ def site(tmp_path_factory):
             process.stdin.close()
             process.wait(timeout=60)
     assert list(temporary.glob("clip-surgery-*")) == []  # all uploads are deleted with the page
+
+
+def skip_outside_of_ci(reason):
+    """Skip the test, or fail where all tests must run."""
+    if os.environ.get("CLIP_SURGERY_CI"):
+        pytest.fail(f"CLIP_SURGERY_CI is set, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        skip_outside_of_ci("chromium is not installed")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        skip_outside_of_ci("playwright is not installed")
+    with sync_playwright() as playwright:
+        # without a profile folder, playwright creates a new one
+        chromium_browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield chromium_browser
+        chromium_browser.close()
+
+
+@pytest.fixture
+def open_visit(browser, site):
+    """A function that opens the page as a new visitor and records the requested addresses."""
+    contexts = []
+
+    def open_page(query="", *, width=1280, scheme="light"):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        context.set_default_timeout(TIMEOUT_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.requests = []
+        page.failures = []
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("pageerror", lambda error: page.failures.append(str(error)))
+        page.goto(site.address + query)
+        page.wait_for_selector("#explain")
+        return page
+
+    yield open_page
+    for context in contexts:
+        for page in context.pages:
+            assert page.failures == []
+            outside = [
+                url for url in page.requests if not url.startswith((site.address, "data:", "blob:"))
+            ]
+            assert outside == []
+        context.close()

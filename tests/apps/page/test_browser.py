@@ -1,98 +1,11 @@
 """The page in a real browser."""
 
 import json
-import os
 import re
-import shutil
 
-import pytest
 from PIL import Image
 
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-TIMEOUT_MS = 60_000  # long enough for a busy machine
-
-
-def skip_outside_of_ci(reason):
-    """Skip the test, or fail where all tests must run."""
-    if os.environ.get("CLIP_SURGERY_CI"):
-        pytest.fail(f"CLIP_SURGERY_CI is set, but {reason}")
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        skip_outside_of_ci("chromium is not installed")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        skip_outside_of_ci("playwright is not installed")
-    with sync_playwright() as playwright:
-        # without a profile folder, playwright creates a new one
-        chromium_browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield chromium_browser
-        chromium_browser.close()
-
-
-@pytest.fixture
-def open_visit(browser, site):
-    """A function that opens the page as a new visitor and records the requested addresses."""
-    contexts = []
-
-    def open_page():
-        context = browser.new_context(viewport={"width": 1280, "height": 900})
-        context.set_default_timeout(TIMEOUT_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.requests = []
-        page.failures = []
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.on("pageerror", lambda error: page.failures.append(str(error)))
-        page.goto(site.address)
-        page.wait_for_selector("#explain")
-        return page
-
-    yield open_page
-    for context in contexts:
-        for page in context.pages:
-            assert page.failures == []
-            outside = [
-                url for url in page.requests if not url.startswith((site.address, "data:", "blob:"))
-            ]
-            assert outside == []
-        context.close()
-
-
-def upload(page, path):
-    page.set_input_files("#image input[type=file]", path)
-
-
-def type_texts(page, *texts):
-    box = page.locator("#texts input")
-    for text in texts:
-        box.fill(text)
-        box.press("Enter")
-    page.keyboard.press("Escape")
-
-
-def explain(page, path, *texts):
-    upload(page, path)
-    page.wait_for_selector("#image img")
-    type_texts(page, *texts)
-    page.click("#explain")
-    page.wait_for_selector(f"#maps .cs-card[data-title='{texts[0]}']")
-
-
-def open_tab(page, name):
-    page.get_by_role("tab", name=name, exact=True).click()
-
-
-def titles(page, selector):
-    return [card.get_attribute("data-title") for card in page.locator(f"{selector} .cs-card").all()]
+from tests.apps.page.visits import explain, open_tab, titles, type_texts, upload
 
 
 def test_upload_and_explain(open_visit, site, image_files):

@@ -37,7 +37,9 @@ class Card:
         note: plain text at the end of the title line.
         layer: link of a partly transparent image that is laid over the image.
         marks: SVG elements in pixels of the image.
-        faint: whether the card is drawn paler, for texts that are probably not in the image.
+        faint: whether the layer is drawn paler, for texts that are probably not in the image.
+        alt: what the card shows, in words, for visitors who do not see it; the title by default.
+        values: values of the layer for the browser, from `map_values`.
     """
 
     title: str
@@ -45,6 +47,8 @@ class Card:
     layer: str = ""
     marks: str = ""
     faint: bool = False
+    alt: str = ""
+    values: str = ""
 
 
 def cards_view(image: InputImage, cards: Iterable[Card], *, kind: str = "") -> str:
@@ -56,7 +60,8 @@ def cards_view(image: InputImage, cards: Iterable[Card], *, kind: str = "") -> s
         kind: CSS classes of the group of cards.
     """
     size = image.size
-    cards_html = "".join(_card(card, size.width, size.height) for card in cards)
+    role = "application" if "cs-click" in kind else "img"  # "application" gets the arrow keys
+    cards_html = "".join(_card(card, size.width, size.height, role) for card in cards)
     return (
         f'<div class="cs-cards {kind}" style="--cs-image:url({_image_link(image)});'
         f'--cs-ratio:{size.width}/{size.height}">{cards_html}</div>'
@@ -74,7 +79,7 @@ def _image_link(image: InputImage) -> str:
     return _LINKS[image]
 
 
-def _card(card: Card, width: int, height: int) -> str:
+def _card(card: Card, width: int, height: int, role: str) -> str:
     title, faint = plain(card.title), " cs-faint" if card.faint else ""
     layer = f'<img class="cs-layer" alt="" src="{card.layer}">' if card.layer else ""
     marks = (
@@ -84,10 +89,29 @@ def _card(card: Card, width: int, height: int) -> str:
         else ""
     )
     note = f'<span class="cs-note">{plain(card.note)}</span>' if card.note else ""
+    values = f' data-values="{escape(card.values)}"' if card.values else ""
     return (
         f'<figure class="cs-card{faint}" data-title="{title}">'
-        f'<div class="cs-frame" role="img" aria-label="{title}">{layer}{marks}</div>'
+        f'<div class="cs-frame" role="{role}" tabindex="0" aria-label="{plain(card.alt) or title}"'
+        f"{values}>{layer}{marks}</div>"
         f"<figcaption><b>{title}</b>{note}</figcaption></figure>"
+    )
+
+
+def colour_scale(meaning: str, *, colour_map: str = COLOUR_MAP) -> str:
+    """Return HTML of a bar of the colours from 0 to 1.
+
+    Args:
+        meaning: what 0 and 1 are, as plain text.
+        colour_map: name of the colour map.
+    """
+    stops = ",".join(
+        f"rgb({red},{green},{blue})" for red, green, blue in colour_table(colour_map)[::15].tolist()
+    )
+    return (
+        '<p class="cs-scale"><span>0</span>'
+        f'<i style="background:linear-gradient(90deg,{stops})"></i><span>1</span>'
+        f"<span>{plain(meaning)}</span></p>"
     )
 
 

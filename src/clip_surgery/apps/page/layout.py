@@ -108,49 +108,54 @@ def input_elements(actions: Actions, examples: str, remark: str) -> InputElement
 
 
 def result_elements(actions: Actions) -> ResultElements:
-    """Create the tabs, and above them the elements that apply to all tabs."""
+    """Create the tabs, and below them the elements that apply to all tabs."""
     elements: dict[str, Any] = {"segment": None, "masks": None}
-    with gr.Row(elem_classes="cs-line"):
-        elements["opacity"] = gr.Slider(
-            0, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity", scale=3, min_width=280
-        )
-        elements["save_image"] = gr.Button(
-            "Save image", size="sm", elem_id="save-image", min_width=110
-        )
-        elements["save_json"] = gr.Button(
-            "Save JSON", size="sm", elem_id="save-json", min_width=110
-        )
-        elements["file"] = gr.JSON(visible="hidden")
-    with gr.Tabs():
-        elements |= _map_tabs()
-        elements |= _text_tabs(actions.limits.characters)
-        elements |= _region_tabs(with_masks=actions.segmenter is not None)
+    with gr.Column(elem_id="results"):
+        with gr.Tabs(elem_id="tabs"):
+            elements |= _map_tabs()
+            elements |= _text_tabs(actions.limits.characters)
+            elements |= _region_tabs(with_masks=actions.segmenter is not None)
+        with gr.Row(elem_classes="cs-line"):
+            elements["opacity"] = gr.Slider(
+                0, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity", scale=3, min_width=280
+            )
+            elements["save_image"] = gr.Button(
+                "Save image", size="sm", elem_id="save-image", min_width=110
+            )
+            elements["save_json"] = gr.Button(
+                "Save JSON", size="sm", elem_id="save-json", min_width=110
+            )
+            elements["file"] = gr.JSON(visible="hidden")
     return ResultElements(**elements)
+
+
+def _tab(title: str) -> Any:
+    return gr.Tab(title, id=title.lower(), elem_id=f"tab-{title.lower()}")
 
 
 def _map_tabs() -> dict[str, Any]:
     elements: dict[str, Any] = {}
-    with gr.Tab("Maps"):
+    with _tab("Maps"):
+        elements["maps"] = _result("maps", START_HINT, TOGGLE_WIDTH)
         elements["contrast"] = gr.Radio(
             CONTRASTS, value="text", label="Contrast", elem_id="contrast"
         )
-        elements["maps"] = _result("maps", START_HINT, TOGGLE_WIDTH)
-    with gr.Tab("Points"):
+    with _tab("Points"):
+        elements["points"] = _result("points", START_HINT, TOGGLE_WIDTH)
         elements["min_presence"] = gr.Slider(
             0, 1, 0, step=0.05, label="Leave out texts less likely than", elem_id="min-presence"
         )
-        elements["points"] = _result("points", START_HINT, TOGGLE_WIDTH)
     return elements
 
 
 def _text_tabs(max_characters: int) -> dict[str, Any]:
     elements: dict[str, Any] = {}
-    with gr.Tab("Tags"):
+    with _tab("Tags"):
+        elements["tags"] = _result("tags", START_HINT)
         elements["find_tags"] = gr.Button(
             "Look for all texts of the list", size="sm", elem_id="find-tags"
         )
-        elements["tags"] = _result("tags", START_HINT)
-    with gr.Tab("Words"):
+    with _tab("Words"):
         with gr.Row(elem_classes="cs-line"):
             elements["sentence"] = gr.Textbox(
                 label="Sentence", placeholder="a dog beside a boat", lines=1, scale=4,
@@ -163,15 +168,15 @@ def _text_tabs(max_characters: int) -> dict[str, Any]:
 
 def _region_tabs(*, with_masks: bool) -> dict[str, Any]:
     elements: dict[str, Any] = {}
-    with gr.Tab("Attention"):
+    with _tab("Attention"):
         elements["attention"] = _result("attention", START_HINT, CLICK_POINT)
-    with gr.Tab("Segments"):
+    with _tab("Segments"):
+        elements["segments"] = _result("segments", START_HINT)
         elements["background"] = gr.Radio(
             BACKGROUNDS, value="threshold", label="Pixels", elem_id="background"
         )
-        elements["segments"] = _result("segments", START_HINT)
     if with_masks:
-        with gr.Tab("Masks"):
+        with _tab("Masks"):
             elements["segment"] = gr.Button("Segment objects", size="sm", elem_id="segment")
             elements["masks"] = _result(
                 "masks", "Press Explain, then Segment objects.", TOGGLE_WIDTH

@@ -23,7 +23,7 @@ from clip_surgery.apps.page.layout import (
     start_method,
 )
 from clip_surgery.apps.page.requests import with_messages
-from clip_surgery.apps.page.scripts import SAVE, SET_OPACITY
+from clip_surgery.apps.page.scripts import SAVE, SET_OPACITY, SHOW_RESULTS
 
 TITLE = "CLIP Surgery"
 ABOUT = "See where CLIP finds each text in an image, without training."
@@ -108,12 +108,14 @@ def _connect_inputs(
         "show_progress_on": right.maps,
     }  # fmt: skip
     _on(left.image.upload, controls.check, left.image, left.image, show_progress="hidden")
-    _on(left.explain.click, controls.explain, **explain)
+    pressed = _on(left.explain.click, controls.explain, **explain)
     example = _on(
         left.gallery.click, controls.choose_example, None,
         [left.image, left.texts, right.sentence],
     )  # fmt: skip
-    _on(example.success, controls.explain, **explain)
+    explained = _on(example.success, controls.explain, **explain)
+    for event in (pressed, explained):
+        event.success(None, None, None, js=SHOW_RESULTS)
     _on(
         left.model.change, controls.choose_model, [left.model, left.method],
         [left.method, left.texts, left.remark],

@@ -38,3 +38,8 @@ SAVE = """(file) => {
   link.click();
   link.remove();
 }"""
+
+SHOW_RESULTS = """() => {
+  const results = document.querySelector('#results');
+  if (results.getBoundingClientRect().top > innerHeight / 2) results.scrollIntoView();
+}"""

@@ -69,7 +69,7 @@ def _launch_settings(actions: Actions, host: str, port: int, folder: Path) -> di
     from starlette.middleware import Middleware
 
     from clip_surgery.apps.page.protection import RequestCheck
-    from clip_surgery.apps.page.theme import STYLE, theme
+    from clip_surgery.apps.page.theme import SCRIPT, STYLE, theme
 
     check = Middleware(RequestCheck, limits=actions.limits, folder=folder)
     return {
@@ -90,6 +90,7 @@ def _launch_settings(actions: Actions, host: str, port: int, folder: Path) -> di
         "app_kwargs": {"middleware": [check]},
         "theme": theme(),
         "css": STYLE,
+        "head": f"<script>{SCRIPT}</script>",
     }
 
 
