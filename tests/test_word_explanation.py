@@ -40,6 +40,16 @@ def test_save_and_load(tmp_path):
         Explanation.load(path)
 
 
+def test_shares_are_saved_and_add_up_to_the_fit(tmp_path):
+    path = tmp_path / "words.safetensors"
+    shares = torch.tensor([0.0, 0.125, 0.5, 0.125, 0.0])
+    replace(example(), evidence="contribution", variance_shares=shares).save(path)
+    again = WordExplanation.load(path)
+    assert torch.equal(again.variance_shares, shares)
+    assert again.fit == 0.75
+    assert example().fit is None
+
+
 def test_loading_another_file_is_an_error(tmp_path):
     path = tmp_path / "e.safetensors"
     example().explanation.save(path)
@@ -53,6 +63,7 @@ def test_loading_another_file_is_an_error(tmp_path):
         {"kinds": ("word",) * 4},
         {"kinds": ("word",) * 4 + ("stop",)},
         {"scores": torch.zeros(4)},
+        {"variance_shares": torch.zeros(4)},
         {"explanation": explained(*[random_scores(5, 2, 3)] * 2)},
     ],
 )

@@ -19,6 +19,8 @@ WordKind = Literal["word", "start", "end"]
 
 
 SCORE_SCALES = {
+    "contribution": "Scores are how much a word changes the cosine similarity of the sentence and "
+    "the image, on average over the sentence with other words deleted; 0 is no change.",
     "similarity": "Scores are cosine similarities of a word and the image, from -1 to 1.",
     "gradient": "Scores are the relevance of a word for the similarity of the sentence and the "
     "image, from 0 (none).",
@@ -50,7 +52,9 @@ class WordExplanation:
             start and end tokens, so that tasks and figures can be used on it.
         kinds: for each word "word", "start" or "end".
         scores: (W,), the scores by which the words are ranked.
-        evidence: the kind of the scores, "similarity" or "gradient".
+        evidence: the kind of the scores, "contribution", "similarity" or "gradient".
+        variance_shares: (W,), for each word the share of the variance of the cosine, over sentences
+            with words deleted, that it explains. None unless the scores are contributions.
 
     Raises:
         InputError: if shapes or lengths do not agree.
@@ -61,6 +65,7 @@ class WordExplanation:
     kinds: tuple[WordKind, ...]
     scores: Tensor
     evidence: str = "similarity"
+    variance_shares: Tensor | None = None
 
     def __post_init__(self) -> None:
         words = len(self.explanation.texts)
@@ -71,6 +76,11 @@ class WordExplanation:
                 f"Expected kinds and scores of {words} words, "
                 f"but got {len(self.kinds)} and {tuple(self.scores.shape)}."
             )
+        if self.variance_shares is not None and tuple(self.variance_shares.shape) != (words,):
+            raise InputError(
+                f"Expected variance shares of {words} words, "
+                f"but got {tuple(self.variance_shares.shape)}."
+            )
         if not set(self.kinds) <= set(get_args(WordKind)):
             raise InputError(f"Expected kinds of {get_args(WordKind)}, but got {self.kinds}.")
 
@@ -78,6 +88,15 @@ class WordExplanation:
     def scale(self) -> str:
         """What the scores are and what they can be compared with, in words."""
         return score_scale(self.evidence)
+
+    @property
+    def fit(self) -> float | None:
+        """R2 of the sum of the contributions as a model of the cosine, in [0, 1].
+
+        With 1 the words act independently, so that the scores say everything. It is 0 if no word
+        changes the cosine, and None unless the scores are contributions.
+        """
+        return None if self.variance_shares is None else float(self.variance_shares.sum())
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -113,9 +132,10 @@ class WordExplanation:
         """
         tensors, facts = self.explanation.to_parts()
         words = {"sentence": self.sentence, "kinds": self.kinds, "evidence": self.evidence}
-        write_tensors(
-            path, {**tensors, "word_scores": self.scores}, {**facts, "words": words}, kind=FORMAT
-        )
+        tensors["word_scores"] = self.scores
+        if self.variance_shares is not None:
+            tensors["word_variance_shares"] = self.variance_shares
+        write_tensors(path, tensors, {**facts, "words": words}, kind=FORMAT)
 
     @classmethod
     def load(cls, path: str | Path) -> WordExplanation:
@@ -132,6 +152,7 @@ class WordExplanation:
                 kinds=tuple(facts["words"]["kinds"]),
                 scores=tensors["word_scores"],
                 evidence=facts["words"]["evidence"],
+                variance_shares=tensors.get("word_variance_shares"),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(

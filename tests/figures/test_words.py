@@ -8,13 +8,18 @@ from clip_surgery.word_explanation import WordExplanation
 from tests.explanations import explained, random_scores
 
 
-def example(scores=(0.9, 0.1, 0.4, 0.2, -0.3), texts=("[start]", "a", "dog", "a", "[end]")):
+def example(
+    scores=(0.9, 0.1, 0.4, 0.2, -0.3),
+    texts=("[start]", "a", "dog", "a", "[end]"),
+    evidence="similarity",
+):
     kinds = tuple({"[start]": "start", "[end]": "end"}.get(text, "word") for text in texts)
     return WordExplanation(
         sentence=" ".join(texts),
         explanation=explained(random_scores(len(texts), 2, 3), texts=texts),
         kinds=kinds,
         scores=torch.tensor(scores),
+        evidence=evidence,
     )
 
 
@@ -24,6 +29,14 @@ IMAGE = np.full((40, 60, 3), 128, np.uint8)
 def test_levels_are_scaled_over_the_words():
     assert word_levels(example()) == pytest.approx([1.0, 0.0, 1.0, 1 / 3, 0.0], abs=1e-5)
     assert word_levels(example(scores=(0.5,) * 5)) == [0.0] * 5
+
+
+def test_levels_of_contributions_begin_at_zero():
+    scores = (0.1, 0.4, -0.2)
+    levels = word_levels(example(scores, texts=("a", "dog", "cat"), evidence="contribution"))
+    assert levels == pytest.approx([0.25, 1.0, 0.0], abs=1e-5)
+    negative = example((-0.1, -0.4), texts=("a", "dog"), evidence="contribution")
+    assert word_levels(negative) == [0.0, 0.0]
 
 
 def test_a_figure_for_any_sentence():

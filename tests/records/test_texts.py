@@ -80,7 +80,11 @@ def test_tags(explanation):
 
 
 def test_words(explainer):
-    record = plain(words_record(words(explainer, IMAGE, "a pig")))
+    contributions = plain(words_record(words(explainer, IMAGE, "a pig")))
+    assert [word["text"] for word in contributions["words"]] == ["a", "pig"]
+    shares = [word["variance_share"] for word in contributions["words"]]
+    assert sum(shares) == pytest.approx(contributions["fit"], abs=1e-3)
+    record = plain(words_record(words(explainer, IMAGE, "a pig", evidence="similarity")))
     assert [word["text"] for word in record["words"]] == ["[start]", "a", "pig", "[end]"]
     assert sorted(record["ranking"]) == ["a", "pig"]
 

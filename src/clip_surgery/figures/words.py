@@ -81,8 +81,8 @@ def sentence_image(
 ) -> Image.Image:
     """Draw a sentence with a background colour for each word that shows its score.
 
-    The colours range from the lowest to the highest score of a word. Start and end tokens are
-    smaller, and their scores are limited to this range.
+    The colours range from the lowest to the highest score of a word; for contributions, from 0 to
+    the highest. Start and end tokens are smaller, and their scores are limited to this range.
 
     Args:
         explanation: the explanation of the sentence.
@@ -122,11 +122,16 @@ def sentence_image(
 
 
 def word_levels(explanation: WordExplanation) -> list[float]:
-    """Return the score of each word, scaled to [0, 1] over the sentence; 0 if all are equal."""
+    """Return the score of each word, scaled to [0, 1] over the sentence; 0 if all are equal.
+
+    The lowest score is 0 and the highest 1. Contributions have a zero of their own, which remains
+    0, as do negative ones.
+    """
     word_scores = [word.score for word in explanation.ranking()]
-    if not word_scores or word_scores[0] - word_scores[-1] <= 1e-12:
+    high = max(word_scores, default=0.0)
+    low = 0.0 if explanation.evidence == "contribution" else min(word_scores, default=0.0)
+    if high - low <= 1e-12:
         return [0.0] * len(explanation.words)
-    low, high = word_scores[-1], word_scores[0]
     return [
         min(1.0, max(0.0, (score - low) / (high - low))) for score in explanation.scores.tolist()
     ]

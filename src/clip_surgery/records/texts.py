@@ -6,7 +6,7 @@ The records of points, boxes and masks are in `regions`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -40,18 +40,26 @@ class TagsRecord(ImageRecord):
 
 
 class WordRecord(TypedDict):
-    """A word of the sentence; kind is "word", "start" or "end"."""
+    """A word of the sentence; kind is "word", "start" or "end".
+
+    Words with contributions have the share of the variance that they explain.
+    """
 
     text: str
     kind: str
     score: float
+    variance_share: NotRequired[float]
 
 
 class WordsRecord(ImageRecord):
-    """The words of a sentence in its order, and a ranking of them, best first."""
+    """The words of a sentence in its order, and a ranking of them, best first.
+
+    The R2 of the sum of contributions is `fit`; it is None for other scores.
+    """
 
     sentence: str
     evidence: str
+    fit: float | None
     words: list[WordRecord]
     ranking: list[str]
 
@@ -93,22 +101,27 @@ def tags_record(explanation: Explanation, tags: Sequence[Tag]) -> TagsRecord:
 
 def words_record(word_explanation: WordExplanation) -> WordsRecord:
     """Return the record of the words of a sentence in one image."""
-    parts = zip(
-        word_explanation.words,
-        word_explanation.kinds,
-        word_explanation.scores.tolist(),
-        strict=True,
-    )
-    return {
+    words: list[WordRecord] = [
+        {"text": text, "kind": kind, "score": round(score, DIGITS)}
+        for text, kind, score in zip(
+            word_explanation.words,
+            word_explanation.kinds,
+            word_explanation.scores.tolist(),
+            strict=True,
+        )
+    ]
+    record: WordsRecord = {
         **image_record(word_explanation.explanation),
         "sentence": word_explanation.sentence,
         "evidence": word_explanation.evidence,
-        "words": [
-            {"text": text, "kind": kind, "score": round(score, DIGITS)}
-            for text, kind, score in parts
-        ],
+        "fit": None if word_explanation.fit is None else round(word_explanation.fit, DIGITS),
+        "words": words,
         "ranking": [word.text for word in word_explanation.ranking()],
     }
+    if word_explanation.variance_shares is not None:
+        for word, share in zip(words, word_explanation.variance_shares.tolist(), strict=True):
+            word["variance_share"] = round(share, DIGITS)
+    return record
 
 
 def inspection_record(

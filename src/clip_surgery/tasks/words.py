@@ -1,12 +1,16 @@
 """Explanations of the words of a sentence: which words an image shows, and where.
 
-Source: CLIP Surgery (arXiv 2304.05653), multimodal visualisation: every token of the sentence is
-compared with the image feature, and has a map of its own. What differs: tokens are joined to the
-words of the sentence, and the start and end tokens, which often rank high, are marked.
+Sources: contributions are Banzhaf values by deletion of words (see `text.word_directions`).
+Similarity and gradient are the multimodal visualisation of CLIP Surgery (arXiv 2304.05653), in
+which every token of the sentence is compared with the image feature and has a map. Differences from
+the paper: tokens are combined to words, and the start and end tokens, which often have high scores,
+are marked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
@@ -16,14 +20,18 @@ from torch.nn import functional as F
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
-from clip_surgery.inputs.images import ImageSource, read_image
+from clip_surgery.explanation import Explanation
+from clip_surgery.inputs.images import ImageSource, InputImage, read_image
+from clip_surgery.methods.dense import DenseMethod
+from clip_surgery.surgery.features import cosine
 from clip_surgery.surgery.text_walk import text_relevance, walk_text
 from clip_surgery.surgery.walk import walk
 from clip_surgery.text.features import TextFeatures
+from clip_surgery.text.word_directions import WordDirections, variance_shares, word_directions
 from clip_surgery.text.word_tokens import SentenceTokens, tokenize_words
 from clip_surgery.word_explanation import WordExplanation, WordKind
 
-WordEvidence = Literal["similarity", "gradient"]
+WordEvidence = Literal["contribution", "similarity", "gradient"]
 START, END = "[start]", "[end]"
 
 
@@ -32,43 +40,132 @@ def words(
     image: ImageSource,
     sentence: str,
     *,
-    evidence: WordEvidence = "similarity",
+    evidence: WordEvidence = "contribution",
+    phrases: Sequence[str] = (),
     depth: int = 1,
 ) -> WordExplanation:
     """Return an explanation of one image for every word of a sentence, without templates.
 
-    The feature of a word is the mean of its tokens' unit features, and its map is that of the
-    explainer's method for this feature.
-
     Args:
-        explainer: the model and its method.
+        explainer: the model and the method of the maps.
         image: the image.
-        sentence: the sentence.
-        evidence: what the scores of words are. "similarity": cosines with the image feature.
-            "gradient": the relevance of the word's tokens by generic attention on the last `depth`
-            blocks of the text tower.
-        depth: number of blocks for "gradient", 1 or more.
+        sentence: the sentence, in any language.
+        evidence: the kind of the scores. "contribution": how much a word changes the cosine of
+            sentence and image on average over sentences with other words deleted. This works with
+            every text tower and costs at most 256 short texts. "similarity": the cosine of the
+            word's tokens and the image. "gradient": relevance by generic attention.
+        phrases: parts of the sentence that count as one word each, for example "red car". Without
+            them, words end at white space and punctuation; in scripts that are written without
+            spaces, each character is a word.
+        depth: number of last blocks of the text tower that evidence "gradient" reads, at least 1.
+
+    Returns:
+        The explanation of the W words. With "contribution" the map of a word is what it contributes
+        to the cosine with each patch, by the patch features of the explainer's method without
+        feature surgery, or else the method's map for the direction of the word. Otherwise a map is
+        the method's for the mean feature of the word's tokens, and the start and end tokens are
+        included.
 
     Raises:
-        InputError: if the image cannot be used, there is no word, or there are more tokens than
-            the model accepts (unless the explainer truncates).
+        InputError: if the image cannot be used, the sentence has no word or more tokens than the
+            context length (unless the explainer truncates), or a phrase does not occur in it.
         UnknownNameError: if the evidence is unknown.
-        UnsupportedModelError: if the tokens of the text tower cannot be read (BERT, CoCa).
+        UnsupportedModelError: if evidence is "similarity" or "gradient" and the text tower gives
+            features of whole texts only (BERT's, CoCa's).
 
     Example:
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
         >>> explanation = words(load("demo"), Image.radial_gradient("L"), "a clock and a boat")
         >>> explanation.words
-        ('[start]', 'a', 'clock', 'and', 'a', 'boat', '[end]')
+        ('a', 'clock', 'and', 'a', 'boat')
     """
     if evidence not in get_args(WordEvidence):
         raise UnknownNameError.among("evidence", evidence, get_args(WordEvidence))
     if depth < 1:
         raise InputError(f"Expected depth to be 1 block or more, but got {depth}.")
-    picture = read_image(image)
+    input_image = read_image(image)
+    if evidence == "contribution":
+        return _by_contribution(explainer, input_image, sentence, phrases)
+    return _by_tokens(explainer, input_image, sentence, phrases, evidence=evidence, depth=depth)
+
+
+def _by_contribution(
+    explainer: Explainer, image: InputImage, sentence: str, phrases: Sequence[str]
+) -> WordExplanation:
+    """Return scores and maps of the directions of the words."""
+    found = word_directions(
+        explainer.backbone, sentence, phrases=phrases, truncate=explainer.truncate
+    )
+    lengths = found.directions.norm(dim=-1).cpu()  # (W,)
+    explanation, cosines = _explain_directions(explainer, image, found)
+    scores = explanation.image_scores[0] * lengths
+    return WordExplanation(
+        sentence=sentence,
+        explanation=replace(
+            explanation,
+            patch_scores=(explanation.patch_scores[0] * lengths[:, None, None],),
+            image_scores=scores[None],
+        ),
+        kinds=tuple("word" for _ in lengths),
+        scores=scores,
+        evidence="contribution",
+        variance_shares=variance_shares(scores, cosines),
+    )
+
+
+def _explain_directions(
+    explainer: Explainer, image: InputImage, found: WordDirections
+) -> tuple[Explanation, Tensor]:
+    """Return the explanation for the unit directions of the words, and the cosines (M,).
+
+    The cosines are those of the masked sentences with the image.
+    """
+    names = tuple(word.text for word in found.words)
+    unit = F.normalize(found.directions, dim=-1)
+    empty = found.features[0]
+    if not isinstance(explainer.method, DenseMethod):
+        texts = TextFeatures(texts=names, labels=unit, empty=empty)
+        with torch.no_grad():
+            feature = walk(explainer.backbone.tower, explainer.pixels(image)).image[0]
+        return explainer.explain_images([image], texts), cosine(found.features, feature[None])[:, 0]
+    # A direction is a difference of sentences, so that what all texts share cancels in it.
+    # The masked sentences are texts too, so that the image tower runs only once.
+    explainer = explainer.with_method(replace(explainer.method, redundancy="none"))
+    sentences = tuple(f"masked sentence {index}" for index in range(len(found.features)))
+    labels = torch.cat([unit, found.features])
+    explanation = explainer.explain_images(
+        [image], TextFeatures(texts=(*names, *sentences), labels=labels, empty=empty)
+    )
+    return _first_texts(explanation, len(names)), explanation.image_scores[0, len(names) :]
+
+
+def _first_texts(explanation: Explanation, count: int) -> Explanation:
+    """Return the explanation of one image for its first texts."""
+    similarity = explanation.similarity
+    return replace(
+        explanation,
+        texts=explanation.texts[:count],
+        patch_scores=(explanation.patch_scores[0][:count].clone(),),
+        similarity=None if similarity is None else (similarity[0][:count].clone(),),
+        image_scores=explanation.image_scores[:, :count],
+    )
+
+
+def _by_tokens(
+    explainer: Explainer,
+    image: InputImage,
+    sentence: str,
+    phrases: Sequence[str],
+    *,
+    evidence: WordEvidence,
+    depth: int,
+) -> WordExplanation:
+    """Return scores and maps of the mean features of the tokens of each word."""
     backbone = explainer.backbone
-    tokens = tokenize_words(backbone.text_tower, sentence, truncate=explainer.truncate)
+    tokens = tokenize_words(
+        backbone.text_tower, sentence, phrases=phrases, truncate=explainer.truncate
+    )
     ids = tokens.ids.to(backbone.device)
     names, kinds, spans = _parts(tokens)
     with torch.no_grad():
@@ -76,14 +173,12 @@ def words(
         empty = _empty(backbone)
     rows = torch.stack([features[begin:end].mean(dim=0) for begin, end in spans])
     explanation = explainer.explain_images(
-        [picture],
-        TextFeatures(texts=names, labels=F.normalize(rows, dim=-1), empty=empty),
+        [image], TextFeatures(texts=names, labels=F.normalize(rows, dim=-1), empty=empty)
     )
     scores = explanation.image_scores[0]
     if evidence == "gradient":
-        pixels = explainer.pixels(picture)
         with torch.no_grad():
-            feature = walk(backbone.tower, pixels).image[0]
+            feature = walk(backbone.tower, explainer.pixels(image)).image[0]
         relevance = text_relevance(backbone.text_tower, ids, feature, end=tokens.end, depth=depth)
         scores = torch.stack([relevance[begin:end].sum() for begin, end in spans]).cpu()
     return WordExplanation(
@@ -104,7 +199,7 @@ def _empty(backbone: Backbone) -> Tensor:
 def _parts(
     tokens: SentenceTokens,
 ) -> tuple[tuple[str, ...], tuple[WordKind, ...], list[tuple[int, int]]]:
-    """Return names, kinds and token spans of the start, the words and the end."""
+    """Return the names, kinds and token spans of the start token, the words and the end token."""
     entries: list[tuple[str, WordKind, tuple[int, int]]] = []
     if tokens.start:
         entries.append((START, "start", (0, tokens.start)))

@@ -3,20 +3,20 @@
 Tokenizers return token ids only, and libraries name the pieces of words differently. In all of
 them, however, a sentence that is cut after a word has the same first tokens as the whole sentence.
 The end of each word is therefore the position at which the tokens of the two begin to differ. Words
-that a tokenizer does not separate, for example in Chinese, are returned as one word.
+that a tokenizer does not separate are returned as one word.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from clip_surgery.backbones.tower import TextTower
 from clip_surgery.errors import InputError
+from clip_surgery.text.sentence_words import split_words
 
-_WORD = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]+")
 _CONTINUATION = " a"  # appended to the sentence to find the end of its last word
 
 
@@ -46,17 +46,20 @@ class SentenceTokens:
     end: int
 
 
-def tokenize_words(tower: TextTower, sentence: str, *, truncate: bool = False) -> SentenceTokens:
+def tokenize_words(
+    tower: TextTower, sentence: str, *, phrases: Sequence[str] = (), truncate: bool = False
+) -> SentenceTokens:
     """Return the tokens of a sentence and the positions of the tokens of each word.
 
     Args:
         tower: the text tower.
         sentence: the sentence.
+        phrases: parts of the sentence that count as one word each (see `split_words`).
         truncate: whether a sentence over the context length is cut; otherwise it is refused.
 
     Raises:
         InputError: if the sentence has no word that the model reads, or more tokens than the
-            context length and `truncate` is False.
+            context length and `truncate` is False, or if a phrase does not occur in it.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
@@ -64,9 +67,7 @@ def tokenize_words(tower: TextTower, sentence: str, *, truncate: bool = False) -
         >>> [word.text for word in tokens.words], tokens.start, tokens.end
         (['a', 'dog', ',', 'running'], 1, 5)
     """
-    spans = [match.span() for match in _WORD.finditer(sentence)]
-    if not spans:
-        raise InputError(f"Expected a sentence with words, but got {sentence!r}.")
+    spans = [(word.begin, word.end) for word in split_words(sentence, phrases)]
     ids = tower.tokenize([sentence], truncate=truncate)
     cuts = ["", *(sentence[:end] for _, end in spans[:-1]), sentence + _CONTINUATION]
     cut_ids = tower.tokenize(cuts, truncate=True)

@@ -34,6 +34,7 @@ from clip_surgery.apps.page.sessions import Session, at_size, reduced, within
 from clip_surgery.explanation import Explanation
 from clip_surgery.figures.overlay import COLOUR_MAP, colour_table
 from clip_surgery.figures.words import word_levels
+from clip_surgery.inputs.function_words import is_function_word
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.inputs.names import printable
 from clip_surgery.records.mask_files import palette_image
@@ -150,8 +151,10 @@ def words_view(image: InputImage, explanation: WordExplanation, *, top: int = 6)
     word_maps = heatmaps(at_size(explanation.explanation, size))[0]
     cards = [_word_card(word, word_maps[word.position], image) for word in best_words]
     sentence = f'<p class="cs-sentence">{"".join(chips)}</p>'
+    scale = f'<p class="cs-hint">{plain(explanation.scale)}</p>'
     return (
         sentence
+        + scale
         + cards_view(reduced(image, 1024), cards, kind="cs-zoom")
         + colour_scale(SCALES["text"])
     )
@@ -169,11 +172,15 @@ def _word_card(word: RankedWord, heatmap: Tensor, image: InputImage) -> Card:
 
 
 def _best_words(explanation: WordExplanation) -> list[RankedWord]:
-    """The ranked words with a letter or digit, each at its best position only."""
+    """Return the ranked words that an image can show, each at its best position only.
+
+    A sentence of function words and punctuation has all of them.
+    """
+    ranking = explanation.ranking()
+    content_words = [word for word in ranking if not is_function_word(word.text)]
     best: dict[str, RankedWord] = {}
-    for word in explanation.ranking():
-        if any(map(str.isalnum, word.text)):
-            best.setdefault(word.text, word)
+    for word in content_words or ranking:
+        best.setdefault(word.text, word)
     return list(best.values())
 
 

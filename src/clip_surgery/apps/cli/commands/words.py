@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 class EvidenceName(StrEnum):
     """Scores by which words are ranked."""
 
+    CONTRIBUTION = "contribution"
     SIMILARITY = "similarity"
     GRADIENT = "gradient"
 
@@ -42,8 +43,17 @@ def words(
     colours: ColourOptions,
     evidence: Annotated[
         EvidenceName,
-        typer.Option(help="Similarity of a word to the image, or its relevance by gradient."),
-    ] = EvidenceName.SIMILARITY,
+        typer.Option(
+            help="How much a word changes the similarity of the sentence, its own similarity to "
+            "the image, or its relevance by gradient."
+        ),
+    ] = EvidenceName.CONTRIBUTION,
+    phrase: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Words of the sentence that count as one, such as "red car"; repeatable.'
+        ),
+    ] = None,
     text_depth: Annotated[
         int,
         typer.Option(min=1, help="Blocks of the text model that --evidence gradient uses."),
@@ -57,8 +67,9 @@ def words(
 
     clip-surgery words street.jpg "two people sit on a bench"
 
-    Function words such as "a" and "of", the words of "a photo of", and the start and end tokens are
-    listed with their scores, but have no map.
+    The score of a word is how much it changes the similarity of the sentence and the image, on
+    average over the sentence with other words deleted. Function words such as "a" and "of" and the
+    words of "a photo of" are listed with their scores, but have no map.
     """
     from clip_surgery.apps.cli.shared.drawing import at_most
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
@@ -88,7 +99,14 @@ def words(
 
     def explain_each(images: Sequence[InputImage]) -> list[WordExplanation]:
         return [
-            find_words(explainer, image, sentence, evidence=evidence.value, depth=text_depth)
+            find_words(
+                explainer,
+                image,
+                sentence,
+                evidence=evidence.value,
+                phrases=phrase or (),
+                depth=text_depth,
+            )
             for image in images
         ]
 
@@ -113,14 +131,18 @@ def words(
         )
 
     loop.run(request.images, explain_each, to_result)
+    shares = [Number("explains")] if evidence is EvidenceName.CONTRIBUTION else []
     loop.finish(
-        ["word", "kind", Number(evidence.value)],
+        ["word", "kind", Number(evidence.value), *shares],
         notes=[f"{score_scale(evidence.value)} Only content words have a map."],
     )
 
 
 def word_rows(word_explanation: WordExplanation) -> list[tuple[str, ...]]:
-    """Return the words, their kinds and scores, the highest score first."""
+    """Return the words, their kinds and scores, the highest score first.
+
+    Contributions are followed by the share of the variance of the similarity that a word explains.
+    """
     from clip_surgery.inputs.function_words import is_function_word
 
     rows: list[tuple[str, ...]] = []
@@ -130,5 +152,7 @@ def word_rows(word_explanation: WordExplanation) -> list[tuple[str, ...]]:
             kind = "special token"
         elif is_function_word(word.text):
             kind = "function word"
-        rows.append((word.text, kind, f"{word.score:.3f}"))
+        shares = word_explanation.variance_shares
+        explained = () if shares is None else (f"{float(shares[word.position]):.0%}",)
+        rows.append((word.text, kind, f"{word.score:.3f}", *explained))
     return rows
