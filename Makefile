@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Those that need no accelerator; benchmarks/gpu.py is for a machine that has one.
-BENCHMARKS := walk memory text_bank methods scenes tasks presence harness compiled batch page
+BENCHMARKS := startup walk memory text_bank methods scenes tasks tasks_speed presence harness compiled batch page
 
 .PHONY: help demo test test-all lint types tests slow-tests fuzz site notebooks findings bench clean
 .DEFAULT_GOAL := help
@@ -18,7 +18,7 @@ help:            ## show this list
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[transformers,evaluation,page,batch,export]' --group dev --group docs
+	$(BIN)/python -m pip install --quiet --editable '.[transformers,evaluation,page,batch,export,supervision]' --group dev --group docs
 	touch $@
 
 demo: $(INSTALLED)     ## explain a scene with the bundled model, offline, into out/demo.png
