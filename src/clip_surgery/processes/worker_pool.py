@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import pickle
 import signal
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -21,38 +20,20 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from clip_surgery.errors import ClipSurgeryError, InputError
 from clip_surgery.processes.interrupts import interrupts_blocked_in_new_processes
+from clip_surgery.processes.worker_process import Failed, Finished, Loaded, Worker, serve
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-ItemReader = Callable[[bool], Any]
-"""Returns the next item for a worker.
-
-Called with True, it waits for an item. Called with False, it returns None if none has arrived.
-"""
-
 _MAX_DEATHS_WITHOUT_RESULT = 3
 _SECONDS_TO_END = 5.0
 
 
 class WorkerError(ClipSurgeryError, RuntimeError):
     """Worker processes died repeatedly, or could not start."""
-
-
-class Worker(Protocol):
-    """What a worker process holds once its model is loaded."""
-
-    @property
-    def identity(self) -> object:
-        """A picklable value that must be equal in all workers, for example a weights hash."""
-        ...
-
-    def results(self, read_item: ItemReader) -> Iterator[Any]:
-        """Read items by `read_item` and yield one picklable result for each, in their order."""
-        ...
 
 
 class WorkerPool(Generic[Item, Result]):
@@ -147,19 +128,21 @@ class WorkerPool(Generic[Item, Result]):
     def _receive(self, choose_items: Callable[[Any], Iterable[Item]]) -> Iterator[Result]:
         """Wait until at least one worker has sent a message or died."""
         readable = wait([process.connection for process in self._processes])
-        for process in [one for one in self._processes if one.connection in readable]:
+        for process in list(self._processes):
+            if process.connection not in readable:
+                continue
             try:
                 message = process.connection.recv()
             except (EOFError, OSError):
                 self._replace(process)
                 continue
             match message:
-                case _Failed(error):
+                case Failed(error):
                     raise error
-                case _Loaded(identity):
+                case Loaded(identity):
                     process.is_loaded = True
                     self._check_identity(identity, choose_items)
-                case _Finished(result):
+                case Finished(result):
                     process.items.popleft()
                     self._deaths_without_result = 0
                     yield result
@@ -250,58 +233,6 @@ class _Process(Generic[Item]):
         self.process.close()
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    identity: object
-
-
-@dataclass(frozen=True)
-class _Finished:
-    result: Any
-
-
-@dataclass(frozen=True)
-class _Failed:
-    error: Exception
-
-
-class _PoolClosedError(Exception):
-    """The process that started this worker has closed the pipe or has ended."""
-
-
-def serve(connection: Connection, pickled_loader: bytes) -> None:
-    """Run a worker in this process: load it, then work on items until the pool closes the pipe.
-
-    Args:
-        connection: the worker's end of the pipe to the pool.
-        pickled_loader: a pickled callable that returns a `Worker`.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool handles Ctrl-C and ends this process
-
-    def send(message: object) -> None:
-        try:
-            connection.send(message)
-        except OSError as error:
-            raise _PoolClosedError from error
-
-    def read_item(wait_for_item: bool) -> Any:
-        try:
-            return connection.recv() if wait_for_item or connection.poll() else None
-        except (EOFError, OSError) as error:
-            raise _PoolClosedError from error
-
-    try:
-        worker: Worker = pickle.loads(pickled_loader)()
-        send(_Loaded(worker.identity))
-        for result in worker.results(read_item):
-            send(_Finished(result))
-    except _PoolClosedError:
-        return
-    except Exception as error:
-        with suppress(_PoolClosedError):
-            send(_Failed(_portable(error)))
-
-
 def _pickled(loader: Callable[[], Worker]) -> bytes:
     try:
         return pickle.dumps(loader)
@@ -310,18 +241,6 @@ def _pickled(loader: Callable[[], Worker]) -> bytes:
             "Expected data, settings and a function to load the model that can be sent to a "
             f"process (pickled), but {error}."
         ) from error
-
-
-def _portable(error: Exception) -> Exception:
-    """The exception in a form that can be pickled, with its traceback as a note."""
-    trace = "".join(traceback.format_exception(error))
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # it holds an object that cannot be pickled, or has unusual arguments
-        error = RuntimeError(f"{type(error).__name__}: {error}")
-    error.__cause__ = None
-    error.add_note(f"In a worker process:\n{trace}")
-    return error
 
 
 def _ending(exit_code: int | None) -> str:

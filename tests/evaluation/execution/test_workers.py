@@ -22,7 +22,8 @@ from clip_surgery.evaluation.execution.run import (
 )
 from clip_surgery.evaluation.execution.worker import MAX_DEATHS_PER_PART, WorkerLoader
 from clip_surgery.methods.registry import parse_methods
-from clip_surgery.processes.worker_pool import WorkerError, serve
+from clip_surgery.processes.worker_pool import WorkerError
+from clip_surgery.processes.worker_process import serve
 from tests.evaluation.squares import Squares, load_deadly, load_tiny, numbers, reads
 
 METHODS = parse_methods("similarity, clip_surgery(depth=1)")

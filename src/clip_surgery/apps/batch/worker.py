@@ -30,7 +30,7 @@ from clip_surgery.errors import ClipSurgeryError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import InputImage
-from clip_surgery.processes.worker_pool import ItemReader
+from clip_surgery.processes.worker_process import ItemReader
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.text.features import TextFeatures
 

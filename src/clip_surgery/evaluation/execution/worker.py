@@ -14,7 +14,8 @@ from clip_surgery.evaluation.execution.evaluator import PARTS_IN_MEMORY, Evaluat
 from clip_surgery.evaluation.execution.journal import Journal
 from clip_surgery.evaluation.execution.plan import Plan
 from clip_surgery.explainer import Explainer
-from clip_surgery.processes.worker_pool import ItemReader, WorkerPool
+from clip_surgery.processes.worker_pool import WorkerPool
+from clip_surgery.processes.worker_process import ItemReader
 from clip_surgery.text.features import TextFeatures
 
 MAX_DEATHS_PER_PART = 3
