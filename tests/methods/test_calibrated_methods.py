@@ -194,7 +194,7 @@ def test_without_smoothing_and_with_the_affinity_of_a_patch_with_itself_it_is_ba
         pixels,
         depth=1,
         residual=False,
-        rule=lambda heads: _mean_of_three(heads),
+        rule=_mean_of_three,
     )
     torch.testing.assert_close(neutral.patches, only_keys.patches, rtol=1e-4, atol=1e-4)
 
@@ -227,9 +227,9 @@ def test_sc_clip_needs_no_class_token_and_one_block_suffices():
 def test_sfp_refuses_towers_without_class_token_or_second_block(name):
     backbone = tiny_backbones([name])[name]
     side = 2 * backbone.tower.patch_size
-    with pytest.raises(UnsupportedModelError, match="class token|second-last block"):
+    with pytest.raises(UnsupportedModelError, match=r"class token|second-last block"):
         Sfp()(backbone, torch.zeros(1, 3, side, side), labels(width=24))
-    with pytest.raises(UnsupportedModelError, match="class token|second-last block"):
+    with pytest.raises(UnsupportedModelError, match=r"class token|second-last block"):
         Sfp().features(backbone.tower, torch.zeros(1, 3, side, side))
 
 

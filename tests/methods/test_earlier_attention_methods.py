@@ -60,7 +60,9 @@ def test_ita_clip_equals_the_equations(share):
             last = tokens
             heads = heads_of(block, block.ln_1(tokens))
             sums[number] = [
-                sum(softmax_of(head[part], head[part], head["q"].shape[-1] ** -0.5) for part in "qk")
+                sum(
+                    softmax_of(head[part], head[part], head["q"].shape[-1] ** -0.5) for part in "qk"
+                )
                 for head in heads
             ]
             tokens = run(block, tokens)

@@ -1,7 +1,6 @@
 """Outliers by the diagonal of attention, compared with loops."""
 
 import pytest
-import torch
 
 from clip_surgery.grid import PatchGrid
 from clip_surgery.surgery.diagonal_outliers import find_class_favourites
@@ -11,9 +10,13 @@ GRID = PatchGrid(rows=4, columns=5)
 
 
 def plain_outliers(given, image, gain, limit):
-    attention = sum(
-        (given.scale * given.query[image, h] @ given.key[image, h].T).softmax(dim=-1) for h in range(3)
-    ) / 3
+    attention = (
+        sum(
+            (given.scale * given.query[image, h] @ given.key[image, h].T).softmax(dim=-1)
+            for h in range(3)
+        )
+        / 3
+    )
     candidates = []
     for i in range(GRID.patches):
         from_class, own = float(attention[0, 1 + i]), float(attention[1 + i, 1 + i])

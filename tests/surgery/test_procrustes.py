@@ -31,9 +31,7 @@ def test_every_step_acts_on_singular_values_alone(steps):
     values = values / values.square().sum(dim=-1, keepdim=True).sqrt()
     for _ in range(steps):
         values = 1.5 * values - 0.5 * values**3
-    torch.testing.assert_close(
-        polar_factor(matrix, steps), left @ torch.diag_embed(values) @ right
-    )
+    torch.testing.assert_close(polar_factor(matrix, steps), left @ torch.diag_embed(values) @ right)
 
 
 def test_a_zero_matrix_stays_zero():

@@ -32,7 +32,7 @@ def cut_below(cosines: Tensor, threshold: float) -> Tensor:
 
 
 def centred_softmax(affinity: Tensor, *, centring: float = 1.0, sharpness: float = 3.0) -> Tensor:
-    """Return the softmax of sharpness (S - centring mean(S)) over the keys where it is not negative.
+    """Return the softmax of sharpness (S - centring mean(S)), over keys where it is not negative.
 
     Args:
         affinity: S, (B, P, P).

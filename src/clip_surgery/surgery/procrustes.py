@@ -62,7 +62,7 @@ def polar_factor(matrix: Tensor, steps: int = 5) -> Tensor:
         steps: number of steps.
     """
     length = matrix.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-12)
-    factor = matrix / length
+    factor: Tensor = matrix / length
     for _ in range(steps):
         factor = 1.5 * factor - 0.5 * factor @ factor.mT @ factor
     return factor
