@@ -36,8 +36,10 @@ def method(request):
 
 def missing_part(method, backbone):
     """The message if the tower lacks a part that the method needs, or None."""
-    tower = backbone.tower
-    if "class token" not in getattr(method, "needs", ()):
+    tower, needs = backbone.tower, getattr(method, "needs", ())
+    if "second-last block" in needs and len(tower.blocks) < 2:
+        return f"{method.name} needs a second-last block, but this image tower has 1"
+    if "class token" not in needs:
         return None
     if tower.prefix_tokens == 0:
         return f"{method.name} needs a class token, but this image tower has none"

@@ -9,7 +9,7 @@ from clip_surgery.backbones.loading import load_backbone, wrap_backbone
 from clip_surgery.methods.gem import MIN_TEMPERATURE, Gem, published_temperature
 from clip_surgery.methods.registry import METHODS, method_named
 from clip_surgery.methods.remarks import method_remark
-from clip_surgery.surgery.walk import project_heads
+from clip_surgery.surgery.heads import project_heads
 from tests.towers import tiny_open_clip
 from tests.zoo import TOWER_PARAMS, TOWERS
 

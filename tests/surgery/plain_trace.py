@@ -2,8 +2,9 @@
 
 from types import SimpleNamespace
 
+from clip_surgery.surgery.heads import checked_grid, project_heads
 from clip_surgery.surgery.trace import first_of, step_through
-from clip_surgery.surgery.walk import Features, checked_grid, project_heads
+from clip_surgery.surgery.walk import Features
 
 
 def trace(tower, pixels, *, depth=1):

@@ -69,10 +69,11 @@ class DenseMethod(ABC):
         """Return the similarity of patches and texts, and the evidence after feature surgery.
 
         Raises:
-            UnsupportedModelError: if outliers are to be repaired, and the tower has no class token
-                or only one block.
+            UnsupportedModelError: if the model lacks a part that the method needs, or outliers are
+                to be repaired and the tower has no class token or only one block.
             InputError: if redundancy is "vocabulary" and the texts have no reference words.
         """
+        require(backbone, self.needs, purpose=self.name)
         if self.repair_outliers:
             require(backbone, REPAIR_NEEDS, purpose=f"{self.name} with repair_outliers=True")
         features = self.features(backbone.tower, pixels)

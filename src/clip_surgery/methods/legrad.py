@@ -21,8 +21,8 @@ from clip_surgery.methods.method import Evidence
 from clip_surgery.surgery.attention import attend
 from clip_surgery.surgery.features import cosine
 from clip_surgery.surgery.gradients import gradients_per_text
+from clip_surgery.surgery.heads import checked_grid, project_heads
 from clip_surgery.surgery.trace import first_of
-from clip_surgery.surgery.walk import checked_grid, project_heads
 
 
 @dataclass(frozen=True, kw_only=True)

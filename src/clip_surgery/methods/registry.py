@@ -17,13 +17,17 @@ from clip_surgery.methods.gem import Gem
 from clip_surgery.methods.grad_cam import GradCam
 from clip_surgery.methods.grad_eclip import GradEclip
 from clip_surgery.methods.gscorecam import GScoreCam
+from clip_surgery.methods.ita_clip import ItaClip
 from clip_surgery.methods.legrad import LeGrad
 from clip_surgery.methods.maskclip import MaskClip
 from clip_surgery.methods.method import Method
 from clip_surgery.methods.naclip import NaClip
+from clip_surgery.methods.pearl import Pearl
 from clip_surgery.methods.registered import REGISTERED, register_method
 from clip_surgery.methods.rollout import Rollout
+from clip_surgery.methods.sc_clip import ScClip
 from clip_surgery.methods.sclip import Sclip
+from clip_surgery.methods.sfp import Sfp
 from clip_surgery.methods.similarity import Reversed, Similarity
 from clip_surgery.plugins import import_plugin
 
@@ -37,6 +41,10 @@ for _class in (
     ClearClip,
     NaClip,
     ClipTrase,
+    ScClip,
+    Sfp,
+    Pearl,
+    ItaClip,
     Rollout,
     GradCam,
     GScoreCam,

@@ -19,8 +19,8 @@ from clip_surgery.grid import PatchGrid
 from clip_surgery.methods.method import Evidence
 from clip_surgery.methods.requirements import Part, require
 from clip_surgery.surgery.features import cosine
+from clip_surgery.surgery.heads import checked_grid, project_heads
 from clip_surgery.surgery.trace import step_through
-from clip_surgery.surgery.walk import checked_grid, project_heads
 from clip_surgery.text.features import TextFeatures
 
 

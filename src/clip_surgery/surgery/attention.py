@@ -10,7 +10,7 @@ heads, N tokens, d head width, E = h d.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -31,6 +31,8 @@ class Heads:
         scale: the model's factor on q k^T before the softmax.
         prefix_tokens: number of tokens before the patches.
         grid: rows and columns of the patches.
+        seen: what a walk has kept of the blocks up to this one; empty unless the walk was asked
+            to keep something (see `surgery.watch`).
     """
 
     query: Tensor
@@ -40,6 +42,24 @@ class Heads:
     scale: float
     prefix_tokens: int
     grid: PatchGrid
+    seen: Seen = field(default_factory=lambda: Seen(tokens={}, heads={}, levels=None))
+
+
+@dataclass(kw_only=True, eq=False)
+class Seen:
+    """What a walk has kept of the original path. Blocks are counted from 1.
+
+    Attributes:
+        tokens: output tokens (B, N, E) by the number of the block; 0 is before the first block.
+        heads: query, key and value by the number of the block.
+        levels: sum of the output tokens of a range of blocks (B, N, E), or None.
+        blocks: number of blocks of the tower.
+    """
+
+    tokens: dict[int, Tensor]
+    heads: dict[int, Heads]
+    levels: Tensor | None
+    blocks: int = 0
 
 
 AttentionRule = Callable[[Heads], Tensor]
@@ -107,6 +127,12 @@ def summed(*rules: AttentionRule) -> AttentionRule:
         return received
 
     return rule
+
+
+def mean_of(*rules: AttentionRule) -> AttentionRule:
+    """Return a rule whose output is the mean of the outputs of several rules."""
+    total = summed(*rules)
+    return lambda heads: total(heads) / len(rules)
 
 
 def grounding(iterations: int, sharpness: float = 1.0) -> AttentionRule:

@@ -36,15 +36,19 @@ def find_outliers(heads: Heads) -> Tensor:
     return balance > 0
 
 
-def fill_outliers(patches: Tensor, outliers: Tensor, grid: PatchGrid) -> Tensor:
+def fill_outliers(
+    patches: Tensor, outliers: Tensor, grid: PatchGrid, *, zero_if_isolated: bool = False
+) -> Tensor:
     """Return patches with each outlier replaced by the mean of its neighbours that are no outliers.
 
-    A patch has up to eight neighbours. An outlier whose neighbours are all outliers is unchanged.
+    A patch has up to eight neighbours.
 
     Args:
         patches: (B, P, E).
         outliers: (B, P) bool.
         grid: rows and columns of the patches.
+        zero_if_isolated: whether an outlier whose neighbours are all outliers becomes zero. It is
+            unchanged by default.
 
     Returns:
         Patches (B, P, E).
@@ -53,7 +57,8 @@ def fill_outliers(patches: Tensor, outliers: Tensor, grid: PatchGrid) -> Tensor:
     total = _sum_of_neighbours(patches * is_regular, grid)
     count = _sum_of_neighbours(is_regular, grid)
     mean = total / count.clamp(min=1)
-    return torch.where(outliers[..., None] & (count > 0), mean, patches)
+    replaced = outliers[..., None]
+    return torch.where(replaced if zero_if_isolated else replaced & (count > 0), mean, patches)
 
 
 def check_repairable(tower: Tower) -> None:

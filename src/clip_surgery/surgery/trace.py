@@ -20,7 +20,7 @@ from clip_surgery.backbones.tower import Block, Tower
 from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.grid import PatchGrid
 from clip_surgery.surgery.attention import Heads
-from clip_surgery.surgery.walk import checked_grid, project_heads, project_normed
+from clip_surgery.surgery.heads import checked_grid, project_heads, project_normed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,19 +16,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from clip_surgery.backbones.block import join_heads, run_block, split_heads
-from clip_surgery.backbones.tower import Block, Tower
+from clip_surgery.backbones.block import join_heads, run_block
+from clip_surgery.backbones.tower import Tower
 from clip_surgery.errors import InputError
 from clip_surgery.grid import PatchGrid
 from clip_surgery.surgery.attention import (
     VALUES_ONLY,
     AttentionRule,
-    Heads,
     attend,
     query_key,
     value_value,
 )
+from clip_surgery.surgery.heads import checked_grid, project_heads, project_normed
 from clip_surgery.surgery.outliers import check_repairable, fill_outliers, find_outliers
+from clip_surgery.surgery.watch import NOTHING, Recorder, Watch
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +84,7 @@ def walk_two_paths(
     residual: bool = True,
     feed_forward: bool = False,
     repair_outliers: bool = False,
+    watch: Watch = NOTHING,
 ) -> Features:
     """Run the original path and, in the last `depth` blocks, a second path for the patches.
 
@@ -106,6 +108,8 @@ def walk_two_paths(
         repair_outliers: whether outlier tokens are replaced by the mean of their neighbours before
             the last block, in the second path and in the tokens that its rule reads. With depth 0
             the last block then runs as in the model, on repaired patches.
+        watch: tokens and heads of the original path that are kept for the rule, which finds those
+            of the blocks before it in `Heads.seen`. Nothing is kept by default.
 
     Raises:
         InputError: if depth is negative or the pixels have another shape.
@@ -130,19 +134,22 @@ def walk_two_paths(
     grid = checked_grid(tower, pixels)
     # A rule that reads values only needs no queries of patches. Rotary projections depend on the
     # position of every token, so they are computed for all tokens at once.
-    prefix_queries_suffice = rule in VALUES_ONLY and not repair_outliers and tower.blocks_at is None
+    prefix_queries_suffice = (
+        rule in VALUES_ONLY and not repair_outliers and not watch.heads and tower.blocks_at is None
+    )
     tower = tower.at(grid)
     prefix, last = tower.prefix_tokens, len(tower.blocks) - 1
     first = max(0, len(tower.blocks) - depth)
     original = tower.embed(pixels)  # (B, N, E)
     patches = original[:, prefix:]  # (B, P, E), the second path
     outliers = None
+    recorder = Recorder(tower, grid, watch, original)
 
     for index, block in enumerate(tower.blocks):
         if repair_outliers and index == last - 1:
             outliers = find_outliers(project_heads(tower, block, original, grid))
         if index < first:
-            original = run_block(block, original)
+            original = recorder.run(index + 1, block, original)
             patches = original[:, prefix:]
             continue
         rows = prefix if index == last and tower.pool_reads == "prefix" else None
@@ -154,6 +161,8 @@ def walk_two_paths(
             repaired = fill_outliers(original[:, prefix:], outliers, grid)
             repaired = torch.cat([original[:, :prefix], repaired], dim=1)
             rule_heads = project_heads(tower, block, repaired, grid)
+        recorder.keep_heads(index + 1, heads)
+        rule_heads = replace(rule_heads, seen=recorder.seen)
         attended = attend(heads.query[:, :, :rows], heads.key, heads.value, scale=heads.scale)
         count = attended.shape[2]  # tokens of the original path
         # One out-projection of (count + P, E) for both paths is faster than two smaller ones.
@@ -162,6 +171,7 @@ def walk_two_paths(
         )
         original = block.add_attended(original[:, :rows], projected[:, :count])
         original = block.add_feed_forward(original)
+        recorder.keep_tokens(index + 1, original)
         patch_output = projected[:, count:]
         patches = block.add_attended(patches, patch_output) if residual else patch_output
         if feed_forward:
@@ -183,55 +193,3 @@ def with_values_alone(tower: Tower) -> Tower:
 
     attention = replace(last.attention, project_in=values_alone)
     return replace(tower, blocks=(*tower.blocks[:-1], replace(last, attention=attention)))
-
-
-def project_heads(tower: Tower, block: Block, tokens: Tensor, grid: PatchGrid) -> Heads:
-    """Return query, key and value of a block for its input tokens (B, N, E)."""
-    return project_normed(tower, block, block.norm_attention(tokens), grid)
-
-
-def project_normed(
-    tower: Tower, block: Block, normed: Tensor, grid: PatchGrid, *, queries: int | None = None
-) -> Heads:
-    """Return query, key and value of a block for tokens (B, N, E) after the block's norm.
-
-    Args:
-        tower: the tower that the block belongs to.
-        block: the block.
-        normed: the block's input tokens after its norm (B, N, E).
-        grid: rows and columns of the patches.
-        queries: number of first tokens for which queries are computed; all tokens if None.
-    """
-    project_in = block.attention.project_in
-    if queries is None:
-        parts = project_in(normed, "qkv")
-    else:
-        parts = (*project_in(normed[:, :queries], "q"), *project_in(normed, "kv"))
-    query, key, value = (split_heads(part, block.attention.heads) for part in parts)
-    return Heads(
-        query=query,
-        key=key,
-        value=value,
-        normed=normed,
-        scale=block.attention.scale,
-        prefix_tokens=tower.prefix_tokens,
-        grid=grid,
-    )
-
-
-def checked_grid(tower: Tower, pixels: Tensor) -> PatchGrid:
-    """Return the patch grid of pixels (B, 3, H, W).
-
-    Raises:
-        InputError: if the pixels have another shape, no image, or sides that are not multiples of
-            the patch size.
-    """
-    side = tower.patch_size
-    if pixels.ndim != 4 or pixels.shape[1] != 3:
-        raise InputError(f"Expected pixels (B, 3, H, W), but got {tuple(pixels.shape)}.")
-    if pixels.shape[2] % side or pixels.shape[3] % side or not pixels.shape[0]:
-        raise InputError(
-            f"Expected at least one image with sides of whole {side} px patches, "
-            f"but got {tuple(pixels.shape)}."
-        )
-    return tower.grid(pixels)
