@@ -12,13 +12,12 @@ from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.limits import Limits
 from clip_surgery.apps.page.model_choices import ModelChoice, ModelChoices
 from clip_surgery.apps.page.results import (
-    drawing,
-    full_record,
     maps,
     points_and_boxes,
     record,
     tags_with_presence,
 )
+from clip_surgery.apps.page.saved_results import drawing, full_record
 from clip_surgery.apps.page.sessions import require_session
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.errors import InputError, UnknownNameError
@@ -139,7 +138,7 @@ def test_points_tags_and_the_full_record(session):
     tags = tags_with_presence(session.explanation, top=2)
     assert {tag.text for tag, _ in tags} == {"car", "pig"}
     full = full_record(session)
-    assert list(full) == ["explanation", "objects", "tags"]
+    assert list(full) == ["explanation", "objects", "tags", "segments"]
     assert len(full["objects"]) == len(full["tags"]) == 3
 
 

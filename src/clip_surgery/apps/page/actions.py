@@ -118,7 +118,7 @@ class Actions:
         with self._model_turn():
             explanation = explainer.explain_images([image], choice.encode(checked_texts))
         kept = image if keep_side is None else reduced(image, keep_side)
-        return Session(model=model, image=kept, explanation=explanation)
+        return Session(model=model, method=method, image=kept, explanation=explanation)
 
     def attention(
         self, image: InputImage, point: tuple[float, float], model: str

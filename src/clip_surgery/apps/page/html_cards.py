@@ -172,3 +172,8 @@ def box(xyxy: Sequence[float]) -> str:
 def hint(text: str) -> str:
     """Return HTML with a text that is shown while there is no result."""
     return f'<div class="cs-hint">{plain(text)}</div>'
+
+
+def notice(text: str) -> str:
+    """Return HTML of a remark above results."""
+    return f'<p class="cs-notice" role="status">{plain(text)}</p>'
