@@ -28,7 +28,7 @@ def test_a_new_image_clears_the_results(open_visit, image_files):
     page.get_by_label("Sentence").fill("a pig")
     page.click("#read")
     page.wait_for_selector("#read-words .cs-word")
-    page.locator("#image button[aria-label*=Remove], #image button[aria-label*=Clear]").first.click()
+    page.get_by_label("Remove Image").click()
     page.wait_for_selector("#read-words .cs-hint")
     upload(page, image_files / "red.png")
     page.wait_for_selector("#image img")
