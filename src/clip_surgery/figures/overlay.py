@@ -77,8 +77,7 @@ def opacities(heat: NDArray[Any], *, opacity: float, fade: float) -> NDArray[Any
         >>> opacities(np.array([0, 0.5, 1]), opacity=0.8, fade=1).tolist()
         [0.0, 0.4, 0.8]
     """
-    shares: NDArray[Any] = opacity * (1 - fade * (1 - heat * heat * (3 - 2 * heat)))
-    return shares
+    return np.asarray(opacity * (1 - fade * (1 - heat * heat * (3 - 2 * heat))))
 
 
 @lru_cache(maxsize=16)

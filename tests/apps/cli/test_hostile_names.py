@@ -155,7 +155,9 @@ def test_huge_files_pipes_and_devices_are_skipped_and_the_others_done(cli, scene
     with (home / "sparse.png").open("wb") as file:
         file.truncate(100 * 2**30)
     os.mkfifo(home / "pipe.png")
-    done = cli("explain", home / "sparse.png", home / "pipe.png", "/dev/zero", scene, "dog")
+    done = cli(
+        "explain", home / "sparse.png", home / "pipe.png", "/dev/zero", scene, "dog", "-f", "png"
+    )
     assert done.code == 1
     assert "sparse.png: larger than the limit of 256 MiB" in done.err
     assert "pipe.png: expected a regular file" in done.err

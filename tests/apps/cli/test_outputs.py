@@ -8,6 +8,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from clip_surgery.apps.cli.shared.source_records import recorded_source, source_id
+from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.export import bundle
 
@@ -52,8 +53,8 @@ def test_a_second_image_of_the_same_name_never_replaces_the_first_result(cli, st
 
 def test_the_same_call_again_replaces_its_own_results_only(cli, streets):
     for _ in range(2):
-        assert cli("explain", "a/street.png", "dog").code == 0
-        done = cli("explain", "b/street.png", "dog")
+        assert cli("explain", "a/street.png", "dog", "-f", "png").code == 0
+        done = cli("explain", "b/street.png", "dog", "-f", "png")
     assert sorted(contents()) == ["street.explain-2.png", "street.explain.png"]
     assert "replaced 1 files" in done.err
     assert "street.explain-2.png has a number" in done.err
@@ -91,7 +92,7 @@ def test_a_file_of_the_user_is_not_replaced(cli, streets):
 
 
 def test_every_format_records_the_source(cli, streets):
-    cli("explain", "a/street.png", "dog", "-f", "png,json,safetensors")
+    cli("explain", "a/street.png", "dog", "-f", "png,overlays,pdf,svg,json,npz,safetensors")
     cli("segment", "a/street.png", "dog", "-f", "mask")
     for path in Path("out").iterdir():
         assert recorded_source(path) == source_id("a/street.png"), path
@@ -100,6 +101,44 @@ def test_every_format_records_the_source(cli, streets):
                 image.load()
     with safe_open("out/street.explain.safetensors", framework="pt") as file:
         assert file.metadata()["format"] == "clip-surgery explanation 1"
+
+
+def test_overlays_of_another_image_are_not_replaced(cli, streets):
+    assert cli("explain", "a/street.png", "dog", "-f", "overlays").code == 0
+    before = contents()
+    assert cli("explain", "b/street.png", "dog", "-f", "overlays").code == 0
+    after = contents()
+    assert sorted(after) == ["street.explain-2.dog.png", "street.explain.dog.png"]
+    assert after["street.explain.dog.png"] == before["street.explain.dog.png"]
+
+
+def test_files_of_a_run_are_replaced_by_a_run_of_the_same_images_only(cli, streets):
+    arguments = ["dog", "--format", "html,jsonl"]
+    for _ in range(2):
+        assert cli("explain", "a/street.png", "b/street.png", *arguments).code == 0
+    assert sorted(contents()) == ["explain.html", "explain.jsonl"]
+    lines = Path("out/explain.jsonl").read_text().splitlines()
+    assert [json.loads(line)["image"] for line in lines] == ["a/street.png", "b/street.png"]
+    assert cli("explain", "a/street.png", *arguments).code == 0
+    assert sorted(contents()) == [
+        "explain-2.html", "explain-2.jsonl", "explain.html", "explain.jsonl"
+    ]  # fmt: skip
+
+
+def test_results_of_a_run_are_kept_when_a_later_image_stops_it(cli, streets, monkeypatch):
+    explain_images = Explainer.explain_images
+
+    def stop_at_the_second(self, images, features):
+        if images[0].name == "b/street.png":
+            raise RuntimeError("stopped")
+        return explain_images(self, images, features)
+
+    monkeypatch.setattr(Explainer, "explain_images", stop_at_the_second)
+    arguments = ["dog", "--batch-size", 1, "--format", "html,jsonl"]
+    assert cli("explain", "a/street.png", "b/street.png", *arguments).code == 3
+    [line] = Path("out/explain.jsonl").read_text().splitlines()
+    assert json.loads(line)["image"] == "a/street.png"
+    assert Path("out/explain.html").read_text().count("<article") == 1
 
 
 def test_demo_does_not_replace_a_file_of_the_user(cli, home):

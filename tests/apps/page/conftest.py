@@ -20,7 +20,7 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-TIMEOUT_MS = 60_000  # long enough for a busy machine
+TIMEOUT_MS = 25_000
 
 
 @pytest.fixture(scope="session")

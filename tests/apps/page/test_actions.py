@@ -12,16 +12,16 @@ from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.limits import Limits
 from clip_surgery.apps.page.model_choices import ModelChoice, ModelChoices
 from clip_surgery.apps.page.results import (
-    drawing,
-    full_record,
     maps,
     points_and_boxes,
     record,
     tags_with_presence,
 )
+from clip_surgery.apps.page.saved_results import drawing, full_record
 from clip_surgery.apps.page.sessions import require_session
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.explainer import Explainer
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.tasks.presence import presence
 from tests.apps.page.server import LeftHalf
@@ -138,7 +138,7 @@ def test_points_tags_and_the_full_record(session):
     tags = tags_with_presence(session.explanation, top=2)
     assert {tag.text for tag, _ in tags} == {"car", "pig"}
     full = full_record(session)
-    assert list(full) == ["explanation", "objects", "tags"]
+    assert list(full) == ["explanation", "objects", "tags", "segments"]
     assert len(full["objects"]) == len(full["tags"]) == 3
 
 
@@ -206,3 +206,23 @@ def test_one_model_runs_at_a_time(model_choices, session):
 def test_limits_are_checked():
     with pytest.raises(InputError, match="minutes of at least 1, but got 0"):
         Limits(minutes=0)
+
+
+def test_texts_are_encoded_once_for_all_methods_and_requests(explainer, monkeypatch):
+    encoded = []
+    plain_encode = Explainer.encode
+
+    def encode(self, texts):
+        encoded.append(tuple(texts))
+        return plain_encode(self, texts)
+
+    monkeypatch.setattr(Explainer, "encode", encode)
+    actions = Actions(models=ModelChoices.of([explainer]))
+    image = actions.prepare_image(Image.new("RGB", (96, 96), "grey"))
+    first = actions.explain(image, "dog, car", "demo", "clip_surgery")
+    again = actions.explain(image, ["dog", "car"], "demo", "clip_surgery")
+    actions.explain(image, ["dog", "car"], "demo", "similarity")
+    assert encoded == [("dog", "car")]
+    assert torch.equal(first.explanation.image_scores, again.explanation.image_scores)
+    actions.explain(image, ["car"], "demo", "clip_surgery")
+    assert encoded == [("dog", "car"), ("car",)]

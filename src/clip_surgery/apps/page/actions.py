@@ -112,12 +112,13 @@ class Actions:
             InputError: if the texts cannot be used, or the method does not work with this model.
             UnknownNameError: for an unknown model or method.
         """
-        explainer = self._limited(self.models[model].with_method(method))
+        choice = self.models[model]
+        explainer = self._limited(choice.with_method(method))
         checked_texts = self.read_texts(texts)
         with self._model_turn():
-            explanation = explainer.explain_images([image], explainer.encode(checked_texts))
+            explanation = explainer.explain_images([image], choice.encode(checked_texts))
         kept = image if keep_side is None else reduced(image, keep_side)
-        return Session(model=model, image=kept, explanation=explanation)
+        return Session(model=model, method=method, image=kept, explanation=explanation)
 
     def attention(
         self, image: InputImage, point: tuple[float, float], model: str
@@ -156,10 +157,10 @@ class Actions:
 
     def find_tags(self, image: InputImage, model: str) -> Explanation:
         """Explain the image for all texts that the page suggests for this model."""
-        explainer = self._limited(self.models[model].with_method("similarity"))
+        choice = self.models[model]
+        explainer = self._limited(choice.with_method("similarity"))
         with self._model_turn():
-            texts = explainer.encode(self.models[model].suggested_texts)
-            return explainer.explain_images([image], texts)
+            return explainer.explain_images([image], choice.encode(choice.suggested_texts))
 
     def masks(self, session: Session) -> list[Mask | None]:
         """Segment the object of each text in the kept image; None where no object was found.

@@ -18,6 +18,7 @@ import gradio as gr
 from clip_surgery.apps.page import results
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.requests import read_choice, read_number, read_upload, with_messages
+from clip_surgery.apps.page.saved_results import drawing
 from clip_surgery.apps.page.sessions import Session
 from clip_surgery.records.explanations import DIGITS
 from clip_surgery.records.regions import masks_record, segmentation_record
@@ -63,7 +64,7 @@ class Api:
         checked_contrast: Any = read_choice(contrast, "contrast", CONTRASTS)
         checked_opacity = read_number(opacity, "opacity", low=0, high=1)
         session = self._session(image, texts, model, method)
-        return results.drawing(session, contrast=checked_contrast, opacity=checked_opacity)
+        return drawing(session, contrast=checked_contrast, opacity=checked_opacity)
 
     def points(self, image: Any, texts: Any, model: Any, method: Any, min_presence: Any) -> Any:
         """Return points on and off the object of each text, and boxes around it."""

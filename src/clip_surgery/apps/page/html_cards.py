@@ -22,6 +22,8 @@ from clip_surgery.figures.overlay import COLOUR_MAP, FADE, colour_table, opaciti
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.inputs.names import printable
 
+_ALPHA_QUALITY = 60
+"""Quality of the transparency of a layer: at 100, it takes more time than everything else."""
 LAYER_SIDE = 320
 """Longer side of a layer in pixels. Maps are smooth, and the browser enlarges them."""
 # Several views show one image. An entry is removed together with its image.
@@ -137,7 +139,7 @@ def data_link(image: Image.Image, *, quality: int | None = None) -> str:
     if quality is None:
         image.save(content, "WEBP", lossless=True, method=0)
     else:
-        image.save(content, "WEBP", quality=quality, method=0)
+        image.save(content, "WEBP", quality=quality, alpha_quality=_ALPHA_QUALITY, method=0)
     return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
 
 
@@ -170,3 +172,8 @@ def box(xyxy: Sequence[float]) -> str:
 def hint(text: str) -> str:
     """Return HTML with a text that is shown while there is no result."""
     return f'<div class="cs-hint">{plain(text)}</div>'
+
+
+def notice(text: str) -> str:
+    """Return HTML of a remark above results."""
+    return f'<p class="cs-notice" role="status">{plain(text)}</p>'

@@ -9,6 +9,7 @@ import gradio as gr
 
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.api import METHOD
+from clip_surgery.apps.page.controls import MASKS_HINT, START_HINT, WORDS_HINT
 from clip_surgery.apps.page.html_cards import hint
 from clip_surgery.apps.page.model_choices import ModelChoice
 from clip_surgery.apps.page.scripts import CLICK_POINT, PRESS_EXAMPLE, TOGGLE_WIDTH
@@ -20,7 +21,6 @@ CONTRASTS = [
     ("by presence", "presence"),
 ]
 BACKGROUNDS = [("only where a text scores high", "threshold"), ("every pixel", "none")]
-START_HINT = "Choose an image, type the texts to look for, and press Explain."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +40,8 @@ class InputElements:
 class ResultElements:
     """The right side: the results. Without a segmenter, `segment` and `masks` are None."""
 
+    notice: Any
+    tab: Any
     opacity: Any
     save_image: Any
     save_json: Any
@@ -58,6 +60,15 @@ class ResultElements:
     segments: Any
     segment: Any
     masks: Any
+
+    @property
+    def tabs(self) -> list[Any]:
+        """The notice and the results of all tabs, in the order of `Controls.cleared`."""
+        results = [
+            self.notice, self.maps, self.points, self.tags, self.words, self.attention,
+            self.segments,
+        ]  # fmt: skip
+        return results if self.masks is None else [*results, self.masks]
 
 
 def input_elements(actions: Actions, examples: str, remark: str) -> InputElements:
@@ -111,6 +122,7 @@ def result_elements(actions: Actions) -> ResultElements:
     """Create the tabs, and below them the elements that apply to all tabs."""
     elements: dict[str, Any] = {"segment": None, "masks": None}
     with gr.Column(elem_id="results"):
+        elements["notice"] = gr.HTML("", elem_id="notice")
         with gr.Tabs(elem_id="tabs"):
             elements |= _map_tabs()
             elements |= _text_tabs(actions.limits.characters)
@@ -126,6 +138,7 @@ def result_elements(actions: Actions) -> ResultElements:
                 "Save JSON", size="sm", elem_id="save-json", min_width=110
             )
             elements["file"] = gr.JSON(visible="hidden")
+            elements["tab"] = gr.Textbox(visible="hidden")  # filled by a script on saving
     return ResultElements(**elements)
 
 
@@ -162,7 +175,7 @@ def _text_tabs(max_characters: int) -> dict[str, Any]:
                 max_length=max_characters, elem_id="sentence",
             )  # fmt: skip
             elements["read"] = gr.Button("Read", min_width=90, scale=1, elem_id="read")
-        elements["words"] = _result("read-words", "Type a sentence and press Read.", TOGGLE_WIDTH)
+        elements["words"] = _result("read-words", WORDS_HINT, TOGGLE_WIDTH)
     return elements
 
 
@@ -178,9 +191,7 @@ def _region_tabs(*, with_masks: bool) -> dict[str, Any]:
     if with_masks:
         with _tab("Masks"):
             elements["segment"] = gr.Button("Segment objects", size="sm", elem_id="segment")
-            elements["masks"] = _result(
-                "masks", "Press Explain, then Segment objects.", TOGGLE_WIDTH
-            )
+            elements["masks"] = _result("masks", MASKS_HINT, TOGGLE_WIDTH)
     return elements
 
 

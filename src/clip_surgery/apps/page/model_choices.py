@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from clip_surgery.apps.page.stopping import stoppable
 from clip_surgery.errors import InputError, UnknownNameError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.registry import METHODS
 from clip_surgery.methods.requirements import require
+from clip_surgery.text.features import TextFeatures
+
+REQUESTS_KEPT = 128
+"""Number of requests whose text features are kept in memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -20,11 +25,14 @@ class ModelChoice:
         explainer: the model, with reference words for presence.
         methods: names of the methods that work with it.
         left_out: for each of the other methods, the reason why it does not.
+        encode: returns the features of texts, which suit all methods. Those of the last requests
+            are kept, because the weights of a model of the page do not change.
     """
 
     explainer: Explainer
     methods: tuple[str, ...]
     left_out: Mapping[str, str]
+    encode: Callable[[tuple[str, ...]], TextFeatures]
 
     @classmethod
     def of(cls, explainer: Explainer) -> ModelChoice:
@@ -42,7 +50,13 @@ class ModelChoice:
             except UnsupportedModelError as error:
                 left_out[name] = error.problem.rstrip(".")
         methods = tuple(name for name in METHODS if name not in left_out)
-        return cls(explainer=stoppable(explainer), methods=methods, left_out=left_out)
+        explainer = stoppable(explainer)
+        return cls(
+            explainer=explainer,
+            methods=methods,
+            left_out=left_out,
+            encode=lru_cache(REQUESTS_KEPT)(explainer.encode),
+        )
 
     @property
     def name(self) -> str:

@@ -23,7 +23,8 @@ from clip_surgery.apps.page.layout import (
     start_method,
 )
 from clip_surgery.apps.page.requests import with_messages
-from clip_surgery.apps.page.scripts import SAVE, SET_OPACITY, SHOW_RESULTS
+from clip_surgery.apps.page.scripts import SAVE, SET_OPACITY, SHOW_RESULTS, WITH_TAB
+from clip_surgery.apps.page.sessions import Shown
 
 TITLE = "CLIP Surgery"
 ABOUT = "See where CLIP finds each text in an image, without training."
@@ -60,7 +61,7 @@ def build(actions: Actions) -> gr.Blocks:
     first = actions.models.first
     with Page(title=TITLE, analytics_enabled=False, delete_cache=(60, seconds)) as page:
         gr.HTML(f"<h1>{TITLE}</h1><p>{ABOUT}</p>", elem_classes="cs-title")
-        session = gr.State(None, time_to_live=seconds)
+        shown = gr.State(Shown(), time_to_live=seconds)
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=320):
                 left = input_elements(
@@ -72,9 +73,9 @@ def build(actions: Actions) -> gr.Blocks:
                 right = result_elements(actions)
         # The API comes first, because Gradio adds a number to a name that is used twice.
         publish(actions, concurrency_id="work", concurrency_limit=PARALLEL_CALLS)
-        _connect_inputs(controls, session, left, right)
-        _connect_results(controls, session, left, right)
-        _connect_downloads(controls, session, right)
+        _connect_inputs(controls, shown, left, right)
+        _connect_results(controls, shown, left, right)
+        _connect_downloads(controls, shown, right)
     page.queue(max_size=actions.limits.waiting, api_open=False)
     return page
 
@@ -95,19 +96,20 @@ def _on(
 
 
 def _connect_inputs(
-    controls: Controls, session: Any, left: InputElements, right: ResultElements
+    controls: Controls, shown: Any, left: InputElements, right: ResultElements
 ) -> None:
     explain: dict[str, Any] = {
         "inputs": [
-            left.image, left.texts, left.model, left.method, right.contrast, right.min_presence,
-            right.background,
+            shown, left.image, left.texts, left.model, left.method, right.contrast,
+            right.min_presence, right.background,
         ],
-        "outputs": [
-            session, right.maps, right.points, right.tags, right.attention, right.segments
-        ],
+        "outputs": [shown, *right.tabs],
         "show_progress_on": right.maps,
     }  # fmt: skip
-    _on(left.image.upload, controls.check, left.image, left.image, show_progress="hidden")
+    _on(
+        left.image.input, controls.change_image, [shown, left.image],
+        [left.image, shown, *right.tabs], show_progress="hidden",
+    )  # fmt: skip
     pressed = _on(left.explain.click, controls.explain, **explain)
     example = _on(
         left.gallery.click, controls.choose_example, None,
@@ -121,38 +123,48 @@ def _connect_inputs(
         [left.method, left.texts, left.remark],
     )  # fmt: skip
     _on(left.method.change, controls.remark, [left.model, left.method], left.remark)
+    for element in (left.texts, left.model, left.method):
+        _on(
+            element.change, controls.note_changes, [shown, left.texts, left.model, left.method],
+            right.notice, show_progress="hidden", trigger_mode="always_last",
+        )  # fmt: skip
 
 
 def _connect_results(
-    controls: Controls, session: Any, left: InputElements, right: ResultElements
+    controls: Controls, shown: Any, left: InputElements, right: ResultElements
 ) -> None:
     redraw: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-    _on(right.contrast.input, controls.redraw_maps, [session, right.contrast], right.maps, **redraw)
+    _on(right.contrast.input, controls.redraw_maps, [shown, right.contrast], right.maps, **redraw)
     _on(
-        right.min_presence.release, controls.redraw_points, [session, right.min_presence],
+        right.min_presence.release, controls.redraw_points, [shown, right.min_presence],
         right.points, **redraw,
     )  # fmt: skip
     _on(
-        right.background.input, controls.redraw_segments, [session, right.background],
+        right.background.input, controls.redraw_segments, [shown, right.background],
         right.segments, **redraw,
     )  # fmt: skip
-    _on(right.find_tags.click, controls.find_tags, [left.image, left.model], right.tags)
-    sentence = [left.image, right.sentence, left.model, left.method]
-    _on(right.read.click, controls.sentence, sentence, right.words)
-    _on(right.sentence.submit, controls.sentence, sentence, right.words)
-    _on(right.attention.click, controls.attention, session, right.attention)
+    _on(
+        right.find_tags.click,
+        controls.find_tags,
+        [shown, left.image, left.model],
+        [shown, right.tags],
+    )
+    sentence = [shown, left.image, right.sentence, left.model, left.method]
+    _on(right.read.click, controls.sentence, sentence, [shown, right.words])
+    _on(right.sentence.submit, controls.sentence, sentence, [shown, right.words])
+    _on(right.attention.click, controls.attention, shown, [shown, right.attention])
     if right.segment is not None:
-        _on(right.segment.click, controls.masks, session, right.masks)
+        _on(right.segment.click, controls.masks, shown, [shown, right.masks])
     right.opacity.change(None, right.opacity, None, js=SET_OPACITY)
 
 
-def _connect_downloads(controls: Controls, session: Any, right: ResultElements) -> None:
-    downloads = [
-        _on(
-            right.save_image.click, controls.save_image,
-            [session, right.contrast, right.opacity], right.file,
-        ),
-        _on(right.save_json.click, controls.save_json, session, right.file),
+def _connect_downloads(controls: Controls, shown: Any, right: ResultElements) -> None:
+    inputs = [
+        shown, right.tab, right.contrast, right.opacity, right.min_presence, right.background,
     ]  # fmt: skip
-    for download in downloads:
+    for button, handler in (
+        (right.save_image, controls.save_image),
+        (right.save_json, controls.save_json),
+    ):
+        download = _on(button.click, handler, inputs, right.file, js=WITH_TAB)
         download.success(None, right.file, None, js=SAVE)

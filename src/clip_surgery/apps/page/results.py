@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from PIL.Image import Image
 from torch import Tensor
 
-from clip_surgery.apps.page.sessions import Session, at_size, reduced, within
+from clip_surgery.apps.page.sessions import Session, at_size, within
 from clip_surgery.explanation import Explanation
-from clip_surgery.figures.maps import figure
 from clip_surgery.records.explanations import DIGITS, records
 from clip_surgery.records.instances import instances
 from clip_surgery.records.regions import points_record
-from clip_surgery.records.texts import tags_record
 from clip_surgery.tasks.boxes import Box
 from clip_surgery.tasks.heatmaps import Contrast, heatmaps
 from clip_surgery.tasks.points import Points
 from clip_surgery.tasks.presence import presence
 from clip_surgery.tasks.segmentation import Background, segment
 from clip_surgery.tasks.tags import Tag, TagScore, tags
-
-DRAWN_SIDE = 640
-"""Longer side in pixels of the images in a saved figure."""
 
 
 def maps(session: Session, contrast: Contrast, *, side: int) -> Tensor:
@@ -69,7 +63,7 @@ def record(explanation: Explanation) -> dict[str, Any]:
 
 
 def points_result(explanation: Explanation, min_presence: float | None = None) -> dict[str, Any]:
-    """Return points and boxes of every text, ready for JSON."""
+    """Return points and boxes of the texts, ready for JSON."""
     by_text = points_and_boxes(explanation, min_presence)
     return dict(
         points_record(
@@ -79,29 +73,4 @@ def points_result(explanation: Explanation, min_presence: float | None = None) -
                 for text, (text_points, text_boxes) in by_text.items()
             ],
         )
-    )
-
-
-def full_record(session: Session) -> dict[str, Any]:
-    """Return everything that the page shows of the image, ready for JSON."""
-    explanation = session.explanation
-    return {
-        "explanation": record(explanation),
-        "objects": points_result(explanation)["objects"],
-        "tags": tags_record(explanation, tags(explanation)[0])["tags"],
-    }
-
-
-def drawing(session: Session, *, contrast: Contrast = "text", opacity: float = 0.75) -> Image:
-    """Return the maps over the image as one figure."""
-    image = reduced(session.image, DRAWN_SIDE)
-    explanation = at_size(session.explanation, image.size)
-    probabilities = presence(explanation)[0].tolist()
-    return figure(
-        image,
-        heatmaps(explanation, contrast=contrast)[0],
-        explanation.texts,
-        notes=[f"presence {probability:.0%}" for probability in probabilities],
-        heading=f"{image.name} · {explanation.method} · {explanation.backbone}",
-        opacity=opacity,
     )

@@ -30,6 +30,12 @@ element.addEventListener('click', (event) => {
 
 SET_OPACITY = "(share) => { document.documentElement.style.setProperty('--cs-opacity', share); }"
 
+WITH_TAB = """(...values) => {
+  const tab = document.querySelector('#results [role=tab][aria-selected=true]');
+  return [values[0], tab.dataset.tabId, ...values.slice(2)];
+}"""
+"""Replaces the second value of a request by the name of the tab that is shown."""
+
 SAVE = """(file) => {
   const link = document.createElement('a');
   link.href = file.content;

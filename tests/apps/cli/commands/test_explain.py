@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -15,12 +16,17 @@ def files(folder="out"):
     return sorted(path.name for path in Path(folder).iterdir())
 
 
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
 def test_one_image_two_texts(cli, scene):
     done = cli("explain", scene, "dog", "train")
     assert done.code == 0, done.err
     assert done.err == ""
-    assert files() == ["scene.explain.png"]
-    assert "wrote out/scene.explain.png" in done.out
+    assert files() == ["scene.explain.dog.png", "scene.explain.png", "scene.explain.train.png"]
+    assert "wrote 3 files to out/" in done.out
     assert "dog" in done.out
     with Image.open("out/scene.explain.png") as drawn:
         assert drawn.width > drawn.height > 200
@@ -38,6 +44,78 @@ def test_all_formats(cli, scene):
     assert explanation.images == (str(scene),)
     assert record["texts"][0]["score"] == pytest.approx(
         float(explanation.image_scores[0, 0]), abs=1e-5
+    )
+
+
+def test_every_format_of_the_readme_in_one_call(cli, scene):
+    kinds = ["png", "overlays", "pdf", "svg", "html", "json", "jsonl", "npz", "safetensors"]
+    done = cli("explain", scene, "dog", "--format", ",".join(kinds))
+    assert done.code == 0, done.err
+    of_image = [
+        f"scene.explain.{kind}" for kind in kinds if kind not in ("overlays", "html", "jsonl")
+    ]
+    assert files() == sorted([*of_image, "scene.explain.dog.png", "explain.html", "explain.jsonl"])
+    assert Path("out/scene.explain.pdf").read_bytes().startswith(b"%PDF")
+    assert b"<svg" in Path("out/scene.explain.svg").read_bytes()
+    [line] = Path("out/explain.jsonl").read_text().splitlines()
+    assert json.loads(line) == json.loads(Path("out/scene.explain.json").read_text())
+
+
+def test_an_overlay_has_the_size_of_the_image_and_shows_where_the_text_is(cli, scene):
+    assert cli("explain", scene, "dog", "pizza", "-f", "overlays").code == 0
+    image = pixels(scene)
+    changes = {}
+    for text in ("dog", "pizza"):
+        drawn = pixels(f"out/scene.explain.{text}.png")
+        assert drawn.shape == image.shape
+        changes[text] = np.abs(drawn - image).max(axis=2)
+    assert changes["pizza"].max() <= 1  # what is absent looks absent
+    y, x = np.unravel_index(changes["dog"].argmax(), changes["dog"].shape)
+    assert 165 < x < 250
+    assert 60 < y < 150
+
+
+@pytest.mark.parametrize("contrast", ["text", "image"])
+def test_overlays_of_other_contrasts(cli, scene, contrast):
+    done = cli("explain", scene, "dog", "pizza", "-f", "overlays", "--contrast", contrast)
+    assert done.code == 0, done.err
+    assert len(files()) == 2
+
+
+def test_a_plain_sheet_of_a_width_for_print(cli, scene):
+    assert cli("explain", scene, "dog", "-f", "png", "--width", "600px", "--out", "a").code == 0
+    done = cli("explain", scene, "dog", "-f", "png", "--width", "600px", "--plain", "--out", "b")
+    assert done.code == 0, done.err
+    headed, plain = (pixels(f"{folder}/scene.explain.png") for folder in "ab")
+    assert headed.shape[1] == plain.shape[1] == 600
+    assert plain.shape[0] < headed.shape[0]
+    assert cli("explain", scene, "dog", "-f", "png", "--out", "c").code == 0
+    assert cli("explain", scene, "dog", "-f", "png", "--plain", "--out", "d").code == 0
+    assert len(pixels("d/scene.explain.png")) < len(pixels("c/scene.explain.png"))
+
+
+def test_the_heading_has_short_names(cli, scene, monkeypatch):
+    from clip_surgery.figures import maps as module
+
+    headings = []
+
+    def keep(*arguments, heading, **options):
+        headings.append(heading)
+        return Image.new("RGB", (4, 4))
+
+    monkeypatch.setattr(module, "figure", keep)
+    assert cli("explain", scene, "dog", "-f", "png", "--depth", 3).code == 0
+    assert headings == ["scene.png · clip_surgery(depth=3) · demo"]
+
+
+def test_texts_of_any_letters_become_file_names(cli, scene):
+    texts = ["../dog", "dog?", "DOG", "größe 猫", "///", "a" * 300]
+    options = [word for text in texts for word in ("--text", text)]
+    done = cli("explain", scene, *options, "-f", "overlays", "--templates", "name", "--truncate")
+    assert done.code == 0, done.err
+    assert files() == sorted(
+        f"scene.explain.{part}.png"
+        for part in ("dog", "dog-2", "DOG-3", "größe-猫", "text", "a" * 40)
     )
 
 
@@ -86,8 +164,8 @@ def test_results_never_replace_an_input_image(cli, scene, home):
 
 
 def test_results_of_an_earlier_run_are_replaced(cli, scene):
-    assert "replaced" not in cli("explain", scene, "dog").err
-    again = cli("explain", scene, "dog")
+    assert "replaced" not in cli("explain", scene, "dog", "-f", "png").err
+    again = cli("explain", scene, "dog", "-f", "png")
     assert again.code == 0
     assert "replaced 1 files of an earlier run" in again.err
     assert files() == ["scene.explain.png"]
@@ -96,7 +174,7 @@ def test_results_of_an_earlier_run_are_replaced(cli, scene):
 def test_bad_images_are_reported_and_skipped(cli, scene, home):
     (home / "bad.jpg").write_bytes(b"not an image")
     (home / "cut.png").write_bytes(scene.read_bytes()[:500])
-    done = cli("explain", "bad.jpg", "cut.png", scene, "missing.jpg", "dog", "train")
+    done = cli("explain", "bad.jpg", "cut.png", scene, "missing.jpg", "dog", "train", "-f", "png")
     assert done.code == 1
     assert files() == ["scene.explain.png"]
     lines = done.err.strip().splitlines()
@@ -123,7 +201,7 @@ def test_work_done_is_kept_when_a_later_image_fails(cli, scene, home, monkeypatc
         return explain_images(self, pictures, texts)
 
     monkeypatch.setattr(Explainer, "explain_images", fail_on_the_last)
-    done = cli("explain", "0.png", "1.png", "2.png", "dog", "--batch-size", 1)
+    done = cli("explain", "0.png", "1.png", "2.png", "dog", "--batch-size", 1, "-f", "png")
     assert done.code == 3
     assert files() == ["0.explain.png", "1.explain.png"]
     assert done.err == ("error: unexpected RuntimeError: the machine burns (--debug shows where)\n")
@@ -140,7 +218,7 @@ def test_one_bad_image_does_not_cost_its_batch(cli, scene, home, monkeypatch):
         return explain_images(self, pictures, texts)
 
     monkeypatch.setattr(Explainer, "explain_images", refuse_one)
-    done = cli("explain", "0.png", "1.png", "2.png", "dog")
+    done = cli("explain", "0.png", "1.png", "2.png", "dog", "-f", "png")
     assert done.code == 1
     assert done.err == "error: 1.png: refused.\n"
     assert files() == ["0.explain.png", "2.explain.png"]
@@ -190,6 +268,7 @@ BAD = {
         "--depth is no setting of similarity",
     ),
     "unknown colours": (["scene.png", "dog", "--colour-map", "x"], "Unknown colour map 'x'"),
+    "width": (["scene.png", "dog", "--width", "wide"], "Expected a width such as 85mm or 1200px"),
     "opacity": (["scene.png", "dog", "--opacity", "2"], "Invalid value for '--opacity'"),
     "size": (["scene.png", "dog", "--size", "0"], "Invalid value for '--size'"),
     "contrast": (["scene.png", "dog", "--contrast", "none"], "Invalid value for '--contrast'"),

@@ -126,16 +126,19 @@ class ImageLoop:
             to_result: returns the results to write for an image and its value.
             batch_size: number of images in a batch.
         """
-        with console.progress("explaining", total=len(paths)) as advance:
-            for start in range(0, len(paths), batch_size):
-                batch = paths[start : start + batch_size]
-                images = []
-                for path in batch:
-                    with self._skip_on_error():
-                        images.append(read_image(path, max_pixels=self.max_pixels))
-                if images:
-                    self._run_batch(images, compute, to_result)
-                advance(len(batch))
+        try:
+            with console.progress("explaining", total=len(paths)) as advance:
+                for start in range(0, len(paths), batch_size):
+                    batch = paths[start : start + batch_size]
+                    images = []
+                    for path in batch:
+                        with self._skip_on_error():
+                            images.append(read_image(path, max_pixels=self.max_pixels))
+                    if images:
+                        self._run_batch(images, compute, to_result)
+                    advance(len(batch))
+        finally:  # what is done is kept, also if a later image stops the run
+            self.outputs.finish()
 
     def _run_batch(
         self,

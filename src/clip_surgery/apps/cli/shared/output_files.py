@@ -11,10 +11,12 @@ from pathlib import Path
 
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.options import STANDARD_OUTPUT
+from clip_surgery.apps.cli.shared.run_results import RunResults
 from clip_surgery.apps.cli.shared.source_records import (
     FIELD,
     record_source,
     recorded_source,
+    run_source,
     source_id,
 )
 from clip_surgery.errors import InputError, UnknownNameError
@@ -27,14 +29,25 @@ class Format(StrEnum):
     """Kinds of files that commands write."""
 
     PNG = "png"
+    OVERLAYS = "overlays"
+    PDF = "pdf"
+    SVG = "svg"
     MASK = "mask"
+    HTML = "html"
     JSON = "json"
+    JSONL = "jsonl"
+    NPZ = "npz"
     SAFETENSORS = "safetensors"
 
     @property
     def suffix(self) -> str:
-        """How the names of such files end."""
-        return ".mask.png" if self is Format.MASK else f".{self}"
+        """How the names of such files end; overlays have the text before it."""
+        return {Format.MASK: ".mask.png", Format.OVERLAYS: ".png"}.get(self, f".{self}")
+
+    @property
+    def is_for_run(self) -> bool:
+        """Whether there is one file for all images of a run, not one for each image."""
+        return self in (Format.HTML, Format.JSONL)
 
 
 Writer = Callable[[Path], object]
@@ -49,11 +62,16 @@ class ImageResult:
         record: the results as plain values, for JSON.
         files: the writer of each other format.
         rows: the rows of the table that is printed at the end, without the name of the image.
+        overlays: the writers of one overlay per text, by a part of their file names.
+        html_card: returns the part of an HTML report that shows this image; None if the command
+            writes no such report.
     """
 
     record: Mapping[str, object]
     files: Mapping[Format, Writer]
     rows: Sequence[Sequence[str]]
+    overlays: Mapping[str, Writer] = field(default_factory=dict)
+    html_card: Callable[[], str] | None = None
 
 
 def read_formats(names: Sequence[str], known: Collection[Format]) -> tuple[Format, ...]:
@@ -96,6 +114,9 @@ class JsonLines:
         del image  # its name is part of the record
         console.json_line(result.record)
 
+    def finish(self) -> None:
+        """Do nothing: each line was printed when its image was done."""
+
 
 @dataclass(kw_only=True)
 class OutputFolder:
@@ -133,6 +154,9 @@ class OutputFolder:
         self._taken = {
             path.name.casefold() for path in self.inputs if path.parent.resolve() == folder
         }
+        self._run = RunResults(
+            with_lines=Format.JSONL in self.formats, with_cards=Format.HTML in self.formats
+        )
 
     def prepare(self) -> None:
         """Make the folder before any long work.
@@ -153,12 +177,37 @@ class OutputFolder:
             InputError: if a file cannot be written.
         """
         source = source_id(image)
+        self._run.add(image, result.record, result.html_card)
         writers = {**result.files, Format.JSON: json_writer({**result.record, FIELD: source})}
-        for kind, path in self._paths(image, source).items():
+        files: dict[str, Writer] = {}  # the writer of each file, by how its name ends
+        for kind in self.formats:
+            if kind is Format.OVERLAYS:
+                files.update({f".{part}.png": write for part, write in result.overlays.items()})
+            elif not kind.is_for_run:
+                files[kind.suffix] = writers[kind]
+        self._write_all(f"{Path(image).stem[:LONGEST_STEM]}.{self.command}", files, source)
+
+    def finish(self) -> None:
+        """Write the files that hold the results of all images.
+
+        Raises:
+            InputError: if a file cannot be written.
+        """
+        if self._run.sources:
+            files = {
+                kind.suffix: self._run.writers(self.command)[kind.value]
+                for kind in self.formats
+                if kind.is_for_run
+            }
+            self._write_all(self.command, files, run_source(self._run.sources))
+
+    def _write_all(self, stem: str, files: Mapping[str, Writer], source: str) -> None:
+        """Write files of one name with different endings, and record their source in them."""
+        for suffix, path in self._paths(stem, list(files), source).items():
             existed = path.exists()
             try:
                 with replacing_atomically(path) as temporary:
-                    writers[kind](temporary)
+                    files[suffix](temporary)
                     record_source(temporary, source)
             except OSError as error:
                 reason = error.strerror or error
@@ -168,18 +217,17 @@ class OutputFolder:
             if existed:
                 self.replaced.append(path)
 
-    def _paths(self, image: str, source: str) -> dict[Format, Path]:
-        """The path of each format, with the first ending for which all names are free."""
-        stem = f"{Path(image).stem[:LONGEST_STEM]}.{self.command}"
+    def _paths(self, stem: str, suffixes: Sequence[str], source: str) -> dict[str, Path]:
+        """The path of each ending, with the first number for which all names are free."""
         is_blocked = False
         for number in count(1):
             numbered = stem if number == 1 else f"{stem}-{number}"
-            paths = {kind: self.folder / f"{numbered}{kind.suffix}" for kind in self.formats}
+            paths = {suffix: self.folder / f"{numbered}{suffix}" for suffix in suffixes}
             if any(path.name.casefold() in self._taken for path in paths.values()):
                 continue
             # A file of another format counts too: all files of one name belong to one image.
-            files = [self.folder / f"{numbered}{kind.suffix}" for kind in Format]
-            if self.overwrite or all(_is_free(path, source) for path in files):
+            others = [self.folder / f"{numbered}{kind.suffix}" for kind in Format]
+            if self.overwrite or all(_is_free(path, source) for path in (*paths.values(), *others)):
                 break
             is_blocked = True
         if is_blocked:

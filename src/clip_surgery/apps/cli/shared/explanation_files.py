@@ -1,0 +1,188 @@
+"""The files that `clip-surgery explain` writes for one image: sheets, overlays and records."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from clip_surgery.apps.cli.shared.output_files import ImageResult, Writer
+    from clip_surgery.explanation import Explanation
+    from clip_surgery.inputs.images import InputImage
+
+OVERLAY_PIXELS = 1600 * 1600
+"""Pixels of an overlay; larger images are drawn smaller."""
+LONGEST_PART = 40  # characters of a text in the name of its overlay
+
+
+@dataclass(frozen=True)
+class ExplanationFiles:
+    """What is drawn of the explanation of one image; maps are computed when they are first used.
+
+    Attributes:
+        image: the image.
+        explanation: its explanation.
+        drawing: scaling and colours of the maps.
+        width_mm: width of the sheet for print in millimetres; None for the screen.
+        is_plain: whether heading and scores are left out.
+    """
+
+    image: InputImage
+    explanation: Explanation
+    drawing: DrawingOptions
+    width_mm: float | None
+    is_plain: bool
+
+    def result(self) -> ImageResult:
+        """Return the results in all formats."""
+        from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
+        from clip_surgery.apps.cli.shared.tables import peak_rows
+        from clip_surgery.records.arrays import save_arrays
+        from clip_surgery.records.explanations import records
+
+        [record] = records(self.explanation)
+        is_print = self.width_mm is not None
+        return ImageResult(
+            record=record,
+            files={
+                Format.PNG: self.save_for_print if is_print else self.save_for_screen,
+                Format.PDF: self.save_for_print,
+                Format.SVG: self.save_for_print,
+                Format.NPZ: lambda path: save_arrays(self.explanation, path),
+                Format.SAFETENSORS: self.explanation.save,
+            },
+            rows=peak_rows(record),
+            overlays={
+                part: self._overlay_writer(index)
+                for index, part in enumerate(file_parts(self.explanation.texts))
+            },
+            html_card=self.html_card,
+        )
+
+    @cached_property
+    def small(self) -> tuple[InputImage, Tensor]:
+        """The image and its maps at the size of a figure."""
+        from clip_surgery.apps.cli.shared.drawing import at_most, notice_if_nothing_is_drawn
+        from clip_surgery.tasks.heatmaps import heatmaps
+
+        image, explanation = at_most(self.image, self.explanation)
+        maps = heatmaps(explanation, contrast=self.drawing.scaling)[0]
+        notice_if_nothing_is_drawn(self.image, explanation, maps, self.drawing)
+        return image, maps
+
+    def save_for_screen(self, path: Path) -> None:
+        """Write the sheet with all maps as PNG for the screen."""
+        from clip_surgery.figures.maps import figure
+
+        image, maps = self.small
+        figure(
+            image,
+            maps,
+            self.explanation.texts,
+            notes=self._notes(),
+            heading=self._heading(),
+            opacity=self.drawing.opacity,
+            colour_map=self.drawing.colour_map,
+        ).save(path)
+
+    def save_for_print(self, path: Path) -> None:
+        """Write the sheet with all maps for print, as PNG, PDF or SVG."""
+        from clip_surgery.figures.print_sheet import WIDTH_MM, print_sheet, save_print
+
+        image, maps = self.small
+        sheet = print_sheet(
+            image,
+            maps,
+            self.explanation.texts,
+            notes=self._notes(),
+            heading=self._heading(),
+            width_mm=self.width_mm or WIDTH_MM,
+            opacity=self.drawing.opacity,
+            colour_map=self.drawing.colour_map,
+        )
+        save_print(sheet, path)
+
+    def html_card(self) -> str:
+        """Return the part of the HTML report that shows the image."""
+        from clip_surgery.apps.cli.shared.html_report import image_card
+        from clip_surgery.tasks.presence import presence
+
+        image, maps = self.small
+        is_known = self.explanation.reference_log_ratios is not None
+        return image_card(
+            image,
+            maps,
+            self.explanation.texts,
+            self.explanation.image_scores[0].tolist(),
+            presence(self.explanation)[0].tolist() if is_known else None,
+            opacity=self.drawing.opacity,
+            colour_map=self.drawing.colour_map,
+        )
+
+    def _overlay_writer(self, index: int) -> Writer:
+        """The writer of the overlay of one text, at the size of the image if it is not too large.
+
+        One map is computed at a time, since all maps of a photograph would take gigabytes.
+        """
+
+        def write(path: Path) -> None:
+            from clip_surgery.apps.cli.shared.drawing import at_most
+            from clip_surgery.figures.overlay import overlay
+            from clip_surgery.tasks.heatmaps import heatmaps
+
+            image, explanation = at_most(self.image, self.explanation, pixels=OVERLAY_PIXELS)
+            if self.drawing.scaling == "image":  # the range of all maps is needed
+                heatmap = heatmaps(explanation, contrast="image")[0][index]
+            else:
+                text = explanation.texts[index]
+                heatmap = heatmaps(explanation.only(text), contrast=self.drawing.scaling)[0][0]
+            overlay(
+                image,
+                heatmap,
+                opacity=self.drawing.opacity,
+                colour_map=self.drawing.colour_map,
+            ).save(path)
+
+        return write
+
+    def _notes(self) -> list[str] | None:
+        from clip_surgery.apps.cli.shared.drawing import score_notes
+
+        return None if self.is_plain else score_notes(self.explanation)
+
+    def _heading(self) -> str:
+        from clip_surgery.apps.cli.shared.drawing import heading
+
+        explanation = self.explanation
+        return (
+            "" if self.is_plain else heading(self.image, explanation.method, explanation.backbone)
+        )
+
+
+def file_parts(texts: Sequence[str]) -> list[str]:
+    """Return a part of a file name for each text, each different from the others in any case.
+
+    Letters and digits of all languages are kept; everything else becomes "-".
+
+    Example:
+        >>> file_parts(["bench", "two dogs", "../dogs", "two/dogs", "?"])
+        ['bench', 'two-dogs', 'dogs', 'two-dogs-2', 'text']
+    """
+    parts: dict[str, str] = {}  # the part by its letters without case
+    for text in texts:
+        letters = unicodedata.normalize("NFC", text)
+        stem = re.sub(r"[^\w]+", "-", letters).strip("-_")[:LONGEST_PART] or "text"
+        part, number = stem, 2
+        while part.casefold() in parts:
+            part, number = f"{stem}-{number}", number + 1
+        parts[part.casefold()] = part
+    return list(parts.values())
