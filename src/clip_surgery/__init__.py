@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from clip_surgery.evaluation.reporting.report import Report, markdown_table
     from clip_surgery.explainer import Explainer
     from clip_surgery.explanation import Explanation
+    from clip_surgery.figures.heads import heads_figure
     from clip_surgery.figures.overlay import overlay
     from clip_surgery.figures.words import words_figure
     from clip_surgery.framing import Framing, FramingRule, Size
@@ -47,7 +48,14 @@ if TYPE_CHECKING:
     from clip_surgery.segmenters.sam import SamSegmenter
     from clip_surgery.segmenters.segmenter import Candidates, Prompt, Segmenter
     from clip_surgery.settings import ExplainerSettings
+    from clip_surgery.surgery.decomposed_feature import (
+        DecomposedFeature,
+        MeanContributions,
+        PartScores,
+        mean_contributions,
+    )
     from clip_surgery.tasks.boxes import Box, BoxRule, boxes
+    from clip_surgery.tasks.decompose import decompose
     from clip_surgery.tasks.heatmaps import heatmap_tiles, heatmaps
     from clip_surgery.tasks.inspection import AttentionMap, SharedSimilarity, attention, redundancy
     from clip_surgery.tasks.masks import Mask, masks
@@ -69,6 +77,7 @@ _MODULES = {
     "Candidates": "segmenters.segmenter",
     "ClipSurgeryError": "errors",
     "Dataset": "evaluation.datasets.dataset",
+    "DecomposedFeature": "surgery.decomposed_feature",
     "Evidence": "methods.method",
     "Explainer": "explainer",
     "ExplainerSettings": "settings",
@@ -83,8 +92,10 @@ _MODULES = {
     "Job": "apps.batch.job",
     "LocalEngine": "apps.batch.local_engine",
     "Mask": "tasks.masks",
+    "MeanContributions": "surgery.decomposed_feature",
     "Method": "methods.method",
     "MissingExtraError": "errors",
+    "PartScores": "surgery.decomposed_feature",
     "PatchGrid": "grid",
     "PeakPoints": "tasks.point_rules",
     "Points": "tasks.points",
@@ -111,10 +122,12 @@ _MODULES = {
     "boxes": "tasks.boxes",
     "calibrate_presence": "evaluation.calibration",
     "decode_rle": "records.mask_files",
+    "decompose": "tasks.decompose",
     "default_protocol": "evaluation.protocols.registry",
     "encode_rle": "records.mask_files",
     "evaluate": "evaluation.execution.run",
     "explain_windows": "windows",
+    "heads_figure": "figures.heads",
     "heatmap_tiles": "tasks.heatmaps",
     "heatmaps": "tasks.heatmaps",
     "instances": "records.instances",
@@ -122,6 +135,7 @@ _MODULES = {
     "load_segmenter": "segmenters.registry",
     "markdown_table": "evaluation.reporting.report",
     "masks": "tasks.masks",
+    "mean_contributions": "surgery.decomposed_feature",
     "open_dataset": "evaluation.datasets.registry",
     "open_source": "apps.batch.sources",
     "overlay": "figures.overlay",
@@ -149,6 +163,7 @@ __all__ = [
     "Candidates",
     "ClipSurgeryError",
     "Dataset",
+    "DecomposedFeature",
     "Evidence",
     "Explainer",
     "ExplainerSettings",
@@ -163,8 +178,10 @@ __all__ = [
     "Job",
     "LocalEngine",
     "Mask",
+    "MeanContributions",
     "Method",
     "MissingExtraError",
+    "PartScores",
     "PatchGrid",
     "PeakPoints",
     "Points",
@@ -191,10 +208,12 @@ __all__ = [
     "boxes",
     "calibrate_presence",
     "decode_rle",
+    "decompose",
     "default_protocol",
     "encode_rle",
     "evaluate",
     "explain_windows",
+    "heads_figure",
     "heatmap_tiles",
     "heatmaps",
     "instances",
@@ -202,6 +221,7 @@ __all__ = [
     "load_segmenter",
     "markdown_table",
     "masks",
+    "mean_contributions",
     "open_dataset",
     "open_source",
     "overlay",

@@ -1,0 +1,28 @@
+"""Find the heads that make an image match a text, and what the model is without them."""
+
+import clip_surgery as cs
+from clip_surgery.evaluation import SceneDataset
+
+scenes = SceneDataset(seed=11, count=8)
+explainer = cs.load("demo")
+decomposed = [cs.decompose(explainer, scene.image) for scene in scenes]
+scene, parts = scenes[0], decomposed[0]
+
+# The contributions add up to the model's own image feature.
+print("largest difference", float((parts.total() - parts.image).abs().max()))
+
+# What each part adds to the cosine with a text.
+name = sorted(scene.present)[0]
+texts = explainer.encode([name]).labels
+scores = parts.scores(texts)
+print(f"{name}: cosine {float(scores.total()):.3f}")
+for block, heads in enumerate(scores.heads[0].tolist()):
+    added = float(scores.feed_forward[0, block])
+    print(f"block {block}: heads {[round(head, 3) for head in heads]}, feed-forward {added:.3f}")
+cs.heads_figure(explainer, scene.image, parts, name).save("heads.png")
+
+# Mean ablation: replace the contributions of all feed-forward networks by their means over images.
+means = cs.mean_contributions(decomposed)
+ablated = parts.with_means(means, feed_forward=range(len(parts.feed_forward)))
+cosine = float(texts[0] @ ablated / ablated.norm())
+print(f"cosine without feed-forward networks {cosine:.3f}")

@@ -1,0 +1,123 @@
+"""Draw what the parts of an image tower add to the cosine with a text: heads and their maps."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image, ImageDraw
+
+from clip_surgery.errors import InputError
+from clip_surgery.explainer import Explainer
+from clip_surgery.figures.fonts import INK, PAPER, font
+from clip_surgery.figures.maps import figure
+from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY, colour_table
+from clip_surgery.inputs.images import ImageSource, read_image
+from clip_surgery.surgery.decomposed_feature import DecomposedFeature, PartScores
+from clip_surgery.surgery.min_max import min_max
+
+CELL_HW = (26, 78)
+"""Height and width of a cell of the table, in pixels."""
+
+MARGIN = 24
+_DIVERGING = "RdBu_r"  # blue is negative, white is zero, red is positive
+
+
+def heads_figure(
+    explainer: Explainer,
+    image: ImageSource,
+    parts: DecomposedFeature,
+    text: str,
+    *,
+    top: int = 3,
+    tile: int = 300,
+    colour_map: str = COLOUR_MAP,
+    opacity: float = OPACITY,
+) -> Image.Image:
+    """Draw what each head and feed-forward network adds to a cosine, and maps of the best heads.
+
+    Args:
+        explainer: the explainer that `decompose` used.
+        image: the image that was decomposed.
+        parts: the decomposed feature of the image, from `decompose`.
+        text: the text; the templates of the explainer are used.
+        top: number of heads whose maps are drawn, at least 1.
+        tile: typical side of a map in pixels.
+        colour_map: name of a colour map of matplotlib, for the maps.
+        opacity: opacity of the maps in [0, 1], where they are 1.
+
+    Raises:
+        InputError: if `top` is below 1, or the text or image cannot be used.
+        UnknownNameError: if matplotlib does not have the colour map.
+    """
+    if top < 1:
+        raise InputError(f"Expected top of at least 1 head, but got {top}.")
+    input_image = read_image(image)
+    feature = explainer.encode([text]).labels.cpu()
+    scores = parts.scores(feature)
+    heads = scores.heads[0]  # (L, h)
+    best = heads.flatten().argsort(descending=True)[:top].tolist()
+    positions = [divmod(index, heads.shape[1]) for index in best]
+    framing = explainer.frame(input_image)
+    maps = torch.stack(
+        [
+            framing.restore_map(parts.head_maps(feature, block=block, head=head)[0])
+            for block, head in positions
+        ]
+    )
+    body = figure(
+        input_image,
+        min_max(maps),
+        [f"block {block}, head {head}" for block, head in positions],
+        notes=[f"adds {float(heads[block, head]):+.3f}" for block, head in positions],
+        heading=f"Cosine with {text!r}: {float(scores.total()):.3f}. The table shows what each head"
+        " and feed-forward network adds to it (other: embedding and biases); the maps show through "
+        "which patches the best heads add it.",
+        tile=tile,
+        colour_map=colour_map,
+        opacity=opacity,
+    )
+    table = _table(scores)
+    size = (max(table.width, body.width), table.height + body.height)
+    canvas = Image.new("RGB", size, PAPER)
+    canvas.paste(body, (0, 0))
+    canvas.paste(table, (0, body.height))
+    return canvas
+
+
+def _table(scores: PartScores) -> Image.Image:
+    """Return a table with one row per block: its heads and its feed-forward network.
+
+    The last row is the sum of the embedding and of all biases.
+    """
+    values = torch.cat([scores.heads[0], scores.feed_forward[0][:, None]], dim=1)
+    columns = [*(f"head {head}" for head in range(values.shape[1] - 1)), "feed-forward"]
+    names = [*(f"block {block}" for block in range(len(values))), "other"]
+    height, width = CELL_HW
+    size = (2 * MARGIN + width * (len(columns) + 1), MARGIN + height * (len(names) + 1))
+    canvas = Image.new("RGB", size, PAPER)
+    draw, letters = ImageDraw.Draw(canvas), font(12)
+    limit = float(values.abs().max())
+
+    def write(row: int, column: int, text: str, fill: tuple[int, ...] | None = None) -> None:
+        left, upper = MARGIN + width * column, height * row
+        if fill is not None:
+            draw.rectangle((left, upper, left + width - 2, upper + height - 2), fill=fill)
+        middle = (left + width // 2, upper + height // 2)
+        draw.text(middle, text, INK, letters, anchor="mm")
+
+    for column, name in enumerate(columns, start=1):
+        write(0, column, name)
+    for row, name in enumerate(names, start=1):
+        write(row, 0, name)
+    for block, row_values in enumerate(values.tolist()):
+        for column, value in enumerate(row_values):
+            write(block + 1, column + 1, f"{value:+.3f}", _colour(value, limit))
+    other = float(scores.embedding + scores.rest)
+    write(len(names), 1, f"{other:+.3f}", _colour(other, limit))
+    return canvas
+
+
+def _colour(value: float, limit: float) -> tuple[int, ...]:
+    """Return a light colour: red for positive, blue for negative values, white for zero."""
+    level = 0.5 if limit <= 0 else 0.5 + 0.3 * max(-1.0, min(1.0, value / limit))
+    red, green, blue = colour_table(_DIVERGING)[round(255 * level)].tolist()
+    return int(red), int(green), int(blue)
