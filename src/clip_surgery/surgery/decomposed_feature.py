@@ -170,7 +170,8 @@ class DecomposedFeature:
                 f"Expected text features (C, {len(self.image)}), but got {tuple(texts.shape)}."
             )
         unit = normalize(texts.float(), dim=-1).to(self.image.device)
-        return unit / self.image.norm().clamp_min(1e-12)
+        directions: Tensor = unit / self.image.norm().clamp_min(1e-12)
+        return directions
 
     def _check_heads(self, heads: Sequence[tuple[int, int]]) -> None:
         blocks, count = self.heads.shape[:2]

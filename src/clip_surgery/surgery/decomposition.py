@@ -32,7 +32,7 @@ from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.grid import PatchGrid
 from clip_surgery.surgery.attention import attend
 from clip_surgery.surgery.decomposed_feature import DecomposedFeature
-from clip_surgery.surgery.walk import checked_grid, project_heads
+from clip_surgery.surgery.heads import checked_grid, project_heads
 
 _LONG = 1e4  # length at which the constant that norms add to the variance has no effect
 
