@@ -32,3 +32,17 @@ def test_only_the_best_tags_are_drawn():
     assert len(bars(*[0.5] * 9, top=4)) == 4
     with pytest.raises(InputError, match="top of at least 1"):
         tags_figure(IMAGE, [], top=0)
+
+
+def test_long_names_have_room():
+    def size_of(text):
+        return tags_figure(IMAGE, [Tag(text=text, score=0.5)] * 15).size
+
+    short, long, longer = (
+        size_of("dog"),
+        size_of("a dog on a bench"),
+        size_of("a dog on a bench " * 3),
+    )
+    assert short[0] < long[0] < longer[0]
+    assert short[1] == long[1] < longer[1]  # the last one has two lines
+    assert size_of("a dog on a bench " * 30)[0] < 1200

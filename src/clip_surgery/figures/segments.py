@@ -1,10 +1,12 @@
-"""Draw a segmentation as a figure, with the colour, name and area of each class."""
+"""Draw a segmentation as a figure, with the colour, name, share and presence of each class."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from colorsys import hls_to_rgb
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,16 +24,24 @@ from clip_surgery.figures.layout import (
 )
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import ImageSource, read_image
-from clip_surgery.records.mask_files import palette_image
 
 LISTED = 16
 """Largest number of classes in the legend."""
 SIZE = 15
 SWATCH = 18
 LINE = 26
-LEGEND = 220
-"""Font size, side of a colour field, height of a line, width of the legend, in pixels."""
+NAMES, SHARES, PRESENCES = 210, 70, 90
+"""Font size, side of a colour field, height of a line, and widths of the columns of the legend, in
+pixels."""
 BACKGROUND = "background"
+OUTLINES = ((255, 255, 255), (20, 20, 20))
+"""Colours (RGB) of the line between classes and of the line around it, visible on any image."""
+DISTINCT = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),
+    (0, 114, 178), (213, 94, 0), (204, 121, 167),
+)  # fmt: skip
+"""Colours (RGB) of the first classes, which colour-blind readers tell apart (Okabe and Ito)."""
+GOLDEN_ANGLE = 0.618034  # of a turn: the hues of successive classes are far apart
 
 
 def segmentation_figure(
@@ -39,22 +49,28 @@ def segmentation_figure(
     segmentation: Tensor,
     names: Sequence[str],
     *,
+    presences: Sequence[float] | None = None,
     heading: str = "",
     tile: int = 420,
     opacity: float = 0.6,
 ) -> Image.Image:
-    """Draw the image, its segmentation in the colours of `palette_image`, and a legend.
+    """Draw the image, its segmentation in colours with outlines, and a legend.
+
+    The colours are those of `class_colours`, which are easier to tell apart than the palette of
+    mask files.
 
     Args:
         image: the image.
         segmentation: class of each pixel (H, W) of the size of the image; -1 for no class.
         names: names of the classes.
+        presences: for each class the probability in [0, 1] that it is in the image, or None.
         heading: a line above the figure.
         tile: typical side in pixels of image and segmentation.
         opacity: opacity of the colours in [0, 1].
 
     Raises:
-        InputError: if the segmentation is not of the size of the image, or if a class has no name.
+        InputError: if the segmentation is not of the size of the image, if a class has no name, or
+            if the numbers of names and presences differ.
     """
     input_image = read_image(image)
     if tuple(segmentation.shape) != tuple(input_image.size):
@@ -65,20 +81,56 @@ def segmentation_figure(
     classes = segmentation.cpu().numpy()
     if classes.size and classes.max() >= len(names):
         raise InputError(f"Expected a name for class {classes.max()}, but got {len(names)} names.")
-    style = Style.of(input_image, tile=tile)
-    plain = style.plain(input_image)
-    labels = palette_image(classes).resize(plain.size, Image.Resampling.NEAREST)
-    coloured = Image.blend(plain, labels.convert("RGB"), opacity)
-    is_class = Image.fromarray(np.where(np.asarray(labels) > 0, 255, 0).astype(np.uint8))
-    darkened = Image.blend(plain, Image.new("RGB", plain.size), 0.35)
-    row = tile_row(
-        [Tile(plain, "image"), Tile(Image.composite(coloured, darkened, is_class), "classes")]
-    )
-    legend = _legend(classes, names, palette_image(classes).getpalette() or [])
+    if presences is not None and len(presences) != len(names):
+        raise InputError(
+            f"Expected a presence for each of {len(names)} classes, but got {len(presences)}."
+        )
+    plain = Style.of(input_image, tile=tile).plain(input_image)
+    coloured = _coloured(plain, classes, len(names), opacity)
+    row = tile_row([Tile(plain, "image"), Tile(coloured, "classes")])
+    legend = _legend(classes, names, presences)
     body = blank_image(row.width + MARGIN + legend.width, max(row.height, legend.height))
     body.paste(row, (0, 0))
     body.paste(legend, (row.width + MARGIN, row.height - plain.height if row.height > LINE else 0))
     return with_margins(body, heading=heading)
+
+
+def class_colours(count: int) -> NDArray[np.uint8]:
+    """Return a colour (RGB) for each class, (count, 3) uint8, the same for each number of classes.
+
+    Example:
+        >>> class_colours(9)[0].tolist()
+        [230, 159, 0]
+    """
+    colours = list(DISTINCT[:count])
+    for index in range(len(DISTINCT), count):
+        lightness = (0.3, 0.8, 0.55)[index % 3]
+        red, green, blue = hls_to_rgb(index * GOLDEN_ANGLE % 1, lightness, 0.75)
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return np.array(colours, np.uint8).reshape(-1, 3)
+
+
+def _coloured(
+    plain: Image.Image, classes: NDArray[np.int64], count: int, opacity: float
+) -> Image.Image:
+    """The image in the colours of its classes, darker in the background, with outlines."""
+    columns = np.arange(plain.width) * classes.shape[1] // plain.width
+    rows = np.arange(plain.height) * classes.shape[0] // plain.height
+    labels = classes[rows[:, None], columns]
+    palette = np.concatenate([class_colours(count), np.zeros((1, 3), np.uint8)])  # -1 is the last
+    shares = np.where(labels >= 0, opacity, 0.35)[..., None]
+    mixed = (1 - shares) * np.asarray(plain) + shares * palette[labels]
+    border = np.zeros(labels.shape, bool)
+    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    border[1:] |= labels[1:] != labels[:-1]
+    wide = border.copy()
+    wide[:, :-1] |= border[:, 1:]
+    wide[:-1] |= border[1:]
+    wide[:, 1:] |= border[:, :-1]
+    wide[1:] |= border[:-1]
+    mixed[wide] = OUTLINES[1]
+    mixed[border] = OUTLINES[0]
+    return Image.fromarray(np.rint(mixed).astype(np.uint8))
 
 
 def resized(segmentation: Tensor, size: Size) -> Tensor:
@@ -88,28 +140,42 @@ def resized(segmentation: Tensor, size: Size) -> Tensor:
 
 
 def _legend(
-    classes: np.ndarray[tuple[int, int], np.dtype[np.int64]],
-    names: Sequence[str],
-    palette: Sequence[int],
+    classes: NDArray[np.int64], names: Sequence[str], presences: Sequence[float] | None
 ) -> Image.Image:
-    """The classes of the segmentation, the largest first, each with its colour and share."""
+    """The classes of the segmentation, the largest first, each with colour, share and presence."""
     numbers, counts = np.unique(classes, return_counts=True)
     order = counts.argsort()[::-1]
     rows = [(int(numbers[i]), float(counts[i]) / classes.size) for i in order]
     listed, left_out = rows[:LISTED], len(rows[LISTED:])
     text_font = font(SIZE, *(names[number] for number, _ in listed if number >= 0))
-    legend = blank_image(LEGEND, LINE * (len(listed) + bool(left_out)) + 4)
+    small = font(SIZE - 2)
+    lines_of = [
+        break_into_lines(
+            names[number] if number >= 0 else BACKGROUND, text_font, width=NAMES, lines=8
+        )
+        for number, _ in listed
+    ]
+    left = SWATCH + GAP
+    share_edge = left + NAMES + SHARES
+    width = share_edge + (PRESENCES if presences is not None else 0)
+    height = LINE + sum(LINE + (len(lines) - 1) * SIZE for lines in lines_of if lines)
+    legend = blank_image(width, height + LINE * bool(left_out) + 4)
     draw = ImageDraw.Draw(legend)
-    for index, (number, share) in enumerate(listed):
-        top = index * LINE
-        red, green, blue = palette[3 * (number + 1) : 3 * (number + 2)]
-        draw.rectangle((0, top + 4, SWATCH, top + 4 + SWATCH), fill=(red, green, blue))
-        name_width = LEGEND - SWATCH - 2 * GAP - text_font.getlength("100.0%")
-        name = BACKGROUND if number < 0 else names[number]
-        for line in break_into_lines(name, text_font, width=name_width, lines=1):
-            draw.text((SWATCH + GAP // 2 + 2, top + 4 + SWATCH / 2), line, INK, text_font, "lm")
-        draw.text((LEGEND, top + 4 + SWATCH / 2), f"{share:.1%}", FAINT_INK, text_font, "rm")
+    draw.text((share_edge, LINE / 2), "share", FAINT_INK, small, "rm")
+    if presences is not None:
+        draw.text((width, LINE / 2), "presence", FAINT_INK, small, "rm")
+    colours = class_colours(len(names))
+    top = LINE
+    for (number, share), lines in zip(listed, lines_of, strict=True):
+        colour = tuple(colours[number].tolist()) if number >= 0 else (0, 0, 0)
+        draw.rectangle((0, top + 4, SWATCH, top + 4 + SWATCH), fill=colour, outline=OUTLINES[1])
+        middle = top + 4 + SWATCH / 2
+        for index, line in enumerate(lines):
+            draw.text((left, middle + index * (SIZE + 2)), line, INK, text_font, "lm")
+        draw.text((share_edge, middle), f"{share:.1%}", INK, text_font, "rm")
+        if presences is not None and number >= 0:
+            draw.text((width, middle), f"{presences[number]:.0%}", INK, text_font, "rm")
+        top += LINE + (max(1, len(lines)) - 1) * SIZE
     if left_out:
-        y = LINE * len(listed) + LINE / 2
-        draw.text((0, y), f"and {left_out} more", FAINT_INK, text_font, "lm")
+        draw.text((0, top + LINE / 2), f"and {left_out} more", FAINT_INK, text_font, "lm")
     return legend

@@ -22,8 +22,9 @@ from clip_surgery.tasks.tags import Tag
 
 SIZE = 16
 LINE = 28
-NAMES, BARS = 190, 190
-"""Font size, height of a line, width of the names and of the bars, in pixels."""
+NAMES, BARS = 340, 190
+"""Font size, height of a line, largest width of the names and width of the bars, in pixels."""
+NAME_LINES = 2
 BAR_COLOUR = (70, 110, 190)
 
 
@@ -63,24 +64,36 @@ def tags_figure(
 def _bars(tags: Sequence[Tag], *, left_out: int) -> Image.Image:
     """Names, bars and scores of the tags, and a line with the number of tags left out."""
     text_font = font(SIZE, *(tag.text for tag in tags))
-    numbers = round(text_font.getlength("-0.0000"))
-    bars = blank_image(
-        NAMES + GAP + BARS + GAP + numbers, LINE * max(1, len(tags) + bool(left_out))
+    lines_of = [
+        break_into_lines(tag.text, text_font, width=NAMES, lines=NAME_LINES) for tag in tags
+    ]
+    names = round(
+        max((text_font.getlength(line) for lines in lines_of for line in lines), default=0)
     )
+    numbers = round(text_font.getlength("-0.0000"))
+    height = sum(_height(lines) for lines in lines_of) + LINE * (bool(left_out) or not tags)
+    bars = blank_image(max(names, 120) + GAP + BARS + GAP + numbers, height)
     draw = ImageDraw.Draw(bars)
     if not tags:
         draw.text((0, LINE / 2), "nothing found", FAINT_INK, text_font, "lm")
     best = max((tag.score for tag in tags), default=0.0)
-    for index, tag in enumerate(tags):
-        middle = LINE * index + LINE / 2
-        for line in break_into_lines(tag.text, text_font, width=NAMES, lines=1):
-            draw.text((0, middle), line, INK, text_font, "lm")
+    top = 0
+    for tag, lines in zip(tags, lines_of, strict=True):
+        middle = top + _height(lines) / 2
+        for index, line in enumerate(lines):
+            y = middle + (index - (len(lines) - 1) / 2) * (SIZE + 2)
+            draw.text((names, y), line, INK, text_font, "rm")
         length = max(0.0, tag.score / best) * BARS if best > 0 else 0.0
         if length >= 1:
-            left = NAMES + GAP
+            left = names + GAP
             draw.rectangle((left, middle - 8, left + length, middle + 8), fill=BAR_COLOUR)
         draw.text((bars.width, middle), f"{tag.score:.3f}", FAINT_INK, text_font, "rm")
+        top += _height(lines)
     if left_out:
-        middle = LINE * len(tags) + LINE / 2
-        draw.text((0, middle), f"and {left_out} more", FAINT_INK, text_font, "lm")
+        draw.text((0, top + LINE / 2), f"and {left_out} more", FAINT_INK, text_font, "lm")
     return bars
+
+
+def _height(lines: Sequence[str]) -> int:
+    """The height of a tag whose name has these lines, in pixels."""
+    return LINE + max(0, len(lines) - 1) * (SIZE + 2)

@@ -77,6 +77,7 @@ def segment(
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.records.mask_files import MAX_CLASSES, palette_image
     from clip_surgery.records.regions import segmentation_record
+    from clip_surgery.tasks.presence import presence
     from clip_surgery.tasks.segmentation import segment as find_segments
     from clip_surgery.tasks.text_selection import split_names
     from clip_surgery.windows import explain_windows
@@ -110,6 +111,9 @@ def segment(
             background_words=other_words,
         )
         small = shrunk(image)
+        presences = None
+        if explanation.reference_log_ratios is not None:
+            presences = presence(explanation, [list(names) for names in classes])[0].tolist()
         record = segmentation_record(explanation, segmentation, classes)
         pixels = image.size.height * image.size.width
         return ImageResult(
@@ -118,7 +122,8 @@ def segment(
                 Format.PNG: lambda path: segmentation_figure(
                     small,
                     resized(segmentation, small.size),
-                    [names[0] for names in classes],
+                    [", ".join(names) for names in classes],
+                    presences=presences,
                     heading=heading(image, explanation.method, explanation.backbone),
                 ).save(path),
                 Format.MASK: lambda path: palette_image(segmentation).save(path),
