@@ -18,7 +18,8 @@ from tests.apps.batch.jobs import Here, alike, job_of, loaded, pictures, rows_of
 
 SECONDS = 60
 WINDOWS = 4
-IMAGES = 4 * WINDOWS
+SIZE = worker._BATCHES_PER_WINDOW  # images of a window, in batches of one
+IMAGES = SIZE * WINDOWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ def test_the_model_runs_while_rows_are_made_and_images_are_decoded(folder, tmp_p
     def on_forward(number):
         forward_begun[number].set()
         if number + 1 < WINDOWS:  # the first image of the next window is decoded meanwhile
-            assert decoded[4 * (number + 1)].wait(SECONDS)
+            assert decoded[SIZE * (number + 1)].wait(SECONDS)
 
     windows_done = []
 
@@ -76,7 +77,7 @@ def test_the_model_runs_while_rows_are_made_and_images_are_decoded(folder, tmp_p
     explainer = on_device(on_forward)
     summary = run(job_of(folder, load=lambda: explainer, shard_size=IMAGES), tmp_path, Here())
     assert (summary.rows, summary.errors) == (IMAGES, 0)
-    assert [len(names) for names in explainer.forwards] == [4] * WINDOWS
+    assert [len(names) for names in explainer.forwards] == [SIZE] * WINDOWS
     assert windows_done == list(range(WINDOWS))
 
 

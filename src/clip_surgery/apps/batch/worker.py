@@ -34,7 +34,7 @@ from clip_surgery.processes.worker_process import ItemReader
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.text.features import TextFeatures
 
-_BATCHES_PER_WINDOW = 4  # images of the same frame are batched within a window
+_BATCHES_PER_WINDOW = 2  # images of the same frame are batched within a window
 _TEXTS_PER_GROUP = 4096
 """Texts times images for which tasks run together, so that the memory of their rows is bounded."""
 _KILLED = "the process that reads it dies each time (a broken file, or lack of memory)."
