@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, get_args
@@ -14,7 +14,8 @@ import gradio as gr
 from clip_surgery.apps.page import views
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.examples import Example
-from clip_surgery.apps.page.html_cards import file_link, hint, notice
+from clip_surgery.apps.page.html_cards import code, file_link, hint, notice
+from clip_surgery.apps.page.reproduction import command, python_code
 from clip_surgery.apps.page.requests import read_choice, read_number, read_upload, warn
 from clip_surgery.apps.page.saved_results import TABS, Settings, full_record, tab_figure
 from clip_surgery.apps.page.sessions import (
@@ -204,6 +205,22 @@ class Controls:
         result = full_record(kept, _settings(*settings))
         content = json.dumps(result, ensure_ascii=False, indent=2)
         return _download(f"{_image_stem(kept)}.json", "application/json", content.encode())
+
+    def copy_python(self, shown: Any, tab: Any, *settings: Any) -> tuple[dict[str, str], str]:
+        """Return Python code that computes the results of a tab."""
+        return self._copied(python_code, shown, tab, settings)
+
+    def copy_command(self, shown: Any, tab: Any, *settings: Any) -> tuple[dict[str, str], str]:
+        """Return the command that computes the results of a tab."""
+        return self._copied(command, shown, tab, settings)
+
+    def _copied(
+        self, write: Callable[..., str], shown: Any, tab: Any, settings: tuple[Any, ...]
+    ) -> tuple[dict[str, str], str]:
+        """The text for the clipboard, and HTML that shows it."""
+        checked_tab = read_choice(tab, "tab", TABS)
+        text = write(require_shown(shown), checked_tab, _settings(*settings))
+        return {"text": text}, code(text)
 
 
 def _settings(contrast: Any, opacity: Any, min_presence: Any, background: Any) -> Settings:

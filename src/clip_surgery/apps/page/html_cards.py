@@ -177,3 +177,9 @@ def hint(text: str) -> str:
 def notice(text: str) -> str:
     """Return HTML of a remark above results."""
     return f'<p class="cs-notice" role="status">{plain(text)}</p>'
+
+
+def code(text: str) -> str:
+    """Return HTML of code, line by line."""
+    lines = "\n".join(plain(line) for line in text.split("\n"))
+    return f'<pre class="cs-code" tabindex="0" aria-label="Copied to the clipboard">{lines}</pre>'

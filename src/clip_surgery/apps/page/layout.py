@@ -45,6 +45,9 @@ class ResultElements:
     opacity: Any
     save_image: Any
     save_json: Any
+    copy_python: Any
+    copy_command: Any
+    code: Any
     file: Any
     contrast: Any
     maps: Any
@@ -137,8 +140,15 @@ def result_elements(actions: Actions) -> ResultElements:
             elements["save_json"] = gr.Button(
                 "Save JSON", size="sm", elem_id="save-json", min_width=110
             )
+            elements["copy_python"] = gr.Button(
+                "Copy Python", size="sm", elem_id="copy-python", min_width=110
+            )
+            elements["copy_command"] = gr.Button(
+                "Copy command", size="sm", elem_id="copy-command", min_width=110
+            )
             elements["file"] = gr.JSON(visible="hidden")
             elements["tab"] = gr.Textbox(visible="hidden")  # filled by a script on saving
+        elements["code"] = gr.HTML("", elem_id="code")
     return ResultElements(**elements)
 
 

@@ -23,7 +23,7 @@ from clip_surgery.apps.page.layout import (
     start_method,
 )
 from clip_surgery.apps.page.requests import with_messages
-from clip_surgery.apps.page.scripts import SAVE, SET_OPACITY, SHOW_RESULTS, WITH_TAB
+from clip_surgery.apps.page.scripts import COPY, SAVE, SET_OPACITY, SHOW_RESULTS, WITH_TAB
 from clip_surgery.apps.page.sessions import Shown
 
 TITLE = "CLIP Surgery"
@@ -168,3 +168,9 @@ def _connect_downloads(controls: Controls, shown: Any, right: ResultElements) ->
     ):
         download = _on(button.click, handler, inputs, right.file, js=WITH_TAB)
         download.success(None, right.file, None, js=SAVE)
+    for button, handler in (
+        (right.copy_python, controls.copy_python),
+        (right.copy_command, controls.copy_command),
+    ):
+        copied = _on(button.click, handler, inputs, [right.file, right.code], js=WITH_TAB)
+        copied.success(None, right.file, None, js=COPY)

@@ -49,3 +49,16 @@ SHOW_RESULTS = """() => {
   const results = document.querySelector('#results');
   if (results.getBoundingClientRect().top > innerHeight / 2) results.scrollIntoView();
 }"""
+
+COPY = """async ({ text }) => {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {  // Without HTTPS, browsers have no clipboard for scripts.
+    const area = document.createElement('textarea');
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
+}"""
