@@ -85,7 +85,8 @@ def start(
 
 def ask(worker: subprocess.Popen[str]) -> list[float]:
     """Let a process measure one round, and return its four times in seconds per row."""
-    assert worker.stdin is not None and worker.stdout is not None
+    assert worker.stdin is not None
+    assert worker.stdout is not None
     worker.stdin.write("go\n")
     worker.stdin.flush()
     return [float(value) for value in worker.stdout.readline().split()]

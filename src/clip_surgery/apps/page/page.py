@@ -168,9 +168,9 @@ def _connect_downloads(controls: Controls, shown: Any, right: ResultElements) ->
     ):
         download = _on(button.click, handler, inputs, right.file, js=WITH_TAB)
         download.success(None, right.file, None, js=SAVE)
-    for button, handler in (
+    for button, write in (
         (right.copy_python, controls.copy_python),
         (right.copy_command, controls.copy_command),
     ):
-        copied = _on(button.click, handler, inputs, [right.file, right.code], js=WITH_TAB)
+        copied = _on(button.click, write, inputs, [right.file, right.code], js=WITH_TAB)
         copied.success(None, right.file, None, js=COPY)
