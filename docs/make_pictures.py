@@ -55,7 +55,11 @@ def keep(path: Path, name: str) -> None:
     with Image.open(path) as picture:
         small = picture.convert("RGB")
     small.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
-    small.quantize(256, dither=Image.Dither.NONE).save(PICTURES / name, optimize=True)
+    # Maximum coverage keeps the rare bright colours of the maps, which median cut loses.
+    reduced = small.quantize(
+        256, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE
+    )
+    reduced.save(PICTURES / name, optimize=True)
 
 
 if __name__ == "__main__":
