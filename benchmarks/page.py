@@ -4,11 +4,15 @@ Run `python benchmarks/page.py`. The page serves the demo model in a separate pr
 is a gradio_client that uploads a scene and calls "/explain" with three words, again and again. The
 time includes the upload but not the connection. Requests that are refused because the queue is full
 are counted.
+
+With `--in-process`, the work of one request "/explain" is measured instead, without HTTP: processor
+time of reading the image, the explanation and the record, and of the model's own forward pass.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import statistics
 import subprocess
@@ -16,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gradio_client import Client, handle_file
@@ -31,7 +36,11 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--visitors", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--in-process", action="store_true", help="work of one request, no HTTP")
     options = parser.parse_args()
+    if options.in_process:
+        show_request(options.model)
+        return
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "scene.png"
         SceneDataset(seed=31, count=11, size=480)[10].image.save(picture)
@@ -52,6 +61,49 @@ def main() -> None:
         finally:
             process.terminate()
             process.wait()
+
+
+def show_request(model: str) -> None:
+    """Print the processor time of the steps of a request, in ms and relative to the model."""
+    import torch
+
+    from clip_surgery.apps.page.actions import Actions
+    from clip_surgery.apps.page.model_choices import ModelChoices
+    from clip_surgery.apps.page.results import record
+    from clip_surgery.apps.page.views import maps_view
+    from clip_surgery.loading import load as load_model
+    from clip_surgery.surgery.walk import walk
+
+    explainer = load_model(model, vocabulary="small")
+    actions = Actions(models=ModelChoices.of([explainer]))
+    file = io.BytesIO()
+    SceneDataset(seed=31, count=11, size=480)[10].image.save(file, "PNG")
+    image = actions.prepare_image(file.getvalue())
+    session = actions.explain(image, WORDS, model, "clip_surgery")
+    pixels = explainer.pixels(image)
+
+    def forward() -> None:
+        with torch.no_grad():
+            walk(explainer.backbone.tower, pixels)
+
+    calls = {
+        "forward pass of the model": forward,
+        "read the image": lambda: actions.prepare_image(file.getvalue()),
+        "explain": lambda: actions.explain(image, WORDS, model, "clip_surgery"),
+        "record": lambda: record(session.explanation),
+        "view of the maps": lambda: maps_view(session, "text"),
+    }
+    times = {name: min(processor_seconds(call) for _ in range(15)) for name, call in calls.items()}
+    print("| step | CPU ms | forward passes |\n| --- | --- | --- |")
+    for name, spent in times.items():
+        print(f"| {name} | {1000 * spent:.1f} | {spent / times['forward pass of the model']:.2f} |")
+
+
+def processor_seconds(call: Callable[[], object]) -> float:
+    """Return the processor time of one call, of all threads."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
 
 
 def serve(model: str) -> tuple[subprocess.Popen[str], str]:
