@@ -12,6 +12,7 @@ more candidates than comparing all pairs would, for far less work.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -100,36 +101,55 @@ def _argmax(
     corners = _corners(maps, rows, columns)  # (4, n, cells)
     candidate = _candidates(corners)  # (n, cells) bool
     height, width = rows.weights.shape[1], columns.weights.shape[1]
-    cells, candidates = candidate.T.nonzero(as_tuple=True)  # by cell, then by map
-    counts = torch.bincount(cells, minlength=candidate.shape[1])
+    candidates = candidate.T.nonzero(as_tuple=True)[1]  # by cell, then by map
+    counts = candidate.sum(dim=0)
     first = counts.cumsum(0) - counts
-    rank = torch.arange(len(cells), device=cells.device) - first[cells]
     number = candidates[first].to(torch.int32)[:, None, None].repeat(1, height, width)
     value = maps.new_zeros(len(counts), height, width)
-    evaluated = rank >= 0 if with_value else (counts > 1)[cells]
-    for current in range(int(counts.max())):
-        chosen = (evaluated & (rank == current)).nonzero()[:, 0]
-        if not len(chosen):
-            break
-        of, challenger = cells[chosen], candidates[chosen]
-        weights = rows.weights[of // len(columns.before)], columns.weights[of % len(columns.before)]
-        values = _bilinear(corners[:, challenger, of], *weights)
-        if current:
-            known = value[of]
-            challengers = challenger.to(torch.int32)[:, None, None]
-            number[of] = torch.where(values > known, challengers, number[of])
-            values = torch.maximum(values, known)
-        value[of] = values
+    for cells, size in _groups_of_cells(counts, height * width, smallest=1 if with_value else 2):
+        # A cell with fewer candidates repeats its last one, which changes nothing.
+        rank = torch.arange(size, device=cells.device)[:, None].minimum(counts[cells] - 1)
+        challengers = candidates[first[cells] + rank]  # (size, m)
+        row_weights = rows.weights[cells // len(columns.before)]
+        column_weights = columns.weights[cells % len(columns.before)]
+        values = _bilinear(corners[:, challengers, cells], row_weights, column_weights)
+        best = values.amax(dim=0)  # (m, h, w)
+        wins = values == best
+        numbers = challengers.to(torch.int32)[..., None, None]
+        number[cells] = torch.where(wins, numbers, len(maps)).amin(dim=0)
+        value[cells] = best
     shape = (len(rows.before), len(columns.before), height, width)
     return number.view(shape), value.view(shape)
 
 
+def _groups_of_cells(
+    counts: Tensor, pixels: int, *, smallest: int
+) -> Iterator[tuple[Tensor, int]]:
+    """Cells with about the same number of candidates, and the largest number among them.
+
+    Cells are grouped by powers of two, so there are few groups, and cells are evaluated for at most
+    twice their candidates. A group has at most `_VALUES` values, or a single cell.
+
+    Args:
+        counts: number of candidates of each cell.
+        pixels: pixels of a cell.
+        smallest: cells with fewer candidates are left out.
+    """
+    size, largest = smallest, int(counts.max())
+    while size <= 2 * largest:
+        group = ((counts > size // 2) & (counts >= smallest) & (counts <= size)).nonzero()[:, 0]
+        if len(group):
+            for cells in group.split(max(1, _VALUES // (size * pixels))):
+                yield cells, size
+        size *= 2
+
+
 def _bilinear(corners: Tensor, row_weights: Tensor, column_weights: Tensor) -> Tensor:
-    """Values (m, h, w) between corners (4, m), with weights (m, h) and (m, w)."""
+    """Values (k, m, h, w) between corners (4, k, m), with weights (m, h) and (m, w)."""
     top_left, top_right, bottom_left, bottom_right = corners[..., None]
     top = top_left.lerp(top_right, column_weights)
     bottom = bottom_left.lerp(bottom_right, column_weights)
-    return torch.lerp(top[:, None], bottom[:, None], row_weights[:, :, None])
+    return torch.lerp(top[..., None, :], bottom[..., None, :], row_weights[..., None])
 
 
 def _corners(maps: Tensor, rows: _Cells, columns: _Cells) -> Tensor:
