@@ -122,9 +122,7 @@ def _argmax(
     return number.view(shape), value.view(shape)
 
 
-def _groups_of_cells(
-    counts: Tensor, pixels: int, *, smallest: int
-) -> Iterator[tuple[Tensor, int]]:
+def _groups_of_cells(counts: Tensor, pixels: int, *, smallest: int) -> Iterator[tuple[Tensor, int]]:
     """Cells with about the same number of candidates, and the largest number among them.
 
     Cells are grouped by powers of two, so there are few groups, and cells are evaluated for at most
@@ -139,7 +137,7 @@ def _groups_of_cells(
     while size <= 2 * largest:
         group = ((counts > size // 2) & (counts >= smallest) & (counts <= size)).nonzero()[:, 0]
         if len(group):
-            for cells in group.split(max(1, _VALUES // (size * pixels))):
+            for cells in torch.split(group, max(1, _VALUES // (size * pixels))):
                 yield cells, size
         size *= 2
 
