@@ -101,6 +101,7 @@ def test_towers_in_torch(kind, tmp_path):
     assert_same_features(explainer, open_torch(tmp_path / "tower.pt2"))
 
 
+@pytest.mark.slow
 def test_another_method_smoothed_positions_and_repair(open_clip_model, tmp_path):
     method = Gem(repair_outliers=True)
     explainer = wrap(open_clip_model, method=method, positions="bicubic", cache=False)
@@ -115,6 +116,7 @@ def test_the_text_tower_is_not_exported(demo, written):
     assert vision * 0.9 < sum(int(np.prod(weight.dims)) for weight in initializers) < vision * 1.1
 
 
+@pytest.mark.slow
 def test_large_weights_are_in_a_second_file(open_clip_model, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_file, "MAX_EMBEDDED_BYTES", 1000)
     explainer = wrap(open_clip_model, cache=False)

@@ -93,6 +93,7 @@ def test_feature_surgery(vision, redundancy, weighting):
     assert_compiles(explain, pixels_for(vision), texts_for(vision))
 
 
+@pytest.mark.slow
 def test_one_graph_serves_every_rectangle(vision):
     counter = torch._dynamo.testing.CompileCounter()
 

@@ -287,6 +287,9 @@ def test_a_method_that_needs_a_class_token_must_refuse_a_tower_without_one():
     class Forgetful(Broken):
         needs = frozenset({"class token"})
 
+        def __call__(self, backbone, pixels, texts):
+            return Similarity()(backbone, pixels, texts)
+
     backbones = tiny_backbones(["open_clip", "timm_siglip"])
     with pytest.raises(AssertionError, match="broken on timm_siglip breaks"):
         check_method(Forgetful(), backbones, contracts=["shapes"])

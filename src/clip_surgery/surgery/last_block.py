@@ -99,7 +99,7 @@ def enter_last_block(tower: Tower, pixels: Tensor, watch: Watch = NOTHING) -> La
         >>> tower = load_backbone("demo").tower
         >>> entered = enter_last_block(tower, torch.zeros(1, 3, 96, 96), Watch(tokens=(0.75,)))
         >>> entered.patches.shape[:2], list(entered.seen.tokens)
-        (torch.Size([1, 144]), [5])
+        (torch.Size([1, 144]), [6])
     """
     grid = checked_grid(tower, pixels)
     tower = tower.at(grid)

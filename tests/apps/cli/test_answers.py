@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 COMMANDS = {
-    "points": ["points", "pig", "boat"],
+    "points": ["points", "pig", "boat", "--contrast", "text"],
     "segment": ["segment", "pig", "boat"],
     "tag": ["tag", "pig", "boat"],
     "words": ["words", "a pig and a boat"],
     "inspect": ["inspect", "pig", "boat"],
-    "compare": ["compare", "pig", "boat", "--methods", "similarity,gem"],
+    "compare": ["compare", "pig", "boat", "--methods", "similarity,gem", "--contrast", "text"],
 }
 
 

@@ -57,6 +57,7 @@ def test_a_method_in_a_module_of_the_working_folder(shell, scene, module):
     assert scores[method] == pytest.approx([3 * score for score in scores["similarity"]], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_method_in_an_installed_module_is_evaluated(shell, home, module):
     folder = home / "installed"
     folder.mkdir()

@@ -6,6 +6,8 @@ import pytest
 
 from tests.apps.page.visits import explain, open_tab
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("playwright")
 TABS = ("Maps", "Points", "Tags", "Words", "Attention", "Segments", "Masks")
 FOCUSED = "document.activeElement"

@@ -154,6 +154,7 @@ def test_a_file_over_the_limit_is_refused(site, tmp_path):
     assert "exceeded" in response.text
 
 
+@pytest.mark.slow
 def test_requests_beyond_the_queue_are_refused_and_the_others_get_results(site, image_files):
     clients = [Client(site.address, verbose=False) for _ in range(12)]
     barrier = threading.Barrier(len(clients))

@@ -3,9 +3,12 @@
 import json
 import re
 
+import pytest
 from PIL import Image
 
 from tests.apps.page.visits import explain, open_tab, titles, type_texts, upload
+
+pytestmark = pytest.mark.slow
 
 
 def test_upload_and_explain(open_visit, site, image_files):

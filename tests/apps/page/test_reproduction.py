@@ -72,6 +72,7 @@ def test_code_of_a_tab_without_result_is_refused(shown):
             write(Shown(session=shown.session), "words", SETTINGS)
 
 
+@pytest.mark.slow
 def test_copy_buttons(open_visit, image_files):
     page = open_visit()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

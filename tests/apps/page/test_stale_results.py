@@ -9,6 +9,8 @@ from clip_surgery.apps.page.sessions import Shown
 from clip_surgery.errors import InputError
 from tests.apps.page.visits import explain, open_tab, upload
 
+pytestmark = pytest.mark.slow
+
 
 def choose(page, label, value):
     page.get_by_label(label, exact=True).click()

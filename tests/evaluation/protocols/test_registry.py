@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,14 +85,15 @@ def test_a_protocol_sets_templates_framing_and_reference_words(explainer):
         templates="small",
         vocabulary="common",
     )
-    asked = protocol.apply(explainer)
-    assert asked.templates == TEMPLATE_SETS["small"]
-    assert (asked.framing.mode, asked.framing.size) == ("letterbox", 128)
-    assert asked.vocabulary
-    assert asked.backbone is explainer.backbone
-    assert asked.batch_size == explainer.batch_size
-    assert explainer.vocabulary is None
-    assert protocol.apply(asked) == asked
+    changed = protocol.apply(explainer)
+    assert changed.templates == TEMPLATE_SETS["small"]
+    assert (changed.framing.mode, changed.framing.size) == ("letterbox", 128)
+    assert changed.vocabulary
+    assert changed.backbone is explainer.backbone
+    assert changed.batch_size == explainer.batch_size
+    assert changed.vocabulary != explainer.vocabulary
+    assert replace(protocol, vocabulary=None).apply(explainer).vocabulary is None
+    assert protocol.apply(changed) == changed
 
 
 def test_what_papers_fix():
