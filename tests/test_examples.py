@@ -16,8 +16,8 @@ from tests.slow_cases import slow_except
 EXAMPLES = sorted((Path(__file__).parents[1] / "docs/examples").glob("*.py"))
 
 
-# These two take long: one exports a model, the other checks a method on five towers.
-SLOW = {"onnx_bundle.py", "own_method.py"}
+# These take long: one exports a model, one checks a method on five towers, one starts processes.
+SLOW = {"onnx_bundle.py", "own_method.py", "batch.py"}
 QUICK = [path for path in EXAMPLES if path.name not in SLOW]
 
 

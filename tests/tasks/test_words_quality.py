@@ -11,6 +11,8 @@ import torch
 import clip_surgery as cs
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 
+pytestmark = pytest.mark.slow
+
 CAPTIONS = 40
 
 
