@@ -115,8 +115,13 @@ def test_value_and_word_under_the_cursor(open_visit, image_files):
     assert "own lowest" in page.locator("#maps .cs-scale").inner_text()
     open_tab(page, "Segments")
     page.get_by_label("every pixel").check()
-    page.locator("#segments .cs-frame").hover(position={"x": 100, "y": 100})
-    assert page.locator("#cs-readout").inner_text() in ("car", "pig")
+    for attempt in range(100):  # the segments of every pixel arrive some time after the click
+        page.locator("#segments .cs-frame").hover(position={"x": 100 + attempt % 2, "y": 100})
+        readout = page.locator("#cs-readout").inner_text()
+        if readout != "no text":
+            break
+        page.wait_for_timeout(100)
+    assert readout in ("car", "pig")
 
 
 def test_the_map_of_a_word_stands_out_while_the_cursor_is_on_it(open_visit, image_files):
