@@ -149,6 +149,7 @@ def test_importing_the_package_loads_no_heavy_library():
     assert result.stdout.strip() == "[]", result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_public_functions_load_no_model_library():
     result = run_python(
         "import sys, clip_surgery; clip_surgery.load; clip_surgery.heatmaps; clip_surgery.overlay;"

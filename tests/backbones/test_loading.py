@@ -501,6 +501,7 @@ def test_list():
     assert all(row.source and row.note for row in rows)
 
 
+@pytest.mark.slow
 def test_only_the_library_of_the_model_is_imported(hugging_face_folder):
     code = (
         "import sys;"

@@ -126,6 +126,7 @@ def test_no_endpoint_reads_a_file_outside_of_the_upload_folder(site, config, sec
     assert site.runs == before
 
 
+@pytest.mark.slow
 def test_no_endpoint_fetches_a_link(site, config):
     """A server that counts its requests is named as path and as url of an image."""
     requested = []
