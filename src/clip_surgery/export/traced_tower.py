@@ -100,13 +100,19 @@ def require_dense(method: Method) -> DenseMethod:
     """Return the method if it is a dense one, which computes a feature for every patch.
 
     Raises:
-        InputError: if it is not; the message names the dense methods.
+        InputError: if it is not, or its features depend on the texts; the message names the methods
+            that can be exported.
     """
-    if isinstance(method, DenseMethod):
+    if isinstance(method, DenseMethod) and not method.features_need_texts:
         return method
-    known = [name for name, cls in METHODS.items() if issubclass(cls, DenseMethod)]
+    known = [
+        name
+        for name, cls in METHODS.items()
+        if issubclass(cls, DenseMethod) and not cls.features_need_texts
+    ]
     raise InputError(
-        f"Expected a method that computes a feature for every patch ({', '.join(known)}), "
+        "Expected a method that computes a feature for every patch without the texts "
+        f"({', '.join(known)}), "
         f"but got {getattr(method, 'name', method)}, which cannot be exported."
     )
 

@@ -49,6 +49,8 @@ class DenseMethod(ABC):
     paper: ClassVar[str]
     needs_gradient: ClassVar[bool] = False
     needs: ClassVar[frozenset[Part]] = frozenset()
+    features_need_texts: ClassVar[bool] = False
+    """Whether patch features depend on the texts; then they cannot be exported without them."""
 
     redundancy: Redundancy = "none"
     weighting: Weighting = "reference"
@@ -65,6 +67,10 @@ class DenseMethod(ABC):
     def features(self, tower: Tower, pixels: Tensor) -> Features:
         """Return image and patch features of normalised pixels (B, 3, H, W)."""
 
+    def features_for(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Features:
+        """Return the features that are compared with texts; by default those of `features`."""
+        return self.features(backbone.tower, pixels)
+
     def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
         """Return the similarity of patches and texts, and the evidence after feature surgery.
 
@@ -76,7 +82,7 @@ class DenseMethod(ABC):
         require(backbone, self.needs, purpose=self.name)
         if self.repair_outliers:
             require(backbone, REPAIR_NEEDS, purpose=f"{self.name} with repair_outliers=True")
-        features = self.features(backbone.tower, pixels)
+        features = self.features_for(backbone, pixels, texts)
         similarity = cosine(features.patches, texts.labels)  # (B, P, C)
         image = cosine(features.image, texts.labels)  # (B, C)
         evidence = self._without_redundancy(features, texts, similarity, image)

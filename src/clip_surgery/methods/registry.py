@@ -24,6 +24,7 @@ from clip_surgery.methods.method import Method
 from clip_surgery.methods.naclip import NaClip
 from clip_surgery.methods.pearl import Pearl
 from clip_surgery.methods.registered import REGISTERED, register_method
+from clip_surgery.methods.res_clip import ResClip
 from clip_surgery.methods.rollout import Rollout
 from clip_surgery.methods.sc_clip import ScClip
 from clip_surgery.methods.sclip import Sclip
@@ -43,6 +44,7 @@ for _class in (
     ClipTrase,
     ScClip,
     Sfp,
+    ResClip,
     Pearl,
     ItaClip,
     Rollout,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize, scaled_dot_product_attention
+from torch.nn.functional import normalize, pad, scaled_dot_product_attention
 
 from clip_surgery.grid import PatchGrid
 
@@ -177,16 +177,26 @@ def neighbourhood(std: float) -> AttentionRule:
     """
 
     def rule(heads: Heads) -> Tensor:
+        return biased_key_key(gaussian_bumps(heads.grid, std))(heads)
+
+    return rule
+
+
+def biased_key_key(bias: Tensor, *, sharpness: float = 1.0) -> AttentionRule:
+    """Return the rule softmax(sharpness scale k k^T + bias) v.
+
+    Args:
+        bias: (P, P) or (B, P, P); it is 0 for a patch and a prefix token.
+        sharpness: factor on the similarity of keys.
+    """
+
+    def rule(heads: Heads) -> Tensor:
         patches = heads.key[:, :, heads.prefix_tokens :]
-        bias = torch.cat(
-            [
-                patches.new_zeros(heads.grid.patches, heads.prefix_tokens),
-                gaussian_bumps(heads.grid, std).to(patches),
-            ],
-            dim=1,
-        )
+        with_prefix = pad(bias.to(patches), (heads.prefix_tokens, 0))
+        if with_prefix.ndim == 3:
+            with_prefix = with_prefix[:, None]  # the same for all heads
         return scaled_dot_product_attention(
-            patches, heads.key, heads.value, attn_mask=bias, scale=heads.scale
+            patches, heads.key, heads.value, attn_mask=with_prefix, scale=sharpness * heads.scale
         )
 
     return rule

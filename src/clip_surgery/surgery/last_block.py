@@ -51,22 +51,26 @@ class LastBlock:
         attended = attend(heads.query[:, :, :rows], heads.key, heads.value, scale=heads.scale)
         return tower.pool(finish_block(block, self.tokens[:, :rows], join_heads(attended)))
 
-    def attend(self, tokens: Tensor, rule: AttentionRule) -> Tensor:
-        """Return the attention output of the last block for patches that attend to patches only.
+    def attend(self, tokens: Tensor, rule: AttentionRule, *, prefix_keys: bool = False) -> Tensor:
+        """Return the attention output of the last block for the patches.
 
-        There is no residual connection and no feed-forward. Prefix tokens are neither queries nor
-        keys.
+        There is no residual connection and no feed-forward. Prefix tokens are not queries.
 
         Args:
             tokens: (B, N, E), with prefix tokens, because rotary positions count them.
             rule: the attention of the patches.
+            prefix_keys: whether patches attend to prefix tokens too.
 
         Returns:
             (B, P, E), after the out-projection.
         """
         block = self.tower.blocks[-1]
         heads = project_heads(self.tower, block, tokens, self.grid)
-        return block.attention.project_out(join_heads(rule(without_prefix(heads))))
+        heads = heads if prefix_keys else without_prefix(heads)
+        # In a tower of one block, the blocks before the last one are this block.
+        known = {len(self.tower.blocks): heads, **self.seen.heads}
+        received = rule(replace(heads, seen=replace(self.seen, heads=known)))
+        return block.attention.project_out(join_heads(received))
 
     def with_patches(self, patches: Tensor) -> Tensor:
         """Return the input tokens of the last block with other patches (B, P, E)."""
