@@ -103,7 +103,7 @@ class ResClip(DenseMethod):
         return Features(image=last.image(), patches=patches, grid=last.grid)
 
     def _enter(self, tower: Tower, pixels: Tensor) -> LastBlock:
-        heads = MIDDLE_BLOCKS
+        heads: tuple[float, ...] = MIDDLE_BLOCKS
         if self.repair_outliers:
             check_repairable(tower)
             heads = (*heads, 1 - 1 / len(tower.blocks))

@@ -72,11 +72,11 @@ def blur_rows(matrix: Tensor, grid: PatchGrid, *, std: float, variant: Variant) 
     rows, columns = grid.rows, grid.columns
     if variant == "released":
         return matrix @ gaussian_matrix(rows * columns, std).to(matrix)
-    maps = matrix.unflatten(-1, (rows, columns))  # (B, P, rows, columns)
+    maps = grid.to_map(matrix)  # (B, P, rows, columns)
     blurred = (
         gaussian_matrix(rows, std).to(matrix) @ maps @ gaussian_matrix(columns, std).to(matrix)
     )
-    return blurred.flatten(-2)
+    return grid.from_map(blurred)
 
 
 def gaussian_matrix(count: int, std: float) -> Tensor:
