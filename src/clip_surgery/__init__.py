@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from clip_surgery.tasks.decompose import decompose
     from clip_surgery.tasks.heatmaps import heatmap_tiles, heatmaps
     from clip_surgery.tasks.inspection import AttentionMap, SharedSimilarity, attention, redundancy
+    from clip_surgery.tasks.interactions import Interactions, interactions
     from clip_surgery.tasks.masks import Mask, masks
     from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
     from clip_surgery.tasks.points import Points, points
@@ -89,6 +90,7 @@ _MODULES = {
     "InputImage": "inputs.images",
     "Instance": "records.instances",
     "Instances": "records.instances",
+    "Interactions": "tasks.interactions",
     "Job": "apps.batch.job",
     "LocalEngine": "apps.batch.local_engine",
     "Mask": "tasks.masks",
@@ -131,6 +133,7 @@ _MODULES = {
     "heatmap_tiles": "tasks.heatmaps",
     "heatmaps": "tasks.heatmaps",
     "instances": "records.instances",
+    "interactions": "tasks.interactions",
     "load": "loading",
     "load_segmenter": "segmenters.registry",
     "markdown_table": "evaluation.reporting.report",
@@ -175,6 +178,7 @@ __all__ = [
     "InputImage",
     "Instance",
     "Instances",
+    "Interactions",
     "Job",
     "LocalEngine",
     "Mask",
@@ -217,6 +221,7 @@ __all__ = [
     "heatmap_tiles",
     "heatmaps",
     "instances",
+    "interactions",
     "load",
     "load_segmenter",
     "markdown_table",
