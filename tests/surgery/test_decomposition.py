@@ -14,15 +14,6 @@ from clip_surgery.surgery.walk import walk
 from tests.towers import assert_same_state, state_of, tiny_open_clip
 from tests.zoo import TOWER_PARAMS, TOWERS, image_features
 
-NO_SUM = {  # pooled by attention
-    "open_clip_resnet",
-    "open_clip_coca",
-    "timm_siglip",
-    "timm_pe",
-    "hugging_face_siglip",
-    "hugging_face_siglip2",
-}
-
 
 def pixels_for(backbone, seed=0):
     generator = torch.Generator().manual_seed(seed)
@@ -50,10 +41,6 @@ def parts(backbone):
 def test_contributions_add_up_to_the_models_own_feature(name):
     backbone = wrap_backbone(TOWERS[name](seed=0))
     pixels = pixels_for(backbone)
-    if name in NO_SUM:
-        with pytest.raises(UnsupportedModelError, match="attention"):
-            decompose_image(backbone.tower, pixels)
-        return
     before = state_of(backbone.model)
     parts = decompose_image(backbone.tower, pixels)
     expected = image_features(backbone.model, pixels)[0]
@@ -113,7 +100,8 @@ def test_contributions_written_out_for_a_class_token(model, parts, backbone):
             torch.testing.assert_close(
                 parts.heads[layer, head], linear(terms[layer, head]), **close
             )
-            by_token = parts.values[layer, head] @ parts.to_joint[layer, head]
+            values = parts.weights[layer, head, 0, :, None] * parts.values[layer, head]
+            by_token = values @ parts.out[layer, head] @ parts.to_joint[0]
             for token in range(len(by_token)):
                 expected = linear(terms[layer, head, token])
                 torch.testing.assert_close(by_token[token], expected, **close)
@@ -132,8 +120,9 @@ def test_towers_that_are_pooled_by_the_mean(backbone, pooling):
     tower = replace(tower, pool=pool, pool_reads="all")
     parts = decompose_image(tower, pixels_for(backbone))
     torch.testing.assert_close(parts.total(), walk(tower, pixels_for(backbone)).image[0])
-    tokens = torch.einsum("lhnd,lhdj->lhj", parts.values, parts.to_joint)
-    torch.testing.assert_close(tokens, parts.heads, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        parts.token_contributions().sum(0), parts.heads.sum((0, 1)), atol=1e-5, rtol=0
+    )
 
 
 @torch.no_grad()
@@ -157,6 +146,23 @@ def test_scores_add_up_to_the_cosine(parts):
         maps = parts.head_maps(texts, block=block, head=head)
         assert maps.shape == (3, parts.grid.rows, parts.grid.columns)
         torch.testing.assert_close(maps.flatten(1), tokens[:, 1:])
+
+
+@pytest.mark.parametrize("name", ["timm_siglip", "open_clip_resnet"])
+@torch.no_grad()
+def test_tokens_of_attention_pools_add_up_to_heads(name):
+    backbone = wrap_backbone(TOWERS[name](seed=0))
+    parts = decompose_image(backbone.tower, pixels_for(backbone))
+    by_token = parts.token_contributions()
+    torch.testing.assert_close(by_token.sum(0), parts.heads.sum((0, 1)), atol=1e-5, rtol=0)
+    texts = torch.randn(2, len(parts.image))
+    scores = torch.zeros(2, len(by_token))
+    for block, heads in enumerate(parts.heads):
+        for head in range(len(heads)):
+            scores += parts.token_scores(texts, block=block, head=head)
+    expected = normalize(texts, dim=-1) @ by_token.T / parts.image.norm()
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
+    assert bool(parts.pool.any()) == (name == "timm_siglip")
 
 
 def test_mean_ablation_replaces_contributions_only(backbone, parts):

@@ -9,48 +9,36 @@ the head.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from clip_surgery.backbones.block import join_heads, split_heads
-from clip_surgery.backbones.tower import TokenMap
+from clip_surgery.backbones.tower import LatentPool, TokenMap
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LatentPool:
-    """Attention of L learnt queries over all tokens.
+def pool_tokens(latent: LatentPool, tokens: Tensor) -> Tensor:
+    """Return the image feature (B, D) for tokens (B, N, E) after the last block."""
+    normed = latent.norm(tokens)[:, latent.first_token :]
+    queries = latent.queries().to(tokens.dtype).expand(tokens.shape[0], -1, -1)
+    query, key, value = (
+        split_heads(part, latent.heads)
+        for part in (queries, latent.key(normed), latent.value(normed))
+    )
+    attended = scaled_dot_product_attention(query, key, value)  # (B, h, R, d)
+    return _finish(latent, join_heads(attended)).mean(dim=1)
 
-    Attributes:
-        heads: number of heads h.
-        queries: returns the projected learnt queries (L, E).
-        key: maps tokens (B, N, E) to keys (B, N, E).
-        value: maps tokens (B, N, E) to values (B, N, E).
-        finish: maps attended values (B, n, E) to the output of the head (B, n, D): the
-            out-projection and the layers after it.
-    """
 
-    heads: int
-    queries: Callable[[], Tensor]
-    key: TokenMap
-    value: TokenMap
-    finish: TokenMap
+def pool_each_token(latent: LatentPool, tokens: Tensor) -> Tensor:
+    """Return the image feature of each of the tokens (B, n, E) alone, (B, n, D)."""
+    return _finish(latent, latent.value(latent.norm(tokens)))
 
-    def pool(self, tokens: Tensor) -> Tensor:
-        """Return the outputs of the L queries for tokens (B, N, E), (B, L, D)."""
-        queries = self.queries().to(tokens.dtype).expand(tokens.shape[0], -1, -1)
-        query, key, value = (
-            split_heads(part, self.heads)
-            for part in (queries, self.key(tokens), self.value(tokens))
-        )
-        attended = scaled_dot_product_attention(query, key, value)  # (B, h, L, d)
-        return self.finish(join_heads(attended))
 
-    def pool_each_token(self, tokens: Tensor) -> Tensor:
-        """Return the output of the head for each of the tokens (B, n, E) alone, (B, n, D)."""
-        return self.finish(self.value(tokens))
+def _finish(latent: LatentPool, attended: Tensor) -> Tensor:
+    """Map attended values (B, n, E) to the joint space (B, n, D)."""
+    output = latent.project_out(attended)
+    if latent.feed_forward is not None:
+        output = output + latent.feed_forward(output)
+    return latent.to_joint(output)
 
 
 def torch_projection(attention: nn.MultiheadAttention, part: str) -> TokenMap:

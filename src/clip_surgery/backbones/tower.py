@@ -85,6 +85,37 @@ class Block:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class LatentPool:
+    """An attention pool: R learnt queries attend to the last tokens, and their output is the image.
+
+    With a = softmax(q key(norm(x))^T / sqrt(d)) value(norm(x)) and y = project_out(a), the image
+    feature is the mean over the queries of to_joint(y + feed_forward(y)). It is run by
+    latent_pool.py.
+
+    Attributes:
+        heads: number of heads h.
+        queries: returns the projected learnt queries (R, E).
+        norm: maps tokens (B, N, E) after the last block to the tokens that are pooled.
+        key: maps normed tokens (B, N, E) to keys (B, N, E).
+        value: maps normed tokens (B, N, E) to values (B, N, E).
+        project_out: maps attended values (B, n, E) to the output of attention (B, n, E).
+        feed_forward: maps this output to what is added to it (B, n, E), or None.
+        to_joint: maps the sum (B, n, E) to the joint space (B, n, D).
+        first_token: number of first tokens that are not pooled.
+    """
+
+    heads: int
+    queries: Callable[[], Tensor]
+    norm: TokenMap
+    key: TokenMap
+    value: TokenMap
+    project_out: TokenMap
+    feed_forward: TokenMap | None
+    to_joint: TokenMap
+    first_token: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Tower:
     """An image tower.
 
@@ -101,6 +132,7 @@ class Tower:
         width: E, the width of a token.
         blocks_at: returns the blocks for a grid of patches, for towers whose attention depends on
             the grid (rotary positions); None for other towers.
+        latent_pool: the parts of `pool`, if it is an attention pool with learnt queries.
     """
 
     embed: TokenMap
@@ -112,6 +144,7 @@ class Tower:
     patch_size: int
     width: int
     blocks_at: Callable[[PatchGrid], tuple[Block, ...]] | None = None
+    latent_pool: LatentPool | None = None
 
     @property
     def attention_pool(self) -> bool:

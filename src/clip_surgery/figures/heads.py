@@ -86,7 +86,7 @@ def heads_figure(
 def _table(scores: PartScores) -> Image.Image:
     """Return a table with one row per block: its heads and its feed-forward network.
 
-    The last row is the sum of the embedding and of all biases.
+    The last row is the sum of the embedding, of all biases, and of an attention pool.
     """
     values = torch.cat([scores.heads[0], scores.feed_forward[0][:, None]], dim=1)
     columns = [*(f"head {head}" for head in range(values.shape[1] - 1)), "feed-forward"]
@@ -111,7 +111,7 @@ def _table(scores: PartScores) -> Image.Image:
     for block, row_values in enumerate(values.tolist()):
         for column, value in enumerate(row_values):
             write(block + 1, column + 1, f"{value:+.3f}", _colour(value, limit))
-    other = float(scores.embedding + scores.rest)
+    other = float(scores.embedding + scores.pool + scores.rest)
     write(len(names), 1, f"{other:+.3f}", _colour(other, limit))
     return canvas
 

@@ -1,7 +1,7 @@
 """Contributions of the parts of an image tower to an image feature, and what is read from them.
 
-Letters: L blocks, h heads, N tokens (K prefix tokens, then P patches), d head width, D joint width,
-C texts.
+Letters: L blocks, h heads, N tokens (K prefix tokens, then P patches), d head width, E tower width,
+D joint width, G matrices of the pool, C texts.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ class PartScores(NamedTuple):
         embedding: (C,), the tokens before the first block.
         heads: (C, L, h), the heads of each block.
         feed_forward: (C, L), the feed-forward networks.
-        rest: (C,), all biases of out-projections, final norm and projection.
+        pool: (C,), the feed-forward network of an attention pool; 0 for towers without one.
+        rest: (C,), all biases of out-projections, norms and projections.
     """
 
     embedding: Tensor
     heads: Tensor
     feed_forward: Tensor
+    pool: Tensor
     rest: Tensor
 
     def total(self) -> Tensor:
         """Return the sum over all parts (C,), which is the cosine."""
-        return self.embedding + self.heads.sum((1, 2)) + self.feed_forward.sum(1) + self.rest
+        blocks = self.heads.sum((1, 2)) + self.feed_forward.sum(1)
+        return self.embedding + blocks + self.pool + self.rest
 
 
 class MeanContributions(NamedTuple):
@@ -59,10 +62,14 @@ class DecomposedFeature:
         embedding: contribution of the tokens before the first block (D,).
         heads: contribution of each head of each block (L, h, D).
         feed_forward: contribution of each block's feed-forward network (L, D).
-        rest: all biases of out-projections, final norm and projection (D,).
-        values: the values of each token as each head passes them on (L, h, N, d).
-        to_joint: the matrix of each head from its values to the joint space (L, h, d, D). The
-            contribution of a token through a head is values @ to_joint.
+        pool: contribution of the feed-forward network of an attention pool (D,), which is not
+            linear and so cannot be given to other parts; zeros for towers without one.
+        rest: all biases of out-projections, norms and projections (D,).
+        values: the values of each token in each head (L, h, N, d).
+        weights: how much of them is read through each matrix of the pool (L, h, G, N).
+        out: the part of each head in the out-projection (L, h, d, E).
+        to_joint: the matrices of the pool (G, E, D). The contribution of a token through a head is
+            the sum over g of weights[g] * (values @ out @ to_joint[g]).
         grid: rows and columns of the patches.
     """
 
@@ -70,14 +77,29 @@ class DecomposedFeature:
     embedding: Tensor
     heads: Tensor
     feed_forward: Tensor
+    pool: Tensor
     rest: Tensor
     values: Tensor
+    weights: Tensor
+    out: Tensor
     to_joint: Tensor
     grid: PatchGrid
 
     def total(self) -> Tensor:
         """Return the sum over all parts (D,), which is the image feature."""
-        return self.embedding + self.heads.sum((0, 1)) + self.feed_forward.sum(0) + self.rest
+        blocks = self.heads.sum((0, 1)) + self.feed_forward.sum(0)
+        return self.embedding + blocks + self.pool + self.rest
+
+    def token_contributions(self) -> Tensor:
+        """Return what each token adds to the feature through all heads of all blocks (N, D).
+
+        Prefix tokens come first. The difference to `image` is the sum of the other parts.
+        """
+        read = self.values.new_zeros(*self.weights.shape[2:], self.out.shape[-1])  # (G, N, E)
+        for values, weights, out in zip(self.values, self.weights, self.out, strict=True):
+            for head_values, head_weights, head_out in zip(values, weights, out, strict=True):
+                read += head_weights[..., None] * (head_values @ head_out)
+        return torch.einsum("gne,gej->nj", read, self.to_joint)
 
     def scores(self, texts: Tensor) -> PartScores:
         """Return what each part adds to the cosine of the image with each text.
@@ -90,6 +112,7 @@ class DecomposedFeature:
             embedding=directions @ self.embedding,
             heads=torch.einsum("lhj,cj->clh", self.heads, directions),
             feed_forward=torch.einsum("lj,cj->cl", self.feed_forward, directions),
+            pool=directions @ self.pool,
             rest=directions @ self.rest,
         )
 
@@ -111,8 +134,10 @@ class DecomposedFeature:
             InputError: if there is no such block or head.
         """
         self._check_heads([(block, head)])
-        backwards = self._directions(texts) @ self.to_joint[block, head].T  # (C, d)
-        return backwards @ self.values[block, head].T
+        backwards = torch.einsum("cj,gej->cge", self._directions(texts), self.to_joint)
+        backwards = backwards @ self.out[block, head].T  # (C, G, d)
+        by_matrix = backwards @ self.values[block, head].T  # (C, G, N)
+        return (by_matrix * self.weights[block, head]).sum(dim=1)
 
     def head_maps(self, texts: Tensor, *, block: int, head: int) -> Tensor:
         """Return the patch scores of one head for each text as maps (C, rows, columns).

@@ -6,19 +6,15 @@ Decomposition" (ICLR 2024, arXiv 2310.05916). A residual tower sums what its blo
     x_r = embedding_r + sum over l of (sum over h, i of A[l,h,r,i] v[l,h,i] W_O[l,h] + b_O[l]
           + feed_forward[l,r]),
 
-and the map to the joint space is linear if the statistics of the final norm are kept at their
-values for x. Differences from the paper: towers that are pooled by the mean over patches are
-included, and what belongs to no part (the biases b_O and those of the final norm and projection) is
-one term, `rest`, instead of being spread over the others. Each token keeps its own statistics.
-
-The linear part needs no knowledge of the norm. For long vectors, the output of a norm depends on
-their direction only, so that the outputs for the unit vectors are the rows of a matrix M, up to one
-factor; the factor of a token follows from its own output. The same holds for a norm before the
-out-projection of attention (EVA). Every sum is compared with the model's own output, and towers of
-other kinds are refused.
+and the image feature is a linear map of the last tokens (see `frozen_pool`). Differences from the
+paper: towers that are pooled by the mean over patches or by attention are included, and what
+belongs to no part (the biases b_O and those of norms and projections) is one term, `rest`, instead
+of being spread over the others. Each token keeps its own statistics. A norm before the
+out-projection of attention (EVA) is kept in the same way. Every sum is compared with the model's
+own output, and towers of other kinds are refused.
 
 Letters: L blocks, h heads, N tokens (K prefix tokens, then P patches), E tower width, d head width,
-D joint width, C texts.
+D joint width, G matrices of the pool, C texts.
 """
 
 from __future__ import annotations
@@ -27,27 +23,30 @@ import torch
 from torch import Tensor
 
 from clip_surgery.backbones.block import join_heads
-from clip_surgery.backbones.tower import Block, TokenMap, Tower
+from clip_surgery.backbones.tower import Block, Tower
 from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.grid import PatchGrid
-from clip_surgery.surgery.attention import attend
+from clip_surgery.surgery.attention import Heads, attend
 from clip_surgery.surgery.decomposed_feature import DecomposedFeature
+from clip_surgery.surgery.frozen_maps import FrozenMap, freeze
+from clip_surgery.surgery.frozen_pool import freeze_pool
 from clip_surgery.surgery.heads import checked_grid, project_heads
 
-_LONG = 1e4  # length at which the constant that norms add to the variance has no effect
+_ROWS = 256  # tokens whose attention is held at a time
 
 
 def decompose_image(tower: Tower, pixels: Tensor) -> DecomposedFeature:
     """Return the contributions of all parts of a tower to the feature of one image.
 
     Args:
-        tower: the image tower, pooled by its class token or by the mean over patches.
+        tower: the image tower.
         pixels: normalised pixels (1, 3, H, W); H and W are multiples of the patch size.
 
     Raises:
         InputError: if the pixels have another shape.
-        UnsupportedModelError: if the image feature is not such a sum: attention pools, feed-forward
-            networks in the head, or an out-projection that is no affine map.
+        UnsupportedModelError: if the image feature is not such a sum: an unknown pool, a
+            feed-forward network after the pool of a class token, or an out-projection that is no
+            affine map.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
@@ -58,10 +57,12 @@ def decompose_image(tower: Tower, pixels: Tensor) -> DecomposedFeature:
     grid = checked_grid(tower, pixels)
     if len(pixels) != 1:
         raise InputError(f"Expected pixels of one image, but got {len(pixels)}.")
-    if not tower.blocks or tower.attention_pool:
+    if not tower.blocks:
+        raise UnsupportedModelError("The image tower has no blocks whose parts could be read.")
+    if any(not block.residual for block in tower.blocks[1:]):
         raise UnsupportedModelError(
-            "The image feature of this tower comes from an attention pool without residual "
-            "connection, so that it is no sum over blocks."
+            "A later block of this tower has no residual connection, so that the image feature is "
+            "no sum over blocks."
         )
     tower = tower.at(grid)
     entries = [tower.embed(pixels)]  # the input tokens (1, N, E) of each block, then the output
@@ -70,27 +71,35 @@ def decompose_image(tower: Tower, pixels: Tensor) -> DecomposedFeature:
         attended, tokens = _run_attention(tower, block, entries[-1], grid)
         entries.append(block.add_feed_forward(tokens))
         steps.append((attended, entries[-1] - tokens))
-    matrix, bias = _linear_part(tower.project, tower.width, entries[0])
-    weights = _token_weights(tower, entries[-1], matrix, bias)  # (N,)
-    rows = weights.nonzero()[:, 0]
-    rest = bias.clone()
-    heads, values, matrices = [], [], []
+    pool = freeze_pool(tower, entries[-1])
+    rows = pool.weights.abs().sum(dim=0).nonzero()[:, 0]
+    rest = pool.rest.clone()
+    totals, values, weights, outs = [], [], [], []
     for block, entry, (attended, _) in zip(tower.blocks, entries, steps, strict=False):
-        out, out_bias, factors = _out_projection(block, attended[0, rows])
-        head_values = _weighted_values(tower, block, entry, grid, rows, weights[rows] * factors)
-        to_joint = (out @ matrix).view(block.attention.heads, -1, matrix.shape[1])  # (h, d, D)
-        heads.append(torch.einsum("hd,hdj->hj", head_values.sum(dim=1), to_joint))
+        out = _out_projection(block, attended[0, rows])
+        heads = project_heads(tower, block, entry, grid)
+        width = len(out.matrix) // block.attention.heads
+        by_head = out.matrix.view(block.attention.heads, width, -1)  # (h, d, E)
+        mixed = _read_weights(heads, rows, pool.weights[:, rows] * out.factors)  # (h, G, N)
+        head_values = heads.value[0].float()  # (h, N, d)
+        read = torch.einsum("hgd,hde->hge", mixed @ head_values, by_head)
+        totals.append(torch.einsum("hge,gej->hj", read, pool.matrices))
         values.append(head_values)
-        matrices.append(to_joint)
-        rest = rest + weights.sum() * (out_bias @ matrix)
+        weights.append(mixed)
+        outs.append(by_head)
+        rest = rest + pool.project(out.bias.expand(entry.shape[1], -1))
+    embedding = entries[0][0] if tower.blocks[0].residual else torch.zeros_like(entries[0][0])
     return DecomposedFeature(
-        image=tower.pool(entries[-1])[0].float(),
-        embedding=weights @ entries[0][0].float() @ matrix,
-        heads=torch.stack(heads),
-        feed_forward=torch.stack([weights @ added[0].float() @ matrix for _, added in steps]),
+        image=pool.image,
+        embedding=pool.project(embedding),
+        heads=torch.stack(totals),
+        feed_forward=torch.stack([pool.project(added[0]) for _, added in steps]),
+        pool=pool.feed_forward,
         rest=rest,
         values=torch.stack(values),
-        to_joint=torch.stack(matrices),
+        weights=torch.stack(weights),
+        out=torch.stack(outs),
+        to_joint=pool.matrices,
         grid=grid,
     )
 
@@ -104,114 +113,35 @@ def _run_attention(
     return attended, block.add_attended(tokens, block.attention.project_out(attended))
 
 
-def _linear_part(project: TokenMap, width: int, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the matrix M (E, D) of the map to the joint space up to a factor, and its bias (D,).
+def _out_projection(block: Block, attended: Tensor) -> FrozenMap:
+    """Return the out-projection of a block for attended values (n, E).
 
-    Args:
-        project: the map to the joint space, a norm and an affine map.
-        width: E.
-        tokens: any tensor of the tower, for device and dtype.
-    """
-    unit = torch.eye(width, device=tokens.device, dtype=tokens.dtype)
-    projected = project(torch.cat([torch.zeros_like(unit[:1]), _LONG * unit])[None])[0].float()
-    return projected[1:] - projected[0], projected[0]
-
-
-def _token_weights(tower: Tower, tokens: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
-    """Return weights w (N,) with which the image feature is (sum over r of w_r x_r) M + bias.
-
-    Args:
-        tower: the image tower.
-        tokens: the output tokens of the last block (1, N, E).
-        matrix: M (E, D).
-        bias: the bias (D,).
-
-    Raises:
-        UnsupportedModelError: if the feature is no such sum.
-    """
-    pooled, prefix = tower.pool(tokens)[0].float(), tower.prefix_tokens
-    tolerance = _tolerance(tokens)
-    every = tower.project(tokens)[0].float()
-    mean = tokens[:, prefix:].mean(dim=1)
-    weights = torch.zeros(tokens.shape[1], device=tokens.device)
-    patches = tokens.shape[1] - prefix
-    if prefix and _close(every[0], pooled, tolerance):
-        weights[:1] = _factors(tokens[0, :1], every[:1], matrix, bias)
-    elif _close(every[prefix:].mean(dim=0), pooled, tolerance):
-        weights[prefix:] = _factors(tokens[0, prefix:], every[prefix:], matrix, bias) / patches
-    elif _close(tower.project(mean[:, None])[0, 0].float(), pooled, tolerance):
-        weights[prefix:] = _factors(mean, pooled[None], matrix, bias) / patches
-    else:
-        raise UnsupportedModelError(
-            "The image feature of this tower is pooled neither by a class token nor by the mean "
-            "over patches, for example by attention of a learnt query: it is no sum over tokens."
-        )
-    summed = (weights @ tokens[0].float()) @ matrix + bias
-    if not _close(summed, pooled, tolerance):
-        raise UnsupportedModelError(
-            "The map from the last tokens to the image feature is not a norm and an affine map, so "
-            "that the feature is no sum of the contributions of the blocks."
-        )
-    return weights
-
-
-def _factors(tokens: Tensor, features: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
-    """Return the factor (n,) of each token for which factor * token M is its feature - bias."""
-    linear = tokens.float() @ matrix
-    squares = linear.square().sum(dim=-1)
-    return (linear * (features - bias)).sum(dim=-1) / squares.clamp_min(1e-30)
-
-
-def _out_projection(block: Block, attended: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the matrix (E, E) of an out-projection, its bias (E,) and a factor per token (n,).
-
-    For an attended value a, the output is factor * a @ matrix + bias. The factor differs between
-    tokens if a norm precedes the out-projection, as in EVA.
-
-    Args:
-        block: the block.
-        attended: attended values (n, E) of the tokens that the image feature reads.
+    The factor differs between tokens if a norm precedes the out-projection, as in EVA.
 
     Raises:
         UnsupportedModelError: if the out-projection is no affine map, with or without such a norm.
     """
-    project = block.attention.project_out
-    matrix, bias = _linear_part(project, attended.shape[-1], attended)
-    expected = project(attended[None])[0].float()
-    factors = _factors(attended, expected, matrix, bias)
-    output = factors[:, None] * (attended.float() @ matrix) + bias
-    if not _close(output, expected, _tolerance(attended)):
+    frozen = freeze(block.attention.project_out, attended)
+    if not frozen.exact:
         raise UnsupportedModelError(
             "The out-projection of this tower's attention is no affine map, so that the output of "
             "attention is no sum over heads."
         )
-    return matrix, bias, factors
+    return frozen
 
 
-def _weighted_values(
-    tower: Tower, block: Block, tokens: Tensor, grid: PatchGrid, rows: Tensor, weights: Tensor
-) -> Tensor:
-    """Return for each head and token i the value v_i times (sum over r of w_r A_ri), (h, N, d).
+def _read_weights(heads: Heads, rows: Tensor, weights: Tensor) -> Tensor:
+    """Return how much of the value of each token is read, (h, G, N): sum over r of w_gr A_ri.
 
     Args:
-        tower: the image tower.
-        block: the block.
-        tokens: its input tokens (1, N, E).
-        grid: rows and columns of the patches.
+        heads: query, key and value of a block for one image.
         rows: positions (n,) of the tokens r that the image feature reads.
-        weights: their weights w (n,).
+        weights: their weights w (G, n).
     """
-    heads = project_heads(tower, block, tokens, grid)
-    logits = heads.query[0, :, rows] @ heads.key[0].transpose(-2, -1) * heads.scale  # (h, n, N)
-    attention = torch.einsum("r,hri->hi", weights, logits.float().softmax(dim=-1))
-    return attention[..., None] * heads.value[0].float()
-
-
-def _tolerance(tokens: Tensor) -> float:
-    """Return the largest rounding error of a sum, as a fraction of its length."""
-    return 1e-4 if tokens.dtype in {torch.float32, torch.float64} else 3e-2
-
-
-def _close(first: Tensor, second: Tensor, tolerance: float) -> bool:
-    """Whether two tensors differ by at most a fraction of the length of the second."""
-    return bool((first - second).norm() <= tolerance * second.norm().clamp_min(1e-12))
+    mixed = weights.new_zeros(heads.key.shape[1], len(weights), heads.key.shape[2])
+    for chosen, part in zip(
+        torch.split(rows, _ROWS), torch.split(weights, _ROWS, dim=1), strict=True
+    ):
+        logits = heads.query[0, :, chosen] @ heads.key[0].transpose(-2, -1) * heads.scale
+        mixed += part @ logits.float().softmax(dim=-1)  # (h, n, N)
+    return mixed

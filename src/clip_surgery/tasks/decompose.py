@@ -6,8 +6,10 @@ Source: Gandelsman, Efros, Steinhardt (ICLR 2024, arXiv 2310.05916); see `surger
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from clip_surgery.explainer import Explainer
 from clip_surgery.inputs.images import ImageSource, read_image
@@ -22,7 +24,7 @@ def decompose(explainer: Explainer, image: ImageSource) -> DecomposedFeature:
     not used.
 
     Args:
-        explainer: the model; its image tower is pooled by class token or mean over patches.
+        explainer: the model.
         image: the image.
 
     Returns:
@@ -30,8 +32,8 @@ def decompose(explainer: Explainer, image: ImageSource) -> DecomposedFeature:
 
     Raises:
         InputError: if the image cannot be used.
-        UnsupportedModelError: if the image feature is no sum of such contributions: attention pools
-            (ResNets, SigLIP, CoCa, PE), or a norm after the out-projection (EVA-02-E).
+        UnsupportedModelError: if the image feature is no sum of such contributions, for example
+            because a norm follows the out-projection (EVA-02-E).
 
     Example:
         >>> from PIL import Image
@@ -45,5 +47,7 @@ def decompose(explainer: Explainer, image: ImageSource) -> DecomposedFeature:
     pixels = explainer.pixels(read_image(image))
     with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
         parts = decompose_image(explainer.backbone.tower, pixels)
-    names = ("image", "embedding", "heads", "feed_forward", "rest", "values", "to_joint")
-    return replace(parts, **{name: getattr(parts, name).cpu() for name in names})
+    tensors: dict[str, Any] = {
+        name: part.cpu() for name, part in vars(parts).items() if isinstance(part, Tensor)
+    }
+    return replace(parts, **tensors)

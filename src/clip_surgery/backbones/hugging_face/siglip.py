@@ -8,17 +8,18 @@ as in NaFlex (bilinear, antialiased), and without a mask.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from clip_surgery.backbones.hugging_face.clip import read_block_text, read_layer
-from clip_surgery.backbones.latent_pool import LatentPool, torch_projection
+from clip_surgery.backbones.latent_pool import pool_each_token, pool_tokens, torch_projection
 from clip_surgery.backbones.patch_embedding import embed_pixels
 from clip_surgery.backbones.positions import PositionMode
-from clip_surgery.backbones.tower import TextTower, Tower
+from clip_surgery.backbones.tower import LatentPool, TextTower, TokenMap, Tower
 from clip_surgery.errors import UnsupportedModelError
 
 
@@ -62,20 +63,14 @@ def read_siglip_tower(model: Any, mode: PositionMode) -> Tower:
             antialias=True if packed else None,
         )
 
-    head = _read_head(vision.head)
-
-    def project(tokens: Tensor) -> Tensor:
-        return head.pool_each_token(vision.post_layernorm(tokens))
-
-    def pool(tokens: Tensor) -> Tensor:
-        return head.pool(vision.post_layernorm(tokens))[:, 0]
-
+    latent = _read_head(vision.head, norm=vision.post_layernorm)
     return Tower(
         embed=embed,
         blocks=tuple(read_layer(layer) for layer in vision.encoder.layers),
-        project=project,
-        pool=pool,
+        project=partial(pool_each_token, latent),
+        pool=partial(pool_tokens, latent),
         pool_reads="all",
+        latent_pool=latent,
         prefix_tokens=0,
         patch_size=patch_size,
         width=int(embeddings.position_embedding.embedding_dim),
@@ -90,22 +85,24 @@ def native_size(model: Any) -> int:
     return int(embeddings.position_embedding_size * embeddings.patch_size)
 
 
-def _read_head(head: Any) -> LatentPool:
+def _read_head(head: Any, *, norm: TokenMap) -> LatentPool:
     """The pooling head: attention of one learnt query, then a feed-forward network."""
     attention = head.attention
     query = torch_projection(attention, "q")
 
-    def finish(attended: Tensor) -> Tensor:
-        projected: Tensor = attention.out_proj(attended)
-        residual: Tensor = head.mlp(head.layernorm(projected))
-        return projected + residual
+    def feed_forward(output: Tensor) -> Tensor:
+        added: Tensor = head.mlp(head.layernorm(output))
+        return added
 
     return LatentPool(
         heads=int(attention.num_heads),
         queries=lambda: query(head.probe[0]),
         key=torch_projection(attention, "k"),
         value=torch_projection(attention, "v"),
-        finish=finish,
+        project_out=attention.out_proj,
+        feed_forward=feed_forward,
+        norm=norm,
+        to_joint=nn.Identity(),
     )
 
 

@@ -6,15 +6,16 @@ The image feature is pooled by class token, by mean, or by the learnt queries of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor
 
-from clip_surgery.backbones.latent_pool import LatentPool, torch_projection
+from clip_surgery.backbones.latent_pool import pool_each_token, pool_tokens, torch_projection
 from clip_surgery.backbones.open_clip.blocks import read_block
 from clip_surgery.backbones.patch_embedding import embed_pixels
 from clip_surgery.backbones.positions import PositionMode
-from clip_surgery.backbones.tower import TokenMap, Tower
+from clip_surgery.backbones.tower import LatentPool, TokenMap, Tower
 from clip_surgery.errors import UnsupportedModelError
 
 
@@ -51,6 +52,7 @@ def read_vision_transformer(visual: Any, mode: PositionMode) -> Tower:
         project=head.project,
         pool=head.pool,
         pool_reads=head.pool_reads,
+        latent_pool=head.latent_pool,
         prefix_tokens=1,
         patch_size=int(visual.conv1.kernel_size[0]),
         width=int(visual.class_embedding.shape[0]),
@@ -64,6 +66,7 @@ class _Head:
     project: TokenMap
     pool: TokenMap
     pool_reads: Literal["prefix", "all"]
+    latent_pool: LatentPool | None = None
 
 
 def _read_head(visual: Any) -> _Head:
@@ -100,24 +103,26 @@ def _read_attentional_head(visual: Any) -> _Head:
         normed: Tensor = visual.attn_pool.ln_q(visual.attn_pool.query)
         return query(normed[1:] if average else normed[:1])
 
-    def finish(attended: Tensor) -> Tensor:
-        normed: Tensor = visual.ln_post(attention.out_proj(attended))
-        return normed
+    def to_joint(output: Tensor) -> Tensor:
+        normed: Tensor = visual.ln_post(output)
+        return normed if visual.proj is None else normed @ visual.proj
 
     latent = LatentPool(
-        heads=int(attention.num_heads), queries=queries, key=key, value=value, finish=finish
+        heads=int(attention.num_heads),
+        queries=queries,
+        norm=visual.attn_pool.ln_k,
+        key=key,
+        value=value,
+        project_out=attention.out_proj,
+        feed_forward=None,
+        to_joint=to_joint,
     )
-
-    def to_joint(tokens: Tensor) -> Tensor:
-        return tokens if visual.proj is None else tokens @ visual.proj
-
-    def project(tokens: Tensor) -> Tensor:
-        return to_joint(latent.pool_each_token(visual.attn_pool.ln_k(tokens)))
-
-    def pool(tokens: Tensor) -> Tensor:
-        return to_joint(latent.pool(visual.attn_pool.ln_k(tokens)).mean(dim=1))
-
-    return _Head(project=project, pool=pool, pool_reads="all")
+    return _Head(
+        project=partial(pool_each_token, latent),
+        pool=partial(pool_tokens, latent),
+        pool_reads="all",
+        latent_pool=latent,
+    )
 
 
 def _check(visual: Any) -> None:

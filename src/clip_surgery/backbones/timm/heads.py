@@ -8,9 +8,11 @@ from typing import Any, Literal
 from timm.layers import AttentionPoolLatent
 from torch import Tensor, nn
 
-from clip_surgery.backbones.latent_pool import LatentPool
+from functools import partial
+
+from clip_surgery.backbones.latent_pool import pool_each_token, pool_tokens
 from clip_surgery.backbones.projections import split_by_head
-from clip_surgery.backbones.tower import TokenMap
+from clip_surgery.backbones.tower import LatentPool, TokenMap
 from clip_surgery.errors import UnsupportedModelError
 
 
@@ -21,6 +23,7 @@ class TimmHead:
     project: TokenMap
     pool: TokenMap
     pool_reads: Literal["prefix", "all"]
+    latent_pool: LatentPool | None = None
 
 
 def read_timm_head(trunk: Any, head: nn.Sequential) -> TimmHead:
@@ -65,21 +68,29 @@ def read_timm_head(trunk: Any, head: nn.Sequential) -> TimmHead:
 
 def _read_latent_head(trunk: Any, to_joint: TokenMap) -> TimmHead:
     """The head of SigLIP and PE: one learnt query, an out-projection, a feed-forward network."""
-    latent = read_latent_pool(trunk.attn_pool)
     # The ViT of timm pools patches only, its Eva all tokens.
     first_pooled = int(trunk.num_prefix_tokens) if hasattr(trunk, "pool_include_prefix") else 0
+    latent = read_latent_pool(
+        trunk.attn_pool, norm=trunk.norm, to_joint=to_joint, first_token=first_pooled
+    )
+    return TimmHead(
+        project=partial(pool_each_token, latent),
+        pool=partial(pool_tokens, latent),
+        pool_reads="all",
+        latent_pool=latent,
+    )
 
-    def project(tokens: Tensor) -> Tensor:
-        return to_joint(latent.pool_each_token(trunk.norm(tokens)))
 
-    def pool(tokens: Tensor) -> Tensor:
-        return to_joint(latent.pool(trunk.norm(tokens)[:, first_pooled:])[:, 0])
-
-    return TimmHead(project=project, pool=pool, pool_reads="all")
-
-
-def read_latent_pool(pool: Any) -> LatentPool:
+def read_latent_pool(
+    pool: Any, *, norm: TokenMap, to_joint: TokenMap, first_token: int = 0
+) -> LatentPool:
     """Return an AttentionPoolLatent of timm as a `LatentPool`.
+
+    Args:
+        pool: the pool.
+        norm: the norm before it.
+        to_joint: the layers after it.
+        first_token: number of first tokens that are not pooled.
 
     Raises:
         UnsupportedModelError: if it is of another class, or has positions or several queries.
@@ -104,14 +115,18 @@ def read_latent_pool(pool: Any) -> LatentPool:
             tokens, pool.kv.weight.chunk(2)[half], None if bias is None else bias.chunk(2)[half]
         )
 
-    def finish(attended: Tensor) -> Tensor:
-        projected: Tensor = pool.proj(attended)
-        return projected if pool.mlp is None else projected + pool.mlp(pool.norm(projected))
+    def feed_forward(output: Tensor) -> Tensor:
+        added: Tensor = pool.mlp(pool.norm(output))
+        return added
 
     return LatentPool(
         heads=heads,
         queries=lambda: normed(pool.q(pool.latent[0]), pool.q_norm),
         key=lambda tokens: normed(project(tokens, 0), pool.k_norm),
         value=lambda tokens: project(tokens, 1),
-        finish=finish,
+        project_out=pool.proj,
+        feed_forward=None if pool.mlp is None else feed_forward,
+        norm=norm,
+        to_joint=to_joint,
+        first_token=first_token,
     )

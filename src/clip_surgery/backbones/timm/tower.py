@@ -74,6 +74,7 @@ def read_timm(visual: Any, mode: PositionMode) -> Tower:
         project=head.project,
         pool=head.pool,
         pool_reads=head.pool_reads,
+        latent_pool=head.latent_pool,
         prefix_tokens=prefix_tokens,
         patch_size=patch_size,
         width=int(trunk.embed_dim),
