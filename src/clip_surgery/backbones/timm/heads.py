@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from timm.layers import AttentionPoolLatent
 from torch import Tensor, nn
-
-from functools import partial
 
 from clip_surgery.backbones.latent_pool import pool_each_token, pool_tokens
 from clip_surgery.backbones.projections import split_by_head
