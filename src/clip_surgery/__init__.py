@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clip_surgery.apps.batch.local_engine import LocalEngine
     from clip_surgery.apps.batch.ray_engine import RayEngine
     from clip_surgery.apps.batch.sources import open_source
+    from clip_surgery.calibrated_presence import CalibratedPresence
     from clip_surgery.errors import (
         ClipSurgeryError,
         FewTextsWarning,
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from clip_surgery.tasks.masks import Mask, masks
     from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
     from clip_surgery.tasks.points import Points, points
-    from clip_surgery.tasks.presence import presence
+    from clip_surgery.tasks.presence import presence, presence_p_values
     from clip_surgery.tasks.segmentation import segment
     from clip_surgery.tasks.tags import Tag, tags
     from clip_surgery.tasks.text_selection import split_names
@@ -75,6 +76,7 @@ _MODULES = {
     "AttentionMap": "tasks.inspection",
     "Box": "tasks.boxes",
     "BoxRule": "tasks.boxes",
+    "CalibratedPresence": "calibrated_presence",
     "Candidates": "segmenters.segmenter",
     "ClipSurgeryError": "errors",
     "Dataset": "evaluation.datasets.dataset",
@@ -146,6 +148,7 @@ _MODULES = {
     "parse_methods": "methods.registry",
     "points": "tasks.points",
     "presence": "tasks.presence",
+    "presence_p_values": "tasks.presence",
     "read_image": "inputs.images",
     "redundancy": "tasks.inspection",
     "register_dataset": "evaluation.datasets.registry",
@@ -163,6 +166,7 @@ __all__ = [
     "AttentionMap",
     "Box",
     "BoxRule",
+    "CalibratedPresence",
     "Candidates",
     "ClipSurgeryError",
     "Dataset",
@@ -234,6 +238,7 @@ __all__ = [
     "parse_methods",
     "points",
     "presence",
+    "presence_p_values",
     "read_image",
     "redundancy",
     "register_dataset",

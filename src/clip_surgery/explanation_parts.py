@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from clip_surgery.calibrated_presence import coefficients_of
 from clip_surgery.errors import InputError
 from clip_surgery.framing import Framing, Size
 from clip_surgery.presence_rule import PresenceRule
@@ -32,7 +33,7 @@ def to_parts(explanation: Explanation) -> tuple[dict[str, Tensor], dict[str, Any
         "backbone": explanation.backbone,
         "presence_rule": None
         if explanation.presence_rule is None
-        else asdict(explanation.presence_rule),
+        else coefficients_of(explanation.presence_rule),
     }
 
 

@@ -12,7 +12,7 @@ can look like an object because of its texture.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -44,8 +44,9 @@ class PresenceRule:
     offset: float = -0.57
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(coefficient) for coefficient in astuple(self)):
-            raise InputError(f"Expected finite coefficients, but got {astuple(self)}.")
+        coefficients = (self.image, self.patches, self.offset)
+        if not all(map(math.isfinite, coefficients)):
+            raise InputError(f"Expected finite coefficients, but got {coefficients}.")
         if not (self.image >= 0 and self.patches >= 0):
             raise InputError(
                 f"Expected weights of 0 or more, but got {self.image} and {self.patches}."
@@ -58,5 +59,9 @@ class PresenceRule:
             >>> PresenceRule(image=1, patches=1, offset=0).probabilities(torch.zeros(1, 2, 1))
             tensor([[0.5000]])
         """
+        return torch.sigmoid(self.scores(log_ratios))
+
+    def scores(self, log_ratios: Tensor) -> Tensor:
+        """Return the logit of the probability (B, C) for log ratios (B, 2, C)."""
         image, patches = log_ratios.float().unbind(dim=1)
-        return torch.sigmoid(self.image * image + self.patches * patches + self.offset)
+        return self.image * image + self.patches * patches + self.offset

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+from clip_surgery.calibrated_presence import rule_from_values, values_of_rule
 from clip_surgery.errors import InputError
 from clip_surgery.presence_rule import PresenceRule
 from clip_surgery.storage.atomic_file import writing_atomically
@@ -32,17 +33,19 @@ def rule_path(directory: Path, *, model: str, fingerprint: str, vocabulary: Sequ
 def read_rule(path: Path) -> PresenceRule | None:
     """Return the rule in a file, or None if there is none. A damaged file gives a warning."""
     try:
-        text = path.read_text(encoding="utf-8")
+        status = path.stat()
+        return _read_rule(path, status.st_mtime_ns, status.st_size, status.st_ino)
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except (AttributeError, OSError, TypeError, ValueError, RecursionError) as error:
         _warn_of_damage(path, error)
         return None
-    try:
-        return PresenceRule(**{name: float(value) for name, value in json.loads(text).items()})
-    except (AttributeError, InputError, TypeError, ValueError, RecursionError) as error:
-        _warn_of_damage(path, error)
-        return None
+
+
+@lru_cache(maxsize=8)
+def _read_rule(path: Path, *_: int) -> PresenceRule:
+    """Read a rule once for each version of the file, because every explanation needs it."""
+    return rule_from_values(json.loads(path.read_text(encoding="utf-8")))
 
 
 def write_rule(path: Path, rule: PresenceRule) -> None:
@@ -54,7 +57,7 @@ def write_rule(path: Path, rule: PresenceRule) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with writing_atomically(path) as file:
-            file.write(json.dumps(asdict(rule)).encode())
+            file.write(json.dumps(values_of_rule(rule)).encode())
     except OSError as error:
         raise InputError(
             f"{path}: the presence rule cannot be written ({error.strerror})."

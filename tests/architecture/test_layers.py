@@ -25,6 +25,8 @@ LAYERS = {
     "framed_images": 1,
     "presence_rule": 1,
     "presence_rule_files": 1,
+    "presence_statistics": 1,
+    "calibrated_presence": 1,
     "explanation_summary": 1,
     "word_explanation": 1,
     "backbones": 2,

@@ -20,7 +20,7 @@ from torch import Tensor
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.surgery.features import Weighting, feature_surgery
-from clip_surgery.tasks.presence import presence, texts_present
+from clip_surgery.tasks.presence import presence, presence_p_values, texts_present
 from clip_surgery.tasks.text_selection import Texts, select_texts
 
 TagScore = Literal["surgery", "softmax", "presence", "cosine"]
@@ -43,6 +43,7 @@ def tags(
     threshold: float | None = None,
     top: int | None = None,
     min_presence: float | None = None,
+    false_discovery_rate: float | None = None,
 ) -> list[list[Tag]]:
     """Return the texts of each image with their scores, best first.
 
@@ -56,13 +57,16 @@ def tags(
         top: maximum number of tags of an image.
         min_presence: minimum presence probability in [0, 1]; texts below it are left out. If None,
             presence is not checked.
+        false_discovery_rate: share of tags, in (0, 1], that may be absent from the image on
+            average, before `threshold` and `top` (`presence_p_values` with `adjust`). It needs a
+            calibrated model. If None, it is not checked.
 
     Returns:
         One list of tags per image.
 
     Raises:
-        InputError: if top is below 1, min_presence is not within 0 to 1, or presence is needed and
-            the explanation was made without a vocabulary.
+        InputError: if top is below 1, min_presence or false_discovery_rate is not within 0 to 1, or
+            presence is needed and the explanation was made without a vocabulary or calibration.
         UnknownNameError: if the score is unknown, or the explanation was not made for a text.
 
     Example:
@@ -79,6 +83,8 @@ def tags(
     present = selection.take(texts_present(explanation, min_presence)).to(scores.device)
     scores = selection.unite(scores.masked_fill(~present, float("-inf")))
     kept = selection.unite(present.to(torch.uint8)).bool()
+    if false_discovery_rate is not None:
+        kept &= _discovered(explanation, texts, union, false_discovery_rate).to(kept.device)
     if threshold is not None:
         kept &= scores >= threshold
     ranked, order = scores.masked_fill(~kept, float("-inf")).sort(
@@ -96,6 +102,13 @@ def tags(
             ]
         )
     return result
+
+
+def _discovered(explanation: Explanation, texts: Texts, union: bool, rate: float) -> Tensor:
+    """Return which texts are discoveries at this false discovery rate, (B, T) bool."""
+    if not 0 < rate <= 1:
+        raise InputError(f"Expected a false discovery rate above 0, up to 1, but got {rate}.")
+    return presence_p_values(explanation, texts, union=union, adjust=True) <= rate
 
 
 def tag_scores(

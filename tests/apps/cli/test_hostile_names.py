@@ -37,6 +37,7 @@ ALL_COMMANDS = {
     "words": [f"red{HOSTILE}.png", f"a photo{HOSTILE} of a dog"],
     "inspect": [f"red{HOSTILE}.png", f"dog{HOSTILE}"],
     "batch": [f"missing{HOSTILE}.png", "--text", f"dog{HOSTILE}", "--out", f"rows{HOSTILE}"],
+    "calibrate": ["folder", "--root", f"truth{HOSTILE}", "--model", "demo"],
     "evaluate": ["folder", "--root", f"truth{HOSTILE}", "--count", "1"],
     "report": [f"report{HOSTILE}.json"],
     "export": ["--method", "rollout", "--labels", f"labels{HOSTILE}", "--out", f"b{HOSTILE}"],

@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from clip_surgery.apps.cli.commands.batch import batch
+from clip_surgery.apps.cli.commands.calibrate import calibrate
 from clip_surgery.apps.cli.commands.compare import compare
 from clip_surgery.apps.cli.commands.demo import demo
 from clip_surgery.apps.cli.commands.evaluate import evaluate
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, explain, compare, points, masks, segment, tag, words, inspect),
-    *(batch, evaluate, report, export, models, methods, page),
+    *(batch, calibrate, evaluate, report, export, models, methods, page),
 ):
     app.command()(command)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
     ExplainerOptions,
@@ -15,6 +16,7 @@ from clip_surgery.apps.cli.shared.options import (
     OutputOptions,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
+from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from clip_surgery.explanation import Explanation
@@ -50,6 +52,26 @@ def tag(
         float | None, typer.Option(help="Leave out texts with a lower score.")
     ] = None,
     min_presence: MinPresence = None,
+    miss_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            show_default=False,
+            help="Leave out as many texts as possible while at most this share of the present "
+            "ones is missed, between 0 and 1. It needs 'clip-surgery calibrate' first.",
+        ),
+    ] = None,
+    false_discovery_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            show_default=False,
+            help="Leave out texts so that at most this share of the tags is absent on average "
+            "(Benjamini-Hochberg). It needs 'clip-surgery calibrate' first.",
+        ),
+    ] = None,
     formats: FigureFormats = None,
 ) -> None:
     """List the texts that each image shows, those with the highest score first.
@@ -66,13 +88,22 @@ def tag(
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.inputs.vocabulary import resolve_vocabulary
     from clip_surgery.records.texts import tags_record
+    from clip_surgery.tasks.presence import explainer_calibration
     from clip_surgery.tasks.tags import tags as find_tags
 
     request = inputs.read(need_texts=False)
+    if miss_rate is not None and min_presence is not None:
+        raise InputError("Expected either --miss-rate or --min-presence, but got both.")
     given_texts = check_texts(request.texts) if request.texts else ()
     loop = ImageLoop.begin("tag", request, outputs, formats, known=[Format.PNG, Format.JSON])
     explainer = model.load(method="similarity")
     texts = given_texts or resolve_vocabulary("common", known=explainer.backbone.nouns) or ()
+
+    if miss_rate is not None:
+        min_presence = explainer_calibration(explainer).threshold(miss_rate)
+        console.notice(f"a miss rate of {miss_rate:g} is a presence of {min_presence:.3g}.")
+    elif false_discovery_rate is not None:
+        explainer_calibration(explainer)
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
         [image_tags] = find_tags(
@@ -81,6 +112,7 @@ def tag(
             threshold=threshold,
             top=top,
             min_presence=min_presence,
+            false_discovery_rate=false_discovery_rate,
         )
         title = heading(image, f"tags by {score}", explanation.backbone)
         return ImageResult(
