@@ -32,6 +32,7 @@ from timing import machine, median_ratio, take_turns
 from torch import Tensor, nn
 
 from clip_surgery.backbones.loading import wrap_backbone
+from clip_surgery.batch_splitting import is_out_of_memory
 from clip_surgery.surgery.walk import walk_two_paths
 
 EAGER, COMPILED = "eager", "compiled"
@@ -117,10 +118,9 @@ def measure(
             row |= timed({"plain": partial(plain, pixels), "two": partial(two, pixels)}, options)
             if cell.type == "fp32" and cell.mode == EAGER:
                 row |= published(model, two, pixels, options)
-    except torch.OutOfMemoryError:
-        row["error"] = OUT_OF_MEMORY
     except RuntimeError as error:  # of a kernel or a compiler: the other cells can still be had
-        row["error"] = str(error).strip().split("\n")[0][:80] or type(error).__name__
+        message = OUT_OF_MEMORY if is_out_of_memory(error) else str(error).strip().split("\n")[0]
+        row["error"] = message[:80] or type(error).__name__
     return row
 
 
@@ -153,7 +153,9 @@ def published(model: Any, two: Call, pixels: Tensor, options: argparse.Namespace
         pairs = zip(two(pixels), slow(pixels), strict=True)
         row["differ"] = max(float((first - second).abs().max()) for first, second in pairs)
         return {key: value for key, value in row.items() if not key.startswith("two")}
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         return {"published_error": OUT_OF_MEMORY}
 
 

@@ -5,8 +5,9 @@ Names are imported when they are first used, so that `import clip_surgery` is fa
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from clip_surgery.plugins import lazy_names
 
 if TYPE_CHECKING:
     from clip_surgery.apps.batch.job import Job, TaskSettings
@@ -252,12 +253,4 @@ __all__ = [
     "wrap",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -6,7 +6,6 @@ Calls do not change the settings of an explainer, and threads may share one.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +15,16 @@ import torch
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.errors import FewTextsWarning, InputError, WeightsError
+from clip_surgery.batch_splitting import results_or_errors
+from clip_surgery.deferred_tensor import DeferredTensor, combined, unread
+from clip_surgery.errors import InputError, WeightsError
 from clip_surgery.explanation import Explanation
-from clip_surgery.framed_images import batches_of_one_frame, framed_pixels
+from clip_surgery.framed_images import (
+    batches_of_one_frame,
+    compact_pixels,
+    framed_pixels,
+    full_pixels,
+)
 from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.inputs.image_lists import as_image_list
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
@@ -175,19 +181,30 @@ class Explainer:
     ) -> Explanation:
         """Explain images that have been read, for texts that have been encoded.
 
+        A batch that does not fit into the memory is divided. If a single image does not fit, the
+        error of torch is raised.
+
         Raises:
             UnsupportedModelError: if the model lacks a part that the method needs.
             WeightsError: if the scores are not finite.
         """
         framings = tuple(self.frame(image) for image in input_images)
-        evidence_rows: dict[int, tuple[Evidence, int]] = {}
-        for indices in batches_of_one_frame(framings, self.batch_size):
+
+        def evidence_of_images(indices: Sequence[int]) -> list[tuple[Evidence, int]]:
             pixels = torch.stack([self._framed(input_images[i], framings[i]) for i in indices])
             evidence = self.explain_pixels(pixels, texts)
-            evidence_rows.update((index, (evidence, row)) for row, index in enumerate(indices))
+            return [(evidence, row) for row in range(len(indices))]
+
+        evidence_rows: dict[int, tuple[Evidence, int]] = {}
+        for indices in batches_of_one_frame(framings, self.batch_size):
+            results = results_or_errors(evidence_of_images, indices)
+            for index, evidence_row in zip(indices, results, strict=True):
+                if isinstance(evidence_row, Exception):
+                    raise evidence_row
+                evidence_rows[index] = evidence_row
         rows = [evidence_rows[index] for index in range(len(input_images))]
         similarity = [e.grid.to_map(e.similarity[r]) for e, r in rows if e.similarity is not None]
-        ratios = [e.reference_log_ratios[r] for e, r in rows if e.reference_log_ratios is not None]
+        ratios: Any = combined([e.log_ratios_of_image(r) for e, r in rows], torch.stack)
         return Explanation(
             patch_scores=tuple(e.grid.to_map(e.patches[r]) for e, r in rows),
             similarity=tuple(similarity) if similarity else None,
@@ -199,8 +216,8 @@ class Explainer:
             images=tuple(image.name for image in input_images),
             method=repr(applied_settings(self.method, self.backbone.tower)),
             backbone=self.backbone.name,
-            reference_log_ratios=torch.stack(ratios) if ratios else None,
-            presence_rule=self.find_presence_rule() if ratios else None,
+            reference_log_ratios=ratios,
+            presence_rule=None if ratios is None else self.find_presence_rule(),
         )
 
     def explain_pixels(self, pixels: Tensor, texts: TextFeatures) -> Evidence:
@@ -220,34 +237,43 @@ class Explainer:
             UnsupportedModelError: if the model lacks a part that the method needs.
             WeightsError: if the scores are not finite, for example because weights are NaN.
         """
-        self._warn_of_mirrored_maps(texts)
-        normalised = self.backbone.normalise(pixels)
+        if isinstance(self.method, DenseMethod):
+            self.method.warn_of_mirrored_maps(texts, stacklevel=3)
         with torch.set_grad_enabled(self.method.needs_gradient):
-            evidence = self.method(self.backbone, normalised, texts)
-        if evidence.reference_log_ratios is None and texts.reference is not None:
-            with torch.no_grad():  # the method has no patch features
+            evidence = self.method(self.backbone, self.backbone.normalise(pixels), texts)
+        evidence = evidence.to_host()
+        self._check(evidence.is_finite())
+        if unread(evidence, "reference_log_ratios") is None and texts.reference is not None:
+            ratios: Any = self.deferred_log_ratios(pixels, texts)  # it has no patch features
+            return replace(evidence, reference_log_ratios=ratios)
+        return evidence
+
+    def deferred_log_ratios(self, pixels: Tensor, texts: TextFeatures) -> DeferredTensor:
+        """Return the log ratios (B, 2, C) to the reference words, computed when they are read.
+
+        They need the patch features of `consistent_features`, which cost a run of the model.
+
+        Args:
+            pixels: (B, 3, H, W) in [0, 1], with sides of whole patches.
+            texts: features of C texts with reference words.
+        """
+        kept_pixels = compact_pixels(pixels)
+
+        def compute() -> Tensor:
+            normalised = self.backbone.normalise(full_pixels(kept_pixels))
+            with torch.no_grad():
                 features = consistent_features(self.backbone.tower, normalised)
                 ratios = reference_log_ratios(features, texts, scale=self.backbone.logit_scale)
-            evidence = replace(evidence, reference_log_ratios=ratios)
-        evidence = evidence.to_host()
-        if not evidence.is_finite():
+            self._check(bool(torch.isfinite(ratios).all()))
+            return ratios.float().cpu()
+
+        return DeferredTensor(compute)
+
+    def _check(self, is_finite: bool) -> None:
+        if not is_finite:
             raise WeightsError(
                 f"{self.backbone.name}: method {self.method.name} gave scores that are not "
                 "finite. Check the weights for NaN, or load the model in float32."
-            )
-        return evidence
-
-    def _warn_of_mirrored_maps(self, texts: TextFeatures) -> None:
-        """Warn if feature surgery compares two texts with each other only."""
-        if len(texts.texts) != 2 or not isinstance(self.method, DenseMethod):
-            return
-        if self.method.redundancy_source(texts) == "labels":
-            warnings.warn(
-                "With exactly two texts and no reference words, feature surgery gives mirrored "
-                "maps, because each text is the only reference of the other. Add texts, or load "
-                'the model with vocabulary="small" and leave redundancy="auto".',
-                FewTextsWarning,
-                stacklevel=3,
             )
 
     def frame(self, image: InputImage) -> Framing:

@@ -8,7 +8,7 @@ such as `heatmaps` bring them to the size of the image.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -16,6 +16,7 @@ from typing import Any, SupportsIndex
 import torch
 from torch import Tensor
 
+from clip_surgery.deferred_tensor import DeferrableTensor, combined, transformed, unread
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation_parts import check_shapes, fields_from_parts, to_parts
 from clip_surgery.explanation_summary import listed, notebook_html, summary
@@ -38,7 +39,8 @@ class Explanation:
         image_scores: (B, C), cosine similarity of images and texts.
         reference_log_ratios: (B, 2, C), log ratio of each text to the reference words, for the
             whole image and for its best patches (see `surgery.reference_log_ratios`). Presence
-            is computed from them. None if the explainer had no vocabulary.
+            is computed from them. None if the explainer had no vocabulary. If the method has no
+            patch features, the model runs once more when they are first read.
         presence_rule: how presence is computed from the log ratios, if a rule was calibrated for
             the model; otherwise None.
         texts: the C texts.
@@ -66,7 +68,7 @@ class Explanation:
     images: tuple[str, ...]
     method: str
     backbone: str
-    reference_log_ratios: Tensor | None = None
+    reference_log_ratios: DeferrableTensor = DeferrableTensor()
     presence_rule: PresenceRule | None = None
 
     def __post_init__(self) -> None:
@@ -113,9 +115,7 @@ class Explanation:
             image_scores=self.image_scores[index : index + 1],
             framings=(self.framings[index],),
             images=(self.images[index],),
-            reference_log_ratios=None
-            if self.reference_log_ratios is None
-            else self.reference_log_ratios[index : index + 1],
+            reference_log_ratios=self._log_ratios(lambda ratios: ratios[index : index + 1]),
         )
 
     def __iter__(self) -> Iterator[Explanation]:
@@ -177,10 +177,12 @@ class Explanation:
             else tuple(scores[rows] for scores in self.similarity),
             image_scores=self.image_scores[:, rows],
             texts=tuple(self.texts[row] for row in rows),
-            reference_log_ratios=None
-            if self.reference_log_ratios is None
-            else self.reference_log_ratios[..., rows],
+            reference_log_ratios=self._log_ratios(lambda ratios: ratios[..., rows]),
         )
+
+    def _log_ratios(self, change: Callable[[Tensor], Tensor]) -> Any:
+        """The changed `reference_log_ratios`, which are not computed before they are read."""
+        return transformed(unread(self, "reference_log_ratios"), change)
 
     def save(self, path: str | Path) -> None:
         """Write the explanation to one safetensors file: tensors, and the rest as JSON metadata.
@@ -236,9 +238,7 @@ class Explanation:
                 first.backbone,
             ):
                 raise InputError("Expected the same texts, method and backbone in all parts.")
-        ratios = [
-            part.reference_log_ratios for part in parts if part.reference_log_ratios is not None
-        ]
+        ratios: Any = combined([unread(part, "reference_log_ratios") for part in parts], torch.cat)
         similarity = None
         if all(part.similarity is not None for part in parts):
             similarity = tuple(s for part in parts for s in part.similarity or ())
@@ -249,5 +249,5 @@ class Explanation:
             image_scores=torch.cat([part.image_scores for part in parts]),
             framings=tuple(f for part in parts for f in part.framings),
             images=tuple(name for part in parts for name in part.images),
-            reference_log_ratios=torch.cat(ratios) if len(ratios) == len(parts) else None,
+            reference_log_ratios=ratios,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from clip_surgery.calibrated_presence import coefficients_of
+from clip_surgery.deferred_tensor import unread
 from clip_surgery.errors import InputError
 from clip_surgery.framing import Framing, Size
 from clip_surgery.presence_rule import PresenceRule
@@ -71,13 +72,15 @@ def check_shapes(explanation: Explanation) -> None:
         values = getattr(explanation, name)
         if values is not None and len(values) != images:
             raise InputError(f"Expected {name} for {images} images, but got {len(values)}.")
-    expected_shapes = {
-        "image_scores": (images, texts),
-        "reference_log_ratios": (images, 2, texts),
+    pairs = {
+        "image_scores": (explanation.image_scores, (images, texts)),
+        "reference_log_ratios": (
+            unread(explanation, "reference_log_ratios"),
+            (images, 2, texts),
+        ),
     }
-    for name, expected in expected_shapes.items():
-        tensor = getattr(explanation, name)
-        if tensor is not None and tuple(tensor.shape) != expected:
+    for name, (tensor, expected) in pairs.items():
+        if isinstance(tensor, Tensor) and tuple(tensor.shape) != expected:
             raise InputError(f"Expected {name} of shape {expected}, but got {tuple(tensor.shape)}.")
     for name in ("patch_scores", "similarity"):
         for scores in getattr(explanation, name) or ():

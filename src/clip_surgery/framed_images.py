@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 from clip_surgery.errors import InputError
@@ -33,6 +34,28 @@ def framed_pixels(
             f"{image.name}: not enough memory to resize the image to "
             f"{framing.frame.height} x {framing.frame.width} px (height x width)."
         ) from error
+
+
+def compact_pixels(pixels: Tensor) -> Tensor:
+    """Return a copy of pixels in [0, 1] on the CPU, as uint8 if nothing is lost by that.
+
+    Pixels of images are multiples of 1 / 255, so that they need a quarter of the memory.
+    """
+    levels = (pixels * 255).round().to(torch.uint8)
+    if torch.equal(full_pixels(levels).to(pixels.dtype), pixels):
+        return levels.cpu()
+    return pixels.detach().to("cpu", copy=True)
+
+
+def full_pixels(pixels: Tensor) -> Tensor:
+    """Return pixels in [0, 1] from those of `compact_pixels`.
+
+    Example:
+        >>> pixels = torch.tensor([0.0, 0.2, 1.0])
+        >>> compact_pixels(pixels), full_pixels(compact_pixels(pixels))
+        (tensor([  0,  51, 255], dtype=torch.uint8), tensor([0.0000, 0.2000, 1.0000]))
+    """
+    return pixels.to(torch.float32) / 255 if pixels.dtype == torch.uint8 else pixels
 
 
 def batches_of_one_frame(framings: Sequence[Framing], batch_size: int) -> Iterator[list[int]]:

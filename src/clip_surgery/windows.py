@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from clip_surgery.batch_splitting import results_or_errors
+from clip_surgery.deferred_tensor import DeferredTensor
 from clip_surgery.errors import InputError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
+from clip_surgery.framed_images import compact_pixels, full_pixels
 from clip_surgery.framing import Framing, Size
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import ImageSource, read_image, to_pixels
@@ -109,16 +113,41 @@ def explain_windows(
     grid = PatchGrid(rows=framing.frame.height // patch, columns=framing.frame.width // patch)
     side, step = windows.side_and_step(explainer.backbone.image_size, patch)
     blend = _Blend(grid, PatchGrid(rows=min(side, grid.rows), columns=min(side, grid.columns)))
-    pixels = to_pixels(framing.apply(input_image.image))
+    pixels = compact_pixels(to_pixels(framing.apply(input_image.image)))
     corners = [
         (top, left)
         for top in window_starts(grid.rows, side, step)
         for left in window_starts(grid.columns, side, step)
     ]
-    for start in range(0, len(corners), explainer.batch_size):
-        part = corners[start : start + explainer.batch_size]
+
+    parts = [
+        corners[start : start + explainer.batch_size]
+        for start in range(0, len(corners), explainer.batch_size)
+    ]
+
+    def crops(part: Sequence[tuple[int, int]]) -> Tensor:
         crops = [_crop(pixels, corner, blend.window, patch) for corner in part]
-        blend.add(part, explainer.explain_pixels(torch.stack(crops), features))
+        return full_pixels(torch.stack(crops))
+
+    def explain_part(part: Sequence[tuple[int, int]]) -> list[tuple[Evidence, int]]:
+        evidence = explainer.explain_pixels(crops(part), features)
+        return [(evidence, row) for row in range(len(part))]
+
+    def log_ratios() -> Tensor:
+        deferred = (explainer.deferred_log_ratios(crops(part), features) for part in parts)
+        return torch.stack([ratios.value.amax(dim=0) for ratios in deferred]).amax(dim=0)[None]
+
+    for part in parts:
+        results = results_or_errors(explain_part, part)
+        for corner, result in zip(part, results, strict=True):
+            if isinstance(result, Exception):
+                raise result
+            blend.add(corner, *result)
+    ratios: Any = blend.highest.get("reference_log_ratios")
+    if ratios is not None:
+        ratios = ratios[None]
+    elif features.reference is not None:
+        ratios = DeferredTensor(log_ratios)
     method = applied_settings(explainer.method, explainer.backbone.tower)
     return Explanation(
         patch_scores=(blend.mean("patches"),),
@@ -129,9 +158,7 @@ def explain_windows(
         images=(input_image.name,),
         method=f"{method!r} in windows of {side * patch} px, {step * patch} px apart",
         backbone=explainer.backbone.name,
-        reference_log_ratios=blend.highest["reference_log_ratios"][None]
-        if "reference_log_ratios" in blend.highest
-        else None,
+        reference_log_ratios=ratios,
         presence_rule=explainer.find_presence_rule(),
     )
 
@@ -160,27 +187,29 @@ class _Blend:
         self.weight = _tent(self.window.rows)[:, None] * _tent(self.window.columns)
         self.weights = torch.zeros(self.grid.rows, self.grid.columns)
 
-    def add(self, corners: list[tuple[int, int]], evidence: Evidence) -> None:
-        """Add the evidence of a batch of windows.
+    def add(self, corner: tuple[int, int], evidence: Evidence, row: int) -> None:
+        """Add the evidence of a window; log ratios that are deferred are left out.
 
         Args:
-            corners: row and column of the upper left patch of each window.
-            evidence: evidence of these windows.
+            corner: row and column of the upper left patch of the window.
+            evidence: evidence of a batch of windows.
+            row: index of the window in this batch.
         """
+        within = self._within(*corner)
+        self.weights[within] += self.weight
         for name in ("patches", "similarity"):
             scores = getattr(evidence, name)
-            if scores is None:
-                continue
-            total = self.sums.setdefault(name, torch.zeros(scores.shape[1], *self.weights.shape))
-            for (top, left), maps in zip(corners, self.window.to_map(scores), strict=True):
-                total[:, *self._within(top, left)] += maps * self.weight
-        for top, left in corners:
-            self.weights[self._within(top, left)] += self.weight
-        for name in ("image", "reference_log_ratios"):
-            scores = getattr(evidence, name)
             if scores is not None:
-                most = scores.amax(dim=0)
-                self.highest[name] = torch.maximum(most, self.highest.get(name, most))
+                maps = self.window.to_map(scores[row])
+                total = self.sums.setdefault(name, torch.zeros(len(maps), *self.weights.shape))
+                total[:, *within] += maps * self.weight
+        of_texts = {
+            "image": evidence.image[row],
+            "reference_log_ratios": evidence.log_ratios_of_image(row),
+        }
+        for name, values in of_texts.items():
+            if isinstance(values, Tensor):
+                self.highest[name] = torch.maximum(values, self.highest.get(name, values))
 
     def mean(self, name: str) -> Tensor:
         """Return the blended maps (C, rows, columns) of "patches" or "similarity"."""

@@ -16,6 +16,8 @@ LAYERS = {
     "errors": 0,
     "grid": 0,
     "framing": 0,
+    "batch_splitting": 0,
+    "deferred_tensor": 0,
     "plugins": 0,
     "storage": 1,
     "processes": 1,

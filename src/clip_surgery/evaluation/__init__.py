@@ -10,8 +10,9 @@ follows `Metric`. `register_dataset` gives a data set a name.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from clip_surgery.plugins import lazy_names
 
 if TYPE_CHECKING:
     from clip_surgery.evaluation.calibration import calibrate_presence
@@ -91,12 +92,4 @@ __all__ = [
     "save_reports",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -6,6 +6,7 @@ these methods. A new method implements `features` and adds its settings.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.tower import Tower
-from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.errors import FewTextsWarning, InputError, UnknownNameError
 from clip_surgery.methods.method import Evidence
 from clip_surgery.methods.requirements import REPAIR_NEEDS, Part, require
 from clip_surgery.surgery.features import Weighting, cosine, feature_surgery
@@ -107,6 +108,22 @@ class DenseMethod(ABC):
         if source == "labels" and len(texts.texts) == 1:
             return "empty text"
         return source
+
+    def warn_of_mirrored_maps(self, texts: TextFeatures, *, stacklevel: int) -> None:
+        """Warn if feature surgery compares two texts with each other only.
+
+        Args:
+            texts: the texts that are explained.
+            stacklevel: number of calls from here to the line that the warning should name.
+        """
+        if len(texts.texts) == 2 and self.redundancy_source(texts) == "labels":
+            warnings.warn(
+                "With exactly two texts and no reference words, feature surgery gives mirrored "
+                "maps, because each text is the only reference of the other. Add texts, or load "
+                'the model with vocabulary="small" and leave redundancy="auto".',
+                FewTextsWarning,
+                stacklevel=stacklevel,
+            )
 
     def _without_redundancy(
         self, features: Features, texts: TextFeatures, similarity: Tensor, image: Tensor

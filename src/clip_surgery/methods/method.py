@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.deferred_tensor import DeferrableTensor, DeferredTensor, transformed, unread
 from clip_surgery.errors import InputError
 from clip_surgery.grid import PatchGrid
 from clip_surgery.text.features import TextFeatures
@@ -25,7 +26,8 @@ class Evidence:
         image: (B, C), the cosine of image and text features.
         grid: rows and columns of the patches.
         reference_log_ratios: (B, 2, C), log ratio of each text to the reference words (see
-            `surgery.reference_log_ratios`). None if the method does not compute it.
+            `surgery.reference_log_ratios`), which may be computed when it is first read. None if
+            the method does not compute it.
 
     Raises:
         InputError: if the shapes do not agree.
@@ -35,7 +37,7 @@ class Evidence:
     similarity: Tensor | None
     image: Tensor
     grid: PatchGrid
-    reference_log_ratios: Tensor | None = None
+    reference_log_ratios: DeferrableTensor = DeferrableTensor()
 
     def __post_init__(self) -> None:
         images, texts = self.image.shape
@@ -46,27 +48,39 @@ class Evidence:
             "reference_log_ratios": (images, 2, texts),
         }
         for name, expected in expected_shapes.items():
-            scores = getattr(self, name)
+            scores = self._scores().get(name)
             if scores is not None and tuple(scores.shape) != expected:
                 raise InputError(
                     f"Expected {name} of shape {expected}, but got {tuple(scores.shape)}."
                 )
 
+    def log_ratios_of_image(self, index: int) -> Tensor | DeferredTensor | None:
+        """Return `reference_log_ratios` (2, C) of one image, deferred if they are not computed."""
+        return transformed(unread(self, "reference_log_ratios"), lambda ratios: ratios[index])
+
     def to_host(self) -> Evidence:
         """Return the evidence as float32 on the CPU, without a graph for gradients."""
-        scores: dict[str, Any] = {
-            name: tensor.detach().float().cpu() for name, tensor in self._scores().items()
-        }
-        return replace(self, **scores)
+
+        def to_host(tensor: Tensor) -> Tensor:
+            return tensor.detach().float().cpu()
+
+        scores: dict[str, Any] = {name: to_host(tensor) for name, tensor in self._scores().items()}
+        ratios: Any = transformed(unread(self, "reference_log_ratios"), to_host)
+        return replace(self, **{**scores, "reference_log_ratios": ratios})
 
     def is_finite(self) -> bool:
-        """Return whether no score is NaN or infinite."""
+        """Return whether no score is NaN or infinite, apart from one that is not computed yet."""
         return all(bool(torch.isfinite(scores).all()) for scores in self._scores().values())
 
     def _scores(self) -> dict[str, Tensor]:
-        names = ("patches", "similarity", "image", "reference_log_ratios")
-        scores = {name: getattr(self, name) for name in names}
-        return {name: tensor for name, tensor in scores.items() if tensor is not None}
+        """The scores that are computed, by name."""
+        scores = {
+            "patches": self.patches,
+            "similarity": self.similarity,
+            "image": self.image,
+            "reference_log_ratios": unread(self, "reference_log_ratios"),
+        }
+        return {name: tensor for name, tensor in scores.items() if isinstance(tensor, Tensor)}
 
 
 @runtime_checkable

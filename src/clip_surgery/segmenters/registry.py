@@ -18,7 +18,7 @@ from types import MappingProxyType
 from clip_surgery.backbones.config_files import is_folder
 from clip_surgery.backbones.devices import resolve_device
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.plugins import import_plugin, same_definition
+from clip_surgery.plugins import PLUGIN_PATH, check_registration, import_plugin
 from clip_surgery.segmenters.sam import SamSegmenter
 from clip_surgery.segmenters.segmenter import Segmenter
 
@@ -27,7 +27,6 @@ SegmenterLoader = Callable[..., Segmenter]
 
 ENTRY_POINTS = "clip_surgery.segmenters"
 """Group of entry points by which other packages offer segmenters."""
-_PLUGIN_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _loaders: dict[str, str | SegmenterLoader] = {}
 SEGMENTERS: Mapping[str, str | SegmenterLoader] = MappingProxyType(_loaders)
 """The loaders of all registered segmenters by name."""
@@ -53,14 +52,7 @@ def register_segmenter(name: str, loader: str | SegmenterLoader) -> None:
         After `register_segmenter("same_colour", SameColour)`, `load_segmenter("same_colour")`
         returns `SameColour()`.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise InputError(f"Expected a name of letters, digits, _ and -, but got {name!r}.")
-    if not callable(loader) and not (isinstance(loader, str) and _PLUGIN_PATH.fullmatch(loader)):
-        raise InputError(
-            f'Expected a class, a function or "package.module:Class", but got {loader!r}.'
-        )
-    if not same_definition(_loaders.get(name, loader), loader):
-        raise InputError(f"Expected a new name, but segmenter {name!r} is registered already.")
+    check_registration("segmenter", name, loader, _loaders)
     _loaders[name] = loader
 
 
@@ -99,7 +91,7 @@ def _loader_of(name: str) -> str | SegmenterLoader | None:
         return _loaders[name]
     if is_folder(name):
         return None
-    if _PLUGIN_PATH.fullmatch(name):
+    if PLUGIN_PATH.fullmatch(name):
         return name
     if re.fullmatch(r"[A-Za-z0-9_-]+", name):  # hub names of SAM models contain a "/"
         offered = [entry_point.name for entry_point in entry_points(group=ENTRY_POINTS)]

@@ -18,15 +18,15 @@ from tests.apps.batch.jobs import Here, alike, job_of, loaded, make_segmenter, p
 
 @dataclass(frozen=True, kw_only=True)
 class Failing(Explainer):
-    """An explainer that raises for one image, or for all that come together."""
+    """An explainer that raises for one image, or for more than `most` images together."""
 
     error: BaseException
     bad: str = "002.png"
-    together: bool = False
+    most: int = 100
 
     def explain_images(self, pictures, texts):
         names = [picture.name for picture in pictures]
-        if any(name.endswith(self.bad) for name in names) or (self.together and len(names) > 1):
+        if any(name.endswith(self.bad) for name in names) or len(names) > self.most:
             raise self.error
         return super().explain_images(pictures, texts)
 
@@ -105,8 +105,9 @@ def test_one_that_fails_does_not_stop_its_neighbours(rows, folder, tmp_path, err
     assert alike([found[i] for i in good], [rows[i] for i in good], tolerance=2e-3)
 
 
-def test_pictures_too_large_together_are_taken_alone(rows, folder, tmp_path):
-    load = failing(MemoryError(), bad="none", together=True)
+@pytest.mark.parametrize("most", [1, 2])
+def test_images_too_large_together_are_taken_in_parts(rows, folder, tmp_path, most):
+    load = failing(torch.OutOfMemoryError(), bad="none", most=most)
     assert run(job_of(folder, load=load), tmp_path, Here()).errors == 1
     assert [row["points"] for row in rows_of(tmp_path)] == [row["points"] for row in rows]
 

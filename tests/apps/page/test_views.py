@@ -5,6 +5,7 @@ import io
 import re
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 from clip_surgery.apps.page import views
 from clip_surgery.apps.page.examples import examples, examples_view
 from clip_surgery.apps.page.html_cards import Card, cards_view, data_link, heat_layer
+from clip_surgery.apps.page.requests import with_messages
 from clip_surgery.figures.overlay import overlay
 from clip_surgery.inputs.images import read_image
 from clip_surgery.tasks.inspection import attention
@@ -111,3 +113,12 @@ def test_every_class_of_the_style_sheet_is_used_in_the_html():
     sources = "".join(path.read_text() for path in folder.glob("*.[pj]*"))
     used = set(re.findall(r"cs-[a-z-]+", sources))
     assert set(re.findall(r"\.(cs-[\w-]+)", style)) <= used
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")])
+def test_missing_memory_is_named_in_the_message(error):
+    def fail():
+        raise error
+
+    with pytest.raises(gr.Error, match=r"The server failed \(out of memory\)"):
+        with_messages(fail)()

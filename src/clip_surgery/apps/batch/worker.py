@@ -26,7 +26,8 @@ from clip_surgery.apps.batch.job import Job, ModelIdentity, model_identity
 from clip_surgery.apps.batch.rows import Row, error_row, image_row, image_rows, schema
 from clip_surgery.apps.batch.run_ahead import run_ahead
 from clip_surgery.apps.batch.shards import FinishedShard, write_shard
-from clip_surgery.errors import ClipSurgeryError, UnsupportedModelError
+from clip_surgery.batch_splitting import is_out_of_memory, out_of_memory_error, results_or_errors
+from clip_surgery.errors import ClipSurgeryError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import InputImage
@@ -167,12 +168,14 @@ class ShardWorker:
     def _explained(self, window: Sequence[DecodedImage]) -> list[_Explained]:
         """Run the model for the images of a window."""
         readable = [decoded.image for decoded in window if decoded.image is not None]
-        results = iter(self._explanations_or_errors(readable))
+        results = results_or_errors(self._explain, readable, errors=(Exception,))
         return [
             _Explained(
                 name=decoded.item.name,
                 image=decoded.image,
-                result=(decoded.error or "") if decoded.image is None else next(results),
+                result=(decoded.error or "")
+                if decoded.image is None
+                else _result_or_reason(next(results), decoded.image.name),
             )
             for decoded in window
         ]
@@ -184,53 +187,41 @@ class ShardWorker:
             yield self._rows(window[start : start + size])
 
     def _rows(self, group: Sequence[_Explained]) -> list[Row]:
+        """The row of each image with its explanation, or a row with the reason why it failed."""
         usable = [
             (entry.image, entry.result)
             for entry in group
             if entry.image is not None and isinstance(entry.result, Explanation)
         ]
-        rows = iter(self._rows_or_errors(usable))
+        rows = results_or_errors(self._image_rows, usable, errors=(Exception,))
         return [
-            error_row(entry.name, entry.result) if isinstance(entry.result, str) else next(rows)
+            error_row(entry.name, entry.result)
+            if isinstance(entry.result, str)
+            else _row_or_error_row(next(rows), entry.name)
             for entry in group
         ]
 
-    def _rows_or_errors(self, pairs: Sequence[tuple[InputImage, Explanation]]) -> list[Row]:
-        """The row of each image with its explanation, or a row with the reason why it failed."""
-        if not pairs:
-            return []
+    def _image_rows(self, pairs: Sequence[tuple[InputImage, Explanation]]) -> list[Row]:
         images = [image for image, _ in pairs]
-        try:
-            explanation = Explanation.join([explanation for _, explanation in pairs])
-            return image_rows(images, explanation, self.job.settings, self.segmenter)
-        except Exception as error:
-            if len(pairs) == 1:
-                return [error_row(images[0].name, _reason(error, images[0].name))]
-        return [row for pair in pairs for row in self._rows_or_errors([pair])]
-
-    def _explanations_or_errors(self, images: Sequence[InputImage]) -> list[Explanation | str]:
-        """The explanation of each image, or the reason why there is none."""
-        if not images:
-            return []
-        try:
-            return list(self._explain(images))
-        except UnsupportedModelError:  # it would be raised for every image
-            raise
-        except Exception as error:
-            if len(images) == 1:
-                return [_reason(error, images[0].name)]
-        # One of the images is at fault, or the batch is too large for the memory.
-        return [result for image in images for result in self._explanations_or_errors([image])]
+        explanation = Explanation.join([explanation for _, explanation in pairs])
+        return image_rows(images, explanation, self.job.settings, self.segmenter)
 
     def _explain(self, images: Sequence[InputImage]) -> Explanation:
         return self.explainer.explain_images(images, self.features)
+
+
+def _result_or_reason(result: Explanation | Exception, name: str) -> Explanation | str:
+    return _reason(result, name) if isinstance(result, Exception) else result
+
+
+def _row_or_error_row(row: Row | Exception, name: str) -> Row:
+    return error_row(name, _reason(row, name)) if isinstance(row, Exception) else row
 
 
 def _reason(error: Exception, name: str) -> str:
     """The reason why an image failed, for its row; the other images are not affected."""
     if isinstance(error, ClipSurgeryError):
         return str(error)
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
-        return f"{name}: out of memory; try a smaller --size or another --device."
+    if is_out_of_memory(error):
+        return str(out_of_memory_error(name))
     return f"{name}: unexpected {type(error).__name__}: {error}"

@@ -21,6 +21,7 @@ from gradio.utils import get_upload_folder
 
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.stopping import watched
+from clip_surgery.batch_splitting import is_out_of_memory
 from clip_surgery.errors import ClipSurgeryError, InputError
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.inputs.names import printable
@@ -50,7 +51,7 @@ def with_messages(action: Callable[P, T]) -> Callable[P, T]:
             raise
         except Exception as error:
             LOG.exception("%s failed", action.__name__)
-            cause = "out of memory" if isinstance(error, MemoryError) else type(error).__name__
+            cause = "out of memory" if is_out_of_memory(error) else type(error).__name__
             raise _message(f"The server failed ({cause}); its log says more.", "Failed") from None
 
     return run

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -19,7 +18,7 @@ from typing import Any
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.dataset import Dataset
-from clip_surgery.plugins import import_plugin, same_definition
+from clip_surgery.plugins import check_registration, import_plugin
 
 ENTRY_POINTS = "clip_surgery.datasets"
 """Group of entry points by which other packages offer data sets."""
@@ -161,14 +160,8 @@ def register_dataset(name: str, loader: str | Callable[..., Dataset], *, about: 
         After `register_dataset("birds", BirdDataset, about="photos of birds")`,
         `open_dataset("birds", "path/to/birds")` returns `BirdDataset(root=Path("path/to/birds"))`.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise InputError(f"Expected a name of letters, digits, _ and -, but got {name!r}.")
-    if not callable(loader) and not (isinstance(loader, str) and ":" in loader):
-        raise InputError(
-            f'Expected a class, a function or "package.module:Class", but got {loader!r}.'
-        )
-    if name in _entries and not same_definition(_entries[name].loader, loader):
-        raise InputError(f"Expected a new name, but data set {name!r} is registered already.")
+    known = {registered: entry.loader for registered, entry in _entries.items()}
+    check_registration("data set", name, loader, known)
     _entries[name] = DatasetEntry(loader=loader, about=about)
 
 

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from clip_surgery.deferred_tensor import transformed, unread
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Sample
 from clip_surgery.explainer import Explainer
@@ -92,8 +94,13 @@ class EvaluatedImage:
         if self.prompts is None and not self.background:
             return self.explanation
         if not self.background and all(len(texts) == 1 for texts in self.texts_of_names):
-            return replace(self.explanation, texts=self.names)
+            ratios: Any = unread(self.explanation, "reference_log_ratios")
+            return replace(self.explanation, texts=self.names, reference_log_ratios=ratios)
         whole, starts = self.explanation, self.starts
+        ratios = transformed(
+            unread(whole, "reference_log_ratios"),
+            lambda of_texts: highest_rows(of_texts[0].T, starts).T[None],
+        )
         return replace(
             whole,
             patch_scores=(highest_rows(whole.patch_scores[0], starts),),
@@ -101,9 +108,7 @@ class EvaluatedImage:
             if whole.similarity is None
             else (highest_rows(whole.similarity[0], starts),),
             image_scores=highest_rows(whole.image_scores[0], starts)[None],
-            reference_log_ratios=None
-            if whole.reference_log_ratios is None
-            else highest_rows(whole.reference_log_ratios[0].T, starts).T[None],
+            reference_log_ratios=ratios,
             texts=self.names,
         )
 

@@ -234,6 +234,27 @@ def test_out_of_memory_is_reported_with_advice(cli, scene, home, monkeypatch):
     assert "out of memory; try a smaller --size" in done.err
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+def test_images_that_do_not_fit_together_are_explained_in_parts(
+    cli, scene, home, monkeypatch, error
+):
+    for index in range(4):
+        Image.open(scene).save(home / f"{index}.png")
+    sizes, explain_images = [], Explainer.explain_images
+
+    def at_most_two(self, pictures, texts):
+        sizes.append(len(pictures))
+        if len(pictures) > 2:
+            raise error
+        return explain_images(self, pictures, texts)
+
+    monkeypatch.setattr(Explainer, "explain_images", at_most_two)
+    done = cli("explain", "0.png", "1.png", "2.png", "3.png", "dog", "-f", "json")
+    assert done.code == 0, done.err
+    assert sizes == [4, 2, 2]
+    assert files() == [f"{index}.explain.json" for index in range(4)]
+
+
 def test_words_the_demo_model_does_not_know(cli, scene):
     done = cli("explain", scene, "dog", "two brown dogs", "harpsichord")
     assert done.code == 0

@@ -25,7 +25,8 @@ from clip_surgery.apps.cli.shared.output_files import (
 )
 from clip_surgery.apps.cli.shared.request import Request
 from clip_surgery.apps.cli.shared.tables import Column, show_files, show_rows
-from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
+from clip_surgery.batch_splitting import is_out_of_memory, out_of_memory_error, results_or_errors
+from clip_surgery.errors import ClipSurgeryError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import MAX_PIXELS, InputImage, read_image
@@ -146,20 +147,11 @@ class ImageLoop:
         compute: Callable[[Sequence[InputImage]], Iterable[Computed]],
         to_result: Callable[[InputImage, Computed], ImageResult],
     ) -> None:
-        try:
-            with _out_of_memory_as_input_error(images[0].name):
-                computed = list(compute(images))
-        except UnsupportedModelError:  # it would fail for every image
-            raise
-        except ClipSurgeryError as error:
-            if len(images) == 1:
-                self._skip(error)
-            else:  # one of them is bad, or all together are too large
-                for image in images:
-                    self._run_batch([image], compute, to_result)
-            return
+        computed = results_or_errors(compute, images, errors=(ClipSurgeryError,))
         for image, value in zip(images, computed, strict=True):
             with self._skip_on_error(), _out_of_memory_as_input_error(image.name):
+                if isinstance(value, Exception):
+                    raise value
                 result = to_result(image, value)
                 self.outputs.write(image.name, result)
                 self.done += 1
@@ -203,11 +195,6 @@ def _out_of_memory_as_input_error(image: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if not isinstance(error, MemoryError) and not (
-            "out of memory" in text or "allocate memory" in text
-        ):
+        if not is_out_of_memory(error):
             raise
-        raise InputError(
-            f"{image}: out of memory; try a smaller --size or another --device."
-        ) from error
+        raise out_of_memory_error(image) from error
