@@ -11,11 +11,12 @@ from tempfile import TemporaryDirectory
 
 from clip_surgery.backbones.fingerprint import fingerprint
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
+from clip_surgery.evaluation.datasets.dataset import Dataset
 from clip_surgery.evaluation.execution.evaluator import Evaluator
 from clip_surgery.evaluation.execution.journal import Journal
 from clip_surgery.evaluation.execution.partial_result import PartialResult
-from clip_surgery.evaluation.execution.plan import MetricFactory, Plan, digest
+from clip_surgery.evaluation.execution.plan import MetricFactory, Plan
+from clip_surgery.evaluation.execution.reports import report_settings, reports_of
 from clip_surgery.evaluation.execution.resuming import finished_parts, stored_result
 from clip_surgery.evaluation.execution.worker import WorkerLoader, evaluate_in_processes
 from clip_surgery.evaluation.metrics.explainability_iou import ExplainabilityIoU
@@ -138,8 +139,8 @@ def evaluate(
         if opened is not None and workers > 1 and load is not None:
             loader = WorkerLoader.of(evaluator, opened, load=load, weights=weights, workers=workers)
         result, complete = _evaluate_parts(evaluator, opened, loader, workers, on_progress)
-    settings = _settings(evaluator, weights, workers)
-    reports = _reports(result, plan.methods, settings, complete=complete)
+    settings = report_settings(evaluator, weights, workers)
+    reports = reports_of(result, plan.methods, settings, complete=complete)
     if not complete:
         raise EvaluationInterrupted(reports)
     if not reports:
@@ -231,46 +232,3 @@ def _evaluate_in_process(
             with interrupts_held_back():
                 result.merge(part)
         yield number
-
-
-def _settings(evaluator: Evaluator, weights: str, workers: int) -> dict[str, str]:
-    """Return the settings of the model and the protocol for the reports."""
-    explainer, protocol = evaluator.explainer, evaluator.plan.protocol
-    backbone, templates = explainer.backbone, explainer.templates
-    settings = {
-        "dataset": describe_dataset(evaluator.plan.dataset),
-        "backbone": backbone.name,
-        "weights": weights,
-        "device": f"{backbone.device.type}, {backbone.dtype}",
-        "processes": str(max(1, workers)),
-        "templates": f"{len(templates)}: {templates[0]} ...",
-        "framing": repr(explainer.framing),
-    }
-    if protocol is not None:
-        settings["protocol"] = repr(protocol)
-    if explainer.vocabulary is not None:
-        settings["vocabulary"] = digest(explainer.vocabulary)
-    return settings
-
-
-def _reports(
-    result: PartialResult,
-    methods: Mapping[str, Method],
-    settings: Mapping[str, str],
-    *,
-    complete: bool,
-) -> list[Report]:
-    """Return one report per method, or none if no image was evaluated."""
-    if not result.images:
-        return []
-    return [
-        Report(
-            row=row,
-            values=result.values(row),
-            images=result.images,
-            settings={**settings, "method": repr(method)},
-            failures=tuple(result.failures[index] for index in sorted(result.failures)),
-            complete=complete,
-        )
-        for row, method in methods.items()
-    ]

@@ -49,7 +49,7 @@ def compare(
     clip-surgery compare street.jpg bench person --methods similarity,clip_surgery,gem
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import PEAK_COLUMNS, peak_rows
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.methods.registry import parse_methods

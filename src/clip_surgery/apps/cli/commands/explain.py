@@ -16,7 +16,7 @@ from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 
 if TYPE_CHECKING:
-    from clip_surgery.apps.cli.shared.output_files import ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import ImageResult
     from clip_surgery.explanation import Explanation
     from clip_surgery.inputs.images import InputImage
 
@@ -43,7 +43,7 @@ def explain(
     """
     from clip_surgery.apps.cli.shared.explanation_files import ExplanationFiles
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_files import Format
+    from clip_surgery.apps.cli.shared.output_formats import Format
     from clip_surgery.apps.cli.shared.tables import PEAK_COLUMNS
     from clip_surgery.inputs.texts import check_texts
 

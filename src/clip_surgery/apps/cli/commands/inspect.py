@@ -53,7 +53,7 @@ def inspect(
     clip-surgery inspect street.jpg bench person --point 320,200
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.records.texts import inspection_record

@@ -60,7 +60,7 @@ def masks(
     clip-surgery masks street.jpg person+bench dog --segmenter facebook/sam-vit-base
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.apps.cli.shared.text_groups import split_objects, texts_of
     from clip_surgery.records.mask_files import palette_image

@@ -52,7 +52,7 @@ def points(
     "person+bench" is one object with two names.
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.apps.cli.shared.text_groups import split_objects, texts_of
     from clip_surgery.records.regions import points_record

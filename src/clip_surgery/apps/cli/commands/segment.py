@@ -71,7 +71,7 @@ def segment(
     """
     from clip_surgery.apps.cli.shared.drawing import heading, shrunk
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.figures.segments import resized, segmentation_figure
     from clip_surgery.inputs.texts import check_texts

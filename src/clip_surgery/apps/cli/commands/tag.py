@@ -82,7 +82,7 @@ def tag(
     """
     from clip_surgery.apps.cli.shared.drawing import heading
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.figures.tags import tags_figure
     from clip_surgery.inputs.texts import check_texts

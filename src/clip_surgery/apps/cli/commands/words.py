@@ -73,7 +73,7 @@ def words(
     """
     from clip_surgery.apps.cli.shared.drawing import at_most
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.figures.words import words_figure
     from clip_surgery.records.texts import words_record

@@ -15,7 +15,7 @@ from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from clip_surgery.apps.cli.shared.output_files import ImageResult, Writer
+    from clip_surgery.apps.cli.shared.output_formats import ImageResult, Writer
     from clip_surgery.explanation import Explanation
     from clip_surgery.inputs.images import InputImage
 
@@ -44,7 +44,7 @@ class ExplanationFiles:
 
     def result(self) -> ImageResult:
         """Return the results in all formats."""
-        from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
+        from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
         from clip_surgery.apps.cli.shared.tables import peak_rows
         from clip_surgery.records.arrays import save_arrays
         from clip_surgery.records.explanations import records

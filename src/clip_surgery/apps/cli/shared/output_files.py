@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import count
 from pathlib import Path
 
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.options import STANDARD_OUTPUT
+from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult, Writer, json_writer
 from clip_surgery.apps.cli.shared.run_results import RunResults
 from clip_surgery.apps.cli.shared.source_records import (
     FIELD,
@@ -19,77 +18,10 @@ from clip_surgery.apps.cli.shared.source_records import (
     run_source,
     source_id,
 )
-from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.errors import InputError
 from clip_surgery.storage.atomic_file import replacing_atomically
 
 LONGEST_STEM = 100  # characters of an input's name in the names of its results
-
-
-class Format(StrEnum):
-    """Kinds of files that commands write."""
-
-    PNG = "png"
-    OVERLAYS = "overlays"
-    PDF = "pdf"
-    SVG = "svg"
-    MASK = "mask"
-    HTML = "html"
-    JSON = "json"
-    JSONL = "jsonl"
-    NPZ = "npz"
-    SAFETENSORS = "safetensors"
-
-    @property
-    def suffix(self) -> str:
-        """How the names of such files end; overlays have the text before it."""
-        return {Format.MASK: ".mask.png", Format.OVERLAYS: ".png"}.get(self, f".{self}")
-
-    @property
-    def is_for_run(self) -> bool:
-        """Whether there is one file for all images of a run, not one for each image."""
-        return self in (Format.HTML, Format.JSONL)
-
-
-Writer = Callable[[Path], object]
-"""Writes one result to a file."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageResult:
-    """The results for one image.
-
-    Attributes:
-        record: the results as plain values, for JSON.
-        files: the writer of each other format.
-        rows: the rows of the table that is printed at the end, without the name of the image.
-        overlays: the writers of one overlay per text, by a part of their file names.
-        html_card: returns the part of an HTML report that shows this image; None if the command
-            writes no such report.
-    """
-
-    record: Mapping[str, object]
-    files: Mapping[Format, Writer]
-    rows: Sequence[Sequence[str]]
-    overlays: Mapping[str, Writer] = field(default_factory=dict)
-    html_card: Callable[[], str] | None = None
-
-
-def read_formats(names: Sequence[str], known: Collection[Format]) -> tuple[Format, ...]:
-    """Return the formats that options name, each once; an option may name several with commas.
-
-    Raises:
-        UnknownNameError: for an unknown format.
-
-    Example:
-        >>> [format.value for format in read_formats(["png,json", "png"], list(Format))]
-        ['png', 'json']
-    """
-    formats: dict[Format, None] = {}
-    for name in ",".join(names).lower().split(","):
-        if name.strip() not in known:
-            raise UnknownNameError.among("format", name.strip(), [f.value for f in known])
-        formats[Format(name.strip())] = None
-    return tuple(formats)
 
 
 class JsonLines:
@@ -238,16 +170,6 @@ class OutputFolder:
 def _is_free(path: Path, source: str) -> bool:
     """Whether a file may be written: none is there, or one with results for the same image."""
     return not path.exists() or recorded_source(path) == source
-
-
-def json_writer(record: object) -> Writer:
-    """Return a writer of a record as indented JSON."""
-
-    def write(path: Path) -> None:
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8")
-
-    return write
 
 
 def make_folder(folder: Path) -> None:
