@@ -203,7 +203,11 @@ class Explainer:
                     raise evidence_row
                 evidence_rows[index] = evidence_row
         rows = [evidence_rows[index] for index in range(len(input_images))]
-        similarity = [e.grid.to_map(e.similarity[r]) for e, r in rows if e.similarity is not None]
+        similarity = [
+            (e.similarity_grid or e.grid).to_map(e.similarity[r])
+            for e, r in rows
+            if e.similarity is not None
+        ]
         ratios: Any = combined([e.log_ratios_of_image(r) for e, r in rows], torch.stack)
         return Explanation(
             patch_scores=tuple(e.grid.to_map(e.patches[r]) for e, r in rows),

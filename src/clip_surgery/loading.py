@@ -41,8 +41,8 @@ def load(
         UnsupportedModelError: if a part of the model cannot be read.
 
     Example:
-        >>> load("demo", method="similarity").method
-        Similarity(redundancy='none', weighting='reference', temperature=2.0, repair_outliers=False)
+        >>> load("demo", method="clip_surgery(depth=4)").method.depth
+        4
     """
     explainer_settings = ExplainerSettings(**settings)
     backbone = load_backbone(

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from clip_surgery.batch_splitting import results_or_errors
 from clip_surgery.deferred_tensor import DeferredTensor
@@ -200,7 +201,10 @@ class _Blend:
         for name in ("patches", "similarity"):
             scores = getattr(evidence, name)
             if scores is not None:
-                maps = self.window.to_map(scores[row])
+                finer = evidence.similarity_grid if name == "similarity" else None
+                maps = (finer or self.window).to_map(scores[row])
+                if finer is not None:  # this window was refined alone
+                    maps = adaptive_avg_pool2d(maps, (self.window.rows, self.window.columns))
                 total = self.sums.setdefault(name, torch.zeros(len(maps), *self.weights.shape))
                 total[:, *within] += maps * self.weight
         of_texts = {

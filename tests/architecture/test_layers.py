@@ -34,6 +34,7 @@ LAYERS = {
     "backbones": 2,
     "segmenters": 2,
     "text": 3,
+    "refinement": 4,
     "surgery": 4,
     "methods": 5,
     "explainer": 6,

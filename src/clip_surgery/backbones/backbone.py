@@ -79,3 +79,10 @@ class Backbone:
         mean = pixels.new_tensor(self.image_mean).view(1, 3, 1, 1)
         std = pixels.new_tensor(self.image_std).view(1, 3, 1, 1)
         return ((pixels - mean) / std).to(self.dtype)
+
+    def denormalise(self, pixels: Tensor) -> Tensor:
+        """Return pixels (B, 3, H, W) that `normalise` returned in [0, 1] again, float32 or more."""
+        pixels = pixels.float() if pixels.dtype in (torch.float16, torch.bfloat16) else pixels
+        mean = pixels.new_tensor(self.image_mean).view(1, 3, 1, 1)
+        std = pixels.new_tensor(self.image_std).view(1, 3, 1, 1)
+        return pixels * std + mean

@@ -16,8 +16,11 @@ from torch import Tensor
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.tower import Tower
 from clip_surgery.errors import FewTextsWarning, InputError, UnknownNameError
+from clip_surgery.grid import PatchGrid
 from clip_surgery.methods.method import Evidence
 from clip_surgery.methods.requirements import REPAIR_NEEDS, Part, require
+from clip_surgery.refinement.finer_maps import colours_of_cells, refine_maps
+from clip_surgery.refinement.registry import Refinement, as_refinement, grid_of_cells
 from clip_surgery.surgery.features import Weighting, cosine, feature_surgery
 from clip_surgery.surgery.reference_log_ratios import reference_log_ratios
 from clip_surgery.surgery.walk import Features
@@ -41,9 +44,13 @@ class DenseMethod(ABC):
         temperature: temperature of the weights in feature surgery; 2 in the paper.
         repair_outliers: whether outlier tokens are replaced by the mean of their neighbours before
             the last block (see `surgery.outliers`). ViT-L/14 and larger towers have many.
+        refine: refinement of the similarity along colour edges of the image, on a finer grid:
+            "none", "laplacian", "guided", "pamr", "pixel graph" (see `refinement.registry`), or
+            an object with settings. The evidence itself is not refined.
 
     Raises:
-        UnknownNameError: if redundancy or weighting is unknown.
+        UnknownNameError: if redundancy, weighting or refine is unknown.
+        InputError: if refine is neither a name nor a refinement.
     """
 
     name: ClassVar[str]
@@ -57,8 +64,10 @@ class DenseMethod(ABC):
     weighting: Weighting = "reference"
     temperature: float = 2.0
     repair_outliers: bool = False
+    refine: str | Refinement = "none"
 
     def __post_init__(self) -> None:
+        as_refinement(self.refine)
         if self.redundancy not in get_args(Redundancy):
             raise UnknownNameError.among("redundancy", self.redundancy, get_args(Redundancy))
         if self.weighting not in get_args(Weighting):
@@ -87,9 +96,13 @@ class DenseMethod(ABC):
         similarity = cosine(features.patches, texts.labels)  # (B, P, C)
         image = cosine(features.image, texts.labels)  # (B, C)
         evidence = self._without_redundancy(features, texts, similarity, image)
+        similarity, similarity_grid = self._refined(
+            backbone, pixels, texts, features.grid, similarity.transpose(1, 2)
+        )
         return Evidence(
             patches=evidence.transpose(1, 2),
-            similarity=similarity.transpose(1, 2),
+            similarity=similarity,
+            similarity_grid=similarity_grid,
             image=image,
             grid=features.grid,
             reference_log_ratios=None
@@ -124,6 +137,24 @@ class DenseMethod(ABC):
                 FewTextsWarning,
                 stacklevel=stacklevel,
             )
+
+    def _refined(
+        self,
+        backbone: Backbone,
+        pixels: Tensor,
+        texts: TextFeatures,
+        grid: PatchGrid,
+        similarity: Tensor,
+    ) -> tuple[Tensor, PatchGrid | None]:
+        """Return the similarity (B, C, cells) after `refine`, and its grid if that is finer."""
+        refinement = as_refinement(self.refine)
+        if refinement is None:
+            return similarity, None
+        height, width = pixels.shape[-2:]
+        cells = grid_of_cells(height, width, refinement.cells)
+        colours = colours_of_cells(backbone.denormalise(pixels), cells)
+        maps = refine_maps(grid.to_map(similarity), colours, refinement, texts=texts.labels)
+        return cells.from_map(maps), cells
 
     def _without_redundancy(
         self, features: Features, texts: TextFeatures, similarity: Tensor, image: Tensor

@@ -25,6 +25,8 @@ class Evidence:
             method has no patch features.
         image: (B, C), the cosine of image and text features.
         grid: rows and columns of the patches.
+        similarity_grid: rows and columns of `similarity` if it was refined on a finer grid;
+            None if it is `grid`.
         reference_log_ratios: (B, 2, C), log ratio of each text to the reference words (see
             `surgery.reference_log_ratios`), which may be computed when it is first read. None if
             the method does not compute it.
@@ -38,13 +40,13 @@ class Evidence:
     image: Tensor
     grid: PatchGrid
     reference_log_ratios: DeferrableTensor = DeferrableTensor()
+    similarity_grid: PatchGrid | None = None
 
     def __post_init__(self) -> None:
         images, texts = self.image.shape
-        of_patches = (images, texts, self.grid.patches)
         expected_shapes = {
-            "patches": of_patches,
-            "similarity": of_patches,
+            "patches": (images, texts, self.grid.patches),
+            "similarity": (images, texts, (self.similarity_grid or self.grid).patches),
             "reference_log_ratios": (images, 2, texts),
         }
         for name, expected in expected_shapes.items():

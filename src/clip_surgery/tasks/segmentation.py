@@ -18,9 +18,13 @@ from torch import Tensor
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
+from clip_surgery.inputs.images import ImageSource, InputImage
+from clip_surgery.refinement.registry import Refinement, as_refinement
 from clip_surgery.surgery.min_max import rescale
 from clip_surgery.tasks.cell_argmax import argmax_of_resized
 from clip_surgery.tasks.map_resize import MapResize
+from clip_surgery.tasks.presence import texts_present
+from clip_surgery.tasks.refinement import refine as refine_explanation
 from clip_surgery.tasks.text_selection import Texts, check_distinct, select_texts
 
 Background = Literal["none", "threshold", "words"]
@@ -38,6 +42,9 @@ def segment(
     background: Background = "none",
     threshold: float = 0.6,
     background_words: Sequence[str] = (),
+    min_presence: float | None = None,
+    refine: str | Refinement = "none",
+    images: Sequence[ImageSource | InputImage] | ImageSource | None = None,
 ) -> list[Tensor]:
     """Return the class of every pixel in each image.
 
@@ -52,15 +59,24 @@ def segment(
             `background_words` is better than all classes.
         threshold: for "threshold", in [0, 1].
         background_words: for "words", texts of the explanation.
+        min_presence: minimum presence probability in [0, 1]; names below it do not compete in an
+            image, so that names of absent objects win no pixel. If None, all names compete. Where
+            no name is left, no pixel has a class.
+        refine: refinement of the maps along the edges of the images, "laplacian", "guided",
+            "pamr", "pixel graph" or an object with settings (see `refine`). It needs `images`.
+        images: the B images of the explanation, for `refine`.
 
     Returns:
         One tensor (H, W) of int64 per image: indices of the classes, -1 where there is none.
 
     Raises:
         InputError: if the method has no dense similarity, a score is not finite, there is no
-            class, a name occurs in two classes, a threshold is out of range, or background words
-            are missing or given for another kind of background.
-        UnknownNameError: if the explanation was not made for a name, or the background is unknown.
+            class, a name occurs in two classes, a threshold or min_presence is out of range,
+            background words are missing or given for another kind of background, presence is
+            needed and the explanation was made without a vocabulary, or images are needed and
+            missing or others than those of the explanation.
+        UnknownNameError: if the explanation was not made for a name, or the background or the
+            refinement is unknown.
 
     Example:
         >>> from PIL import Image
@@ -82,9 +98,20 @@ def segment(
     classes = _classes(explanation, texts, union=union)
     if background_words:
         classes += [(NO_CLASS, index) for index in explanation.text_indices(background_words)]
+    present = texts_present(explanation, min_presence)
+    refinement = as_refinement(refine)
+    if refinement is not None:
+        if images is None:
+            raise InputError("Expected the images of the explanation for refine, but got none.")
+        explanation = refine_explanation(explanation, images, refinement)
     lowest = threshold if background == "threshold" else None
     return [
-        segment_image(explanation, image, classes, lowest=lowest)
+        segment_image(
+            explanation,
+            image,
+            [c for c in classes if c[0] == NO_CLASS or present[image, c[1]]],
+            lowest=lowest,
+        )
         for image in range(len(explanation))
     ]
 
@@ -101,7 +128,8 @@ def segment_image(
     Args:
         explanation: explanations of B images by a method with a dense similarity.
         image: index of the image.
-        classes: (class, position of a text) for each text that competes; at least one.
+        classes: (class, position of a text) for each text that competes. If there is none, no
+            pixel has a class.
         lowest: lowest level of the best text's map, min-maxed over the image, for a pixel to have
             a class.
 
@@ -112,6 +140,8 @@ def segment_image(
     if not scores.isfinite().all():
         raise InputError(f"{explanation.images[image]}: expected finite similarities.")
     device = scores.device
+    if not classes:
+        return torch.full(explanation.framings[image].original, NO_CLASS, device=device)
     maps = scores[torch.tensor([position for _, position in classes], device=device)]
     grid = Size(maps.shape[1], maps.shape[2])
     resize = MapResize.of(explanation.framings[image], grid, device=device)

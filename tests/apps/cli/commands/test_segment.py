@@ -52,6 +52,20 @@ def test_background(cli, scene, arguments):
     assert sum(one["area"] for one in record["classes"]) == (mask > 0).sum()
 
 
+def test_refined_borders_and_absent_names(cli, scene):
+    done = cli("segment", scene, "dog", "pig", "--quiet")
+    assert done.code == 0, done.err
+    plain = segmentation()[1]
+    done = cli("segment", scene, "dog", "pig", "--refine", "guided", "--quiet", "--overwrite")
+    assert done.code == 0, done.err
+    assert (segmentation()[1] != plain).any()
+    done = cli("segment", scene, "dog", "pig", "--min-presence", "0.5", "--quiet", "--overwrite")
+    assert done.code == 0, done.err
+    record, mask = segmentation()
+    assert [one["names"] for one in record["classes"]] == [["dog"]]
+    assert (mask == record["classes"][0]["id"]).all()
+
+
 def test_windows(cli, scene):
     done = cli("segment", scene, "pig", "boat", "--crop", 96, "--stride", 48, "--size", 192)
     assert done.code == 0, done.err
@@ -79,6 +93,8 @@ BAD = {
     "empty word": (["pig", "--background-words", "sky,"], "Expected a text with words"),
     "threshold": (["pig", "--threshold", "2"], "Invalid value for '--threshold'"),
     "stride": (["pig", "--crop", "64", "--stride", "128"], "stride of at most the crop's 64 px"),
+    "refine": (["pig", "--refine", "guidd"], "Did you mean 'guided'"),
+    "presence": (["pig", "--min-presence", "2"], "Invalid value for '--min-presence'"),
     "framing": (["pig", "--crop", "64", "--framing", "squash"], "does not go with windows"),
 }
 

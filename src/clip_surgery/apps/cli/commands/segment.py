@@ -14,6 +14,7 @@ from clip_surgery.apps.cli.shared.options import (
     FramingName,
     MaskFormats,
     MethodOptions,
+    MinPresence,
     OutputOptions,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
@@ -61,6 +62,14 @@ def segment(
     stride: Annotated[
         int | None, typer.Option(min=1, help="Distance from one window to the next, in pixels.")
     ] = None,
+    min_presence: MinPresence = None,
+    refine: Annotated[
+        str,
+        typer.Option(
+            help="Move the borders of classes to edges of the image: laplacian, guided, pamr or "
+            "'pixel graph'."
+        ),
+    ] = "none",
     formats: MaskFormats = None,
 ) -> None:
     """Assign every pixel to the class whose text matches it best.
@@ -77,6 +86,7 @@ def segment(
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.records.mask_files import MAX_CLASSES, palette_image
     from clip_surgery.records.regions import segmentation_record
+    from clip_surgery.refinement.registry import as_refinement
     from clip_surgery.tasks.presence import presence
     from clip_surgery.tasks.segmentation import segment as find_segments
     from clip_surgery.tasks.text_selection import split_names
@@ -96,6 +106,7 @@ def segment(
     if other_words and background_kind is not BackgroundName.WORDS:
         raise InputError(f"--background-words do not go with --background {background_kind}.")
     windows = _windows(model, crop, stride)
+    as_refinement(refine)
     loop = ImageLoop.begin(
         "segment", request, outputs, formats, known=[Format.PNG, Format.MASK, Format.JSON]
     )
@@ -109,6 +120,9 @@ def segment(
             background=background_kind.value,
             threshold=threshold,
             background_words=other_words,
+            min_presence=min_presence,
+            refine=refine,
+            images=image,
         )
         small = shrunk(image)
         presences = None
