@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 from torch import nn
 
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.backbones.companion import Companion
+from clip_surgery.backbones.companion_loading import load_companion
 from clip_surgery.backbones.loading import load_backbone, wrap_backbone
 from clip_surgery.backbones.positions import PositionMode
 from clip_surgery.explainer import Explainer
@@ -20,6 +24,7 @@ def load(
     device: str = "auto",
     dtype: str = "float32",
     positions: PositionMode = "bilinear",
+    companion: str | Path | nn.Module | Companion | None = None,
     **settings: Unpack[SettingArguments],
 ) -> Explainer:
     """Load a model by name and return an explainer of it.
@@ -31,6 +36,8 @@ def load(
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         dtype: "float32", "bfloat16" or "float16".
         positions: how position embeddings are resized, "bilinear" or "bicubic".
+        companion: an image model without texts, such as "timm:vit_base_patch8_224.dino", for
+            methods that need one (see `load_companion`).
         settings: method, templates, framing, batch_size, cache, truncate and vocabulary, as
             described in `ExplainerSettings`.
 
@@ -48,7 +55,7 @@ def load(
     backbone = load_backbone(
         name, checkpoint=checkpoint, device=device, dtype=dtype, positions=positions
     )
-    return explainer_settings.explainer(backbone)
+    return explainer_settings.explainer(_with_companion(backbone, companion))
 
 
 def wrap(
@@ -57,6 +64,7 @@ def wrap(
     tokenizer: object | None = None,
     image_size: int | None = None,
     positions: PositionMode = "bilinear",
+    companion: str | Path | nn.Module | Companion | None = None,
     **settings: Unpack[SettingArguments],
 ) -> Explainer:
     """Return an explainer of an open_clip or transformers model in memory, which is not changed.
@@ -67,6 +75,8 @@ def wrap(
         image_size: side of the square images that the model was trained with, in pixels; None
             reads it from the model.
         positions: how position embeddings are resized, "bilinear" or "bicubic".
+        companion: an image model without texts, such as "timm:vit_base_patch8_224.dino", for
+            methods that need one (see `load_companion`).
         settings: method, templates, framing, batch_size, cache, truncate and vocabulary, as
             described in `ExplainerSettings`.
 
@@ -76,4 +86,14 @@ def wrap(
     """
     explainer_settings = ExplainerSettings(**settings)
     backbone = wrap_backbone(model, tokenizer=tokenizer, image_size=image_size, positions=positions)
-    return explainer_settings.explainer(backbone)
+    return explainer_settings.explainer(_with_companion(backbone, companion))
+
+
+def _with_companion(
+    backbone: Backbone, companion: str | Path | nn.Module | Companion | None
+) -> Backbone:
+    """Return the backbone with a companion on the same device and in the same dtype."""
+    if companion is None:
+        return backbone
+    loaded = load_companion(companion, device=backbone.device, dtype=backbone.dtype)
+    return replace(backbone, companion=loaded)

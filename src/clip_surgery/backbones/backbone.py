@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from clip_surgery.backbones.companion import Companion
 from clip_surgery.backbones.tower import TextTower, Tower
 from clip_surgery.errors import InputError
 
@@ -30,6 +31,7 @@ class Backbone:
             which text features depend: weights of the text tower, pooling or tokenizer.
         nouns: the words that the model knows, for models with a small vocabulary (the demo model);
             otherwise empty.
+        companion: an image model without texts, for methods that need one; otherwise None.
 
     Raises:
         InputError: if image_mean or image_std is not three finite numbers, or a std is not
@@ -46,6 +48,7 @@ class Backbone:
     model: nn.Module
     fingerprint: Callable[[], str]
     nouns: tuple[str, ...] = ()
+    companion: Companion | None = None
 
     def __post_init__(self) -> None:
         for name in ("image_mean", "image_std"):

@@ -11,7 +11,7 @@ from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.errors import UnsupportedModelError
 from clip_surgery.methods.registered import REGISTERED
 
-Part = Literal["class token", "second-last block", "gradients"]
+Part = Literal["class token", "second-last block", "gradients", "companion"]
 
 REPAIR_NEEDS: frozenset[Part] = frozenset({"class token", "second-last block"})
 
@@ -71,6 +71,15 @@ def _missing_second_last_block(backbone: Backbone) -> str | None:
     return None if blocks > 1 else f"a second-last block, but this image tower has {blocks}"
 
 
+def _missing_companion(backbone: Backbone) -> str | None:
+    if backbone.companion is not None:
+        return None
+    return (
+        "a companion model such as DINO, but none was given (companion= in load and wrap, "
+        "--companion on the command line; for example timm:vit_base_patch16_224.dino)"
+    )
+
+
 def _missing_gradients(backbone: Backbone) -> str | None:
     if any(_is_quantised(module) for module in backbone.model.modules()):
         return "gradients, but none pass through this model's quantised weights"
@@ -94,4 +103,5 @@ _CHECKS: Mapping[Part, Callable[[Backbone], str | None]] = {  # None if the mode
     "class token": _missing_class_token,
     "second-last block": _missing_second_last_block,
     "gradients": _missing_gradients,
+    "companion": _missing_companion,
 }

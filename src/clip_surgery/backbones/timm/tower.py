@@ -1,4 +1,4 @@
-"""Read a timm transformer inside an open_clip model: SigLIP, EVA, PE, ViTamin, MobileCLIP-B, ...
+"""Read a transformer of timm: inside an open_clip model (SigLIP, EVA, PE, ...), or alone (DINO).
 
 Supported are `timm.models.vision_transformer.VisionTransformer` and `timm.models.eva.Eva`, with or
 without class token and registers, with learnt or rotary positions, with or without a convolutional
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from timm.layers import HybridEmbed, PatchEmbed, RotaryEmbeddingCat
+from timm.layers import HybridEmbed, PatchEmbed, RotaryEmbeddingCat, RotaryEmbeddingDinoV3
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -20,9 +20,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from clip_surgery.backbones.patch_embedding import embed_pixels
 from clip_surgery.backbones.positions import PositionMode
-from clip_surgery.backbones.rotary import Rotary
+from clip_surgery.backbones.rotary import CentredRotary, Rotary, RotaryPositions
 from clip_surgery.backbones.timm.blocks import read_timm_block
-from clip_surgery.backbones.timm.heads import read_timm_head
+from clip_surgery.backbones.timm.heads import TimmHead, read_timm_head
 from clip_surgery.backbones.tower import Block, TokenMap, Tower
 from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.grid import PatchGrid
@@ -38,7 +38,20 @@ def read_timm(visual: Any, mode: PositionMode) -> Tower:
     Raises:
         UnsupportedModelError: if a part is not supported; the message names the part.
     """
-    trunk = visual.trunk
+    return read_trunk(visual.trunk, lambda trunk: read_timm_head(trunk, visual.head), mode)
+
+
+def read_trunk(trunk: Any, read_head: Callable[[Any], TimmHead], mode: PositionMode) -> Tower:
+    """Return the Tower of a model of timm.
+
+    Args:
+        trunk: a `VisionTransformer` or `Eva`.
+        read_head: reads the head of the trunk, after its class was checked.
+        mode: interpolation of position embeddings.
+
+    Raises:
+        UnsupportedModelError: if a part is not supported; the message names the part.
+    """
     if not isinstance(trunk, VisionTransformer | Eva):
         raise UnsupportedModelError(
             "Expected timm's VisionTransformer or Eva as the image tower, "
@@ -67,7 +80,7 @@ def read_timm(visual: Any, mode: PositionMode) -> Tower:
 
     blocks_at = _blocks_at(trunk, weight)
     native_grid = PatchGrid(rows=native[0] // patch_size, columns=native[1] // patch_size)
-    head = read_timm_head(trunk, visual.head)
+    head = read_head(trunk)
     return Tower(
         embed=embed,
         blocks=blocks_at(native_grid),
@@ -130,7 +143,7 @@ def _blocks_at(
     return blocks
 
 
-def _rope(trunk: Any) -> Rotary | None:
+def _rope(trunk: Any) -> RotaryPositions | None:
     """The settings of the rotary positions, or None if there are none.
 
     Raises:
@@ -139,6 +152,8 @@ def _rope(trunk: Any) -> Rotary | None:
     rope = getattr(trunk, "rope", None)
     if rope is None:
         return None
+    if type(rope) is RotaryEmbeddingDinoV3:
+        return _centred_rope(rope)
     if type(rope) is not RotaryEmbeddingCat or rope.in_pixels:
         raise UnsupportedModelError(
             f"timm's rotary positions {type(rope).__qualname__} are not supported."
@@ -151,4 +166,18 @@ def _rope(trunk: Any) -> Rotary | None:
         reference=None if reference is None else (int(reference[0]), int(reference[1])),
         columns_first=getattr(rope, "grid_indexing", "ij") == "xy",
         half_pairs=bool(getattr(rope, "rotate_half", False)),
+    )
+
+
+def _centred_rope(rope: Any) -> CentredRotary:
+    """The settings of the rotary positions of DINOv3, without its augmentations in training."""
+    if rope.min_period is not None or rope.temperature is None:
+        raise UnsupportedModelError("timm's rotary positions with given periods are not supported.")
+    return CentredRotary(
+        width=int(rope.dim),
+        temperature=float(rope.temperature),
+        offset=float(rope.grid_offset),
+        columns_first=rope.grid_indexing == "xy",
+        half_pairs=bool(rope.rotate_half),
+        scaled_by=rope.normalize_coords,
     )
