@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from clip_surgery.apps.batch.local_engine import LocalEngine
     from clip_surgery.apps.batch.ray_engine import RayEngine
     from clip_surgery.apps.batch.sources import open_source
+    from clip_surgery.backbones.companion import Companion
+    from clip_surgery.backbones.companion_loading import load_companion
     from clip_surgery.calibrated_presence import CalibratedPresence
     from clip_surgery.errors import (
         ClipSurgeryError,
@@ -80,6 +82,7 @@ _MODULES = {
     "CalibratedPresence": "calibrated_presence",
     "Candidates": "segmenters.segmenter",
     "ClipSurgeryError": "errors",
+    "Companion": "backbones.companion",
     "Dataset": "evaluation.datasets.dataset",
     "DecomposedFeature": "surgery.decomposed_feature",
     "Evidence": "methods.method",
@@ -142,6 +145,7 @@ _MODULES = {
     "instances": "records.instances",
     "interactions": "tasks.interactions",
     "load": "loading",
+    "load_companion": "backbones.companion_loading",
     "load_segmenter": "segmenters.registry",
     "markdown_table": "evaluation.reporting.report",
     "masks": "tasks.masks",
@@ -175,6 +179,7 @@ __all__ = [
     "CalibratedPresence",
     "Candidates",
     "ClipSurgeryError",
+    "Companion",
     "Dataset",
     "DecomposedFeature",
     "Evidence",
@@ -237,6 +242,7 @@ __all__ = [
     "instances",
     "interactions",
     "load",
+    "load_companion",
     "load_segmenter",
     "markdown_table",
     "masks",

@@ -105,6 +105,11 @@ class Explainer:
         explainer._reference_memo.update(self._reference_memo)
         return explainer
 
+    @property
+    def model_name(self) -> str:
+        """The name of the model in results, with that of the companion if the method needs it."""
+        return self.backbone.name_with(getattr(self.method, "needs", ()))
+
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Return the features of texts, which many calls of `explain_pixels` can use.
 
@@ -219,7 +224,7 @@ class Explainer:
             framings=framings,
             images=tuple(image.name for image in input_images),
             method=repr(applied_settings(self.method, self.backbone.tower)),
-            backbone=self.backbone.name,
+            backbone=self.model_name,
             reference_log_ratios=ratios,
             presence_rule=None if ratios is None else self.find_presence_rule(),
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from clip_surgery.batch_splitting import results_or_errors
 from clip_surgery.deferred_tensor import DeferredTensor
@@ -158,7 +158,7 @@ def explain_windows(
         framings=(framing,),
         images=(input_image.name,),
         method=f"{method!r} in windows of {side * patch} px, {step * patch} px apart",
-        backbone=explainer.backbone.name,
+        backbone=explainer.model_name,
         reference_log_ratios=ratios,
         presence_rule=explainer.find_presence_rule(),
     )
@@ -177,16 +177,34 @@ def window_starts(length: int, side: int, step: int) -> list[int]:
 
 @dataclass(eq=False)
 class _Blend:
-    """Weighted sums of the windows on the grid of the image, and maxima over the windows."""
+    """Weighted sums of the windows on the grid of the image, and maxima over the windows.
+
+    Maps on another grid than that of the window, for example on the patches of a companion, are
+    interpolated to the grid of the window, or to a whole multiple of it if they are finer.
+    """
 
     grid: PatchGrid
     window: PatchGrid
     sums: dict[str, Tensor] = field(default_factory=dict)
     highest: dict[str, Tensor] = field(default_factory=dict)
+    multiple: int = 0
 
-    def __post_init__(self) -> None:
-        self.weight = _tent(self.window.rows)[:, None] * _tent(self.window.columns)
-        self.weights = torch.zeros(self.grid.rows, self.grid.columns)
+    def _begin(self, evidence: PatchGrid) -> None:
+        """Set the grid of the blended maps from the grid of the first window's map."""
+        self.multiple = max(1, round(evidence.rows / self.window.rows))
+        rows, columns = (self.multiple * n for n in (self.window.rows, self.window.columns))
+        self.weight = _tent(rows)[:, None] * _tent(columns)
+        shape = (self.grid.rows, self.grid.columns)
+        self.weights = torch.zeros(*(self.multiple * length for length in shape))
+
+    def _maps(self, scores: Tensor, grid: PatchGrid) -> Tensor:
+        """Scores of patches (C, P) as maps of the size of the weights of a window."""
+        maps, size = grid.to_map(scores), list(self.weight.shape)
+        if list(maps.shape[-2:]) == size:
+            return maps
+        if grid.rows >= size[0] and grid.columns >= size[1]:  # this window was refined alone
+            return adaptive_avg_pool2d(maps, size)
+        return interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
 
     def add(self, corner: tuple[int, int], evidence: Evidence, row: int) -> None:
         """Add the evidence of a window; log ratios that are deferred are left out.
@@ -196,15 +214,15 @@ class _Blend:
             evidence: evidence of a batch of windows.
             row: index of the window in this batch.
         """
+        if not self.multiple:
+            self._begin(evidence.grid)
         within = self._within(*corner)
         self.weights[within] += self.weight
         for name in ("patches", "similarity"):
             scores = getattr(evidence, name)
             if scores is not None:
                 finer = evidence.similarity_grid if name == "similarity" else None
-                maps = (finer or self.window).to_map(scores[row])
-                if finer is not None:  # this window was refined alone
-                    maps = adaptive_avg_pool2d(maps, (self.window.rows, self.window.columns))
+                maps = self._maps(scores[row], finer or evidence.grid)
                 total = self.sums.setdefault(name, torch.zeros(len(maps), *self.weights.shape))
                 total[:, *within] += maps * self.weight
         of_texts = {
@@ -220,7 +238,9 @@ class _Blend:
         return self.sums[name] / self.weights
 
     def _within(self, top: int, left: int) -> tuple[slice, slice]:
-        return slice(top, top + self.window.rows), slice(left, left + self.window.columns)
+        first_row, first_column = self.multiple * top, self.multiple * left
+        rows, columns = self.weight.shape
+        return slice(first_row, first_row + rows), slice(first_column, first_column + columns)
 
 
 def _crop(pixels: Tensor, corner: tuple[int, int], window: PatchGrid, patch: int) -> Tensor:

@@ -65,7 +65,11 @@ HEAVY = {
         "segmenters/sam",
         "testing/tiny_models/hugging_face",
     ),
-    "timm": ("backbones/timm", "testing/tiny_models/timm"),
+    "timm": (
+        "backbones/timm",
+        "testing/tiny_models/companions",
+        "testing/tiny_models/timm",
+    ),
     "matplotlib": ("figures/",),
     "gradio": ("apps/page/",),
     "ray": ("apps/batch/",),

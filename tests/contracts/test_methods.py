@@ -16,12 +16,13 @@ from clip_surgery.testing.method_check import (
     check_method,
     check_on_backbone,
 )
+from clip_surgery.testing.tiny_models.companions import with_tiny_companion
 from tests.zoo import TOWER_PARAMS, TOWERS
 
 
 @pytest.fixture(scope="module", params=TOWER_PARAMS)
 def backbone(request):
-    return wrap_backbone(TOWERS[request.param](seed=0), name=request.param)
+    return with_tiny_companion(wrap_backbone(TOWERS[request.param](seed=0), name=request.param))
 
 
 @pytest.fixture(scope="module")

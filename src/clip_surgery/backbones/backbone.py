@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -61,6 +61,16 @@ class Backbone:
             raise InputError(
                 f"{self.name}: expected image_std above 0, but got {tuple(self.image_std)}."
             )
+
+    def name_with(self, needs: Collection[str]) -> str:
+        """Return the name of the model, with that of its companion if a method needs it.
+
+        Args:
+            needs: the parts of a model that the method needs, for example "companion".
+        """
+        if self.companion is None or "companion" not in needs:
+            return self.name
+        return f"{self.name} with {self.companion.name}"
 
     @property
     def device(self) -> torch.device:

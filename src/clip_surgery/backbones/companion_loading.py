@@ -63,8 +63,8 @@ def _load(name: str, *, device: torch.device, dtype: torch.dtype) -> Companion:
     """Load by the scheme of the name; timm is imported here only."""
     from clip_surgery.backbones.timm import companions
 
-    scheme, colon, rest = name.partition(":")
-    if colon and scheme in ("timm", "local-dir") and is_folder(rest):
+    scheme, _, rest = name.partition(":")
+    if rest and scheme in ("timm", "local-dir") and is_folder(rest):
         return companions.load_timm_folder(Path(rest), device=device, dtype=dtype)
     if rest and scheme == "timm":
         return companions.load_timm_name(rest, device=device, dtype=dtype)

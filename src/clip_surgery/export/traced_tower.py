@@ -100,21 +100,25 @@ def require_dense(method: Method) -> DenseMethod:
     """Return the method if it is a dense one, which computes a feature for every patch.
 
     Raises:
-        InputError: if it is not, or its features depend on the texts; the message names the methods
-            that can be exported.
+        InputError: if it is not, or its features depend on the texts or on a companion; the message
+            names the methods that can be exported.
     """
-    if isinstance(method, DenseMethod) and not method.features_need_texts:
+    if isinstance(method, DenseMethod) and _needs_the_tower_alone(type(method)):
         return method
     known = [
         name
         for name, cls in METHODS.items()
-        if issubclass(cls, DenseMethod) and not cls.features_need_texts
+        if issubclass(cls, DenseMethod) and _needs_the_tower_alone(cls)
     ]
     raise InputError(
-        "Expected a method that computes a feature for every patch without the texts "
+        "Expected a method that computes a feature for every patch without texts or a companion "
         f"({', '.join(known)}), "
         f"but got {getattr(method, 'name', method)}, which cannot be exported."
     )
+
+
+def _needs_the_tower_alone(method: type[DenseMethod]) -> bool:
+    return not method.features_need_texts and "companion" not in method.needs
 
 
 def trace_tower(tower: ImageTower) -> ExportedProgram:

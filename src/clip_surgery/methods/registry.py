@@ -23,6 +23,7 @@ from clip_surgery.methods.maskclip import MaskClip
 from clip_surgery.methods.method import Method
 from clip_surgery.methods.naclip import NaClip
 from clip_surgery.methods.pearl import Pearl
+from clip_surgery.methods.proxy_clip import ProxyClip
 from clip_surgery.methods.registered import REGISTERED, register_method
 from clip_surgery.methods.res_clip import ResClip
 from clip_surgery.methods.rollout import Rollout
@@ -47,6 +48,7 @@ for _class in (
     ResClip,
     Pearl,
     ItaClip,
+    ProxyClip,
     Rollout,
     GradCam,
     GScoreCam,

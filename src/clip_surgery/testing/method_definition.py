@@ -13,6 +13,7 @@ from clip_surgery.errors import UnsupportedModelError
 from clip_surgery.methods.method import Method
 from clip_surgery.testing.expectations import expect
 from clip_surgery.testing.method_case import MethodCase, encoded_texts
+from clip_surgery.testing.tiny_models.companions import with_tiny_companion
 from clip_surgery.testing.tiny_models.open_clip import tiny_open_clip
 
 
@@ -42,8 +43,11 @@ def check_half_precision(method: Method) -> None:
     The contract runs on a small ViT. Nothing is checked if the method does not support it.
     """
     with torch.random.fork_rng(devices=[]):
-        exact = wrap_backbone(tiny_open_clip(seed=0))
-        halves = [wrap_backbone(tiny_open_clip(seed=0).to(dtype)) for dtype in _HALF_TYPES]
+        exact = with_tiny_companion(wrap_backbone(tiny_open_clip(seed=0)))
+        halves = [
+            with_tiny_companion(wrap_backbone(tiny_open_clip(seed=0).to(dtype)))
+            for dtype in _HALF_TYPES
+        ]
     texts = encoded_texts(exact)
     try:
         expected = MethodCase(method=method, backbone=exact, texts=texts)

@@ -13,6 +13,7 @@ from torch import nn
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.errors import UnknownNameError
+from clip_surgery.testing.tiny_models.companions import with_tiny_companion
 from clip_surgery.testing.tiny_models.hugging_face import tiny_hugging_face, tiny_transformers
 from clip_surgery.testing.tiny_models.open_clip import tiny_coca, tiny_open_clip, tiny_resnet
 from clip_surgery.testing.tiny_models.timm import (
@@ -53,7 +54,7 @@ def tiny_backbones(names: Iterable[str] | None = None) -> dict[str, Backbone]:
     """Return new backbones with random weights, by the name of their kind.
 
     A model has images of 32 or 64 px and between one and four blocks of width 32 (128 for the
-    ResNet), so that a call takes milliseconds.
+    ResNet), so that a call takes milliseconds. Each has a small DINO as companion.
 
     Args:
         names: keys of `TINY_MODELS`, or that mapping for all kinds; by default `REPRESENTATIVES`,
@@ -71,7 +72,10 @@ def tiny_backbones(names: Iterable[str] | None = None) -> dict[str, Backbone]:
         if name not in TINY_MODELS:
             raise UnknownNameError.among("tiny backbone", name, TINY_MODELS)
     with torch.random.fork_rng(devices=[]):  # the builders seed the global generator
-        return {name: wrap_backbone(TINY_MODELS[name](seed=0), name=name) for name in chosen}
+        return {
+            name: with_tiny_companion(wrap_backbone(TINY_MODELS[name](seed=0), name=name))
+            for name in chosen
+        }
 
 
 def _installed(names: Iterable[str]) -> tuple[str, ...]:

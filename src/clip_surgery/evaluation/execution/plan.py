@@ -125,6 +125,7 @@ class Plan:
             "metrics": ", ".join(map(describe, self.metrics)) or "those of the protocol",
             "backbone": backbone.name,
             "weights": weights,
+            "companion": "none" if backbone.companion is None else backbone.companion.name,
             "device": f"{backbone.device.type}, {backbone.dtype}",
             "templates": digest(explainer.templates),
             "framing": repr(explainer.framing),

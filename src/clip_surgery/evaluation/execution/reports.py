@@ -29,6 +29,8 @@ def report_settings(evaluator: Evaluator, weights: str, workers: int) -> dict[st
         settings["protocol"] = repr(protocol)
     if explainer.vocabulary is not None:
         settings["vocabulary"] = digest(explainer.vocabulary)
+    if backbone.companion is not None:
+        settings["companion"] = backbone.companion.name
     return settings
 
 

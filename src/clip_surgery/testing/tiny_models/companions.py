@@ -16,7 +16,7 @@ from clip_surgery.testing.tiny_models.randomise import randomise, rescale_matric
 
 TINY_COMPANIONS: Mapping[str, tuple[str, dict[str, Any]]] = MappingProxyType(
     {
-        "dino": ("vit_small_patch16_224", {"patch_size": 8}),
+        "dino": ("vit_small_patch16_224.dino", {"patch_size": 8}),
         "dinov2": ("vit_small_patch14_dinov2", {"patch_size": 14, "img_size": 56}),
         "dinov2_registers": ("vit_small_patch14_reg4_dinov2", {"patch_size": 7, "img_size": 28}),
         "dinov3": ("vit_small_patch16_dinov3", {"patch_size": 16, "img_size": 64}),
@@ -39,7 +39,9 @@ def tiny_companion(kind: str = "dino", seed: int = 0, **sizes: Any) -> nn.Module
     small = {"img_size": 32, "depth": 2, "embed_dim": 32, "num_heads": 2, "num_classes": 0}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: nn.Module = timm.create_model(name, pretrained=False, **{**small, **own_sizes, **sizes})
+        model: nn.Module = timm.create_model(
+            name, pretrained=False, **{**small, **own_sizes, **sizes}
+        )
         rescale_matrices(model)
         with torch.no_grad():
             for part, weight in model.named_parameters():

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from timm.models import save_for_hf
 
 from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.methods.registry import METHODS
@@ -10,6 +11,7 @@ from clip_surgery.methods.rollout import Rollout
 from clip_surgery.methods.similarity import Similarity
 from clip_surgery.tasks import presence as presence_module
 from clip_surgery.tasks.presence import PresenceRule
+from clip_surgery.testing.tiny_models.companions import tiny_companion
 
 
 def refuse(self, *_):
@@ -54,8 +56,12 @@ def test_an_absent_text_leaves_the_image_as_it_is_in_every_row(cli, scene, monke
     assert notes == ["presence 98 %", "presence 0 %"]
 
 
-def test_every_method(cli, scene):
-    done = cli("compare", scene, "dog", "--methods", "all", "-f", "json,png", "--templates", "name")
+def test_every_method(cli, scene, tmp_path):
+    model = tiny_companion("dino")
+    sizes = {"img_size": 32, "patch_size": 8, "depth": 2, "embed_dim": 32, "num_heads": 2}
+    save_for_hf(model, str(tmp_path / "dino"), model_args=sizes, safe_serialization=True)
+    asked = ["compare", scene, "dog", "--methods", "all", "-f", "json,png", "--templates", "name"]
+    done = cli(*asked, "--companion", tmp_path / "dino")
     assert done.code == 0, done.err
     found = json.loads(Path("out/scene.compare.json").read_text())
     assert list(found["methods"]) == list(METHODS)

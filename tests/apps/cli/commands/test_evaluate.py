@@ -66,6 +66,20 @@ def test_a_table_and_a_report(cli, home, journals):
     assert journals() == []
 
 
+def test_a_method_without_its_companion_is_left_out(cli, own):
+    arguments = ("evaluate", "folder", "--root", own, "--count", 1, *FAST, "--method")
+    done = cli(*arguments, "proxy_clip,similarity", "--markdown")
+    assert done.code == 0, done.err
+    assert "proxy_clip is left out: it needs a companion model" in done.err
+    assert "--companion" in done.err
+    assert "| similarity |" in done.out
+    assert "| proxy_clip |" not in done.out
+    alone = cli(*arguments, "proxy_clip")
+    assert alone.code == 2
+    assert "Methods that work with demo" in alone.err
+    assert "None of these methods" in cli(*arguments, "proxy_clip,proxy_clip(sharpness=2)").err
+
+
 def test_a_table_on_a_terminal(cli):
     done = cli("evaluate", "scenes", "--count", 1, *FAST)
     assert done.code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.evaluation_options import SCENES, RunOptions
-from clip_surgery.errors import InputError
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from clip_surgery.evaluation.datasets.subset import Subset
@@ -31,6 +32,7 @@ from clip_surgery.evaluation.reporting.report import (
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.method import Method
 from clip_surgery.methods.remarks import method_remark
+from clip_surgery.methods.requirements import require
 from clip_surgery.storage.file_lock import take_lock
 from clip_surgery.text.cache import TextCache
 
@@ -74,9 +76,16 @@ class EvaluationRun:
         Raises:
             InputError: if an image, text, journal or `out` cannot be used, or the same evaluation
                 is already running.
+            UnsupportedModelError: if none of the methods supports the model.
         """
         with console.status(f"loading {self.recipe.args[0]}"):
             explainer = self.recipe()
+        supported = supported_methods(self.methods, explainer.backbone)
+        return replace(self, methods=supported)._run(explainer, out, overwrite=overwrite)
+
+    def _run(
+        self, explainer: Explainer, out: Path | None, *, overwrite: bool
+    ) -> tuple[list[Report], bool]:
         if out is not None and not overwrite:
             self._check_report_file(out, explainer)
         journal = self.running.journal or self._cached_journal()
@@ -184,6 +193,30 @@ class EvaluationRun:
             console.notice(f"{journal}: cannot be written ({error.strerror}); nothing is kept.")
             return None
         return journal
+
+
+def supported_methods(methods: Mapping[str, Method], backbone: Backbone) -> dict[str, Method]:
+    """Return the methods that support the model; print why the others are left out.
+
+    Raises:
+        UnsupportedModelError: if none does.
+    """
+    supported = {}
+    for row, method in methods.items():
+        try:
+            require(backbone, getattr(method, "needs", ()), purpose=method.name)
+        except UnsupportedModelError as error:
+            if len(methods) == 1:
+                raise
+            reason = error.problem.removeprefix(f"{method.name} ")
+            console.notice(f"{row} is left out: it {reason}")
+        else:
+            supported[row] = method
+    if not supported:
+        raise UnsupportedModelError(
+            f"None of these methods can serve {backbone.name}: {', '.join(methods)}."
+        )
+    return supported
 
 
 def _has_parts(journal: Path | None) -> bool:

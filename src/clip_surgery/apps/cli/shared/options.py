@@ -169,6 +169,14 @@ class ExplainerOptions(ModelOptions):
             rich_help_panel=MODEL,
         ),
     ] = "clip_surgery"
+    companion: Annotated[
+        str | None,
+        typer.Option(
+            help="Image model without texts that helps methods such as proxy_clip: timm:NAME, such "
+            "as timm:vit_base_patch8_224.dino, hf-hub:NAME, or a folder.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None
     batch_size: BatchSize = 8
     no_cache: Annotated[
         bool,
@@ -181,6 +189,7 @@ class ExplainerOptions(ModelOptions):
         """Return a function that loads the explainer and can be sent to other processes."""
         return super().recipe(
             templates=self.templates,
+            companion=self.companion,
             batch_size=self.batch_size,
             cache=not self.no_cache,
             **settings,
