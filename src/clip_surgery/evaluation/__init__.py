@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clip_surgery.evaluation.datasets.scenes.scene_dataset import SceneDataset
     from clip_surgery.evaluation.datasets.subset import Subset
     from clip_surgery.evaluation.execution.run import EvaluationInterrupted, evaluate
+    from clip_surgery.evaluation.intervals import Interval
     from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
     from clip_surgery.evaluation.metrics.metric import Metric
     from clip_surgery.evaluation.metrics.registry import METRICS
@@ -41,13 +42,17 @@ if TYPE_CHECKING:
         markdown_table,
         save_reports,
     )
+    from clip_surgery.evaluation.trust.checks import CHECKS
+    from clip_surgery.evaluation.trust.run import TrustReport, check_methods
 
 _MODULES = {
+    "CHECKS": "trust.checks",
     "ClassNames": "datasets.class_names",
     "DATASETS": "datasets.registry",
     "Dataset": "datasets.dataset",
     "EvaluatedImage": "metrics.evaluated_image",
     "EvaluationInterrupted": "execution.run",
+    "Interval": "intervals",
     "METRICS": "metrics.registry",
     "Metric": "metrics.metric",
     "PROTOCOLS": "protocols.registry",
@@ -56,7 +61,9 @@ _MODULES = {
     "Sample": "datasets.dataset",
     "SceneDataset": "datasets.scenes.scene_dataset",
     "Subset": "datasets.subset",
+    "TrustReport": "trust.run",
     "calibrate_presence": "calibration",
+    "check_methods": "trust.run",
     "default_protocol": "protocols.registry",
     "evaluate": "execution.run",
     "load_reports": "reporting.report",
@@ -68,6 +75,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "CHECKS",
     "DATASETS",
     "METRICS",
     "PROTOCOLS",
@@ -75,13 +83,16 @@ __all__ = [
     "Dataset",
     "EvaluatedImage",
     "EvaluationInterrupted",
+    "Interval",
     "Metric",
     "Protocol",
     "Report",
     "Sample",
     "SceneDataset",
     "Subset",
+    "TrustReport",
     "calibrate_presence",
+    "check_methods",
     "default_protocol",
     "evaluate",
     "load_reports",

@@ -38,6 +38,7 @@ ALL_COMMANDS = {
     "inspect": [f"red{HOSTILE}.png", f"dog{HOSTILE}"],
     "batch": [f"missing{HOSTILE}.png", "--text", f"dog{HOSTILE}", "--out", f"rows{HOSTILE}"],
     "calibrate": ["folder", "--root", f"truth{HOSTILE}", "--model", "demo"],
+    "check-method": ["folder", "--root", f"truth{HOSTILE}", "--method", f"gem{HOSTILE}"],
     "evaluate": ["folder", "--root", f"truth{HOSTILE}", "--count", "1"],
     "report": [f"report{HOSTILE}.json"],
     "export": ["--method", "rollout", "--labels", f"labels{HOSTILE}", "--out", f"b{HOSTILE}"],

@@ -9,7 +9,15 @@ from clip_surgery.errors import InputError
 from clip_surgery.evaluation.metrics.metric import Metric
 from clip_surgery.evaluation.metrics.registry import METRICS
 from tests.cases import NAMES, explained_case, random_mask, sample_of
+from tests.slow_cases import slow_except
 from tests.towers import tiny_open_clip
+
+CHECKS_OF_TRUST = {
+    *("randomisation", "gibberish", "absent", "road", "insertion_deletion", "sensitivity", "flip"),
+}
+# Checks of trust are one class, and each runs the model many times; one of them stands for all.
+QUICK = [key for key in METRICS if key not in CHECKS_OF_TRUST or key == "absent"]
+EVERY = slow_except(METRICS, QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,7 @@ def assert_equal_states(first, second):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize("key", EVERY)
 def test_it_measures(key, cases):
     metric = fed(key, cases)
     assert isinstance(metric, Metric)
@@ -50,7 +58,7 @@ def test_it_measures(key, cases):
     assert np.isfinite(list(values.values())).all()
 
 
-@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize("key", EVERY)
 def test_merge_of_parts_is_exactly_the_whole(key, cases):
     parts = [fed(key, cases[start:stop]) for start, stop in ((0, 1), (1, 5), (5, 5), (5, 7))]
     joined = METRICS[key](NAMES)
@@ -62,7 +70,7 @@ def test_merge_of_parts_is_exactly_the_whole(key, cases):
     assert_equal_states(parts[3], fed(key, cases[5:]))  # what was merged is as it was
 
 
-@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize("key", EVERY)
 def test_a_state_comes_back(key, cases):
     first, second, whole = fed(key, cases[:3]), METRICS[key](NAMES), fed(key, cases)
     second.load(first.state())
@@ -74,7 +82,7 @@ def test_a_state_comes_back(key, cases):
     assert first.compute() == fed(key, cases[:3]).compute()  # no memory is shared
 
 
-@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize("key", EVERY)
 def test_a_state_is_small_and_does_not_grow(key, cases):
     def size(metric):
         return sum(value.nbytes for value in metric.state().values())
@@ -84,7 +92,7 @@ def test_a_state_is_small_and_does_not_grow(key, cases):
     assert size(often) == size(once)
 
 
-@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize("key", EVERY)
 def test_a_state_of_something_else_is_refused(key, cases):
     state = fed(key, cases).state()
     with pytest.raises(InputError, match="Expected a state"):
@@ -100,7 +108,7 @@ def test_a_state_of_something_else_is_refused(key, cases):
         METRICS[key](NAMES).load({**beyond, **shapes})
 
 
-@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize("key", EVERY)
 def test_a_metric_without_images_has_no_numbers(key):
     assert METRICS[key](NAMES).compute() == {}
 
@@ -117,7 +125,7 @@ EDGES = {
 }
 
 
-@pytest.mark.parametrize("key", METRICS)
+@pytest.mark.parametrize("key", EVERY)
 @pytest.mark.parametrize("edge", EDGES)
 def test_edges_are_defined(key, edge, explainer):
     mask, present, names = EDGES[edge]
@@ -133,5 +141,5 @@ def test_labels_alone_are_measured_where_no_mask_is_read(explainer):
         explained_case(explainer, sample_of(mask, present=present, seed=seed))
         for seed, present in enumerate(names)
     ]
-    measured = {key for key in METRICS if fed(key, cases).compute()}
-    assert measured == {"noise_share", "presence", "tags", "deletion_insertion"}
+    measured = {key for key in QUICK if fed(key, cases).compute()}
+    assert measured == {"noise_share", "presence", "tags", "deletion_insertion", "absent"}

@@ -16,6 +16,7 @@ import typer
 
 from clip_surgery.apps.cli.commands.batch import batch
 from clip_surgery.apps.cli.commands.calibrate import calibrate
+from clip_surgery.apps.cli.commands.check_method import check_method
 from clip_surgery.apps.cli.commands.compare import compare
 from clip_surgery.apps.cli.commands.demo import demo
 from clip_surgery.apps.cli.commands.evaluate import evaluate
@@ -49,7 +50,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, explain, compare, points, masks, segment, tag, words, inspect),
-    *(batch, calibrate, evaluate, report, export, models, methods, page),
+    *(batch, calibrate, check_method, evaluate, report, export, models, methods, page),
 ):
     app.command()(command)
 

@@ -101,13 +101,15 @@ class DeletionInsertion(SummedMetric):
         )
         with torch.no_grad():
             whole = explainer.pixels(image)
-            blurred = explainer.pixels(self._blurred(image, framing, patch))
+            blurred = explainer.pixels(blurred_image(image, framing, patch, patches=self.blur))
             grey = torch.zeros_like(whole)  # zero is the mean colour after normalization
             patches = int(ranks[0].isfinite().sum())
             counts = torch.linspace(0, patches, min(self.steps, patches) + 1).round()
-            frames = _frames(whole, grey, blurred, ranks, counts)
+            frames = perturbed_frames(whole, grey, blurred, ranks, counts)
             scores = self._scores(evaluated, explainer, frames)  # (frames, names)
-        curves = _curves(scores, evaluated.labelled, len(counts))  # (names, 2, steps + 1)
+        curves = perturbation_curves(
+            scores, evaluated.labelled, len(counts)
+        )  # (names, 2, steps + 1)
         areas = torch.trapezoid(curves.double(), (counts / patches).double())
         for index, area in zip(evaluated.labelled, areas, strict=True):
             self.areas.add(index, 100 * area)
@@ -116,12 +118,6 @@ class DeletionInsertion(SummedMetric):
         """Return "deletion" (lower is better) and "insertion" (higher is better)."""
         means = self.areas.means()
         return {} if means is None else {"deletion": float(means[0]), "insertion": float(means[1])}
-
-    def _blurred(self, image: InputImage, framing: Framing, patch: int) -> InputImage:
-        """Blur the image. The radius corresponds to `blur` patches in the frame of the model."""
-        radius = self.blur * patch * framing.original.height / framing.content.height
-        blurred = image.image.filter(ImageFilter.GaussianBlur(radius))
-        return InputImage(image=blurred, name=image.name)
 
     def _scores(
         self, evaluated: EvaluatedImage, explainer: Explainer, frames: Iterator[Tensor]
@@ -153,6 +149,14 @@ class DeletionInsertion(SummedMetric):
             empty = cosine(image, features.empty[None]).cpu()
             cosines = torch.cat([cosines, empty], dim=1)
         return (explainer.backbone.logit_scale * cosines).softmax(dim=1)[:, : len(evaluated.names)]
+
+
+def blurred_image(
+    image: InputImage, framing: Framing, patch: int, *, patches: float = 1.0
+) -> InputImage:
+    """Return the blurred image. The radius is some patches in the frame of the model."""
+    radius = patches * patch * framing.original.height / framing.content.height
+    return InputImage(image=image.image.filter(ImageFilter.GaussianBlur(radius)), name=image.name)
 
 
 def on_frame(maps: Tensor, framing: Framing, frame: Framing, grid: PatchGrid) -> Tensor:
@@ -195,7 +199,7 @@ def patch_ranks(maps: Tensor, inside: Tensor) -> Tensor:
     return ranks.view_as(maps).masked_fill(~inside, float("inf"))
 
 
-def _frames(
+def perturbed_frames(
     whole: Tensor, grey: Tensor, blurred: Tensor, ranks: Tensor, counts: Tensor
 ) -> Iterator[Tensor]:
     """Yield the frames (1, 3, H, W) to score: three ends, then a pair per class and step."""
@@ -209,7 +213,7 @@ def _frames(
             yield torch.where(pixels, whole, blurred)
 
 
-def _curves(scores: Tensor, indices: list[int], length: int) -> Tensor:
+def perturbation_curves(scores: Tensor, indices: list[int], length: int) -> Tensor:
     """Return the deletion and insertion curve of each class, (n, 2, length)."""
     curves = []
     steps = scores[3:].view(len(indices), length - 2, 2, scores.shape[1])
