@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,12 +24,20 @@ MAX_EMBEDDED_BYTES = 1_500_000_000
 """Size of weights up to which they are part of the ONNX file, because protobuf ends at 2 GiB."""
 
 
-def write_onnx(program: ExportedProgram, path: Path) -> None:
+def write_onnx(
+    program: ExportedProgram,
+    path: Path,
+    *,
+    inputs: Sequence[str] = INPUTS,
+    outputs: Sequence[str] = OUTPUTS,
+) -> None:
     """Write a graph as ONNX; large weights are written to a second file `<name>.data`.
 
     Args:
         program: the traced tower.
         path: the file to write.
+        inputs: names of its inputs in the file.
+        outputs: names of its outputs in the file.
 
     Raises:
         MissingExtraError: if onnx, onnxscript or onnxruntime is not installed.
@@ -42,8 +50,8 @@ def write_onnx(program: ExportedProgram, path: Path) -> None:
             converted: Any = torch.onnx.export(
                 program,
                 dynamo=True,
-                input_names=list(INPUTS),
-                output_names=list(OUTPUTS),
+                input_names=list(inputs),
+                output_names=list(outputs),
                 verbose=False,
             )
             converted.save(path, external_data=weights > MAX_EMBEDDED_BYTES)
@@ -66,19 +74,43 @@ def open_onnx(path: Path) -> RunTower:
         MissingExtraError: if onnxruntime is not installed.
         InputError: if the file cannot be loaded; the function raises it if pixels do not fit.
     """
+    run = open_outputs(path, OUTPUTS)
+
+    def run_tower(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        patches, image = run(pixels)
+        return patches, image
+
+    return run_tower
+
+
+def open_outputs(
+    path: Path, outputs: Sequence[str], *, name: str = INPUTS[0], threads: int = 0
+) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Return a function that runs an ONNX file with one input, and returns the named outputs.
+
+    Args:
+        path: the file.
+        outputs: names of the outputs.
+        name: name of the input.
+        threads: number of threads; 0 for one per core.
+
+    Raises:
+        MissingExtraError: if onnxruntime is not installed.
+        InputError: if the file cannot be loaded; the function raises it if the input does not fit.
+    """
     _require("onnxruntime")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised, so that logging them is not needed
+    options.intra_op_num_threads = threads
     with one_line_errors(path, "onnxruntime"):
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
-    def run(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def run(value: Tensor) -> tuple[Tensor, ...]:
         with one_line_errors(path, "onnxruntime"):
-            inputs = {INPUTS[0]: np.ascontiguousarray(pixels.cpu().numpy())}
-            patches, image = session.run(list(OUTPUTS), inputs)
-        return torch.from_numpy(patches), torch.from_numpy(image)
+            inputs = {name: np.ascontiguousarray(value.cpu().numpy())}
+            return tuple(map(torch.from_numpy, session.run(list(outputs), inputs)))
 
     return run
 

@@ -168,7 +168,7 @@ def test_export_does_not_replace_another_bundle(cli, home, monkeypatch):
     before = contents("made")
     done = cli(*arguments, "--depth", 3, "--quiet")
     assert done.code == 2
-    assert "made/bundle.json: holds another bundle" in done.err
+    assert "made/bundle.json: holds another export" in done.err
     assert "--overwrite" in done.err
     assert contents("made") == before
     (home / "made/bundle.json").write_text("damaged")

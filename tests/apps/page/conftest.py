@@ -1,7 +1,6 @@
 """Fixtures: the actions of a page with the demo model, and a server of the page."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +14,7 @@ from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.loading import load
 from tests.apps.page.server import LeftHalf
-
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-TIMEOUT_MS = 25_000
+from tests.browser import TIMEOUT_MS, open_browser
 
 
 @pytest.fixture(scope="session")
@@ -102,27 +96,10 @@ def site(tmp_path_factory):
     assert list(temporary.glob("clip-surgery-*")) == []  # all uploads are deleted with the page
 
 
-def skip_outside_of_ci(reason):
-    """Skip the test, or fail where all tests must run."""
-    if os.environ.get("CLIP_SURGERY_CI"):
-        pytest.fail(f"CLIP_SURGERY_CI is set, but {reason}")
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def browser():
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        skip_outside_of_ci("chromium is not installed")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        skip_outside_of_ci("playwright is not installed")
-    with sync_playwright() as playwright:
-        # without a profile folder, playwright creates a new one
-        chromium_browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield chromium_browser
-        chromium_browser.close()
+    with open_browser() as chromium:
+        yield chromium
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""`clip-surgery export`: write a model as files that run without this library."""
+"""`clip-surgery export`: write a model as files that run without this library, or as a web site."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,21 +23,58 @@ from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from clip_surgery.explainer import Explainer
+    from clip_surgery.export.bundle import Bundle, ExportFormat
+    from clip_surgery.export.web.site import WebSite
+
+WEB = "Web site (--to web)"  # a heading of the help
 
 
 class ExportName(StrEnum):
-    """Formats of an exported image tower."""
+    """What is written: an image tower in one of two formats, or a web site."""
 
     ONNX = "onnx"
     TORCH = "torch"
+    WEB = "web"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebOptions:
+    """Options of an exported web site."""
+
+    example: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Image that the page shows first; repeat it for more.",
+            metavar="FILE",
+            rich_help_panel=WEB,
+        ),
+    ] = None
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder or archive of onnxruntime-web, for machines without the internet.",
+            metavar="PATH",
+            rich_help_panel=WEB,
+        ),
+    ] = None
+    no_webgpu: Annotated[
+        bool,
+        typer.Option(
+            "--no-webgpu",
+            help="Leave out the 27 MB for WebGPU; visitors' processors compute with WebAssembly.",
+            rich_help_panel=WEB,
+        ),
+    ] = False
 
 
 @with_options
 def export(
     method_options: MethodOptions,
     model: ExplainerOptions,
+    web: WebOptions,
     to: Annotated[
-        ExportName, typer.Option(help="onnx runs with onnxruntime, torch with torch alone.")
+        ExportName,
+        typer.Option(help="onnx runs with onnxruntime, torch with torch alone, web in a browser."),
     ] = ExportName.ONNX,
     labels: Annotated[
         Path | None,
@@ -49,13 +87,20 @@ def export(
 
     clip-surgery export --model demo --to onnx --labels words.txt --out bundle
 
+    clip-surgery export --model demo --to web --labels words.txt --out site
+
     The files accept batches and images of any size. They are run and compared with the model
-    before they are put in place. A bundle of another model or method is not replaced.
+    before they are put in place. A bundle of another model or method is not replaced. A web site
+    computes in the visitor's browser; copy its folder to any web server, or try it with
+    'python -m http.server --directory site'.
     """
     from clip_surgery.apps.cli.shared.request import notice_unknown_words
-    from clip_surgery.export.bundle import export_bundle
+    from clip_surgery.export import bundle
+    from clip_surgery.export.web import site
     from clip_surgery.inputs.texts import read_labels
 
+    if to is ExportName.WEB and labels is None:
+        raise InputError("Expected the words of the web site, in a file given with --labels.")
     texts = None if labels is None else read_labels(labels)
     method = method_options.build()
     if model.device == "auto":  # a graph remembers where it was traced
@@ -64,32 +109,53 @@ def export(
     if texts is not None:
         notice_unknown_words(explainer.backbone, texts)
     if not overwrite:
-        check_bundle(out, explainer)
+        if to is ExportName.WEB:
+            check_folder(out, explainer, site.DESCRIPTION, ("index.html",))
+        else:
+            check_folder(out, explainer, bundle.DESCRIPTION, (bundle.BANK, *bundle.TOWERS.values()))
+    exported: Bundle | WebSite
     with console.status("tracing, writing and comparing"):
-        bundle = export_bundle(explainer, out, to=to.value, texts=texts)
-    for name in bundle.files:
-        console.result(f"wrote {bundle.folder / name}")
-    console.result(f"largest difference from the model: {bundle.difference:.1e}")
+        if to is ExportName.WEB:
+            exported = site.export_web(
+                explainer,
+                out,
+                texts=texts or (),
+                examples=web.example or (),
+                webgpu=not web.no_webgpu,
+                runtime=web.runtime,
+            )
+        else:
+            tower: ExportFormat = "onnx" if to is ExportName.ONNX else "torch"
+            exported = bundle.export_bundle(explainer, out, to=tower, texts=texts)
+    for name in exported.files:
+        console.result(f"wrote {exported.folder / name}")
+    console.result(f"largest difference from the model: {exported.difference:.1e}")
 
 
-def check_bundle(folder: Path, explainer: Explainer) -> None:
-    """Refuse to replace a bundle of another model or method.
+def check_folder(
+    folder: Path, explainer: Explainer, description: str, others: Sequence[str]
+) -> None:
+    """Refuse to replace an export of another model or method.
+
+    Args:
+        folder: the folder of the export.
+        explainer: the model and method that are exported.
+        description: name of the file that describes an export.
+        others: names of other files of an export.
 
     Raises:
-        InputError: if the folder holds such a bundle, or parts of one.
+        InputError: if the folder holds such an export, or parts of one.
     """
-    from clip_surgery.export.bundle import BANK, DESCRIPTION, TOWERS
-
-    if not any((folder / name).exists() for name in (DESCRIPTION, BANK, *TOWERS.values())):
+    if not any((folder / name).exists() for name in (description, *others)):
         return
     try:
-        facts = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        facts = json.loads((folder / description).read_text(encoding="utf-8"))
         old = facts["model"], facts["method"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         old = None
     if old != (explainer.backbone.name, repr(explainer.method)):
         raise InputError(
-            f"{folder / DESCRIPTION}: holds another bundle"
+            f"{folder / description}: holds another export"
             f"{f' ({old[1]} of {old[0]})' if old else ''}; choose another --out, or replace it "
             "with --overwrite."
         )

@@ -1,0 +1,98 @@
+"""The exported site in Chromium: what it computes is what Python computes."""
+
+import json
+
+import pytest
+import torch
+from playwright.sync_api import expect
+
+from clip_surgery.tasks.inspection import attention
+from clip_surgery.tasks.points import points
+from clip_surgery.tasks.presence import presence
+from tests.export.web.conftest import WORDS
+
+pytestmark = pytest.mark.slow
+
+TOLERANCE = 1e-3
+
+
+def saved(page):
+    """The numbers that the page offers as a file."""
+    with page.expect_download() as download:
+        page.click("#save")
+    return json.loads(download.value.path().read_text())
+
+
+def show(page, path):
+    page.set_input_files("#file", path)
+    expect(page.locator("#thumbnail")).to_be_visible()
+    expect(page.locator("#status")).to_contain_text("Maps of")
+
+
+def by_word(record, key):
+    return {entry["word"]: entry[key] for entry in record["words"]}
+
+
+def assert_near(actual, expected):
+    torch.testing.assert_close(
+        torch.as_tensor(actual, dtype=torch.float32).reshape(expected.shape),
+        expected.float(),
+        rtol=0,
+        atol=TOLERANCE,
+    )
+
+
+@pytest.mark.parametrize("name", ["square.png", "wide.png"])
+def test_maps_presence_points_and_attention_equal_those_of_python(visit, explainer, scenes, name):
+    page = visit()
+    show(page, scenes / name)
+    page.wait_for_function(f"document.querySelector('#status').textContent.includes('{6}')")
+    page.locator(".map").first.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    expect(page.locator("#attention-maps .map")).to_have_count(2)
+    record = saved(page)
+    words = WORDS[:6]
+    assert record["image"] == name
+    assert [entry["word"] for entry in record["words"]] == list(words)
+
+    explanation = explainer([scenes / name], words)
+    assert record["grid"] == list(explanation.patch_scores[0].shape[1:])
+    plain = explainer.with_method("similarity")([scenes / name], words)
+    probabilities = presence(explanation)[0]
+    [reference] = points(explanation)
+    [peaks] = points(explanation, rule="peaks")
+    for index, entry in enumerate(record["words"]):
+        assert_near(entry["map"], explanation.patch_scores[0][index])
+        assert_near(entry["plain"], plain.patch_scores[0][index])
+        assert_near(entry["cosine"], explanation.image_scores[0][index])
+        assert_near(entry["presence"], probabilities[index])
+        for rule, expected in (("reference", reference[index]), ("peaks", peaks[index])):
+            assert_same_points(entry["points"][rule], expected)
+    assert max(abs(value) for entry in record["words"] for value in entry["map"]) > 10 * TOLERANCE
+    shown = record["attention"]
+    for kind, weights in zip(
+        ("own", "consistent"),
+        attention(explainer, scenes / name, (shown["x"], shown["y"])),
+        strict=True,
+    ):
+        assert tuple(shown["patch"]) == weights.patch
+        assert_near(shown[kind], weights.weights.flatten())
+        assert max(shown[kind]) > 10 * TOLERANCE
+
+
+def assert_same_points(actual, expected):
+    """Cells of equal level may come in another order."""
+    pairs = sorted((point["label"], point["x"], point["y"]) for point in actual)
+    other = sorted(
+        (int(label), float(x), float(y))
+        for (x, y), label in zip(expected.xy, expected.labels, strict=True)
+    )
+    assert_near(pairs, torch.tensor(other))
+
+
+def test_threads_are_used_without_headers_from_the_server(visit):
+    page = visit()
+    assert page.evaluate("crossOriginIsolated")
+    assert "WebAssembly, " in page.inner_text("#about")
+    assert page.evaluate("navigator.serviceWorker.controller !== null")
