@@ -5,6 +5,7 @@ python docs/make_pictures.py            all of them, into docs/pictures
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,9 @@ COMMANDS = {
     "segments.png": "segment {scene} dog zebra train rocket backpack --background threshold",
     "tags.png": "tag {scene} dog zebra train rocket backpack pizza car clock",
     "presence.png": "explain {scene} dog pizza car --contrast presence",
-    "words.png": "words {scene} SENTENCE",
+    "words.png": "words {scene} 'a photo of a dog and a rocket.'",
+    "match.png": "match {scene} 'a photo of a dog' --rival 'a photo of a rocket'",
+    "match_words.png": "match {scene} 'a photo of a dog and a rocket.'",
 }
 
 
@@ -36,10 +39,7 @@ def main() -> None:
         keep(scene.with_name("demo.png"), "demo.png")
         for name, command in COMMANDS.items():
             out = Path(folder) / name.removesuffix(".png")
-            words = [
-                {"{scene}": str(scene), "SENTENCE": "a photo of a dog and a rocket."}.get(w, w)
-                for w in command.split()
-            ]
+            words = [word.replace("{scene}", str(scene)) for word in shlex.split(command)]
             run(*words, "--model", "demo", "--format", "png", folder=out)
             [picture] = out.glob("*.png")
             keep(picture, name)

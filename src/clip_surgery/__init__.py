@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from clip_surgery.explainer import Explainer
     from clip_surgery.explanation import Explanation
     from clip_surgery.figures.heads import heads_figure
+    from clip_surgery.figures.match import match_figure
     from clip_surgery.figures.overlay import overlay
     from clip_surgery.figures.words import words_figure
     from clip_surgery.framing import Framing, FramingRule, Size
@@ -64,9 +65,11 @@ if TYPE_CHECKING:
     from clip_surgery.tasks.inspection import AttentionMap, SharedSimilarity, attention, redundancy
     from clip_surgery.tasks.interactions import Interactions, interactions
     from clip_surgery.tasks.masks import Mask, masks
+    from clip_surgery.tasks.match import Match, MatchedPair, explain_match
     from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
     from clip_surgery.tasks.points import Points, points
     from clip_surgery.tasks.presence import presence, presence_p_values
+    from clip_surgery.tasks.search import Hit, image_features, rank_images
     from clip_surgery.tasks.segmentation import segment
     from clip_surgery.tasks.tags import Tag, tags
     from clip_surgery.tasks.text_selection import split_names
@@ -93,6 +96,7 @@ _MODULES = {
     "Framing": "framing",
     "FramingRule": "framing",
     "GuidedRefinement": "refinement.registry",
+    "Hit": "tasks.search",
     "InputError": "errors",
     "InputImage": "inputs.images",
     "Instance": "records.instances",
@@ -102,6 +106,8 @@ _MODULES = {
     "LaplacianRefinement": "refinement.registry",
     "LocalEngine": "apps.batch.local_engine",
     "Mask": "tasks.masks",
+    "Match": "tasks.match",
+    "MatchedPair": "tasks.match",
     "MeanContributions": "surgery.decomposed_feature",
     "Method": "methods.method",
     "MissingExtraError": "errors",
@@ -138,10 +144,12 @@ _MODULES = {
     "default_protocol": "evaluation.protocols.registry",
     "encode_rle": "records.mask_files",
     "evaluate": "evaluation.execution.run",
+    "explain_match": "tasks.match",
     "explain_windows": "windows",
     "heads_figure": "figures.heads",
     "heatmap_tiles": "tasks.heatmaps",
     "heatmaps": "tasks.heatmaps",
+    "image_features": "tasks.search",
     "instances": "records.instances",
     "interactions": "tasks.interactions",
     "load": "loading",
@@ -149,6 +157,7 @@ _MODULES = {
     "load_segmenter": "segmenters.registry",
     "markdown_table": "evaluation.reporting.report",
     "masks": "tasks.masks",
+    "match_figure": "figures.match",
     "mean_contributions": "surgery.decomposed_feature",
     "open_dataset": "evaluation.datasets.registry",
     "open_source": "apps.batch.sources",
@@ -158,6 +167,7 @@ _MODULES = {
     "points": "tasks.points",
     "presence": "tasks.presence",
     "presence_p_values": "tasks.presence",
+    "rank_images": "tasks.search",
     "read_image": "inputs.images",
     "redundancy": "tasks.inspection",
     "refine": "tasks.refinement",
@@ -190,6 +200,7 @@ __all__ = [
     "Framing",
     "FramingRule",
     "GuidedRefinement",
+    "Hit",
     "InputError",
     "InputImage",
     "Instance",
@@ -199,6 +210,8 @@ __all__ = [
     "LaplacianRefinement",
     "LocalEngine",
     "Mask",
+    "Match",
+    "MatchedPair",
     "MeanContributions",
     "Method",
     "MissingExtraError",
@@ -235,10 +248,12 @@ __all__ = [
     "default_protocol",
     "encode_rle",
     "evaluate",
+    "explain_match",
     "explain_windows",
     "heads_figure",
     "heatmap_tiles",
     "heatmaps",
+    "image_features",
     "instances",
     "interactions",
     "load",
@@ -246,6 +261,7 @@ __all__ = [
     "load_segmenter",
     "markdown_table",
     "masks",
+    "match_figure",
     "mean_contributions",
     "open_dataset",
     "open_source",
@@ -255,6 +271,7 @@ __all__ = [
     "points",
     "presence",
     "presence_p_values",
+    "rank_images",
     "read_image",
     "redundancy",
     "refine",

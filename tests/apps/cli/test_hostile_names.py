@@ -20,6 +20,8 @@ COMMANDS = {
     "segment": ["dog", "cat"],
     "tag": ["--text", "dog"],
     "words": ["a photo of a dog"],
+    "match": ["a dog", "--rival", "a cat"],
+    "search": ["a dog", "--why"],
     "inspect": ["dog"],
 }
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
@@ -35,6 +37,8 @@ ALL_COMMANDS = {
     "segment": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "cat"],
     "tag": [f"red{HOSTILE}.png", "--text", f"dog{HOSTILE}"],
     "words": [f"red{HOSTILE}.png", f"a photo{HOSTILE} of a dog"],
+    "match": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "--rival", f"cat{HOSTILE}"],
+    "search": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "--why"],
     "inspect": [f"red{HOSTILE}.png", f"dog{HOSTILE}"],
     "batch": [f"missing{HOSTILE}.png", "--text", f"dog{HOSTILE}", "--out", f"rows{HOSTILE}"],
     "calibrate": ["folder", "--root", f"truth{HOSTILE}", "--model", "demo"],

@@ -24,11 +24,13 @@ from clip_surgery.apps.cli.commands.explain import explain
 from clip_surgery.apps.cli.commands.export import export
 from clip_surgery.apps.cli.commands.inspect import inspect
 from clip_surgery.apps.cli.commands.masks import masks
+from clip_surgery.apps.cli.commands.match import match
 from clip_surgery.apps.cli.commands.methods import methods
 from clip_surgery.apps.cli.commands.models import models
 from clip_surgery.apps.cli.commands.page import page
 from clip_surgery.apps.cli.commands.points import points
 from clip_surgery.apps.cli.commands.report import report
+from clip_surgery.apps.cli.commands.search import search
 from clip_surgery.apps.cli.commands.segment import segment
 from clip_surgery.apps.cli.commands.tag import tag
 from clip_surgery.apps.cli.commands.words import words
@@ -49,7 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(demo, explain, compare, points, masks, segment, tag, words, inspect),
+    *(demo, explain, compare, points, masks, segment, tag, words, match, search, inspect),
     *(batch, calibrate, check_method, evaluate, report, export, models, methods, page),
 ):
     app.command()(command)

@@ -1,0 +1,48 @@
+"""Draw a map of positive and negative values over its image: red adds, blue takes away."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from clip_surgery.errors import InputError
+from clip_surgery.figures.layout import Style
+from clip_surgery.figures.overlay import FADE, colour_table, opacities
+from clip_surgery.framing import Framing
+from clip_surgery.inputs.images import InputImage
+
+DIVERGING = "RdBu_r"
+"""A colour map of matplotlib: blue is negative, white is zero, red is positive."""
+
+
+def signed_tile(
+    image: InputImage, scores: Tensor, framing: Framing, style: Style, *, limit: float
+) -> Image.Image:
+    """Return the image in grey with a map of signed patch scores over it, in the size of a tile.
+
+    Args:
+        image: the image; it may be smaller than the one that was explained.
+        scores: scores of the patches (rows, columns).
+        framing: how the explained image was resized.
+        style: size and opacity of the tile.
+        limit: absolute score that has the strongest colour; 0 leaves the image unchanged.
+
+    Raises:
+        InputError: if a score is not finite.
+    """
+    if not bool(scores.isfinite().all()):
+        raise InputError(f"{image.name}: expected finite scores, but got others.")
+    restored = framing.restore_map(scores)
+    levels = F.interpolate(
+        restored[None, None], size=list(style.size), mode="bilinear", align_corners=False,
+        antialias=True,
+    )[0, 0].numpy() / max(limit, 1e-12)  # fmt: skip
+    levels = np.clip(levels, -1, 1) if limit > 0 else np.zeros_like(levels)
+    colours = colour_table(DIVERGING)[np.rint(127.5 + 100 * levels).astype(np.uint8)]
+    # the root shows middle values too: few patches carry most of a similarity
+    alpha = 255 * opacities(np.sqrt(np.abs(levels)), opacity=style.opacity, fade=FADE)
+    mask = Image.fromarray(np.rint(alpha).astype(np.uint8))
+    grey = style.plain(image).convert("L").convert("RGB")  # so that only the map has colours
+    return Image.composite(Image.fromarray(colours), grey, mask)
