@@ -5,7 +5,8 @@ from PIL import Image
 
 from clip_surgery.errors import InputError
 from clip_surgery.figures.comparison import comparison
-from clip_surgery.figures.layout import MARGIN
+from clip_surgery.figures.page_format import MARGIN, UNITS_PER_MM, PageFormat
+from clip_surgery.figures.sheet import PlacedPicture
 
 COLOUR = (90, 140, 60)
 IMAGE = Image.new("RGB", (40, 30), COLOUR)
@@ -21,7 +22,7 @@ def rows(count, texts=2):
 
 def test_comparisons_are_deterministic():
     drawn = [comparison(IMAGE, rows(5), ["a", "b"], notes=["none"]) for _ in range(2)]
-    assert drawn[0].tobytes() == drawn[1].tobytes()
+    assert drawn[0].image().tobytes() == drawn[1].image().tobytes()
 
 
 def test_the_figure_grows_with_rows_and_columns():
@@ -30,7 +31,7 @@ def test_the_figure_grows_with_rows_and_columns():
     more_texts = comparison(IMAGE, rows(1, texts=4), list("abcd"))
     assert two_rows.height > one_row.height
     assert more_texts.width > one_row.width
-    image_columns = np.flatnonzero((np.asarray(two_rows) == COLOUR).all(-1).any(0))
+    image_columns = np.flatnonzero((np.asarray(two_rows.image()) == COLOUR).all(-1).any(0))
     assert image_columns.min() == MARGIN
 
 
@@ -39,6 +40,20 @@ def test_the_figure_grows_with_rows_and_columns():
 def test_many_rows_fit_a_screen(count, texts):
     drawn = comparison(IMAGE, rows(count, texts), [str(index) for index in range(texts)])
     assert 1 / 2 < drawn.width / drawn.height < 2.6
+
+
+@pytest.mark.parametrize("texts", [1, 3, 7, 20])
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_comparisons_fill_a_page_and_show_every_map(count, texts):
+    names = [str(index) for index in range(texts)]
+    drawn = comparison(IMAGE, rows(count, texts), names, page=PageFormat.of_print(180))
+    assert drawn.width == pytest.approx(180 * UNITS_PER_MM)
+    pictures = [part for part in drawn.elements if isinstance(part, PlacedPicture)]
+    assert len(pictures) == 1 + count * texts + 1  # the image, the maps and the colour bar
+    assert all(part.x + part.picture.size.width <= drawn.width for part in pictures)
+    assert min(part.picture.size.width for part in pictures) >= 80
+    if texts <= 3:
+        assert drawn.height < 1.3 * drawn.width
 
 
 def test_notes_are_below_the_figure():

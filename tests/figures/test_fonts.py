@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
 
 from clip_surgery.figures import fonts
-from clip_surgery.figures.fonts import break_into_lines, font
+from clip_surgery.figures.fonts import INK, font, missing_characters
+from clip_surgery.figures.lines import break_into_lines
+from clip_surgery.figures.sheet import text_image
 
 texts = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=60)
 
@@ -52,18 +53,28 @@ def test_a_method_with_settings_breaks_at_its_bracket():
     assert lines == ["clip_surgery", "(redundancy=none)"]
 
 
+def test_a_text_is_not_cut_inside_of_a_sign():
+    family = "👨\u200d👩\u200d👧"
+    [line] = break_into_lines(family * 30, font(12), width=60, lines=1)
+    assert line.removesuffix("…") == family * (line.count("👨"))
+    [marked] = break_into_lines("x\u0323\u0308" * 99, font(12), width=60, lines=1)
+    assert marked.removesuffix("…").endswith("\u0308")
+
+
 def drawn(text, letters):
-    image = Image.new("L", (40, 30))
-    ImageDraw.Draw(image).text((2, 2), text, 255, letters)
-    return np.asarray(image)
+    return np.asarray(text_image(text, letters, INK, 1.0))[..., 3]
+
+
+def names_of(text, **options):
+    return [Path(run.path).stem for run in font(12, **options).runs(text)]
 
 
 def test_the_bundled_font_is_used_if_it_has_all_letters(monkeypatch):
     monkeypatch.setattr(
         "matplotlib.font_manager.findSystemFonts", lambda: pytest.fail("other fonts were searched")
     )
-    assert font(12, "dog", "собака", "σκύλος\n").getname() == ("DejaVu Sans", "Book")
-    assert font(12, "dog", bold=True).getname() == ("DejaVu Sans", "Bold")
+    assert names_of("dog собака σκύλος\n") == ["DejaVuSans"]
+    assert names_of("a dog", bold=True) == ["DejaVuSans-Bold"]
 
 
 @pytest.fixture
@@ -75,37 +86,66 @@ def installed(monkeypatch):
         clear_caches()
 
     def clear_caches():
-        fonts._installed.cache_clear()
-        fonts._file_with.cache_clear()
+        for cached in (fonts._installed, fonts._file_with, fonts._runs, fonts._colour_font):
+            cached.cache_clear()
 
     yield install
     clear_caches()
 
 
-def test_the_font_with_most_letters_of_the_text_is_used(installed, tmp_path):
-    """Fonts with fewer letters of the text than DejaVu are not used; broken files are ignored."""
+def test_each_letter_is_drawn_with_a_font_that_has_it(installed, tmp_path):
+    """Broken files are ignored, and characters without a font are named."""
     broken = tmp_path / "a.ttf"
     broken.write_bytes(b"no font")
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     signs, letters = folder / "STIXSizOneSymReg.ttf", folder / "STIXGeneral.ttf"
     installed(str(broken), str(signs))
-    assert font(12, "\u23b0").getname()[0] == "STIXSizeOneSym"
-    assert font(12, "dog \u23b0").getname()[0] == "DejaVu Sans"
-    assert font(12, "狗").getname()[0] == "DejaVu Sans"  # no font has it
+    assert names_of("\u23b0") == ["STIXSizOneSymReg"]
+    assert names_of("dog \u23b0 x") == ["DejaVuSans", "STIXSizOneSymReg", "DejaVuSans"]
+    assert names_of("狗") == ["DejaVuSans"]  # no font has it
+    assert missing_characters(["dog 狗", "🐕狗\n"]) == "狗🐕"
     installed(str(broken), str(signs), str(letters))
-    assert font(12, "dog \u1d81").getname()[0] == "STIXGeneral"
+    assert names_of("\u1d81") == ["STIXGeneral"]
+    assert missing_characters(["dog \u23b0\u1d81"]) == ""
+
+
+def test_right_to_left_text_is_drawn_from_right_to_left():
+    """Letters of Arabic join, so a word is shorter than they are; it begins at the right."""
+    word = "بيت"
+    letters = font(40)
+    assert letters.getlength(word) < 0.9 * sum(map(letters.getlength, word))
+    first = drawn("بـ", letters)
+    whole = drawn(word, letters)
+    is_inked = first.any(0)
+    edge = np.flatnonzero(is_inked)[-1] - first.shape[1]
+    assert np.flatnonzero(whole.any(0))[-1] - whole.shape[1] == edge
+
+
+def test_runs_of_right_to_left_text_are_ordered_from_left_to_right(installed):
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    installed(str(folder / "STIXSizOneSymReg.ttf"))
+    assert [run.text for run in font(12).runs("בית \u23b0")] == ["\u23b0", "בית "]
+    assert [run.text for run in font(12).runs("dog \u23b0")] == ["dog ", "\u23b0"]
+
+
+def skip_without_font(text, package):
+    if missing_characters([text]):
+        assert "CLIP_SURGERY_CI" not in os.environ
+        pytest.skip(f"no font for {text} on this machine ({package} has one)")
 
 
 def test_chinese_characters_are_drawn():
     """With a font of this machine, every letter is drawn, and all are different."""
-    letters = font(16, "一只狗", "dog")
-    if letters.getname()[0] == "DejaVu Sans":
-        assert "CLIP_SURGERY_CI" not in os.environ
-        pytest.skip("no font with Chinese letters on this machine (fonts-wqy-microhei has them)")
-    images = [drawn(letter, letters) for letter in "一只狗d"]
+    skip_without_font("一只狗", "fonts-wqy-microhei")
+    images = [drawn(letter, font(16)) for letter in "一只狗"]
     assert all(image.any() for image in images)
     assert all((a != b).any() for i, a in enumerate(images) for b in images[:i])
-    plain = font(16)
-    assert (
-        drawn("狗", plain) == drawn("只", plain)
-    ).all()  # both are drawn as the box of a missing glyph
+
+
+def test_emoji_are_drawn_in_colour():
+    skip_without_font("🐕", "fonts-noto-color-emoji")
+    if not font(16).runs("🐕")[0].is_colour:
+        pytest.skip("the font of this machine has no coloured emoji")
+    pixels = np.asarray(text_image("a 🐕", font(32), INK, 1.0))[..., :3]
+    assert np.ptp(pixels.astype(int), axis=-1).max() > 60
+    assert font(32).getlength("👨\u200d👩\u200d👧") == font(32).getlength("🐕")

@@ -2,11 +2,17 @@ import pytest
 from PIL import Image
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.layout import Style, Tile, gallery, with_margins
+from clip_surgery.figures.layout import gallery, with_margins
+from clip_surgery.figures.sheet import Picture, Sheet
+from clip_surgery.figures.tiles import Style, Tile
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import read_image
 
-TILE = Tile(Image.new("RGB", (200, 100), (9, 99, 200)), "title", "note")
+TILE = Tile(
+    Picture(Size(100, 200), lambda size: Image.new("RGB", (size.width, size.height))),
+    "title",
+    "note",
+)
 
 
 def test_a_tile_keeps_the_ratio_and_about_the_area():
@@ -23,7 +29,7 @@ def test_rows_are_about_equally_long(count, columns, in_a_row):
 
 
 def test_heading_colour_bar_and_notes_add_height():
-    body = Image.new("RGB", (300, 100))
+    body = Sheet(300, 100)
     heights = [
         with_margins(body).height,
         with_margins(body, heading="h").height,

@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.layout import MARGIN
 from clip_surgery.figures.maps import figure
+from clip_surgery.figures.page_format import MARGIN
 
 IMAGE = Image.new("RGB", (40, 30), (90, 140, 60))
 
@@ -16,7 +16,7 @@ def maps(count, height=30, width=40):
 
 def tiles_of(image, colour=(90, 140, 60)):
     """Columns in which the image is drawn without a map."""
-    return np.flatnonzero((np.asarray(image) == colour).all(-1).any(0))
+    return np.flatnonzero((np.asarray(image.image()) == colour).all(-1).any(0))
 
 
 def test_the_image_comes_first_with_its_ratio():
@@ -24,7 +24,7 @@ def test_the_image_comes_first_with_its_ratio():
     columns = tiles_of(drawn)
     assert columns.min() == MARGIN
     width = columns.max() - columns.min() + 1
-    height = (np.asarray(drawn) == (90, 140, 60)).all(-1).any(1).sum()
+    height = (np.asarray(drawn.image()) == (90, 140, 60)).all(-1).any(1).sum()
     assert width / height == pytest.approx(40 / 30, rel=0.02)
     assert width * height == pytest.approx(300 * 300, rel=0.02)
 
@@ -32,7 +32,7 @@ def test_the_image_comes_first_with_its_ratio():
 def test_figures_are_deterministic():
     one = figure(IMAGE, maps(3), list("abc"), notes=["1", "2", "3"], heading="here")
     other = figure(IMAGE, maps(3), list("abc"), notes=["1", "2", "3"], heading="here")
-    assert one.tobytes() == other.tobytes()
+    assert one.image().tobytes() == other.image().tobytes()
 
 
 def test_notes_and_long_titles_add_height_above_the_tiles():

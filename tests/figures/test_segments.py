@@ -17,7 +17,7 @@ def halves(left=0, right=1):
 
 
 def colours_of(image):
-    return {tuple(colour) for colour in np.unique(np.asarray(image).reshape(-1, 3), axis=0)}
+    return {tuple(colour) for colour in np.unique(np.asarray(image.image()).reshape(-1, 3), axis=0)}
 
 
 def test_the_legend_has_the_colours_of_the_classes():
@@ -40,7 +40,7 @@ def test_classes_have_outlines_that_are_visible_on_any_image():
     for value in (0, 128, 255):
         image = Image.new("RGB", (400, 300), (value,) * 3)
         classes = halves().repeat_interleave(10, 0).repeat_interleave(10, 1)
-        drawn = np.asarray(segmentation_figure(image, classes, ["dog", "cat"]))
+        drawn = np.asarray(segmentation_figure(image, classes, ["dog", "cat"]).image())
         dark = (drawn == OUTLINES[1]).all(-1)
         white_between = dark[:, :-2] & dark[:, 2:] & (drawn[:, 1:-1] == OUTLINES[0]).all(-1)
         assert white_between.sum() > 200

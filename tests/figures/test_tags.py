@@ -11,7 +11,7 @@ IMAGE = Image.new("RGB", (40, 30), (90, 140, 60))
 
 def bars(*scores, **options):
     tags = [Tag(text=f"tag {index}", score=score) for index, score in enumerate(scores)]
-    drawn = np.asarray(tags_figure(IMAGE, tags, **options))
+    drawn = np.asarray(tags_figure(IMAGE, tags, **options).image())
     lengths = (drawn == BAR_COLOUR).all(-1).sum(1)
     starts = np.flatnonzero(np.diff(np.concatenate([[0], lengths])) > 0)
     return [int(lengths[row]) for row in starts + 1]
@@ -36,7 +36,7 @@ def test_only_the_best_tags_are_drawn():
 
 def test_long_names_have_room():
     def size_of(text):
-        return tags_figure(IMAGE, [Tag(text=text, score=0.5)] * 15).size
+        return tags_figure(IMAGE, [Tag(text=text, score=0.5)] * 15).image().size
 
     short, long, longer = (
         size_of("dog"),

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.words import sentence_image, word_levels, words_figure
+from clip_surgery.figures.words import sentence_sheet, word_levels, words_figure
 from clip_surgery.word_explanation import WordExplanation
 from tests.explanations import explained, random_scores
 
@@ -52,7 +52,7 @@ def test_a_figure_for_any_sentence():
 def test_long_sentences_are_broken_into_lines():
     many = tuple(f"word{number}" for number in range(60))
     explanation = example(scores=tuple(range(60)), texts=many)
-    assert sentence_image(explanation, width=300).height > sentence_image(explanation).height
+    assert sentence_sheet(explanation, width=300).height > sentence_sheet(explanation).height
 
 
 def test_bad_calls():

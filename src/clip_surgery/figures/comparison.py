@@ -1,39 +1,42 @@
 """Draw the maps of several methods for the same texts and the same image as one figure.
 
 Each method is a row with its name at the left, each text a column. Many rows are divided into
-blocks side by side, so that the figure fits a screen.
+blocks side by side, so that the figure fits a screen. On a page with a width, many columns are
+divided into blocks below each other instead.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
 from torch import Tensor
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.fonts import INK, break_into_lines, font
-from clip_surgery.figures.layout import (
-    GAP,
-    MARGIN,
-    TITLE_SIZE,
-    Style,
-    Tile,
-    blank_image,
-    stack,
-    tile_row,
-    with_margins,
-)
+from clip_surgery.figures.fonts import INK, font
+from clip_surgery.figures.layout import stack, with_margins
+from clip_surgery.figures.lines import break_into_lines
 from clip_surgery.figures.maps import check_count
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY
-from clip_surgery.inputs.images import ImageSource, read_image
+from clip_surgery.figures.page_format import GAP, MARGIN, SCREEN, PageFormat
+from clip_surgery.figures.sheet import Sheet
+from clip_surgery.figures.tiles import TITLE_SIZE, Style, Tile, tile_row
+from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 
 LARGE_UP_TO = 3
 """Largest number of rows with large overlays. More rows are smaller and divided into blocks."""
 LARGE, SMALL = 230, 170
 SCREEN_RATIO = 1.5
 """Ratio of width to height that a figure with many rows should have."""
+NARROWEST = 87
+"""Width in pixels of the narrowest overlay on a page with a width: 13 mm in print."""
+TALLEST = 0.9
+"""Height of the rows of a page in widths of the page, above which they are divided into blocks."""
+LABEL = 2 * round(TITLE_SIZE * 1.25)
+"""Width in pixels of the titles of the rows: two lines, so that all rows are aligned."""
+LARGER = 1.5
+"""Width of the image in widths of an overlay, if there are two rows or more."""
 
 
 def comparison(
@@ -47,7 +50,8 @@ def comparison(
     tile: int | None = None,
     colour_map: str = COLOUR_MAP,
     opacity: float = OPACITY,
-) -> Image.Image:
+    page: PageFormat = SCREEN,
+) -> Sheet:
     """Draw the image, and next to it one row of overlays per method with one column per text.
 
     Args:
@@ -60,6 +64,7 @@ def comparison(
         tile: typical side of an overlay in pixels. If None, it is smaller for many rows.
         colour_map: name of a colour map of matplotlib.
         opacity: opacity of the overlays in [0, 1], where the maps are 1.
+        page: the format of the page.
 
     Raises:
         InputError: if there is no row, if the numbers of maps and titles differ, if a map is not of
@@ -72,41 +77,129 @@ def comparison(
         check_count("titles", titles, maps)
         if column_notes is not None:
             check_count("column_notes", column_notes, maps)
-    if tile is None:
-        tile = LARGE if len(rows) <= LARGE_UP_TO else SMALL
-    style = Style.of(input_image, tile=tile, colour_map=colour_map, opacity=opacity)
-    larger = Style.of(input_image, tile=round(tile * (1.0 if len(rows) == 1 else 1.5)))
-    first = tile_row([Tile(larger.plain(input_image), "image")])
-    rows_of_tiles = [
-        (
-            name,
-            [
-                Tile(style.mapped(input_image, heatmap), title, note)
-                for title, note, heatmap in zip(
-                    titles, column_notes or [""] * len(titles), maps, strict=True
-                )
-            ],
+    larger = 1.0 if len(rows) == 1 else LARGER
+    is_centred = len(rows) <= LARGE_UP_TO  # with many rows, the image is at the top
+    if page.content_width is None:
+        if tile is None:
+            tile = LARGE if is_centred else SMALL
+        style = Style.of(input_image, tile=tile, colour_map=colour_map, opacity=opacity)
+        first_style = Style.of(input_image, tile=round(tile * larger))
+        first = tile_row([Tile(first_style.plain(input_image), "image")])
+        tiles = _rows_of_tiles(input_image, rows, titles, column_notes, style)
+        body = _side_by_side(_blocks(tiles, first), is_centred=is_centred)
+    else:
+        grid = PrintGrid.of(page.content_width, len(rows), len(titles), larger)
+        width = grid.column_width
+        style = Style.filling(input_image, width, colour_map=colour_map, opacity=opacity)
+        first_style = Style.filling(input_image, larger * width)
+        first = tile_row(
+            [Tile(first_style.plain(input_image), "image")], column_width=larger * width
         )
-        for name, maps in rows.items()
-    ]
-    blocks = _blocks(rows_of_tiles, first)
-    body = blank_image(
-        sum(block.width for block in blocks) + MARGIN * (len(blocks) - 1),
-        max(block.height for block in blocks),
-    )
-    left = 0
-    for block in blocks:
-        # With few rows, the image is in the middle; with many rows, it is at the top.
-        top = (body.height - block.height) // 2 if len(rows) <= LARGE_UP_TO else 0
-        body.paste(block, (left, top))
-        left += block.width + MARGIN
-    return with_margins(body, heading=heading, notes=notes, colour_map=colour_map)
+        tiles = _rows_of_tiles(input_image, rows, titles, column_notes, style)
+        body = stack(
+            [
+                _side_by_side(
+                    [first if start == 0 else Sheet(first.width, 0), *grid.blocks(tiles, start)],
+                    is_centred=is_centred,
+                )
+                for start in range(0, len(titles), grid.texts)
+            ],
+            gap=MARGIN,
+        )
+    return with_margins(body, heading=heading, notes=notes, colour_map=colour_map, page=page)
 
 
 _Row = tuple[str, list[Tile]]  # the title of a row and its tiles
 
 
-def _blocks(rows: Sequence[_Row], first: Image.Image) -> list[Image.Image]:
+def _rows_of_tiles(
+    image: InputImage,
+    rows: Mapping[str, Tensor],
+    titles: Sequence[str],
+    notes: Sequence[str] | None,
+    style: Style,
+) -> list[_Row]:
+    """The title and the tiles of each row."""
+    return [
+        (
+            name,
+            [
+                Tile(style.mapped(image, heatmap), title, note)
+                for title, note, heatmap in zip(
+                    titles, notes or [""] * len(titles), maps, strict=True
+                )
+            ],
+        )
+        for name, maps in rows.items()
+    ]
+
+
+@dataclass(frozen=True)
+class PrintGrid:
+    """How a comparison is divided on a page with a width.
+
+    Attributes:
+        texts: number of texts in a block; more texts are continued in blocks below.
+        rows: number of rows in a block; more rows are continued in blocks beside it.
+        column_width: width of an overlay in pixels.
+    """
+
+    texts: int
+    rows: int
+    column_width: float
+
+    @classmethod
+    def of(cls, width: float, rows: int, texts: int, larger: float) -> PrintGrid:
+        """Return the division with the largest overlays whose page is not too tall.
+
+        Args:
+            width: width of the page in pixels.
+            rows: number of rows.
+            texts: number of texts.
+            larger: width of the image in widths of an overlay.
+        """
+
+        def column_width(columns: int, blocks: int) -> float:
+            space = width - blocks * (MARGIN + LABEL) - columns * GAP
+            return space / (columns + larger)
+
+        fitting = [n for n in range(1, texts + 1) if column_width(n, 1) >= NARROWEST]
+        parts = math.ceil(texts / max(fitting, default=1))
+        columns = math.ceil(texts / parts)
+        blocks = 1
+        while (
+            parts == 1
+            and blocks < rows // 2
+            and rows / blocks * column_width(blocks * columns, blocks) > TALLEST * width
+            and column_width((blocks + 1) * columns, blocks + 1) >= NARROWEST
+        ):
+            blocks += 1
+        return cls(columns, math.ceil(rows / blocks), column_width(blocks * columns, blocks))
+
+    def blocks(self, rows: Sequence[_Row], start: int) -> list[Sheet]:
+        """Return the blocks that stand beside each other, with the texts from a number on."""
+        part = [(name, tiles[start : start + self.texts]) for name, tiles in rows]
+        return [
+            _block(part[row : row + self.rows], column_width=self.column_width)
+            for row in range(0, len(part), self.rows)
+        ]
+
+
+def _side_by_side(blocks: Sequence[Sheet], *, is_centred: bool) -> Sheet:
+    """Blocks beside each other, in the middle or at the top."""
+    body = Sheet(
+        sum(block.width for block in blocks) + MARGIN * (len(blocks) - 1),
+        max(block.height for block in blocks),
+    )
+    left = 0.0
+    for block in blocks:
+        top = (body.height - block.height) // 2 if is_centred else 0
+        body.paste(block, (left, top))
+        left += block.width + MARGIN
+    return body
+
+
+def _blocks(rows: Sequence[_Row], first: Sheet) -> list[Sheet]:
     """The image, and the rows in the number of blocks whose ratio is closest to a screen's."""
     if len(rows) <= LARGE_UP_TO:
         return [first, _block(rows)]
@@ -118,34 +211,31 @@ def _blocks(rows: Sequence[_Row], first: Image.Image) -> list[Image.Image]:
     return min(layouts, key=_ratio_difference)
 
 
-def _ratio_difference(blocks: Sequence[Image.Image]) -> float:
+def _ratio_difference(blocks: Sequence[Sheet]) -> float:
     """How much the ratio of blocks side by side differs from that of a screen, on a log scale."""
     width = sum(block.width for block in blocks)
     height = max(block.height for block in blocks)
     return abs(math.log(width / height / SCREEN_RATIO))
 
 
-def _block(rows: Sequence[_Row]) -> Image.Image:
+def _block(rows: Sequence[_Row], *, column_width: float | None = None) -> Sheet:
     """Rows below each other, with their titles at the left, and the texts above the first one."""
     labelled_rows = []
     for position, (name, tiles) in enumerate(rows):
-        row = tile_row(tiles if position == 0 else [Tile(tile.image) for tile in tiles])
-        label = _upright_label(name, tiles[0].image.height)
-        labelled = blank_image(label.width + GAP + row.width, row.height)
-        labelled.paste(label, (0, row.height - label.height))
-        labelled.paste(row, (label.width + GAP, 0))
+        shown = tiles if position == 0 else [Tile(tile.picture) for tile in tiles]
+        row = tile_row(shown, column_width=column_width)
+        labelled = Sheet(LABEL + GAP + row.width, row.height)
+        height = tiles[0].picture.size.height
+        _add_label(labelled, name, row.height - height, height)
+        labelled.paste(row, (LABEL + GAP, 0))
         labelled_rows.append(labelled)
     return stack(labelled_rows, gap=GAP)
 
 
-def _upright_label(text: str, length: int) -> Image.Image:
-    """The title of a row, written from bottom to top, `length` pixels long."""
-    text_font = font(TITLE_SIZE, text, bold=True)
+def _add_label(row: Sheet, text: str, top: float, length: float) -> None:
+    """Write the title of a row from bottom to top, in at most two lines next to its overlays."""
+    text_font = font(TITLE_SIZE, bold=True)
     lines = break_into_lines(text, text_font, width=length, lines=2)
-    step = round(TITLE_SIZE * 1.25)
-    label = blank_image(length, 2 * step)  # space for two lines, so that all rows are aligned
-    draw = ImageDraw.Draw(label)
+    step = LABEL / 2
     for index, line in enumerate(reversed(lines)):
-        y = label.height - (index + 1) * step
-        draw.text((length / 2, y), line, INK, text_font, anchor="ma")
-    return label.transpose(Image.Transpose.ROTATE_90)
+        row.upright_text((LABEL - (index + 0.5) * step, top + length / 2), line, INK, text_font)

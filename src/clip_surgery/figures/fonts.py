@@ -1,43 +1,154 @@
-"""Choose a font that contains the characters of a text, and break text into lines."""
+"""Fonts for texts of any language: which font has which character, and how long a text is.
+
+DejaVu Sans, which is part of matplotlib, draws what it can. A text with other characters (Chinese,
+Thai, emoji) is divided into runs, each with a font of this machine that has its characters.
+"""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import ImageFont
+from PIL import ImageFont, features
+
+from clip_surgery.figures.scripts import is_right_to_left, needs_shaping, split_emoji
 
 INK = (28, 30, 34)
 FAINT_INK = (112, 118, 128)
 PAPER = (255, 255, 255)
 """Colours (RGB) of text, of less important text, and of the background."""
+EMOJI_SIZE = 109
+"""The only size in pixels of the bitmaps of Noto Color Emoji, which are scaled to other sizes."""
 
 
-def font(size: int, *texts: str, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return a font that contains the characters of the given texts.
+@dataclass(frozen=True)
+class Run:
+    """A part of a text that is drawn with one font.
 
-    The font is DejaVu Sans, which is part of matplotlib and supports most alphabets. For characters
-    that it does not contain (Chinese, Japanese, Korean), a font of this machine is used if there
-    is one.
+    Attributes:
+        text: the part.
+        path: the font file.
+        is_colour: whether the font consists of coloured bitmaps (emoji).
+    """
+
+    text: str
+    path: str
+    is_colour: bool = False
+
+    def face(self, size: float) -> ImageFont.FreeTypeFont:
+        """Return the font, at the size of its bitmaps if it has only that size."""
+        # Basic layout is the same on each machine; others depend on libraqm, which Pillow includes.
+        raqm = (self.is_colour or needs_shaping(self.text)) and can_shape()
+        return open_font(self.path, EMOJI_SIZE if self.is_colour else size, raqm)
+
+    def length(self, size: float) -> float:
+        """Return the length of the part in pixels at a font size in pixels."""
+        length = self.face(size).getlength(self.text)
+        return length * size / EMOJI_SIZE if self.is_colour else length
+
+
+@dataclass(frozen=True)
+class Font:
+    """A font size and weight, for texts of any language.
+
+    Attributes:
+        size: size in pixels.
+        bold: whether the font is bold. Fonts of other alphabets may have one weight only.
+    """
+
+    size: float
+    bold: bool = False
+
+    def getlength(self, text: str) -> float:
+        """Return the length of a text in pixels."""
+        return sum(run.length(self.size) for run in self.runs(text))
+
+    def runs(self, text: str) -> tuple[Run, ...]:
+        """Return the parts of a text in the order in which they are drawn, from left to right."""
+        return _runs(text, self.bold)
+
+    def metrics(self) -> tuple[float, float]:
+        """Return ascent and descent in pixels, the same for all texts."""
+        return open_font(_bundled(self.bold), self.size, False).getmetrics()
+
+
+def font(size: float, *, bold: bool = False) -> Font:
+    """Return a font for texts of any language.
 
     Args:
         size: size in pixels.
-        texts: the texts to be drawn.
         bold: whether the font is bold.
     """
-    # Characters that are not printed, such as line breaks and joiners, need no glyph.
-    code_points = {
-        ord(character) for text in texts for character in text if character.isprintable()
-    }
-    return _open(_file_with(frozenset(code_points), bold), size)
+    return Font(size, bold)
 
 
-@lru_cache(maxsize=32)
-def _open(path: str, size: int) -> ImageFont.FreeTypeFont:
-    # Basic layout does not depend on whether a shaping library is installed on this machine.
-    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+def missing_characters(texts: Iterable[str]) -> str:
+    """Return the characters for which this machine has no font, each once, in order."""
+    missing: dict[str, None] = {}
+    for text in texts:
+        for run in _runs(text, False):
+            if not run.is_colour:
+                known = _code_points_of(run.path)
+                missing.update((c, None) for c in run.text if _is_drawn(c) and ord(c) not in known)
+    return "".join(missing)
+
+
+def can_shape() -> bool:
+    """Return whether letters that join or change their order (Arabic, Hindi) can be drawn."""
+    return bool(features.check("raqm"))
+
+
+@lru_cache(maxsize=64)
+def open_font(path: str, size: float, raqm: bool) -> ImageFont.FreeTypeFont:
+    """Return an opened font file; `raqm` is the layout of joined and right-to-left letters."""
+    engine = ImageFont.Layout.RAQM if raqm else ImageFont.Layout.BASIC
+    return ImageFont.truetype(path, size, layout_engine=engine)
+
+
+@lru_cache(maxsize=1024)
+def _runs(text: str, bold: bool) -> tuple[Run, ...]:
+    bundled = _bundled(bold)
+    if _code_points(text) <= _code_points_of(bundled):
+        return (Run(text, bundled),)
+    parts: list[Run] = []
+    pieces = split_emoji(text)
+    letters = "".join(piece for piece, is_emoji in pieces if not is_emoji)
+    main = _file_with(_code_points(letters), bold)
+    for piece, is_emoji in pieces:
+        colour_font = _colour_font() if is_emoji else None
+        if colour_font is not None:
+            parts.append(Run(piece, colour_font, is_colour=True))
+        else:
+            parts.extend(_runs_of_letters(piece, main, bold))
+    # The runs of a right-to-left text follow each other from right to left.
+    return tuple(reversed(parts)) if is_right_to_left(text) else tuple(parts)
+
+
+def _runs_of_letters(text: str, main: str, bold: bool) -> list[Run]:
+    """The parts of a text without coloured emoji; most letters are drawn with the main font."""
+    main_code_points = _code_points_of(main)
+
+    def file_of(character: str) -> str:
+        code_point = ord(character)
+        if not _is_drawn(character) or code_point in main_code_points:
+            return main
+        return _file_with(frozenset({code_point}), bold)
+
+    return [Run("".join(part), path) for path, part in groupby(text, file_of)]
+
+
+def _is_drawn(character: str) -> bool:
+    """Whether a character needs a glyph; line breaks, joiners and variation selectors need none."""
+    is_invisible = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return not is_invisible and not 0xFE00 <= ord(character) <= 0xFE0F
+
+
+def _code_points(text: str) -> frozenset[int]:
+    return frozenset(ord(character) for character in text if _is_drawn(character))
 
 
 def _bundled(bold: bool) -> str:
@@ -64,6 +175,20 @@ def _file_with(code_points: frozenset[int], bold: bool) -> str:
     return best
 
 
+@lru_cache(maxsize=1)
+def _colour_font() -> str | None:
+    """A font of this machine with coloured emoji that Pillow can draw, or None."""
+    for path in _installed(False):
+        if "emoji" in Path(path).name.lower():
+            try:
+                face = open_font(path, EMOJI_SIZE, False)
+                if face.getmask("\U0001f415", mode="RGBA").getbbox():
+                    return path
+            except (OSError, ValueError):
+                continue
+    return None
+
+
 @lru_cache(maxsize=2)
 def _installed(bold: bool) -> list[str]:
     """The font files of this machine; upright ones of this weight and without serifs come first."""
@@ -79,65 +204,16 @@ def _installed(bold: bool) -> list[str]:
 
 def _count(code_points: frozenset[int], path: str) -> int:
     """How many of the code points a font file contains."""
-    return int(np.isin(list(code_points), _code_points_of(path)).sum())
+    return len(code_points & _code_points_of(path))
 
 
-@cache  # all fonts of a machine take a few MB, and reading them takes seconds
-def _code_points_of(path: str) -> NDArray[np.int64]:
+@cache  # reading all fonts of a machine takes seconds
+def _code_points_of(path: str) -> frozenset[int]:
     """The code points that a font file contains; none if it cannot be used at this size."""
     from matplotlib.ft2font import FT2Font
 
     try:
-        _open(path, 12)  # fails for bitmap fonts such as coloured emoji
-        return np.array(list(FT2Font(path).get_charmap()), np.int64)
+        open_font(path, 12, False)  # fails for bitmap fonts such as coloured emoji
+        return frozenset(FT2Font(path).get_charmap())
     except (OSError, RuntimeError):
-        return np.zeros(0, np.int64)
-
-
-def break_into_lines(
-    text: str, text_font: ImageFont.FreeTypeFont, *, width: float, lines: int
-) -> list[str]:
-    """Break a text into lines; a text that does not fit is cut and ends in "…".
-
-    Args:
-        text: the text.
-        text_font: the font.
-        width: width of a line in pixels.
-        lines: maximum number of lines.
-
-    Example:
-        >>> break_into_lines("a very small dog", font(10), width=60, lines=2)
-        ['a very', 'small dog']
-    """
-    remaining = " ".join(text.split())
-    fitted: list[str] = []
-    while remaining and len(fitted) < lines - 1:
-        line = _longest_start(remaining, text_font, width)
-        fitted.append(line)
-        remaining = remaining[len(line) :].strip()
-    if remaining and text_font.getlength(remaining) > width:
-        while remaining and text_font.getlength(remaining + "…") > width:
-            remaining = remaining[:-1]
-        remaining = remaining.rstrip() + "…"
-    return [*fitted, remaining] if remaining else fitted
-
-
-def _longest_start(text: str, text_font: ImageFont.FreeTypeFont, width: float) -> str:
-    """The longest start of a text that fits into a line.
-
-    It consists of whole words if possible. A single word that is too long is broken before a
-    bracket, as in "clip_surgery(depth=8)", or otherwise after the last letter that fits.
-    """
-    if text_font.getlength(text) <= width:
-        return text
-    words = text.split(" ")
-    count = len(words)
-    while count > 1 and text_font.getlength(" ".join(words[:count])) > width:
-        count -= 1
-    start = " ".join(words[:count])
-    head = start.partition("(")[0]
-    if text_font.getlength(start) > width and head and text_font.getlength(head) <= width:
-        return head
-    while len(start) > 1 and text_font.getlength(start) > width:
-        start = start[:-1]
-    return start
+        return frozenset()

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from clip_surgery.errors import InputError
 from clip_surgery.explainer import Explainer
-from clip_surgery.figures.fonts import INK, PAPER, font
+from clip_surgery.figures.fonts import INK, font
+from clip_surgery.figures.layout import stack
 from clip_surgery.figures.maps import figure
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY, colour_table
+from clip_surgery.figures.page_format import MARGIN
+from clip_surgery.figures.sheet import Colour, Sheet
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.surgery.decomposed_feature import DecomposedFeature, PartScores
 from clip_surgery.surgery.min_max import min_max
 
 CELL_HW = (26, 78)
 """Height and width of a cell of the table, in pixels."""
-
-MARGIN = 24
 _DIVERGING = "RdBu_r"  # blue is negative, white is zero, red is positive
 
 
@@ -76,14 +77,10 @@ def heads_figure(
         opacity=opacity,
     )
     table = _table(scores)
-    size = (max(table.width, body.width), table.height + body.height)
-    canvas = Image.new("RGB", size, PAPER)
-    canvas.paste(body, (0, 0))
-    canvas.paste(table, (0, body.height))
-    return canvas
+    return stack([body, table], gap=0).image()
 
 
-def _table(scores: PartScores) -> Image.Image:
+def _table(scores: PartScores) -> Sheet:
     """Return a table with one row per block: its heads and its feed-forward network.
 
     The last row is the sum of the embedding, of all biases, and of an attention pool.
@@ -92,17 +89,16 @@ def _table(scores: PartScores) -> Image.Image:
     columns = [*(f"head {head}" for head in range(values.shape[1] - 1)), "feed-forward"]
     names = [*(f"block {block}" for block in range(len(values))), "other"]
     height, width = CELL_HW
-    size = (2 * MARGIN + width * (len(columns) + 1), MARGIN + height * (len(names) + 1))
-    canvas = Image.new("RGB", size, PAPER)
-    draw, letters = ImageDraw.Draw(canvas), font(12)
+    letters = font(12)
+    table = Sheet(2 * MARGIN + width * (len(columns) + 1), MARGIN + height * (len(names) + 1))
     limit = float(values.abs().max())
 
-    def write(row: int, column: int, text: str, fill: tuple[int, ...] | None = None) -> None:
+    def write(row: int, column: int, text: str, fill: Colour | None = None) -> None:
         left, upper = MARGIN + width * column, height * row
         if fill is not None:
-            draw.rectangle((left, upper, left + width - 2, upper + height - 2), fill=fill)
+            table.box((left, upper), (width - 2, height - 2), fill)
         middle = (left + width // 2, upper + height // 2)
-        draw.text(middle, text, INK, letters, anchor="mm")
+        table.text(middle, text, INK, letters, anchor="mm")
 
     for column, name in enumerate(columns, start=1):
         write(0, column, name)
@@ -113,10 +109,10 @@ def _table(scores: PartScores) -> Image.Image:
             write(block + 1, column + 1, f"{value:+.3f}", _colour(value, limit))
     other = float(scores.embedding + scores.pool + scores.rest)
     write(len(names), 1, f"{other:+.3f}", _colour(other, limit))
-    return canvas
+    return table
 
 
-def _colour(value: float, limit: float) -> tuple[int, ...]:
+def _colour(value: float, limit: float) -> Colour:
     """Return a light colour: red for positive, blue for negative values, white for zero."""
     level = 0.5 if limit <= 0 else 0.5 + 0.3 * max(-1.0, min(1.0, value / limit))
     red, green, blue = colour_table(_DIVERGING)[round(255 * level)].tolist()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image
 from torch import Tensor
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.layout import Style, Tile, gallery
+from clip_surgery.figures.layout import gallery
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY
+from clip_surgery.figures.page_format import SCREEN, PageFormat
+from clip_surgery.figures.sheet import Sheet
+from clip_surgery.figures.tiles import Style, Tile
 from clip_surgery.inputs.images import ImageSource, read_image
 
 
@@ -24,7 +26,8 @@ def figure(
     tile: int = 300,
     colour_map: str = COLOUR_MAP,
     opacity: float = OPACITY,
-) -> Image.Image:
+    page: PageFormat = SCREEN,
+) -> Sheet:
     """Draw the image and one overlay per text on a grid.
 
     Args:
@@ -37,6 +40,7 @@ def figure(
         tile: typical side of a tile in pixels.
         colour_map: name of a colour map of matplotlib.
         opacity: opacity of the overlays in [0, 1], where the maps are 1.
+        page: the format of the page, for example `PageFormat.of_print(85)`.
 
     Raises:
         InputError: if the numbers of maps, titles and notes differ, if a map is not of the size of
@@ -44,6 +48,7 @@ def figure(
 
     Example:
         >>> import torch
+        >>> from PIL import Image
         >>> street = Image.new("RGB", (40, 30))
         >>> figure(street, torch.rand(2, 30, 40), ["dog", "cat"]).width
         1114
@@ -52,12 +57,14 @@ def figure(
     check_count("titles", titles, heatmaps)
     if notes is not None:
         check_count("notes", notes, heatmaps)
-    style = Style.of(input_image, tile=tile, colour_map=colour_map, opacity=opacity)
+    style = Style.for_gallery(
+        input_image, len(titles) + 1, tile=tile, page=page, colour_map=colour_map, opacity=opacity
+    )
     tiles = [Tile(style.plain(input_image), "image")]
     for index, title in enumerate(titles):
         note = "" if notes is None else notes[index]
         tiles.append(Tile(style.mapped(input_image, heatmaps[index]), title, note))
-    return gallery(tiles, heading=heading, columns=columns, colour_map=colour_map)
+    return gallery(tiles, heading=heading, columns=columns, colour_map=colour_map, page=page)
 
 
 def check_count(name: str, given: Sequence[str], heatmaps: Tensor) -> None:

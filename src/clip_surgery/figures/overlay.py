@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.figures.fonts import INK, PAPER, font
+from clip_surgery.figures.sheet import Picture, Sheet
+from clip_surgery.framing import Size
 from clip_surgery.inputs.images import ImageSource, read_image
 
 COLOUR_MAP = "inferno"
@@ -52,7 +54,7 @@ def overlay(
         (0, 0, 3)
     """
     input_image = read_image(image)
-    heat = _checked(heatmap, input_image.size, input_image.name)
+    heat = checked_heatmap(heatmap, input_image.size, input_image.name)
     for setting, value in (("opacity", opacity), ("fade", fade)):
         if not 0 <= value <= 1:
             raise InputError(f"Expected {setting} to be within 0 to 1, but got {value}.")
@@ -107,8 +109,19 @@ def colour_bar(width: int, height: int, colour_map: str) -> Image.Image:
     return Image.fromarray(np.repeat(row[None], height, axis=0))
 
 
-def _checked(heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str) -> NDArray[Any]:
-    """The heatmap as a float32 array, after its size and range were checked."""
+def checked_heatmap(
+    heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str
+) -> NDArray[Any]:
+    """Return a heatmap as a float32 array, after its size and range were checked.
+
+    Args:
+        heatmap: map (H, W) in [0, 1].
+        size: expected height and width.
+        name: name of the image, for messages.
+
+    Raises:
+        InputError: if the heatmap is of another size, or not within 0 to 1.
+    """
     heat = torch.as_tensor(heatmap).detach().to("cpu", torch.float32)
     if tuple(heat.shape) != tuple(size):
         raise InputError(
@@ -126,21 +139,19 @@ def _checked(heatmap: Tensor | NDArray[Any], size: tuple[int, int], name: str) -
 
 def _with_legend(image: Image.Image, colour_map: str) -> Image.Image:
     """The image with a colour bar below it, between the words "low" and "high"."""
-    size = max(10, min(24, image.width // 24))
-    text_font = font(size)
-    ascent, descent = text_font.getmetrics()
-    height = 2 * (ascent + descent)
-    gap = size // 2
-    strip = Image.new("RGB", (image.width, height), PAPER)
-    draw = ImageDraw.Draw(strip)
+    font_size = max(10, min(24, image.width // 24))
+    text_font = font(font_size)
+    ascent, descent = text_font.metrics()
+    height, gap = round(2 * (ascent + descent)), font_size // 2
+    sheet = Sheet(image.width, image.height + height)
+    sheet.picture((0, 0), Picture(Size(image.height, image.width), lambda size: image))
+    middle = image.height + height / 2
     left = gap + int(text_font.getlength("low")) + gap
     right = image.width - gap - int(text_font.getlength("high")) - gap
     if right > left:
-        bar = colour_bar(right - left, max(2, height // 3), colour_map)
-        strip.paste(bar, (left, (height - bar.height) // 2))
-    draw.text((gap, height / 2), "low", INK, text_font, anchor="lm")
-    draw.text((image.width - gap, height / 2), "high", INK, text_font, anchor="rm")
-    figure = Image.new("RGB", (image.width, image.height + height), PAPER)
-    figure.paste(image, (0, 0))
-    figure.paste(strip, (0, image.height))
-    return figure
+        size = Size(max(2, height // 3), right - left)
+        bar = Picture(size, lambda size: colour_bar(size.width, size.height, colour_map))
+        sheet.picture((left, middle - size.height / 2), bar)
+    sheet.text((gap, middle), "low", INK, text_font, anchor="lm")
+    sheet.text((image.width - gap, middle), "high", INK, text_font, anchor="rm")
+    return sheet.image()

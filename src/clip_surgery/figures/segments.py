@@ -7,21 +7,17 @@ from colorsys import hls_to_rgb
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.fonts import FAINT_INK, INK, break_into_lines, font
-from clip_surgery.figures.layout import (
-    GAP,
-    MARGIN,
-    Style,
-    Tile,
-    blank_image,
-    tile_row,
-    with_margins,
-)
+from clip_surgery.figures.fonts import FAINT_INK, INK, font
+from clip_surgery.figures.layout import beside, with_margins
+from clip_surgery.figures.lines import break_into_lines
+from clip_surgery.figures.page_format import GAP, SCREEN, PageFormat
+from clip_surgery.figures.sheet import Picture, Sheet
+from clip_surgery.figures.tiles import Style, Tile, tile_row
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import ImageSource, read_image
 
@@ -53,7 +49,8 @@ def segmentation_figure(
     heading: str = "",
     tile: int = 420,
     opacity: float = 0.6,
-) -> Image.Image:
+    page: PageFormat = SCREEN,
+) -> Sheet:
     """Draw the image, its segmentation in colours with outlines, and a legend.
 
     The colours are those of `class_colours`, which are easier to tell apart than the palette of
@@ -67,6 +64,7 @@ def segmentation_figure(
         heading: a line above the figure.
         tile: typical side in pixels of image and segmentation.
         opacity: opacity of the colours in [0, 1].
+        page: the format of the page.
 
     Raises:
         InputError: if the segmentation is not of the size of the image, if a class has no name, or
@@ -85,14 +83,23 @@ def segmentation_figure(
         raise InputError(
             f"Expected a presence for each of {len(names)} classes, but got {len(presences)}."
         )
-    plain = Style.of(input_image, tile=tile).plain(input_image)
-    coloured = _coloured(plain, classes, len(names), opacity)
-    row = tile_row([Tile(plain, "image"), Tile(coloured, "classes")])
     legend = _legend(classes, names, presences)
-    body = blank_image(row.width + MARGIN + legend.width, max(row.height, legend.height))
-    body.paste(row, (0, 0))
-    body.paste(legend, (row.width + MARGIN, row.height - plain.height if row.height > LINE else 0))
-    return with_margins(body, heading=heading)
+    width = page.width_beside(legend.width)
+    column = None if width is None else (width - GAP) / 2
+    if column is None:
+        style = Style.of(input_image, tile=tile)
+    else:
+        style = Style.filling(input_image, column)
+    plain = style.plain(input_image)
+
+    def coloured(size: Size) -> Image.Image:
+        return _coloured(plain.draw(size), classes, len(names), opacity)
+
+    tiles = [Tile(plain, "image"), Tile(Picture(plain.size, coloured), "classes")]
+    row = tile_row(tiles, column_width=column)
+    return with_margins(
+        beside(row, legend, page, top=row.height - plain.size.height), heading=heading, page=page
+    )
 
 
 def class_colours(count: int) -> NDArray[np.uint8]:
@@ -141,13 +148,13 @@ def resized(segmentation: Tensor, size: Size) -> Tensor:
 
 def _legend(
     classes: NDArray[np.int64], names: Sequence[str], presences: Sequence[float] | None
-) -> Image.Image:
+) -> Sheet:
     """The classes of the segmentation, the largest first, each with colour, share and presence."""
     numbers, counts = np.unique(classes, return_counts=True)
     order = counts.argsort()[::-1]
     rows = [(int(numbers[i]), float(counts[i]) / classes.size) for i in order]
     listed, left_out = rows[:LISTED], len(rows[LISTED:])
-    text_font = font(SIZE, *(names[number] for number, _ in listed if number >= 0))
+    text_font = font(SIZE)
     small = font(SIZE - 2)
     lines_of = [
         break_into_lines(
@@ -159,23 +166,22 @@ def _legend(
     share_edge = left + NAMES + SHARES
     width = share_edge + (PRESENCES if presences is not None else 0)
     height = LINE + sum(LINE + (len(lines) - 1) * SIZE for lines in lines_of if lines)
-    legend = blank_image(width, height + LINE * bool(left_out) + 4)
-    draw = ImageDraw.Draw(legend)
-    draw.text((share_edge, LINE / 2), "share", FAINT_INK, small, "rm")
+    legend = Sheet(width, height + LINE * bool(left_out) + 4)
+    legend.text((share_edge, LINE / 2), "share", FAINT_INK, small, "rm")
     if presences is not None:
-        draw.text((width, LINE / 2), "presence", FAINT_INK, small, "rm")
+        legend.text((width, LINE / 2), "presence", FAINT_INK, small, "rm")
     colours = class_colours(len(names))
     top = LINE
     for (number, share), lines in zip(listed, lines_of, strict=True):
-        colour = tuple(colours[number].tolist()) if number >= 0 else (0, 0, 0)
-        draw.rectangle((0, top + 4, SWATCH, top + 4 + SWATCH), fill=colour, outline=OUTLINES[1])
+        red, green, blue = colours[number].tolist() if number >= 0 else (0, 0, 0)
+        legend.box((0, top + 4), (SWATCH, SWATCH), (red, green, blue), outline=OUTLINES[1])
         middle = top + 4 + SWATCH / 2
         for index, line in enumerate(lines):
-            draw.text((left, middle + index * (SIZE + 2)), line, INK, text_font, "lm")
-        draw.text((share_edge, middle), f"{share:.1%}", INK, text_font, "rm")
+            legend.text((left, middle + index * (SIZE + 2)), line, INK, text_font, "lm")
+        legend.text((share_edge, middle), f"{share:.1%}", INK, text_font, "rm")
         if presences is not None and number >= 0:
-            draw.text((width, middle), f"{presences[number]:.0%}", INK, text_font, "rm")
+            legend.text((width, middle), f"{presences[number]:.0%}", INK, text_font, "rm")
         top += LINE + (max(1, len(lines)) - 1) * SIZE
     if left_out:
-        draw.text((0, top + LINE / 2), f"and {left_out} more", FAINT_INK, text_font, "lm")
+        legend.text((0, top + LINE / 2), f"and {left_out} more", FAINT_INK, text_font, "lm")
     return legend

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw
-
 from clip_surgery.errors import InputError
-from clip_surgery.figures.fonts import FAINT_INK, INK, break_into_lines, font
-from clip_surgery.figures.layout import (
-    GAP,
-    MARGIN,
-    Style,
-    Tile,
-    blank_image,
-    tile_row,
-    with_margins,
-)
+from clip_surgery.figures.fonts import FAINT_INK, INK, font
+from clip_surgery.figures.layout import beside, with_margins
+from clip_surgery.figures.lines import break_into_lines
+from clip_surgery.figures.page_format import GAP, SCREEN, PageFormat
+from clip_surgery.figures.sheet import Sheet
+from clip_surgery.figures.tiles import Style, Tile, tile_row
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.tasks.tags import Tag
 
@@ -25,6 +19,8 @@ LINE = 28
 NAMES, BARS = 340, 190
 """Font size, height of a line, largest width of the names and width of the bars, in pixels."""
 NAME_LINES = 2
+WIDEST_ON_PAGE = 380
+"""Largest width of the image on a page with a width, in pixels."""
 BAR_COLOUR = (70, 110, 190)
 
 
@@ -35,7 +31,8 @@ def tags_figure(
     heading: str = "",
     top: int = 15,
     tile: int = 380,
-) -> Image.Image:
+    page: PageFormat = SCREEN,
+) -> Sheet:
     """Draw the image and a bar for each of its best tags.
 
     The length of a bar is proportional to the score; scores of 0 or less have no bar.
@@ -46,6 +43,7 @@ def tags_figure(
         heading: a line above the figure.
         top: maximum number of tags that are drawn.
         tile: typical side of the image in pixels.
+        page: the format of the page.
 
     Raises:
         InputError: if top is below 1.
@@ -53,17 +51,23 @@ def tags_figure(
     if top < 1:
         raise InputError(f"Expected top of at least 1 tag, but got {top}.")
     input_image = read_image(image)
-    first = tile_row([Tile(Style.of(input_image, tile=tile).plain(input_image), "image")])
-    bars = _bars(tags[:top], left_out=len(tags[top:]))
-    body = blank_image(first.width + MARGIN + bars.width, max(first.height, bars.height))
-    body.paste(first, (0, 0))
-    body.paste(bars, (first.width + MARGIN, 0))
-    return with_margins(body, heading=heading)
+    listed, left_out = tags[:top], len(tags[top:])
+    bars = _bars(listed, left_out=left_out)
+    width = page.width_beside(bars.width)
+    if width is None:
+        style = Style.of(input_image, tile=tile)
+    else:
+        # The bars fill what the image leaves.
+        style = Style.filling(input_image, min(width, WIDEST_ON_PAGE))
+        space = page.width_beside(style.size.width) or 0
+        bars = _bars(listed, left_out=left_out, length=BARS + max(0, space - bars.width))
+    first = tile_row([Tile(style.plain(input_image), "image")])
+    return with_margins(beside(first, bars, page), heading=heading, page=page)
 
 
-def _bars(tags: Sequence[Tag], *, left_out: int) -> Image.Image:
+def _bars(tags: Sequence[Tag], *, left_out: int, length: float = BARS) -> Sheet:
     """Names, bars and scores of the tags, and a line with the number of tags left out."""
-    text_font = font(SIZE, *(tag.text for tag in tags))
+    text_font = font(SIZE)
     lines_of = [
         break_into_lines(tag.text, text_font, width=NAMES, lines=NAME_LINES) for tag in tags
     ]
@@ -72,25 +76,24 @@ def _bars(tags: Sequence[Tag], *, left_out: int) -> Image.Image:
     )
     numbers = round(text_font.getlength("-0.0000"))
     height = sum(_height(lines) for lines in lines_of) + LINE * (bool(left_out) or not tags)
-    bars = blank_image(max(names, 120) + GAP + BARS + GAP + numbers, height)
-    draw = ImageDraw.Draw(bars)
+    bars = Sheet(max(names, 120) + GAP + length + GAP + numbers, height)
     if not tags:
-        draw.text((0, LINE / 2), "nothing found", FAINT_INK, text_font, "lm")
+        bars.text((0, LINE / 2), "nothing found", FAINT_INK, text_font, "lm")
     best = max((tag.score for tag in tags), default=0.0)
     top = 0
     for tag, lines in zip(tags, lines_of, strict=True):
         middle = top + _height(lines) / 2
         for index, line in enumerate(lines):
             y = middle + (index - (len(lines) - 1) / 2) * (SIZE + 2)
-            draw.text((names, y), line, INK, text_font, "rm")
-        length = max(0.0, tag.score / best) * BARS if best > 0 else 0.0
-        if length >= 1:
+            bars.text((names, y), line, INK, text_font, "rm")
+        filled = max(0.0, tag.score / best) * length if best > 0 else 0.0
+        if filled >= 1:
             left = names + GAP
-            draw.rectangle((left, middle - 8, left + length, middle + 8), fill=BAR_COLOUR)
-        draw.text((bars.width, middle), f"{tag.score:.3f}", FAINT_INK, text_font, "rm")
+            bars.box((left, middle - 8), (filled, 16), BAR_COLOUR)
+        bars.text((bars.width, middle), f"{tag.score:.3f}", FAINT_INK, text_font, "rm")
         top += _height(lines)
     if left_out:
-        draw.text((0, top + LINE / 2), f"and {left_out} more", FAINT_INK, text_font, "lm")
+        bars.text((0, top + LINE / 2), f"and {left_out} more", FAINT_INK, text_font, "lm")
     return bars
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.fonts import INK, PAPER, font
+from clip_surgery.figures.fonts import INK, font
+from clip_surgery.figures.layout import stack
 from clip_surgery.figures.maps import figure
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY, colour_table
+from clip_surgery.figures.page_format import MARGIN, SCREEN, PageFormat
+from clip_surgery.figures.sheet import Sheet
 from clip_surgery.inputs.function_words import is_function_word
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.tasks.heatmaps import heatmaps
@@ -17,8 +20,7 @@ from clip_surgery.word_explanation import WordExplanation
 
 SIZE = 24
 PAD = 7
-MARGIN = 24
-"""Font size, space around a word, and margin, in pixels."""
+"""Font size and space around a word, in pixels."""
 
 
 def words_figure(
@@ -46,6 +48,38 @@ def words_figure(
         InputError: if the image is not the explained one, or if top is below 1.
         UnknownNameError: if matplotlib does not have the colour map.
     """
+    return words_sheet(
+        image, explanation, top=top, tile=tile, colour_map=colour_map, opacity=opacity
+    ).image()
+
+
+def words_sheet(
+    image: ImageSource,
+    explanation: WordExplanation,
+    *,
+    top: int = 3,
+    tile: int = 300,
+    colour_map: str = COLOUR_MAP,
+    opacity: float = OPACITY,
+    is_plain: bool = False,
+    page: PageFormat = SCREEN,
+) -> Sheet:
+    """Return the sheet of `words_figure`, for any page.
+
+    Args:
+        image: as for `words_figure`.
+        explanation: as for `words_figure`.
+        top: as for `words_figure`.
+        tile: as for `words_figure`.
+        colour_map: as for `words_figure`.
+        opacity: as for `words_figure`.
+        is_plain: whether the scores and the line that explains them are left out.
+        page: the format of the page.
+
+    Raises:
+        InputError: as for `words_figure`.
+        UnknownNameError: as for `words_figure`.
+    """
     if top < 1:
         raise InputError(f"Expected top of at least 1 word, but got {top}.")
     input_image = read_image(image)
@@ -61,24 +95,30 @@ def words_figure(
         input_image,
         maps,
         [explanation.words[index] for index in indices],
-        notes=[
+        notes=None
+        if is_plain
+        else [
             f"{explanation.evidence} {float(explanation.scores[index]):.3f}" for index in indices
         ],
-        heading=explanation.scale,
+        heading="" if is_plain else explanation.scale,
         tile=tile,
         colour_map=colour_map,
         opacity=opacity,
+        page=page,
     )
-    sentence = sentence_image(explanation, width=body.width, colour_map=colour_map)
-    canvas = Image.new("RGB", (body.width, sentence.height + body.height), PAPER)
-    canvas.paste(sentence, (0, 0))
-    canvas.paste(body, (0, sentence.height))
-    return canvas
+    sentence = sentence_sheet(
+        explanation, width=body.width, colour_map=colour_map, margin=page.margin
+    )
+    return stack([sentence, body], gap=0)
 
 
-def sentence_image(
-    explanation: WordExplanation, *, width: int = 900, colour_map: str = COLOUR_MAP
-) -> Image.Image:
+def sentence_sheet(
+    explanation: WordExplanation,
+    *,
+    width: float = 900,
+    colour_map: str = COLOUR_MAP,
+    margin: int = MARGIN,
+) -> Sheet:
     """Draw a sentence with a background colour for each word that shows its score.
 
     The colours range from the lowest to the highest score of a word; for contributions, from 0 to
@@ -86,28 +126,28 @@ def sentence_image(
 
     Args:
         explanation: the explanation of the sentence.
-        width: width of the image in pixels.
+        width: width in pixels.
         colour_map: name of a colour map of matplotlib.
+        margin: margin in pixels at the left, at the right and above.
     """
     levels = word_levels(explanation)
     table = colour_table(colour_map)
-    text_font = font(SIZE, *explanation.words, bold=True)
-    small = font(SIZE * 2 // 3, *explanation.words)
+    text_font = font(SIZE, bold=True)
+    small = font(SIZE * 2 // 3)
     lines: list[list[tuple[int, int]]] = [[]]  # (index of the word, left edge)
-    left = MARGIN
+    left = margin
     for index, (text, kind) in enumerate(zip(explanation.words, explanation.kinds, strict=True)):
         word_font = text_font if kind == "word" else small
         length = round(word_font.getlength(text)) + 2 * PAD
-        if left + length > width - MARGIN and lines[-1]:
+        if left + length > width - margin and lines[-1]:
             lines.append([])
-            left = MARGIN
+            left = margin
         lines[-1].append((index, left))
         left += length + PAD
     step = round(SIZE * 2)
-    canvas = Image.new("RGB", (width, MARGIN + step * len(lines)), PAPER)
-    draw = ImageDraw.Draw(canvas)
+    sheet = Sheet(width, margin + step * len(lines))
     for number, line in enumerate(lines):
-        middle = MARGIN + step * number + step // 2
+        middle = margin + step * number + step // 2
         for index, x in line:
             is_word = explanation.kinds[index] == "word"
             word_font = text_font if is_word else small
@@ -115,10 +155,10 @@ def sentence_image(
             level = levels[index]
             colour = _background(table[round(255 * level)].tolist(), level)
             half = SIZE * 3 // 4 if is_word else SIZE // 2
-            box = (x, middle - half, x + round(word_font.getlength(text)) + 2 * PAD, middle + half)
-            draw.rounded_rectangle(box, radius=6, fill=colour)
-            draw.text((x + PAD, middle), text, INK, word_font, anchor="lm")
-    return canvas
+            size = (round(word_font.getlength(text)) + 2 * PAD, 2 * half)
+            sheet.box((x, middle - half), size, colour, radius=6)
+            sheet.text((x + PAD, middle), text, INK, word_font, anchor="lm")
+    return sheet
 
 
 def word_levels(explanation: WordExplanation) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from PIL.Image import Image
@@ -17,10 +18,11 @@ from clip_surgery.apps.page.results import (
 from clip_surgery.apps.page.sessions import Session, Shown, at_size, reduced, require_session
 from clip_surgery.errors import InputError
 from clip_surgery.figures.annotations import cut_out, draw_annotations
-from clip_surgery.figures.layout import Style, Tile, gallery
+from clip_surgery.figures.layout import gallery
 from clip_surgery.figures.maps import figure
 from clip_surgery.figures.segments import segmentation_figure
 from clip_surgery.figures.tags import tags_figure
+from clip_surgery.figures.tiles import Style, Tile
 from clip_surgery.figures.words import words_figure
 from clip_surgery.records.explanations import DIGITS
 from clip_surgery.records.regions import masks_record, segmentation_record
@@ -121,7 +123,8 @@ def tab_figure(shown: Shown, tab: str, settings: Settings = DEFAULTS) -> Image:
     if tab == "tags":
         explanation = shown.tags or session.explanation
         best = [tag for tag, _ in tags_with_presence(explanation, top=12)]
-        return tags_figure(reduced(session.image, DRAWN_SIDE), best, heading=heading(session))
+        image = reduced(session.image, DRAWN_SIDE)
+        return tags_figure(image, best, heading=heading(session)).image()
     return _regions_or_maps(session, tab, settings)
 
 
@@ -133,7 +136,7 @@ def _regions_or_maps(session: Session, tab: str, settings: Settings) -> Image:
         return segmentation_figure(
             session.image, classes, session.explanation.texts, heading=heading(session),
             opacity=settings.opacity,
-        )  # fmt: skip
+        ).image()  # fmt: skip
     return drawing(session, contrast=settings.contrast, opacity=settings.opacity)
 
 
@@ -155,7 +158,7 @@ def drawing(session: Session, *, contrast: Contrast = "text", opacity: float = 0
         notes=[f"presence {probability:.0%}" for probability in probabilities],
         heading=heading(session),
         opacity=opacity,
-    )
+    ).image()
 
 
 def _points_drawing(session: Session, settings: Settings) -> Image:
@@ -164,10 +167,12 @@ def _points_drawing(session: Session, settings: Settings) -> Image:
     tiles = []
     by_text = points_and_boxes(session.kept_explanation, settings.min_presence)
     for text, (points, boxes) in by_text.items():
-        drawn = draw_annotations(style.plain(image), image.size, points=points, boxes=boxes[:1])
+        drawn = style.plain(image).edited(
+            partial(draw_annotations, original=image.size, points=points, boxes=boxes[:1])
+        )
         note = f"{len(points.positives)} on, {len(points.negatives)} off"
         tiles.append(Tile(drawn, text, note if len(points) else "no points"))
-    return gallery(tiles, heading=heading(session))
+    return gallery(tiles, heading=heading(session)).image()
 
 
 def _masks_drawing(shown: Shown, session: Session) -> Image:
@@ -179,11 +184,12 @@ def _masks_drawing(shown: Shown, session: Session) -> Image:
     for text, mask in zip(session.explanation.texts, shown.masks, strict=True):
         drawn, note = style.plain(image), "no object found"
         if mask is not None:
-            drawn = cut_out(drawn, mask.mask)
-            drawn = draw_annotations(drawn, image.size, points=mask.points)
+            drawn = drawn.edited(partial(cut_out, mask=mask.mask)).edited(
+                partial(draw_annotations, original=image.size, points=mask.points)
+            )
             note = f"score {mask.score:.2f}"
         tiles.append(Tile(drawn, text, note))
-    return gallery(tiles, heading=heading(session))
+    return gallery(tiles, heading=heading(session)).image()
 
 
 def _words_drawing(shown: Shown, opacity: float) -> Image:
@@ -202,4 +208,4 @@ def _attention_drawing(shown: Shown, opacity: float) -> Image:
         for attention_map in shown.attention
     ]
     x, y = shown.attention[0].point
-    return gallery(tiles, heading=f"{image.name} · point x {x:.0f}, y {y:.0f} px")
+    return gallery(tiles, heading=f"{image.name} · point x {x:.0f}, y {y:.0f} px").image()

@@ -6,6 +6,7 @@ from PIL import Image
 from timm.models import save_for_hf
 
 from clip_surgery.errors import InputError, UnsupportedModelError
+from clip_surgery.figures.sheet import Sheet
 from clip_surgery.methods.registry import METHODS
 from clip_surgery.methods.rollout import Rollout
 from clip_surgery.methods.similarity import Similarity
@@ -45,7 +46,7 @@ def test_an_absent_text_leaves_the_image_as_it_is_in_every_row(cli, scene, monke
     def keep(image, maps, titles, *, column_notes, **options):
         rows.update(maps)
         notes.extend(column_notes)
-        return Image.new("RGB", (4, 4))
+        return Sheet(4, 4)
 
     monkeypatch.setattr(module, "comparison", keep)
     done = cli("compare", scene, "dog", "pizza", "--methods", "similarity,gem,clip_surgery")
@@ -53,7 +54,7 @@ def test_an_absent_text_leaves_the_image_as_it_is_in_every_row(cli, scene, monke
     for dog, pizza in rows.values():
         assert float(dog.max()) > 0.9
         assert float(pizza.max()) < 0.05
-    assert notes == ["presence 98 %", "presence 0 %"]
+    assert notes == ["presence 98%", "presence 0%"]
 
 
 def test_every_method(cli, scene, tmp_path):

@@ -10,6 +10,7 @@ from clip_surgery.apps.cli.shared import image_loop as explaining
 from clip_surgery.errors import InputError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
+from clip_surgery.figures.sheet import Sheet
 
 
 def files(folder="out"):
@@ -101,7 +102,7 @@ def test_the_heading_has_short_names(cli, scene, monkeypatch):
 
     def keep(*arguments, heading, **options):
         headings.append(heading)
-        return Image.new("RGB", (4, 4))
+        return Sheet(4, 4)
 
     monkeypatch.setattr(module, "figure", keep)
     assert cli("explain", scene, "dog", "-f", "png", "--depth", 3).code == 0

@@ -13,13 +13,14 @@ from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import ExplainerOptions, OutputOptions, formats_option
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 from clip_surgery.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from clip_surgery.explainer import Explainer
     from clip_surgery.explanation import Explanation
+    from clip_surgery.figures.page_format import PageFormat
+    from clip_surgery.figures.sheet import Sheet
     from clip_surgery.inputs.images import InputImage
     from clip_surgery.methods.method import Method
     from clip_surgery.text.features import TextFeatures
@@ -33,6 +34,7 @@ def compare(
     outputs: OutputOptions,
     model: ExplainerOptions,
     drawing: DrawingOptions,
+    sheet: SheetOptions,
     methods: Annotated[
         str,
         typer.Option(
@@ -41,7 +43,7 @@ def compare(
         ),
     ] = DEFAULT_METHODS,
     formats: Annotated[
-        list[str] | None, formats_option("png (alone if none is given), json")
+        list[str] | None, formats_option("png, pdf, svg, json; default: png")
     ] = None,
 ) -> None:  # fmt: skip
     """Draw the maps of several methods: one row per method, one column per text.
@@ -49,7 +51,7 @@ def compare(
     clip-surgery compare street.jpg bench person --methods similarity,clip_surgery,gem
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import PEAK_COLUMNS, peak_rows
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.methods.registry import parse_methods
@@ -58,13 +60,14 @@ def compare(
     request = inputs.read()
     texts = check_texts(request.texts)
     drawing.check()
+    sheet.check()
     chosen_methods = parse_methods(methods)
     loop = ImageLoop.begin(
         "compare",
         request,
         outputs,
         formats,
-        known=[Format.PNG, Format.JSON],
+        known=[*FIGURE_FORMATS, Format.JSON],
         default=[Format.PNG],
     )
     explainer = model.load()
@@ -79,11 +82,9 @@ def compare(
                 "refused": comparison.refused,
                 "remarks": comparison.remarks,
             },
-            files={
-                Format.PNG: lambda path: draw(
-                    image, explanations, comparison.notes(), drawing
-                ).save(path)
-            },
+            files=sheet.files(
+                lambda page: draw(image, explanations, comparison.notes(), drawing, sheet, page)
+            ),
             rows=[(name, *row) for name, part in parts.items() for row in peak_rows(part)],
         )
 
@@ -161,7 +162,9 @@ def draw(
     explanations: Mapping[str, Explanation],
     notes: Sequence[str],
     drawing: DrawingOptions,
-) -> Image:
+    sheet: SheetOptions,
+    page: PageFormat,
+) -> Sheet:
     """Draw the image and one row of maps per method; below them the notes."""
     from clip_surgery.apps.cli.shared.drawing import (
         at_most,
@@ -188,11 +191,14 @@ def draw(
         next(iter(smaller.values()))[0],
         maps,
         list(reference.texts),
-        column_notes=[f"presence {percent(probability)}" for probability in probabilities.tolist()],
-        heading=heading(image, _method_count(len(explanations)), reference.backbone),
-        notes=notes,
+        column_notes=sheet.notes(
+            [f"presence {percent(value)}" for value in probabilities.tolist()]
+        ),
+        heading=sheet.heading(heading(image, _method_count(len(explanations)), reference.backbone)),
+        notes=[] if sheet.plain else notes,
         opacity=drawing.opacity,
         colour_map=drawing.colour_map,
+        page=page,
     )
 
 

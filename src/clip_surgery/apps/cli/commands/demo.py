@@ -17,9 +17,9 @@ from clip_surgery.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
     from clip_surgery.explanation import Explanation
+    from clip_surgery.figures.sheet import Sheet
     from clip_surgery.inputs.images import InputImage
 
 SCENE = Path(__file__).parent / "demo_scene"
@@ -92,7 +92,7 @@ def check_files_of_demo(folder: Path) -> None:
             )
 
 
-def write_files(figure: Image, folder: Path) -> None:
+def write_files(figure: Sheet, folder: Path) -> None:
     """Write the figure, and the scene as an image to go on with.
 
     Raises:

@@ -50,7 +50,7 @@ def explain(
     request = inputs.read()
     texts = check_texts(request.texts)
     drawing.check()
-    width_mm = sheet.width_mm
+    sheet.check()
     method = method_options.build()
     loop = ImageLoop.begin(
         "explain",
@@ -63,7 +63,7 @@ def explain(
     explainer = model.load(method=method)
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
-        return ExplanationFiles(image, explanation, drawing, width_mm, sheet.plain).result()
+        return ExplanationFiles(image, explanation, drawing, sheet).result()
 
     loop.explain(request.images, explainer, encode(explainer, texts), to_result)
     loop.finish(PEAK_COLUMNS)

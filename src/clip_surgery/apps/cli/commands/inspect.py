@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -17,11 +18,12 @@ from clip_surgery.apps.cli.shared.options import (
     OutputOptions,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, notice_unknown_words
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 from clip_surgery.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
+    from clip_surgery.figures.page_format import PageFormat
+    from clip_surgery.figures.sheet import Sheet
     from clip_surgery.inputs.images import InputImage
     from clip_surgery.tasks.inspection import AttentionKind, AttentionMap, SharedSimilarity
 
@@ -33,6 +35,7 @@ def inspect(
     method_options: MethodOptions,
     model: ExplainerOptions,
     colours: ColourOptions,
+    sheet: SheetOptions,
     point: Annotated[
         str | None,
         typer.Option(
@@ -53,7 +56,7 @@ def inspect(
     clip-surgery inspect street.jpg bench person --point 320,200
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.records.texts import inspection_record
@@ -64,7 +67,15 @@ def inspect(
     chosen_point = None if point is None else read_point(point)
     chosen_kinds = read_kinds(kinds)
     colours.check()
-    loop = ImageLoop.begin("inspect", request, outputs, formats, known=[Format.PNG, Format.JSON])
+    sheet.check()
+    loop = ImageLoop.begin(
+        "inspect",
+        request,
+        outputs,
+        formats,
+        known=[*FIGURE_FORMATS, Format.JSON],
+        default=[Format.PNG, Format.JSON],
+    )
     explainer = model.load(method=method_options.build())
     notice_unknown_words(explainer.backbone, texts)
 
@@ -91,9 +102,9 @@ def inspect(
         shares = zip(texts, shared.shares.tolist(), strict=True)
         return ImageResult(
             record=inspection_record(shared, attention_maps),
-            files={
-                Format.PNG: lambda path: draw(image, shared, attention_maps, colours).save(path)
-            },
+            files=sheet.files(
+                lambda page: draw(image, shared, attention_maps, colours, sheet, page)
+            ),
             rows=[(text, f"{share:.0%}") for text, share in shares],
         )
 
@@ -106,38 +117,55 @@ def draw(
     shared: SharedSimilarity,
     attention_maps: Sequence[AttentionMap],
     colours: ColourOptions,
-) -> Image:
+    sheet: SheetOptions,
+    page: PageFormat,
+) -> Sheet:
     """Draw the attention of the point, and the maps of the empty text and of the texts."""
     import numpy as np
 
     from clip_surgery.apps.cli.shared.drawing import at_most, heading
     from clip_surgery.figures.annotations import draw_annotations
-    from clip_surgery.figures.layout import MARGIN, Style, Tile, stack, tile_row, with_margins
+    from clip_surgery.figures.layout import stack, with_margins
+    from clip_surgery.figures.page_format import MARGIN
+    from clip_surgery.figures.tiles import Style, Tile, tile_row
     from clip_surgery.tasks.heatmaps import heatmaps
     from clip_surgery.tasks.points import Points
 
     small, explanation = at_most(image, shared.explanation)
-    style = Style.of(small, tile=300, colour_map=colours.colour_map, opacity=colours.opacity)
+    count = max(1 + len(attention_maps), min(5, len(explanation.texts)))
+    columns = page.columns(count)
+    style = Style.for_gallery(
+        small,
+        count,
+        tile=300,
+        page=page,
+        colour_map=colours.colour_map,
+        opacity=colours.opacity,
+    )
     point = Points(xy=np.array([attention_maps[0].point], np.float32), labels=np.ones(1, np.int64))
-    first = [
-        Tile(draw_annotations(style.plain(small), image.size, points=point), "image", "the point")
-    ]
+    with_point = partial(draw_annotations, original=image.size, points=point)
+    first = [Tile(style.plain(small).edited(with_point), "image", "the point")]
     for attention_map in attention_maps:
         framing = replace(attention_map.framing, original=small.size)
         drawn = style.mapped(small, replace(attention_map, framing=framing).heatmap())
         title = f"{attention_map.kind} attention"
         note = "patches the point attends to"
-        first.append(Tile(draw_annotations(drawn, image.size, points=point), title, note))
+        first.append(Tile(drawn.edited(with_point), title, note))
     maps = heatmaps(explanation)[0]
     second = [Tile(style.mapped(small, maps[-1]), "empty text", "shared by all texts")]
     for text, share, heatmap in zip(explanation.texts, shared.shares.tolist(), maps, strict=False):
         note = f"{share:.0%} explained by the empty text"
-        second.append(Tile(style.mapped(small, heatmap), text, note))
-    rows = [tile_row(first), *(tile_row(second[i : i + 5]) for i in range(0, len(second), 5))]
+        second.append(Tile(style.mapped(small, heatmap), text, sheet.heading(note)))
+    rows = [
+        tile_row(tiles[i : i + columns], column_width=page.column_width(columns))
+        for tiles in (first, second)
+        for i in range(0, len(tiles), columns)
+    ]
     return with_margins(
         stack(rows, gap=MARGIN),
-        heading=heading(image, explanation.method, explanation.backbone),
+        heading=sheet.heading(heading(image, explanation.method, explanation.backbone)),
         colour_map=colours.colour_map,
+        page=page,
     )
 
 

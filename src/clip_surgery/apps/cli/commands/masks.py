@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,12 +21,14 @@ from clip_surgery.apps.cli.shared.options import (
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
     from clip_surgery.explanation import Explanation
+    from clip_surgery.figures.page_format import PageFormat
+    from clip_surgery.figures.sheet import Sheet
     from clip_surgery.inputs.images import InputImage
     from clip_surgery.tasks.masks import Mask
 
@@ -47,6 +50,7 @@ def masks(
     point_options: PointOptions,
     method_options: MethodOptions,
     model: ExplainerOptions,
+    sheet: SheetOptions,
     segmenter: Annotated[str, typer.Option(help=SEGMENTER_HELP)] = SEGMENTER,
     prompt_kind: Annotated[
         list[PromptKindName] | None,
@@ -60,7 +64,7 @@ def masks(
     clip-surgery masks street.jpg person+bench dog --segmenter facebook/sam-vit-base
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.apps.cli.shared.text_groups import split_objects, texts_of
     from clip_surgery.records.mask_files import palette_image
@@ -70,9 +74,15 @@ def masks(
     request = inputs.read()
     objects = split_objects(request.texts)
     names = ["+".join(texts) for texts in objects]
+    sheet.check()
     rule, method = point_options.build(), method_options.build()
     loop = ImageLoop.begin(
-        "masks", request, outputs, formats, known=[Format.PNG, Format.MASK, Format.JSON]
+        "masks",
+        request,
+        outputs,
+        formats,
+        known=[*FIGURE_FORMATS, Format.MASK, Format.JSON],
+        default=[Format.PNG, Format.MASK, Format.JSON],
     )
     with console.status(f"loading {segmenter}"):
         from clip_surgery.segmenters.registry import load_segmenter
@@ -93,7 +103,9 @@ def masks(
         return ImageResult(
             record=masks_record(explanation, object_masks, names),
             files={
-                Format.PNG: lambda path: draw(image, explanation, object_masks, names).save(path),
+                **sheet.files(
+                    lambda page: draw(image, explanation, object_masks, names, sheet, page)
+                ),
                 Format.MASK: lambda path: palette_image(label_map(image, object_masks)).save(path),
             },
             rows=[_row(name, mask) for name, mask in zip(names, object_masks, strict=True)],
@@ -130,21 +142,26 @@ def draw(
     explanation: Explanation,
     object_masks: Sequence[Mask | None],
     names: Sequence[str],
-) -> Image:
+    sheet: SheetOptions,
+    page: PageFormat,
+) -> Sheet:
     """Draw the image, and each object cut out, with the prompts of the segmenter."""
     from clip_surgery.apps.cli.shared.drawing import heading
     from clip_surgery.figures.annotations import cut_out, draw_annotations
-    from clip_surgery.figures.layout import Style, Tile, gallery
+    from clip_surgery.figures.layout import gallery
+    from clip_surgery.figures.tiles import Style, Tile
 
-    style = Style.of(image, tile=340)
+    style = Style.for_gallery(image, len(names) + 1, tile=340, page=page)
     tiles = [Tile(style.plain(image), "image")]
     for name, mask in zip(names, object_masks, strict=True):
         drawn = style.plain(image)
         note = "not found"
         if mask is not None:
             boxes = [] if mask.box is None else [mask.box]
-            cut = cut_out(drawn, mask.mask)
-            drawn = draw_annotations(cut, image.size, points=mask.points, boxes=boxes)
+            drawn = drawn.edited(partial(cut_out, mask=mask.mask)).edited(
+                partial(draw_annotations, original=image.size, points=mask.points, boxes=boxes)
+            )
             note = f"score {mask.score:.3f}"
-        tiles.append(Tile(drawn, name, note))
-    return gallery(tiles, heading=heading(image, explanation.method, explanation.backbone))
+        tiles.append(Tile(drawn, name, note if mask is None else sheet.heading(note)))
+    line = heading(image, explanation.method, explanation.backbone)
+    return gallery(tiles, heading=sheet.heading(line), page=page)

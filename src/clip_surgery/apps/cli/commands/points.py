@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,13 +18,14 @@ from clip_surgery.apps.cli.shared.options import (
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from PIL.Image import Image
-
     from clip_surgery.explanation import Explanation
+    from clip_surgery.figures.page_format import PageFormat
+    from clip_surgery.figures.sheet import Sheet
     from clip_surgery.inputs.images import InputImage
     from clip_surgery.tasks.boxes import Box
     from clip_surgery.tasks.points import Points
@@ -39,6 +41,7 @@ def points(
     method_options: MethodOptions,
     model: ExplainerOptions,
     drawing: DrawingOptions,
+    sheet: SheetOptions,
     boxes: Annotated[
         bool, typer.Option("--boxes", help="Also find boxes around the regions of high scores.")
     ] = False,
@@ -52,7 +55,7 @@ def points(
     "person+bench" is one object with two names.
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.apps.cli.shared.text_groups import split_objects, texts_of
     from clip_surgery.records.regions import points_record
@@ -62,8 +65,16 @@ def points(
     request = inputs.read()
     objects = split_objects(request.texts)
     drawing.check()
+    sheet.check()
     rule = point_options.build()
-    loop = ImageLoop.begin("points", request, outputs, formats, known=[Format.PNG, Format.JSON])
+    loop = ImageLoop.begin(
+        "points",
+        request,
+        outputs,
+        formats,
+        known=[*FIGURE_FORMATS, Format.JSON],
+        default=[Format.PNG, Format.JSON],
+    )
     explainer = model.load(method=method_options.build())
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
@@ -84,7 +95,7 @@ def points(
         ]
         return ImageResult(
             record=points_record(explanation, results),
-            files={Format.PNG: lambda path: draw(image, explanation, results, drawing).save(path)},
+            files=sheet.files(lambda page: draw(image, explanation, results, drawing, sheet, page)),
             rows=[_row(texts, object_points) for texts, object_points, _ in results],
         )
 
@@ -106,17 +117,27 @@ def draw(
     explanation: Explanation,
     results: Sequence[ObjectResult],
     drawing: DrawingOptions,
-) -> Image:
+    sheet: SheetOptions,
+    page: PageFormat,
+) -> Sheet:
     """Draw the image, and for each object its map with its points and boxes."""
     from clip_surgery.apps.cli.shared.drawing import at_most, heading, notice_if_nothing_is_drawn
     from clip_surgery.figures.annotations import draw_annotations
-    from clip_surgery.figures.layout import Style, Tile, gallery
+    from clip_surgery.figures.layout import gallery
+    from clip_surgery.figures.tiles import Style, Tile
     from clip_surgery.tasks.heatmaps import heatmaps
 
     small, smaller = at_most(image, explanation)
     maps = heatmaps(smaller, contrast=drawing.scaling)[0]
     notice_if_nothing_is_drawn(image, smaller, maps, drawing)
-    style = Style.of(small, tile=340, colour_map=drawing.colour_map, opacity=drawing.opacity)
+    style = Style.for_gallery(
+        small,
+        len(results) + 1,
+        tile=340,
+        page=page,
+        colour_map=drawing.colour_map,
+        opacity=drawing.opacity,
+    )
     tiles = [Tile(style.plain(small), "image")]
     for texts, object_points, boxes in results:
         if not len(object_points):  # a map scaled on its own would look as hot as any other
@@ -124,13 +145,15 @@ def draw(
             continue
         object_map = maps[explanation.text_indices(texts)].amax(dim=0)
         all_boxes = [box for text_boxes in boxes.values() for box in text_boxes]
-        drawn = style.mapped(small, object_map)
-        drawn = draw_annotations(drawn, image.size, points=object_points, boxes=all_boxes)
+        drawn = style.mapped(small, object_map).edited(
+            partial(draw_annotations, original=image.size, points=object_points, boxes=all_boxes)
+        )
         count = len(object_points.positives)
         note = f"{count} on it, {len(object_points) - count} off it"
-        tiles.append(Tile(drawn, " + ".join(texts), note))
+        tiles.append(Tile(drawn, " + ".join(texts), sheet.heading(note)))
     return gallery(
         tiles,
-        heading=heading(image, explanation.method, explanation.backbone),
+        heading=sheet.heading(heading(image, explanation.method, explanation.backbone)),
         colour_map=drawing.colour_map,
+        page=page,
     )

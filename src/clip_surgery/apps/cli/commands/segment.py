@@ -18,6 +18,7 @@ from clip_surgery.apps.cli.shared.options import (
     OutputOptions,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def segment(
     outputs: OutputOptions,
     method_options: MethodOptions,
     model: ExplainerOptions,
+    sheet: SheetOptions,
     background: Annotated[
         BackgroundName | None,
         typer.Option(
@@ -80,7 +82,7 @@ def segment(
     """
     from clip_surgery.apps.cli.shared.drawing import heading, shrunk
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.figures.segments import resized, segmentation_figure
     from clip_surgery.inputs.texts import check_texts
@@ -105,10 +107,16 @@ def segment(
         raise InputError("--background words needs texts: --background-words sky,wall,floor.")
     if other_words and background_kind is not BackgroundName.WORDS:
         raise InputError(f"--background-words do not go with --background {background_kind}.")
+    sheet.check()
     windows = _windows(model, crop, stride)
     as_refinement(refine)
     loop = ImageLoop.begin(
-        "segment", request, outputs, formats, known=[Format.PNG, Format.MASK, Format.JSON]
+        "segment",
+        request,
+        outputs,
+        formats,
+        known=[*FIGURE_FORMATS, Format.MASK, Format.JSON],
+        default=[Format.PNG, Format.MASK, Format.JSON],
     )
     explainer = model.load(method=method_options.build())
     features = encode(explainer, texts)
@@ -126,20 +134,25 @@ def segment(
         )
         small = shrunk(image)
         presences = None
-        if explanation.reference_log_ratios is not None:
+        if explanation.reference_log_ratios is not None and not sheet.plain:
             presences = presence(explanation, [list(names) for names in classes])[0].tolist()
         record = segmentation_record(explanation, segmentation, classes)
         pixels = image.size.height * image.size.width
         return ImageResult(
             record=record,
             files={
-                Format.PNG: lambda path: segmentation_figure(
-                    small,
-                    resized(segmentation, small.size),
-                    [", ".join(names) for names in classes],
-                    presences=presences,
-                    heading=heading(image, explanation.method, explanation.backbone),
-                ).save(path),
+                **sheet.files(
+                    lambda page: segmentation_figure(
+                        small,
+                        resized(segmentation, small.size),
+                        [", ".join(names) for names in classes],
+                        presences=presences,
+                        heading=sheet.heading(
+                            heading(image, explanation.method, explanation.backbone)
+                        ),
+                        page=page,
+                    )
+                ),
                 Format.MASK: lambda path: palette_image(segmentation).save(path),
             },
             rows=[

@@ -16,6 +16,7 @@ from clip_surgery.apps.cli.shared.options import (
     OutputOptions,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def tag(
     inputs: RequestOptions,
     outputs: OutputOptions,
     model: ExplainerOptions,
+    sheet: SheetOptions,
     score: Annotated[
         ScoreName,
         typer.Option(
@@ -82,7 +84,7 @@ def tag(
     """
     from clip_surgery.apps.cli.shared.drawing import heading
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.figures.tags import tags_figure
     from clip_surgery.inputs.texts import check_texts
@@ -95,7 +97,15 @@ def tag(
     if miss_rate is not None and min_presence is not None:
         raise InputError("Expected either --miss-rate or --min-presence, but got both.")
     given_texts = check_texts(request.texts) if request.texts else ()
-    loop = ImageLoop.begin("tag", request, outputs, formats, known=[Format.PNG, Format.JSON])
+    sheet.check()
+    loop = ImageLoop.begin(
+        "tag",
+        request,
+        outputs,
+        formats,
+        known=[*FIGURE_FORMATS, Format.JSON],
+        default=[Format.PNG, Format.JSON],
+    )
     explainer = model.load(method="similarity")
     texts = given_texts or resolve_vocabulary("common", known=explainer.backbone.nouns) or ()
 
@@ -114,12 +124,12 @@ def tag(
             min_presence=min_presence,
             false_discovery_rate=false_discovery_rate,
         )
-        title = heading(image, f"tags by {score}", explanation.backbone)
+        title = sheet.heading(heading(image, f"tags by {score}", explanation.backbone))
         return ImageResult(
             record=tags_record(explanation, image_tags),
-            files={
-                Format.PNG: lambda path: tags_figure(image, image_tags, heading=title).save(path)
-            },
+            files=sheet.files(
+                lambda page: tags_figure(image, image_tags, heading=title, page=page)
+            ),
             rows=[(tag.text, f"{tag.score:.3f}") for tag in image_tags],
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,9 +18,12 @@ from clip_surgery.apps.cli.shared.options import (
     formats_option,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
+    from clip_surgery.figures.page_format import PageFormat
+    from clip_surgery.figures.sheet import Sheet
     from clip_surgery.inputs.images import InputImage
     from clip_surgery.word_explanation import WordExplanation
 
@@ -41,6 +43,7 @@ def words(
     method_options: MethodOptions,
     model: ModelOptions,
     colours: ColourOptions,
+    sheet: SheetOptions,
     evidence: Annotated[
         EvidenceName,
         typer.Option(
@@ -60,7 +63,7 @@ def words(
     ] = 1,
     top: Annotated[int, typer.Option(min=1, help="Maximum number of maps to draw.")] = 3,
     formats: Annotated[
-        list[str] | None, formats_option("png, json (both if none is given), safetensors")
+        list[str] | None, formats_option("png, pdf, svg, json, safetensors; default: png,json")
     ] = None,
 ) -> None:
     """Score the words of a sentence by how well the image shows them, and draw their maps.
@@ -73,9 +76,9 @@ def words(
     """
     from clip_surgery.apps.cli.shared.drawing import at_most
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
-    from clip_surgery.figures.words import words_figure
+    from clip_surgery.figures.words import words_sheet
     from clip_surgery.records.texts import words_record
     from clip_surgery.tasks.words import words as find_words
     from clip_surgery.word_explanation import score_scale
@@ -87,12 +90,13 @@ def words(
         )
     [sentence] = request.texts
     colours.check()
+    sheet.check()
     loop = ImageLoop.begin(
         "words",
         request,
         outputs,
         formats,
-        known=[Format.PNG, Format.JSON, Format.SAFETENSORS],
+        known=[*FIGURE_FORMATS, Format.JSON, Format.SAFETENSORS],
         default=[Format.PNG, Format.JSON],
     )
     explainer = model.load(method=method_options.build())
@@ -110,21 +114,23 @@ def words(
             for image in images
         ]
 
-    def draw(image: InputImage, word_explanation: WordExplanation, path: Path) -> None:
+    def draw(image: InputImage, word_explanation: WordExplanation, page: PageFormat) -> Sheet:
         small, explanation = at_most(image, word_explanation.explanation)
-        words_figure(
+        return words_sheet(
             small,
             replace(word_explanation, explanation=explanation),
             top=top,
             colour_map=colours.colour_map,
             opacity=colours.opacity,
-        ).save(path)
+            is_plain=sheet.plain,
+            page=page,
+        )
 
     def to_result(image: InputImage, word_explanation: WordExplanation) -> ImageResult:
         return ImageResult(
             record=words_record(word_explanation),
             files={
-                Format.PNG: lambda path: draw(image, word_explanation, path),
+                **sheet.files(lambda page: draw(image, word_explanation, page)),
                 Format.SAFETENSORS: word_explanation.save,
             },
             rows=word_rows(word_explanation),

@@ -73,9 +73,9 @@ def percent(probability: float) -> str:
 
     Example:
         >>> percent(0.934), percent(0.0001)
-        ('93 %', '0 %')
+        ('93%', '0%')
     """
-    return f"{probability:.0%}".replace("%", " %")
+    return f"{probability:.0%}"
 
 
 def notice_if_nothing_is_drawn(

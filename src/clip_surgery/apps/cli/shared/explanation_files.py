@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from clip_surgery.apps.cli.shared.output_formats import ImageResult, Writer
     from clip_surgery.explanation import Explanation
+    from clip_surgery.figures.page_format import PageFormat
+    from clip_surgery.figures.sheet import Sheet
     from clip_surgery.inputs.images import InputImage
 
 OVERLAY_PIXELS = 1600 * 1600
@@ -32,15 +35,13 @@ class ExplanationFiles:
         image: the image.
         explanation: its explanation.
         drawing: scaling and colours of the maps.
-        width_mm: width of the sheet for print in millimetres; None for the screen.
-        is_plain: whether heading and scores are left out.
+        sheet: size and heading of the sheet with all maps.
     """
 
     image: InputImage
     explanation: Explanation
     drawing: DrawingOptions
-    width_mm: float | None
-    is_plain: bool
+    sheet: SheetOptions
 
     def result(self) -> ImageResult:
         """Return the results in all formats."""
@@ -50,13 +51,10 @@ class ExplanationFiles:
         from clip_surgery.records.explanations import records
 
         [record] = records(self.explanation)
-        is_print = self.width_mm is not None
         return ImageResult(
             record=record,
             files={
-                Format.PNG: self.save_for_print if is_print else self.save_for_screen,
-                Format.PDF: self.save_for_print,
-                Format.SVG: self.save_for_print,
+                **self.sheet.files(self.draw),
                 Format.NPZ: lambda path: save_arrays(self.explanation, path),
                 Format.SAFETENSORS: self.explanation.save,
             },
@@ -79,37 +77,25 @@ class ExplanationFiles:
         notice_if_nothing_is_drawn(self.image, explanation, maps, self.drawing)
         return image, maps
 
-    def save_for_screen(self, path: Path) -> None:
-        """Write the sheet with all maps as PNG for the screen."""
+    def draw(self, page: PageFormat) -> Sheet:
+        """Return the sheet with all maps."""
+        from clip_surgery.apps.cli.shared.drawing import heading, score_notes
         from clip_surgery.figures.maps import figure
 
         image, maps = self.small
-        figure(
+        explanation = self.explanation
+        return figure(
             image,
             maps,
-            self.explanation.texts,
-            notes=self._notes(),
-            heading=self._heading(),
+            explanation.texts,
+            notes=self.sheet.notes(score_notes(explanation)),
+            heading=self.sheet.heading(
+                heading(self.image, explanation.method, explanation.backbone)
+            ),
             opacity=self.drawing.opacity,
             colour_map=self.drawing.colour_map,
-        ).save(path)
-
-    def save_for_print(self, path: Path) -> None:
-        """Write the sheet with all maps for print, as PNG, PDF or SVG."""
-        from clip_surgery.figures.print_sheet import WIDTH_MM, print_sheet, save_print
-
-        image, maps = self.small
-        sheet = print_sheet(
-            image,
-            maps,
-            self.explanation.texts,
-            notes=self._notes(),
-            heading=self._heading(),
-            width_mm=self.width_mm or WIDTH_MM,
-            opacity=self.drawing.opacity,
-            colour_map=self.drawing.colour_map,
+            page=page,
         )
-        save_print(sheet, path)
 
     def html_card(self) -> str:
         """Return the part of the HTML report that shows the image."""
@@ -153,19 +139,6 @@ class ExplanationFiles:
             ).save(path)
 
         return write
-
-    def _notes(self) -> list[str] | None:
-        from clip_surgery.apps.cli.shared.drawing import score_notes
-
-        return None if self.is_plain else score_notes(self.explanation)
-
-    def _heading(self) -> str:
-        from clip_surgery.apps.cli.shared.drawing import heading
-
-        explanation = self.explanation
-        return (
-            "" if self.is_plain else heading(self.image, explanation.method, explanation.backbone)
-        )
 
 
 def file_parts(texts: Sequence[str]) -> list[str]:

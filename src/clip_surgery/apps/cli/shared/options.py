@@ -63,10 +63,14 @@ def formats_option(kinds: str) -> Any:
     return typer.Option("--format", "-f", help=f"{kinds}; separate several by commas.")
 
 
-FigureFormats = Annotated[list[str] | None, formats_option("png, json (both if none is given)")]
+FigureFormats = Annotated[
+    list[str] | None, formats_option("png, pdf, svg, json; default: png,json")
+]
 MaskFormats = Annotated[
     list[str] | None,
-    formats_option("png (to look at), mask (palette PNG), json (COCO RLE); all if none is given"),
+    formats_option(
+        "png, pdf, svg (to look at), mask (palette PNG), json (COCO RLE); default: png,mask,json"
+    ),
 ]
 
 

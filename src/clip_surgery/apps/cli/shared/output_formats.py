@@ -36,6 +36,9 @@ class Format(StrEnum):
         return self in (Format.HTML, Format.JSONL)
 
 
+FIGURE_FORMATS = (Format.PNG, Format.PDF, Format.SVG)
+"""Formats of a figure."""
+
 Writer = Callable[[Path], object]
 """Writes one result to a file."""
 

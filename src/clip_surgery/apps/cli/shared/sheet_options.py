@@ -1,15 +1,23 @@
-"""Options for the size of a figure and for its heading."""
+"""Options for the size of a figure and for its heading, and the files that a figure gives."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.drawing_options import DRAWING
 from clip_surgery.errors import InputError
+
+if TYPE_CHECKING:
+    from clip_surgery.apps.cli.shared.output_formats import Format, Writer
+    from clip_surgery.figures.page_format import PageFormat
+    from clip_surgery.figures.sheet import Sheet
 
 NARROWEST_MM, WIDEST_MM = 20.0, 1000.0
 _DPI = 300
@@ -18,7 +26,11 @@ _MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / _DPI}
 
 @dataclass(frozen=True, kw_only=True)
 class SheetOptions:
-    """Size and heading of the figure with all maps."""
+    """Size and heading of a figure.
+
+    A command checks the options with `check` before a model is loaded, and writes its figure in
+    all formats with `files`.
+    """
 
     width: Annotated[
         str | None,
@@ -33,7 +45,7 @@ class SheetOptions:
     plain: Annotated[
         bool,
         typer.Option(
-            "--plain", help="Leave out heading, scores and presence.", rich_help_panel=DRAWING
+            "--plain", help="Leave out the heading and the numbers.", rich_help_panel=DRAWING
         ),
     ] = False
 
@@ -45,6 +57,70 @@ class SheetOptions:
             InputError: if it is no length, or below 20 mm or above 1000 mm.
         """
         return None if self.width is None else read_width_mm(self.width)
+
+    def check(self) -> None:
+        """Check the width before a model is loaded.
+
+        Raises:
+            InputError: if it is no length, or below 20 mm or above 1000 mm.
+        """
+        _ = self.width_mm
+
+    def heading(self, text: str) -> str:
+        """Return a heading, or nothing for a plain figure."""
+        return "" if self.plain else text
+
+    def notes(self, lines: Sequence[str]) -> list[str]:
+        """Return lines with numbers; for a plain figure they are empty."""
+        return [""] * len(lines) if self.plain else list(lines)
+
+    def files(self, draw: Callable[[PageFormat], Sheet]) -> dict[Format, Writer]:
+        """Return the writers of a figure as PNG, PDF and SVG.
+
+        Args:
+            draw: returns the figure for a page.
+        """
+        from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format
+
+        def write(path: Path) -> None:
+            from clip_surgery.figures.page_format import SCREEN, PageFormat
+            from clip_surgery.figures.print_files import WIDTH_MM, save_print
+
+            width_mm = self.width_mm
+            if width_mm is None and path.suffix == Format.PNG.suffix:
+                sheet = draw(SCREEN)
+                sheet.save(path)
+            else:
+                sheet = draw(PageFormat.of_print(width_mm or WIDTH_MM))
+                save_print(sheet, path)
+            _notice_missing_characters(sheet)
+
+        return dict.fromkeys(FIGURE_FORMATS, write)
+
+
+_NOTICED: set[str] = set()  # characters that a notice of this run has named
+
+
+def _notice_missing_characters(sheet: Sheet) -> None:
+    """Say in one line which characters of a figure could not be drawn; each is named once."""
+    from clip_surgery.figures.fonts import can_shape
+    from clip_surgery.figures.scripts import needs_shaping
+
+    missing = [character for character in sheet.missing_characters() if character not in _NOTICED]
+    _NOTICED.update(missing)
+    if missing:
+        listed = " ".join(missing[:20]) + (" ..." if len(missing) > 20 else "")
+        console.notice(
+            f"no font of this machine has the characters {listed}: figures show boxes instead. "
+            "Install a font that has them, such as Noto Sans CJK or Noto Color Emoji."
+        )
+    is_unshaped = not can_shape() and any(needs_shaping(line.text) for line in sheet.texts())
+    if is_unshaped and "raqm" not in _NOTICED:
+        _NOTICED.add("raqm")
+        console.notice(
+            "this Pillow cannot join letters or write from right to left (it lacks libraqm), "
+            "so some texts in figures are not drawn as they are read."
+        )
 
 
 def read_width_mm(text: str) -> float:
