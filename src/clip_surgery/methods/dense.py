@@ -58,7 +58,7 @@ class DenseMethod(ABC):
     needs_gradient: ClassVar[bool] = False
     needs: ClassVar[frozenset[Part]] = frozenset()
     features_need_texts: ClassVar[bool] = False
-    """Whether patch features depend on the texts; then they cannot be exported without them."""
+    """Whether maps need more than cosines of exported features, such as the texts themselves."""
 
     redundancy: Redundancy = "none"
     weighting: Weighting = "reference"
@@ -81,6 +81,10 @@ class DenseMethod(ABC):
         """Return the features that are compared with texts; by default those of `features`."""
         return self.features(backbone.tower, pixels)
 
+    def scores(self, features: Features, texts: Tensor) -> Tensor:
+        """Return the scores (B, P, C) of patches for texts (C, D); by default their cosines."""
+        return cosine(features.patches, texts)
+
     def __call__(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Evidence:
         """Return the similarity of patches and texts, and the evidence after feature surgery.
 
@@ -93,9 +97,10 @@ class DenseMethod(ABC):
         if self.repair_outliers:
             require(backbone, REPAIR_NEEDS, purpose=f"{self.name} with repair_outliers=True")
         features = self.features_for(backbone, pixels, texts)
-        similarity = cosine(features.patches, texts.labels)  # (B, P, C)
+        similarity = self.scores(features, texts.labels)  # (B, P, C)
         image = cosine(features.image, texts.labels)  # (B, C)
         evidence = self._without_redundancy(features, texts, similarity, image)
+        similarity = self.segmentation_scores(backbone, pixels, texts, features, similarity)
         similarity, similarity_grid = self._refined(
             backbone, pixels, texts, features.grid, similarity.transpose(1, 2)
         )
@@ -109,6 +114,20 @@ class DenseMethod(ABC):
             if texts.reference is None
             else reference_log_ratios(features, texts, scale=backbone.logit_scale),
         )
+
+    def segmentation_scores(
+        self,
+        backbone: Backbone,
+        pixels: Tensor,
+        texts: TextFeatures,
+        features: Features,
+        similarity: Tensor,
+    ) -> Tensor:
+        """Return the scores (B, P, C) that segmentation compares; by default the similarity.
+
+        A method that removes texts from an image changes them here.
+        """
+        return similarity
 
     def redundancy_source(self, texts: TextFeatures) -> Redundancy:
         """Return the value of `redundancy` that applies to these texts, which is never "auto".
@@ -164,7 +183,7 @@ class DenseMethod(ABC):
         if source == "none":
             return similarity
         if source == "empty text":
-            return similarity - cosine(features.patches, texts.empty[None])
+            return similarity - self.scores(features, texts.empty[None])
         reference = None
         if source == "vocabulary":
             if texts.reference is None:
@@ -172,7 +191,7 @@ class DenseMethod(ABC):
                     "Expected reference words for redundancy='vocabulary', but got none."
                 )
             reference = (
-                cosine(features.patches, texts.reference),
+                self.scores(features, texts.reference),
                 cosine(features.image, texts.reference),
             )
         return feature_surgery(

@@ -19,6 +19,7 @@ from clip_surgery.methods.grad_eclip import GradEclip
 from clip_surgery.methods.gscorecam import GScoreCam
 from clip_surgery.methods.ita_clip import ItaClip
 from clip_surgery.methods.legrad import LeGrad
+from clip_surgery.methods.lposs import Lposs
 from clip_surgery.methods.maskclip import MaskClip
 from clip_surgery.methods.method import Method
 from clip_surgery.methods.naclip import NaClip
@@ -49,6 +50,7 @@ for _class in (
     Pearl,
     ItaClip,
     ProxyClip,
+    Lposs,
     Rollout,
     GradCam,
     GScoreCam,

@@ -1,0 +1,126 @@
+"""LPOSS: class scores of patches are propagated on a graph of the patches.
+
+Source: Stojnic, Kalantidis, Matas, Tolias, "LPOSS: Label Propagation Over Patches and Pixels for
+Open-vocabulary Semantic Segmentation" (CVPR 2025, arXiv 2503.19777), on MaskCLIP with residual
+connection and feed-forward. Differences: the paper's graph compares values of DINO; here it compares
+tokens of a middle block of CLIP itself, minus their mean, which needs no second model; any dense
+method may be the base; in windows every window has a graph of its own, unless outputs are stitched
+(see `windows`). Its second stage, LPOSS+, is the refinement "pixel graph".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor
+
+from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.errors import InputError
+from clip_surgery.methods.base_method import MethodOnBase
+from clip_surgery.refinement.patch_graph import propagate
+from clip_surgery.surgery.observed_tower import observed_tower
+from clip_surgery.surgery.walk import Features
+from clip_surgery.surgery.watch import token_block
+from clip_surgery.text.features import TextFeatures
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GraphFeatures(Features):
+    """Features of patches, and features (B, P, F) by which patches are connected in a graph.
+
+    Attributes:
+        graph: (B, P, F), not normalised.
+        patch_size: distance of neighbouring patches in pixels.
+    """
+
+    graph: Tensor
+    patch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lposs(MethodOnBase):
+    """Scores F of (I - spread W) F = S, for the cosines S of the base and a graph W of patches.
+
+    A patch is connected with its nearest patches by max(0, cos)^exponent exp(-decay pixels); see
+    `refinement.patch_graph`.
+
+    Attributes:
+        middle: fraction of the depth of the block whose tokens the graph compares, in [0, 1].
+        centred: whether the mean token of the image is subtracted first. Tokens of CLIP share a
+            large component, which features of DINO do not.
+        neighbours: number of nearest patches of each patch.
+        exponent: power of the cosine.
+        distance_decay: decay of a weight per pixel of distance.
+        spread: share of the neighbours, in [0, 1). With 0 the scores are those of the base.
+        steps: number of steps of conjugate gradients; 10 in the code.
+
+    Raises:
+        InputError: if a setting is outside of its range, or base is no dense method.
+    """
+
+    name = "lposs"
+    paper = "LPOSS (CVPR 2025, arXiv 2503.19777)"
+    features_need_texts: ClassVar[bool] = True
+
+    middle: float = 0.75
+    centred: bool = True
+    neighbours: int = 400
+    exponent: float = 3.0
+    distance_decay: float = 0.01
+    spread: float = 0.95
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.middle <= 1:
+            raise InputError(f"Expected middle in [0, 1], but got {self.middle}.")
+        if not 0 <= self.spread < 1:
+            raise InputError(f"Expected spread of 0 or more and below 1, but got {self.spread}.")
+        if self.neighbours < 1 or self.steps < 1:
+            raise InputError(
+                f"Expected neighbours and steps of 1 or more, but got {self.neighbours} and "
+                f"{self.steps}."
+            )
+        for setting in ("exponent", "distance_decay"):
+            if not 0 <= getattr(self, setting) < float("inf"):
+                raise InputError(
+                    f"Expected {setting} of 0 or more, but got {getattr(self, setting)}."
+                )
+
+    def features_for(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Features:
+        """Return the features of the base, and the tokens that the graph compares."""
+        tower = backbone.tower
+        seen: list[Tensor] = []
+        after = token_block(self.middle, len(tower.blocks)) + 1
+        watched = observed_tower(
+            tower, inputs={after}, see_input=lambda _, tokens: seen.append(tokens)
+        )
+        features = self.base_method().features_for(replace(backbone, tower=watched), pixels, texts)
+        tokens = seen[0][:, tower.prefix_tokens :].float()
+        if self.centred:
+            tokens = tokens - tokens.mean(dim=1, keepdim=True)
+        return GraphFeatures(
+            image=features.image,
+            patches=features.patches,
+            grid=features.grid,
+            graph=tokens,
+            patch_size=tower.patch_size,
+        )
+
+    def scores(self, features: Features, texts: Tensor) -> Tensor:
+        """Return the propagated cosines (B, P, C) of patches and texts (C, D)."""
+        cosines = super().scores(features, texts)
+        if not isinstance(features, GraphFeatures):
+            return cosines
+        return propagate(
+            cosines.mT,
+            features.graph,
+            features.grid,
+            patch_size=features.patch_size,
+            neighbours=self.neighbours,
+            exponent=self.exponent,
+            distance_decay=self.distance_decay,
+            spread=self.spread,
+            steps=self.steps,
+        ).mT
