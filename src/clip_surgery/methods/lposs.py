@@ -2,27 +2,37 @@
 
 Source: Stojnic, Kalantidis, Matas, Tolias, "LPOSS: Label Propagation Over Patches and Pixels for
 Open-vocabulary Semantic Segmentation" (CVPR 2025, arXiv 2503.19777), on MaskCLIP with residual
-connection and feed-forward. Differences: the paper's graph compares values of DINO; here it compares
-tokens of a middle block of CLIP itself, minus their mean, which needs no second model; any dense
-method may be the base; in windows every window has a graph of its own, unless outputs are stitched
-(see `windows`). Its second stage, LPOSS+, is the refinement "pixel graph".
+connection and feed-forward. Differences: the paper's graph compares values of DINO
+(`source="companion"`, timm:vit_base_patch16_224.dino); by default it compares tokens of a middle
+block of CLIP itself, minus their mean, which needs no second model. Any dense method may be the
+base. In the paper the windows of an image, about 2,900 patches, are one graph with 400 neighbours;
+a smaller graph has the same share of neighbours here. Its second stage, LPOSS+, is the refinement
+"pixel graph".
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.errors import InputError
+from clip_surgery.backbones.block import join_heads
+from clip_surgery.backbones.tower import Tower
+from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.methods.base_method import MethodOnBase
+from clip_surgery.methods.requirements import require
 from clip_surgery.refinement.patch_graph import propagate
+from clip_surgery.surgery.affinity import at_least_float32
+from clip_surgery.surgery.companion_features import companion_heads, resample_patches
 from clip_surgery.surgery.observed_tower import observed_tower
 from clip_surgery.surgery.walk import Features
 from clip_surgery.surgery.watch import token_block
 from clip_surgery.text.features import TextFeatures
+
+Source = Literal["middle", "companion"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,10 +56,13 @@ class Lposs(MethodOnBase):
     `refinement.patch_graph`.
 
     Attributes:
-        middle: fraction of the depth of the block whose tokens the graph compares, in [0, 1].
-        centred: whether the mean token of the image is subtracted first. Tokens of CLIP share a
-            large component, which features of DINO do not.
-        neighbours: number of nearest patches of each patch.
+        source: what the graph compares, "middle": tokens of a middle block; "companion": values of
+            the last block of the companion.
+        middle: fraction of the depth of the middle block, in [0, 1].
+        centred: whether the mean token of the image is subtracted from the tokens of the middle
+            block, which share a large component.
+        neighbours: largest number of nearest patches of each patch.
+        neighbour_share: largest number of nearest patches as a share of all patches, in (0, 1].
         exponent: power of the cosine.
         distance_decay: decay of a weight per pixel of distance.
         spread: share of the neighbours, in [0, 1). With 0 the scores are those of the base.
@@ -57,15 +70,18 @@ class Lposs(MethodOnBase):
 
     Raises:
         InputError: if a setting is outside of its range, or base is no dense method.
+        UnknownNameError: if source is unknown.
     """
 
     name = "lposs"
     paper = "LPOSS (CVPR 2025, arXiv 2503.19777)"
     features_need_texts: ClassVar[bool] = True
 
+    source: Source = "middle"
     middle: float = 0.75
     centred: bool = True
     neighbours: int = 400
+    neighbour_share: float = 0.14
     exponent: float = 3.0
     distance_decay: float = 0.01
     spread: float = 0.95
@@ -73,6 +89,12 @@ class Lposs(MethodOnBase):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.source not in get_args(Source):
+            raise UnknownNameError.among("source", self.source, get_args(Source))
+        if not 0 < self.neighbour_share <= 1:
+            raise InputError(
+                f"Expected neighbour_share above 0 and up to 1, but got {self.neighbour_share}."
+            )
         if not 0 <= self.middle <= 1:
             raise InputError(f"Expected middle in [0, 1], but got {self.middle}.")
         if not 0 <= self.spread < 1:
@@ -89,24 +111,30 @@ class Lposs(MethodOnBase):
                 )
 
     def features_for(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Features:
-        """Return the features of the base, and the tokens that the graph compares."""
-        tower = backbone.tower
+        """Return the features of the base, and the features that the graph compares.
+
+        Raises:
+            UnsupportedModelError: if source is "companion" and the model has none.
+        """
+        base, tower = self.base_method(), backbone.tower
+        if self.source == "companion":
+            require(backbone, {"companion"}, purpose="lposs with source='companion'")
+            features = base.features_for(backbone, pixels, texts)
+            heads = companion_heads(backbone, pixels)
+            values = join_heads(heads.value).to(features.patches.device)
+            return with_graph(features, resample_patches(values, heads.grid, features.grid), tower)
         seen: list[Tensor] = []
-        after = token_block(self.middle, len(tower.blocks)) + 1
         watched = observed_tower(
-            tower, inputs={after}, see_input=lambda _, tokens: seen.append(tokens)
+            tower,
+            inputs={token_block(self.middle, len(tower.blocks)) + 1},
+            see_input=lambda _, tokens: seen.append(tokens),
         )
-        features = self.base_method().features_for(replace(backbone, tower=watched), pixels, texts)
-        tokens = seen[0][:, tower.prefix_tokens :].float()
+        features = base.features_for(replace(backbone, tower=watched), pixels, texts)
+        tokens = at_least_float32(seen[0][:, tower.prefix_tokens :])
         if self.centred:
             tokens = tokens - tokens.mean(dim=1, keepdim=True)
-        return GraphFeatures(
-            image=features.image,
-            patches=features.patches,
-            grid=features.grid,
-            graph=tokens,
-            patch_size=tower.patch_size,
-        )
+        grid = tower.grid(pixels)
+        return with_graph(features, resample_patches(tokens, grid, features.grid), tower)
 
     def scores(self, features: Features, texts: Tensor) -> Tensor:
         """Return the propagated cosines (B, P, C) of patches and texts (C, D)."""
@@ -118,9 +146,22 @@ class Lposs(MethodOnBase):
             features.graph,
             features.grid,
             patch_size=features.patch_size,
-            neighbours=self.neighbours,
+            neighbours=min(
+                self.neighbours, math.ceil(self.neighbour_share * features.grid.patches)
+            ),
             exponent=self.exponent,
             distance_decay=self.distance_decay,
             spread=self.spread,
             steps=self.steps,
         ).mT
+
+
+def with_graph(features: Features, graph: Tensor, tower: Tower) -> GraphFeatures:
+    """Return features with what their patches are connected by, (B, P, F)."""
+    return GraphFeatures(
+        image=features.image,
+        patches=features.patches,
+        grid=features.grid,
+        graph=graph,
+        patch_size=tower.patch_size,
+    )

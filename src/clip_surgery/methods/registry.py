@@ -13,6 +13,7 @@ from clip_surgery.methods.bi_modal import BiModal
 from clip_surgery.methods.clearclip import ClearClip
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.cliptrase import ClipTrase
+from clip_surgery.methods.free_cp import FreeCp
 from clip_surgery.methods.gem import Gem
 from clip_surgery.methods.grad_cam import GradCam
 from clip_surgery.methods.grad_eclip import GradEclip
@@ -51,6 +52,7 @@ for _class in (
     ItaClip,
     ProxyClip,
     Lposs,
+    FreeCp,
     Rollout,
     GradCam,
     GScoreCam,

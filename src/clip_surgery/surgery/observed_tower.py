@@ -1,8 +1,8 @@
 """See the inputs and the attention of a tower's blocks while any method runs it.
 
 A method that refines the result of another method needs tokens or attention of the same forward
-pass. The functions of the tower's blocks are wrapped, so that nothing runs twice and the method does
-not know of it.
+pass. The functions of the tower's blocks are wrapped, so that nothing runs twice and the other
+method is not changed.
 
 Letters: B images, K prefix tokens, P patches, N = K + P tokens, E tower width, h heads, d head
 width.
