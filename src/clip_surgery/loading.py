@@ -38,8 +38,8 @@ def load(
         positions: how position embeddings are resized, "bilinear" or "bicubic".
         companion: an image model without texts, such as "timm:vit_base_patch8_224.dino", for
             methods that need one (see `load_companion`).
-        settings: method, templates, framing, batch_size, cache, truncate and vocabulary, as
-            described in `ExplainerSettings`.
+        settings: method, templates, framing, batch_size, cache, truncate, vocabulary and preset,
+            as described in `ExplainerSettings`.
 
     Raises:
         UnknownNameError: if a name is unknown; the message lists similar names.
@@ -77,8 +77,8 @@ def wrap(
         positions: how position embeddings are resized, "bilinear" or "bicubic".
         companion: an image model without texts, such as "timm:vit_base_patch8_224.dino", for
             methods that need one (see `load_companion`).
-        settings: method, templates, framing, batch_size, cache, truncate and vocabulary, as
-            described in `ExplainerSettings`.
+        settings: method, templates, framing, batch_size, cache, truncate, vocabulary and preset,
+            as described in `ExplainerSettings`.
 
     Raises:
         UnsupportedModelError: if a part of the model cannot be read.

@@ -12,8 +12,11 @@ from clip_surgery.framing import FramingRule
 from clip_surgery.inputs.vocabulary import resolve_vocabulary
 from clip_surgery.methods.method import Method
 from clip_surgery.methods.registry import as_method
+from clip_surgery.presets import preset_named
 from clip_surgery.text.cache import TextCache
 from clip_surgery.text.templates import resolve_templates
+
+DEFAULT_METHOD = "clip_surgery"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ class ExplainerSettings:
         vocabulary: reference words, with which texts are compared for presence and in feature
             surgery. "small" is a list of 141 common nouns and "common" one of 561; for a model that
             was trained on few nouns both are these nouns. None for no reference words.
+        preset: "fast", "balanced" or "best" (see `presets.PRESETS`): its method replaces the
+            default of `method`, and `segment` has a preset of the same name. None for no preset.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
@@ -38,24 +43,29 @@ class ExplainerSettings:
         ('a photo of a {}.',)
     """
 
-    method: str | Method = "clip_surgery"
+    method: str | Method = DEFAULT_METHOD
     templates: str | Sequence[str] = "clip_surgery"
     framing: FramingRule | None = None
     batch_size: int = 8
     cache: bool = True
     truncate: bool = False
     vocabulary: str | Sequence[str] | None = "small"
+    preset: str | None = None
 
     def explainer(self, backbone: Backbone) -> Explainer:
         """Return an explainer of this model with these settings.
 
         Raises:
-            UnknownNameError: if the name of a method, template set or vocabulary is unknown.
+            UnknownNameError: if the name of a method, template set, vocabulary or preset is
+                unknown.
             InputError: if a setting cannot be used.
         """
+        method = self.method
+        if self.preset is not None and method == DEFAULT_METHOD:
+            method = preset_named(self.preset).method
         return Explainer(
             backbone=backbone,
-            method=as_method(self.method),
+            method=as_method(method),
             templates=resolve_templates(self.templates),
             framing=self.framing or FramingRule(),
             batch_size=self.batch_size,
@@ -75,3 +85,4 @@ class SettingArguments(TypedDict, total=False):
     cache: bool
     truncate: bool
     vocabulary: str | Sequence[str] | None
+    preset: str | None

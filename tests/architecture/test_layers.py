@@ -38,6 +38,7 @@ LAYERS = {
     "surgery": 4,
     "methods": 5,
     "explainer": 6,
+    "presets": 5,
     "settings": 6,
     "loading": 6,
     "windows": 6,

@@ -18,11 +18,15 @@ from torch import Tensor
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
-from clip_surgery.inputs.images import ImageSource, InputImage
+from clip_surgery.inputs.image_lists import as_image_list
+from clip_surgery.inputs.images import ImageSource, InputImage, read_image
+from clip_surgery.presets import preset_named
 from clip_surgery.refinement.registry import Refinement, as_refinement
+from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.surgery.min_max import rescale
 from clip_surgery.tasks.cell_argmax import argmax_of_resized
 from clip_surgery.tasks.map_resize import MapResize
+from clip_surgery.tasks.mask_redraw import redraw_regions
 from clip_surgery.tasks.presence import texts_present
 from clip_surgery.tasks.refinement import refine as refine_explanation
 from clip_surgery.tasks.text_selection import Texts, check_distinct, select_texts
@@ -30,6 +34,8 @@ from clip_surgery.tasks.text_selection import Texts, check_distinct, select_text
 Background = Literal["none", "threshold", "words"]
 NO_CLASS = -1
 """Value of a pixel that belongs to no class, as in the masks of data sets."""
+DEFAULT_THRESHOLD = 0.6
+"""Default of the lowest level of a class, for the background rule "threshold"."""
 _ROUNDING = 1e-6
 """Levels this little below the threshold reach it, so that a maximum reaches the threshold 1."""
 
@@ -40,11 +46,13 @@ def segment(
     *,
     union: bool = False,
     background: Background = "none",
-    threshold: float = 0.6,
+    threshold: float = DEFAULT_THRESHOLD,
     background_words: Sequence[str] = (),
     min_presence: float | None = None,
     refine: str | Refinement = "none",
     images: Sequence[ImageSource | InputImage] | ImageSource | None = None,
+    segmenter: Segmenter | None = None,
+    preset: str | None = None,
 ) -> list[Tensor]:
     """Return the class of every pixel in each image.
 
@@ -64,7 +72,11 @@ def segment(
             no name is left, no pixel has a class.
         refine: refinement of the maps along the edges of the images, "laplacian", "guided",
             "pamr", "pixel graph" or an object with settings (see `refine`). It needs `images`.
-        images: the B images of the explanation, for `refine`.
+        images: the B images of the explanation, for `refine` and `segmenter`.
+        segmenter: redraws the regions of each class, for example a `SamSegmenter` (see
+            `redraw_regions`). It needs `images`.
+        preset: "fast", "balanced" or "best": sets threshold, min_presence and refine, which are
+            then not given too. The explanation should be of an explainer with the same preset.
 
     Returns:
         One tensor (H, W) of int64 per image: indices of the classes, -1 where there is none.
@@ -73,10 +85,10 @@ def segment(
         InputError: if the method has no dense similarity, a score is not finite, there is no
             class, a name occurs in two classes, a threshold or min_presence is out of range,
             background words are missing or given for another kind of background, presence is
-            needed and the explanation was made without a vocabulary, or images are needed and
-            missing or others than those of the explanation.
-        UnknownNameError: if the explanation was not made for a name, or the background or the
-            refinement is unknown.
+            needed and the explanation was made without a vocabulary, images are needed and missing
+            or others than those of the explanation, or the preset "best" has no segmenter.
+        UnknownNameError: if the explanation was not made for a name, or the background, refinement
+            or preset is unknown.
 
     Example:
         >>> from PIL import Image
@@ -86,6 +98,15 @@ def segment(
         torch.Size([256, 256])
     """
     _check_similarity(explanation)
+    if preset is not None:
+        if (threshold, min_presence, refine) != (DEFAULT_THRESHOLD, None, "none"):
+            raise InputError("Expected a preset, or threshold, min_presence and refine; not both.")
+        chosen = preset_named(preset)
+        if chosen.redraws and segmenter is None:
+            raise InputError(f"The preset {preset!r} needs a segmenter such as SAM (segmenter=).")
+        threshold, refine = chosen.threshold, chosen.refine
+        with_presence = explanation.reference_log_ratios is not None
+        min_presence = chosen.min_presence if with_presence else None
     if background not in get_args(Background):
         raise UnknownNameError.among("background", background, get_args(Background))
     if not 0 <= threshold <= 1:
@@ -100,20 +121,30 @@ def segment(
         classes += [(NO_CLASS, index) for index in explanation.text_indices(background_words)]
     present = texts_present(explanation, min_presence)
     refinement = as_refinement(refine)
-    if refinement is not None:
-        if images is None:
-            raise InputError("Expected the images of the explanation for refine, but got none.")
-        explanation = refine_explanation(explanation, images, refinement)
+    sources = None
+    if refinement is not None or segmenter is not None:
+        sources = _images_of(explanation, images)
     lowest = threshold if background == "threshold" else None
-    return [
-        segment_image(
-            explanation,
-            image,
-            [c for c in classes if c[0] == NO_CLASS or present[image, c[1]]],
-            lowest=lowest,
-        )
-        for image in range(len(explanation))
-    ]
+    segmentations = []
+    for index in range(len(explanation)):
+        competing = [c for c in classes if c[0] == NO_CLASS or present[index, c[1]]]
+        one = explanation[index]
+        if sources is not None and competing:  # only the maps that compete are refined
+            positions = sorted({position for _, position in competing})
+            one = one.only([explanation.texts[position] for position in positions])
+            one = refine_explanation(one, [sources[index]], refinement or "none")
+            competing = [(number, positions.index(place)) for number, place in competing]
+        segmentation = segment_image(one, 0, competing, lowest=lowest)
+        if segmenter is not None and sources is not None and competing:
+            segmentation = redraw_regions(
+                segmentation,
+                _best_scores(one),
+                sources[index],
+                segmenter,
+                with_background=background != "none",
+            )
+        segmentations.append(segmentation)
+    return segmentations
 
 
 def segment_image(
@@ -153,6 +184,31 @@ def segment_image(
     low, high = (limit.flatten() for limit in resize.range_of(maps))
     level = rescale(value, low[number], high[number])
     return result.masked_fill_(level < lowest - _ROUNDING, NO_CLASS)
+
+
+def _images_of(
+    explanation: Explanation, images: Sequence[ImageSource | InputImage] | ImageSource | None
+) -> list[InputImage]:
+    """The images of an explanation, read."""
+    if images is None:
+        raise InputError(
+            "Expected the images of the explanation for refine or a segmenter, but got none."
+        )
+    sources = as_image_list(images)
+    if len(sources) != len(explanation):
+        raise InputError(
+            f"Expected the {len(explanation)} images of the explanation, but got {len(sources)}."
+        )
+    return [
+        read_image(source, name=name)
+        for source, name in zip(sources, explanation.images, strict=True)
+    ]
+
+
+def _best_scores(explanation: Explanation) -> Tensor:
+    """The highest similarity of all texts at each pixel (H, W) of one image."""
+    best = _check_similarity(explanation)[0].detach().float().amax(dim=0, keepdim=True)
+    return explanation.framings[0].restore_map(best)[0]
 
 
 def _check_similarity(explanation: Explanation) -> tuple[Tensor, ...]:

@@ -38,6 +38,7 @@ class Actions:
         models: the models that a visitor may choose.
         limits: the sizes and times above which a request is refused.
         segmenter: the model that segments objects, or None if the page has none.
+        preset: preset of segmentation, or None.
         model_lock: held while a model runs.
         image_lock: held while an image is decoded, which may take much memory.
     """
@@ -45,6 +46,7 @@ class Actions:
     models: ModelChoices
     limits: Limits = field(default_factory=Limits)
     segmenter: Segmenter | None = None
+    preset: str | None = None
     model_lock: AbstractContextManager[object] = field(default_factory=threading.Lock)
     image_lock: AbstractContextManager[object] = field(default_factory=threading.Lock)
 
@@ -118,7 +120,9 @@ class Actions:
         with self._model_turn():
             explanation = explainer.explain_images([image], choice.encode(checked_texts))
         kept = image if keep_side is None else reduced(image, keep_side)
-        return Session(model=model, method=method, image=kept, explanation=explanation)
+        return Session(
+            model=model, method=method, image=kept, explanation=explanation, preset=self.preset
+        )
 
     def attention(
         self, image: InputImage, point: tuple[float, float], model: str

@@ -40,7 +40,10 @@ def segmentation(session: Session, background: Background = "none") -> Tensor:
         InputError: if the method has no dense similarity.
         UnknownNameError: for an unknown background.
     """
-    return segment(session.kept_explanation, background=background)[0]
+    images = None if session.preset is None else [session.image]
+    return segment(
+        session.kept_explanation, background=background, preset=session.preset, images=images
+    )[0]
 
 
 def tags_with_presence(

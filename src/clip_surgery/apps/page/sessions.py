@@ -26,12 +26,14 @@ class Session:
         method: name of the method that the visitor chose.
         image: the image, reduced to the size in which it is kept.
         explanation: explanation of the image in its size before it was reduced.
+        preset: preset with which the image is segmented, or None.
     """
 
     model: str
     image: InputImage
     explanation: Explanation
     method: str = ""
+    preset: str | None = None
 
     @property
     def kept_explanation(self) -> Explanation:

@@ -24,6 +24,7 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage
 from clip_surgery.evaluation.metrics.metric import SummedMetric
 from clip_surgery.evaluation.metrics.sums import Counts
+from clip_surgery.refinement.registry import Refinement, as_refinement
 from clip_surgery.tasks.segmentation import Background, segment
 
 Labels = Literal["present", "all"]
@@ -41,10 +42,12 @@ class SegmentationIoU(SummedMetric):
         background: rule by which a pixel is predicted as background: "none", "threshold" or
             "words".
         threshold: for `background="threshold"`, in [0, 1].
+        min_presence: classes that are less likely than this do not compete; None for no such rule.
+        refine: refinement of the maps along the edges of the image, see `tasks.segmentation`.
 
     Raises:
-        UnknownNameError: if `labels` or `background` is unknown.
-        InputError: if the threshold is out of range.
+        UnknownNameError: if `labels`, `background` or `refine` is unknown.
+        InputError: if the threshold or min_presence is out of range.
     """
 
     def __init__(
@@ -54,6 +57,8 @@ class SegmentationIoU(SummedMetric):
         labels: Labels = "present",
         background: Background = "threshold",
         threshold: float = THRESHOLD,
+        min_presence: float | None = None,
+        refine: str | Refinement = "none",
     ) -> None:
         for kind, value, known in (
             ("labels", labels, Labels),
@@ -63,7 +68,11 @@ class SegmentationIoU(SummedMetric):
                 raise UnknownNameError.among(kind, value, get_args(known))
         if not 0 <= threshold <= 1:
             raise InputError(f"Expected threshold to be within 0 to 1, but got {threshold}.")
+        if min_presence is not None and not 0 <= min_presence <= 1:
+            raise InputError(f"Expected min_presence to be within 0 to 1, but got {min_presence}.")
+        as_refinement(refine)
         self.labels, self.background, self.threshold = labels, background, threshold
+        self.min_presence, self.refine = min_presence, refine
         # rows: ground truth, columns: prediction; the last of each is background
         self.confusion = Counts(len(names) + 1, len(names) + 1)
 
@@ -88,6 +97,9 @@ class SegmentationIoU(SummedMetric):
             background=self.background,
             threshold=self.threshold,
             background_words=evaluated.background if self.background == "words" else (),
+            min_presence=self.min_presence,
+            refine=self.refine,
+            images=[evaluated.sample.image],
         )
         classes = len(evaluated.names) + 1
         index = torch.tensor([*competing, classes - 1])  # the last entry is for -1

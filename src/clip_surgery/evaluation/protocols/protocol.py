@@ -14,6 +14,7 @@ from clip_surgery.evaluation.metrics.metric import Metric
 from clip_surgery.explainer import Explainer
 from clip_surgery.framing import FramingMode, FramingRule
 from clip_surgery.inputs.vocabulary import resolve_vocabulary
+from clip_surgery.refinement.registry import Refinement, as_refinement
 from clip_surgery.tasks.segmentation import Background
 from clip_surgery.text.templates import resolve_templates
 from clip_surgery.windows import Windows
@@ -39,12 +40,14 @@ class Protocol:
         labels: for segmentation, which classes compete: "present" in the image, or "all".
         background: for segmentation, when a pixel gets no class, see `tasks.segmentation.segment`.
         threshold: threshold of the background rule "threshold", in [0, 1].
+        min_presence: for segmentation, classes that are less likely than this do not compete.
+        refine: for segmentation, refinement of the maps along the edges of the image.
         vocabulary: reference words for presence, for example "common".
         methods: methods that the command line evaluates by default.
 
     Raises:
         InputError: if there is no metric, a metric is repeated, or a number is out of range.
-        UnknownNameError: if templates, framing, prompts, labels or background are unknown.
+        UnknownNameError: if templates, framing, prompts, labels, background or refine are unknown.
 
     Example:
         >>> Protocol(name="mine", source="by hand", metrics=("pointing",), size=336).framing
@@ -62,6 +65,8 @@ class Protocol:
     labels: LabelChoice = "present"
     background: Background = "threshold"
     threshold: float = 0.6
+    min_presence: float | None = None
+    refine: str | Refinement = "none"
     vocabulary: str | None = None
     methods: tuple[str, ...] = field(default=("similarity", "clip_surgery"), repr=False)
 
@@ -77,6 +82,7 @@ class Protocol:
                 raise UnknownNameError.among(choice, getattr(self, choice), choices)
         if not 0 <= self.threshold <= 1:
             raise InputError(f"Expected threshold to be within 0 to 1, but got {self.threshold}.")
+        as_refinement(self.refine)
         FramingRule(mode=self.framing, size=self.size)
         resolve_templates(self.templates)
 
@@ -94,7 +100,12 @@ class Protocol:
                 raise UnknownNameError.among("metric", metric, METRICS)
         return [
             SegmentationIoU(
-                names, labels=self.labels, background=self.background, threshold=self.threshold
+                names,
+                labels=self.labels,
+                background=self.background,
+                threshold=self.threshold,
+                min_presence=self.min_presence,
+                refine=self.refine,
             )
             if metric == "segmentation"
             else METRICS[metric](names)

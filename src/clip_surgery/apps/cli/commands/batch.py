@@ -18,6 +18,7 @@ from clip_surgery.apps.cli.shared.options import (
     MethodOptions,
     MinPresence,
     OutFolder,
+    PresetOption,
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
 from clip_surgery.errors import InputError
@@ -128,6 +129,7 @@ def batch(
         typer.Option(help=SEGMENTER_HELP),
     ] = None,
     min_presence: MinPresence = None,
+    preset: PresetOption = None,
     column: Annotated[
         str | None, typer.Option(help="Column of a Parquet file with paths or bytes of images.")
     ] = None,
@@ -154,7 +156,7 @@ def batch(
     job = Job(
         source=open_source(source, column=column, key=key),
         texts=texts,
-        load=model.recipe(method=method_options.build()),
+        load=model.recipe(method=method_options.build_for(preset)),
         settings=settings,
         segmenter=_segmenter(segmenter, model.device),
         shard_size=engine_options.shard_size,

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.options import MODEL, SEGMENTER_HELP, Precision
+from clip_surgery.apps.cli.shared.options import (
+    MODEL,
+    SEGMENTER_HELP,
+    Precision,
+    PresetName,
+    PresetOption,
+)
+from clip_surgery.errors import InputError
 
 SERVER, LIMITS = "Server", "Limits"  # headings of the help
 
@@ -26,6 +33,14 @@ def page(
         str | None,
         typer.Option(help=SEGMENTER_HELP, rich_help_panel=MODEL),
     ] = None,
+    companion: Annotated[
+        str | None,
+        typer.Option(
+            help="Image model without texts for methods such as proxy_clip: timm:NAME or a folder.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    preset: PresetOption = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=MODEL)
     ] = "auto",
@@ -88,6 +103,8 @@ def page(
     from clip_surgery.apps.page.serving import require_gradio
 
     require_gradio()
+    if preset is PresetName.BEST:
+        raise InputError("The page has the presets fast and balanced; its tab Masks uses SAM.")
     from clip_surgery.apps.page.actions import Actions
     from clip_surgery.apps.page.limits import Limits
     from clip_surgery.apps.page.model_choices import ModelChoices
@@ -105,7 +122,9 @@ def page(
     explainers = []
     for name in model or ["demo"]:
         with console.status(f"loading {name}"):
-            explainer = load(name, device=device, dtype=dtype.value)
+            explainer = load(
+                name, device=device, dtype=dtype.value, companion=companion, preset=preset
+            )
             explainer.encode(["word"])  # Encode the reference words before the first visit.
             explainers.append(explainer)
     loaded_segmenter = None
@@ -114,7 +133,9 @@ def page(
             from clip_surgery.segmenters.registry import load_segmenter
 
             loaded_segmenter = load_segmenter(segmenter, device=device)
-    actions = Actions(models=ModelChoices.of(explainers), limits=limits, segmenter=loaded_segmenter)
+    actions = Actions(
+        models=ModelChoices.of(explainers), limits=limits, segmenter=loaded_segmenter, preset=preset
+    )
     with serving(actions, host=host, port=port or None) as address:
         console.result(f"page at {address} (Ctrl+C ends it)")
         ended = threading.Event()

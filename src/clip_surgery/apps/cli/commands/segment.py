@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
+    SEGMENTER_HELP,
     ExplainerOptions,
     FramingName,
     MaskFormats,
     MethodOptions,
     MinPresence,
     OutputOptions,
+    PresetName,
+    PresetOption,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
@@ -24,6 +28,7 @@ from clip_surgery.errors import InputError
 if TYPE_CHECKING:
     from clip_surgery.explanation import Explanation
     from clip_surgery.inputs.images import InputImage
+    from clip_surgery.segmenters.segmenter import Segmenter
     from clip_surgery.windows import Windows
 
 
@@ -72,13 +77,15 @@ def segment(
             "'pixel graph'."
         ),
     ] = "none",
+    preset: PresetOption = None,
+    segmenter: Annotated[str | None, typer.Option(help=SEGMENTER_HELP)] = None,
     formats: MaskFormats = None,
 ) -> None:
     """Assign every pixel to the class whose text matches it best.
 
     clip-surgery segment street.jpg person,man,woman bench road --background threshold
 
-    "person,man,woman" is one class with three names.
+    "person,man,woman" is one class with three names. With --segmenter, each region is redrawn.
     """
     from clip_surgery.apps.cli.shared.drawing import heading, shrunk
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
@@ -110,6 +117,7 @@ def segment(
     sheet.check()
     windows = _windows(model, crop, stride)
     as_refinement(refine)
+    check_preset(preset, segmenter, threshold=threshold, min_presence=min_presence, refine=refine)
     loop = ImageLoop.begin(
         "segment",
         request,
@@ -118,7 +126,8 @@ def segment(
         known=[*FIGURE_FORMATS, Format.MASK, Format.JSON],
         default=[Format.PNG, Format.MASK, Format.JSON],
     )
-    explainer = model.load(method=method_options.build())
+    explainer = model.load(method=method_options.build_for(preset))
+    loaded_segmenter = load_named(segmenter, model.device)
     features = encode(explainer, texts)
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
@@ -131,6 +140,8 @@ def segment(
             min_presence=min_presence,
             refine=refine,
             images=image,
+            segmenter=loaded_segmenter,
+            preset=preset,
         )
         small = shrunk(image)
         presences = None
@@ -172,6 +183,37 @@ def segment(
 
         loop.run(request.images, explain_each, to_result)
     loop.finish(["class", Number("mask value"), Number("share")])
+
+
+def load_named(segmenter: str | None, device: str) -> Segmenter | None:
+    """Return the segmenter of a name, or None for None."""
+    from clip_surgery.segmenters.registry import load_segmenter
+
+    if segmenter is None:
+        return None
+    with console.status(f"loading {segmenter}"):
+        return load_segmenter(segmenter, device=device)
+
+
+def check_preset(
+    preset: str | None,
+    segmenter: str | None,
+    *,
+    threshold: float,
+    min_presence: float | None,
+    refine: str,
+) -> None:
+    """Check that a preset has what it needs, and is not given with an option that it sets.
+
+    Raises:
+        InputError: if not.
+    """
+    if preset == PresetName.BEST and segmenter is None:
+        raise InputError("--preset best needs --segmenter, such as facebook/sam-vit-base.")
+    if preset is not None and (threshold, min_presence, refine) != (0.6, None, "none"):
+        raise InputError(
+            "--preset sets --threshold, --min-presence and --refine; give it or these."
+        )
 
 
 def split_background_words(text: str | None) -> tuple[str, ...]:

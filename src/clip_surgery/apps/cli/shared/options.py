@@ -58,6 +58,23 @@ MinPresence = Annotated[
 ]  # fmt: skip
 
 
+class PresetName(StrEnum):
+    """Presets of segmentation; a test compares them with the registry."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    BEST = "best"
+
+
+PresetOption = Annotated[
+    PresetName | None,
+    typer.Option(
+        help="Settings that belong together: fast (the model alone), balanced (with --companion) "
+        "or best (with --companion and --segmenter). 'clip-surgery methods' lists them.",
+    ),
+]
+
+
 def formats_option(kinds: str) -> Any:
     """Return the option --format, whose help lists the formats and the default."""
     return typer.Option("--format", "-f", help=f"{kinds}; separate several by commas.")
@@ -237,3 +254,16 @@ class MethodOptions:
         from clip_surgery.apps.cli.shared.method_settings import read_method
 
         return read_method(self.method, depth=self.depth)
+
+    def build_for(self, preset: str | None) -> Method:
+        """Return the method of a preset; without one, or if a method was chosen, as `build`.
+
+        Args:
+            preset: name of a preset, or None.
+        """
+        if preset is None or self != MethodOptions():
+            return self.build()
+        from clip_surgery.methods.registry import as_method
+        from clip_surgery.presets import preset_named
+
+        return as_method(preset_named(preset).method)
