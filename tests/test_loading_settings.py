@@ -25,6 +25,7 @@ def test_load_and_wrap_pass_every_setting_on():
         "cache": False,
         "truncate": True,
         "vocabulary": ["sky", "sea"],
+        "preset": "fast",
     }
     assert set(settings) == {field.name for field in fields(ExplainerSettings)}
     for explainer in (cs.load("demo", **settings), cs.wrap(tiny_open_clip(seed=0), **settings)):

@@ -84,6 +84,6 @@ def preset_named(name: str) -> Preset:
         >>> preset_named("fast").method
         'clip_surgery'
     """
-    if name not in PRESETS:
-        raise UnknownNameError.among("preset", name, PRESETS)
+    if not isinstance(name, str) or name not in PRESETS:
+        raise UnknownNameError.among("preset", str(name), PRESETS)
     return PRESETS[name]

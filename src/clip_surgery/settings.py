@@ -61,8 +61,9 @@ class ExplainerSettings:
             InputError: if a setting cannot be used.
         """
         method = self.method
-        if self.preset is not None and method == DEFAULT_METHOD:
-            method = preset_named(self.preset).method
+        if self.preset is not None:
+            preset = preset_named(self.preset)
+            method = preset.method if method == DEFAULT_METHOD else method
         return Explainer(
             backbone=backbone,
             method=as_method(method),
