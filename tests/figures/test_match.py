@@ -5,9 +5,9 @@ from PIL import Image
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError
-from clip_surgery.figures.layout import Style
 from clip_surgery.figures.match import best_words, match_figure, sums
 from clip_surgery.figures.signed_overlay import signed_tile
+from clip_surgery.figures.tiles import Style
 from clip_surgery.framing import Framing, Size
 from clip_surgery.tasks.match import explain_match
 
@@ -20,17 +20,21 @@ def explainer():
     return cs.load("demo", cache=False)
 
 
+def drawn(picture):
+    return picture.draw(picture.size)
+
+
 def test_red_adds_and_blue_takes_away():
     image = cs.read_image(Image.new("RGB", (40, 40), (200, 120, 40)))
     framing = Framing.squash(image.size, frame=Size(32, 32))
     scores = torch.tensor([[2.0, 0.0], [0.0, -2.0]]).repeat_interleave(8, 0).repeat_interleave(8, 1)
     style = Style.of(image, tile=40, opacity=1.0)
-    drawn = np.asarray(signed_tile(image, scores, framing, style, limit=2.0)).astype(int)
-    red, neutral, blue = drawn[8, 8], drawn[8, 32], drawn[32, 32]
+    pixels = np.asarray(drawn(signed_tile(image, scores, framing, style, limit=2.0))).astype(int)
+    red, neutral, blue = pixels[8, 8], pixels[8, 32], pixels[32, 32]
     assert red[0] > red[2] + 60
     assert blue[2] > blue[0] + 60
     assert len(set(neutral.tolist())) == 1  # the image is grey
-    flat = np.asarray(signed_tile(image, scores * 0, framing, style, limit=0.0))
+    flat = np.asarray(drawn(signed_tile(image, scores * 0, framing, style, limit=0.0)))
     assert len(np.unique(flat)) == 1
     with pytest.raises(InputError, match="finite scores"):
         signed_tile(image, scores * torch.nan, framing, style, limit=1.0)

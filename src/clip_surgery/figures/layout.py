@@ -42,13 +42,17 @@ def gallery(
         columns = page.columns(len(tiles))
     if columns < 1:
         raise InputError(f"Expected at least 1 column, but got {columns}.")
+    body = tile_rows(tiles, columns, page)
+    return with_margins(body, heading=heading, notes=notes, colour_map=colour_map, page=page)
+
+
+def tile_rows(tiles: Sequence[Tile], columns: int, page: PageFormat = SCREEN) -> Sheet:
+    """Draw tiles of one size in rows of at most `columns`, without margins."""
+    width = page.column_width(columns)
     rows = [
-        tile_row(tiles[i : i + columns], column_width=page.column_width(columns))
-        for i in range(0, len(tiles), columns)
+        tile_row(tiles[i : i + columns], column_width=width) for i in range(0, len(tiles), columns)
     ]
-    return with_margins(
-        stack(rows, gap=MARGIN), heading=heading, notes=notes, colour_map=colour_map, page=page
-    )
+    return stack(rows, gap=page.row_gap)
 
 
 def stack(sheets: Sequence[Sheet], *, gap: float) -> Sheet:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.fonts import font
-from clip_surgery.figures.layout import MARGIN, Style, Tile, stack, tile_row, with_margins
+from clip_surgery.figures.layout import stack, tile_rows, with_margins
+from clip_surgery.figures.page_format import SCREEN, PageFormat
+from clip_surgery.figures.patch_frames import with_patch_frames
+from clip_surgery.figures.sheet import Sheet
 from clip_surgery.figures.signed_overlay import signed_tile
+from clip_surgery.figures.tiles import Style, Tile
 from clip_surgery.framing import Framing
-from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.function_words import is_function_word
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.tasks.match import Match
 
 OPACITY = 0.85
 """Opacity of the patch that adds most. It is higher than that of heatmaps, for pale colours."""
-PAIR_COLOURS = ((230, 57, 70), (29, 120, 116), (244, 162, 97), (69, 91, 190), (150, 80, 160))
-"""Colours of the frames of patch pairs, best first; also told apart by their numbers."""
 
 
 def match_figure(
@@ -51,12 +49,46 @@ def match_figure(
     Raises:
         InputError: if `top` is below 1, or an image cannot be used.
     """
+    return match_sheet(
+        image, match, query_image=query_image, top=top, tile=tile, opacity=opacity
+    ).image()
+
+
+def match_sheet(
+    image: ImageSource | InputImage,
+    match: Match,
+    *,
+    query_image: ImageSource | InputImage | None = None,
+    top: int = 3,
+    tile: int = 300,
+    opacity: float = OPACITY,
+    is_plain: bool = False,
+    page: PageFormat = SCREEN,
+) -> Sheet:
+    """Return the sheet of `match_figure`, for any page.
+
+    Args:
+        image: as for `match_figure`.
+        match: as for `match_figure`.
+        query_image: as for `match_figure`.
+        top: as for `match_figure`.
+        tile: as for `match_figure`.
+        opacity: as for `match_figure`.
+        is_plain: whether the numbers and the line that explains the colours are left out.
+        page: the format of the page.
+
+    Raises:
+        InputError: as for `match_figure`.
+    """
     if top < 1:
         raise InputError(f"Expected top of at least 1, but got {top}.")
     shown = read_image(image)
-    style = Style.of(shown, tile=tile, opacity=opacity)
+    count = 2 if query_image is not None and match.query_grid is not None else 2 + top
+    style = Style.for_gallery(shown, count, tile=tile, page=page, opacity=opacity)
     if match.query_grid is not None and query_image is not None and match.rival is None:
-        rows = _image_rows(shown, match, read_image(query_image), style, top=top)
+        query = read_image(query_image)
+        query_style = Style.for_gallery(query, count, tile=tile, page=page, opacity=opacity)
+        rows = _image_rows(shown, match, query, (query_style, style), top=top)
     elif match.rival is not None:
         rows = [_rival_row(shown, match, match.rival, style)]
     else:
@@ -64,7 +96,13 @@ def match_figure(
     colours = "Red patches add to the similarity, blue patches take away from it."
     if match.rival is not None:
         colours += " In the last map, red speaks for the first and blue for the second."
-    return with_margins(stack(rows, gap=MARGIN), heading=sums(match), notes=[colours])
+    if is_plain:
+        rows = [[replace(tile, note="") for tile in row] for row in rows]
+    columns = page.columns(count)
+    body = stack([tile_rows(row, columns, page) for row in rows], gap=page.row_gap)
+    if is_plain:
+        return with_margins(body, page=page)
+    return with_margins(body, heading=sums(match), notes=[colours], page=page)
 
 
 def sums(match: Match) -> str:
@@ -103,7 +141,7 @@ def _at(framing: Framing, image: InputImage) -> Framing:
     return replace(framing, original=image.size)
 
 
-def _text_row(image: InputImage, match: Match, style: Style, *, top: int) -> Image.Image:
+def _text_row(image: InputImage, match: Match, style: Style, *, top: int) -> list[Tile]:
     """Return the image, the map of the whole similarity, and maps of the words that add most."""
     framing, scores = _at(match.framing, image), match.patch_scores()
     mapped = signed_tile(image, scores, framing, style, limit=_limit(scores))
@@ -114,7 +152,7 @@ def _text_row(image: InputImage, match: Match, style: Style, *, top: int) -> Ima
     for word, score, word_map in best_words(match, top=top):
         drawn = signed_tile(image, word_map, framing, style, limit=_limit(word_map))
         tiles.append(Tile(drawn, word, f"adds {score:+.3f}"))
-    return tile_row(tiles)
+    return tiles
 
 
 def best_words(match: Match, *, top: int) -> list[tuple[str, float, Tensor]]:
@@ -135,84 +173,56 @@ def best_words(match: Match, *, top: int) -> list[tuple[str, float, Tensor]]:
     return [(word, scores[word], word_map) for word, word_map in by_word.items()]
 
 
-def _rival_row(image: InputImage, match: Match, rival: Match, style: Style) -> Image.Image:
+def _rival_row(image: InputImage, match: Match, rival: Match, style: Style) -> list[Tile]:
     """Return the image, the maps of query and rival, and the map of their difference."""
     framing = _at(match.framing, image)
     own, other, margin = match.patch_scores(), rival.patch_scores(), match.margin_scores()
     limit = _limit(own, other)
     titles = (title_of(match), title_of(rival))
-    return tile_row(
-        [
-            Tile(style.plain(image), "image"),
-            Tile(
-                signed_tile(image, own, framing, style, limit=limit),
-                titles[0],
-                f"similarity {match.similarity:.3f}",
-            ),
-            Tile(
-                signed_tile(image, other, framing, style, limit=limit),
-                titles[1],
-                f"similarity {rival.similarity:.3f}",
-            ),
-            Tile(
-                signed_tile(image, margin, framing, style, limit=_limit(margin)),
-                f"why {titles[0]}, not {titles[1]}",
-                f"difference {match.margin():+.3f}",
-            ),
-        ]
-    )
+    return [
+        Tile(style.plain(image), "image"),
+        Tile(
+            signed_tile(image, own, framing, style, limit=limit),
+            titles[0],
+            f"similarity {match.similarity:.3f}",
+        ),
+        Tile(
+            signed_tile(image, other, framing, style, limit=limit),
+            titles[1],
+            f"similarity {rival.similarity:.3f}",
+        ),
+        Tile(
+            signed_tile(image, margin, framing, style, limit=_limit(margin)),
+            f"why {titles[0]}, not {titles[1]}",
+            f"difference {match.margin():+.3f}",
+        ),
+    ]
 
 
 def _image_rows(
-    image: InputImage, match: Match, query: InputImage, style: Style, *, top: int
-) -> list[Image.Image]:
+    image: InputImage, match: Match, query: InputImage, styles: tuple[Style, Style], *, top: int
+) -> list[list[Tile]]:
     """Return both images with their maps, and the pairs of patches that add most as frames."""
     query_scores, scores = match.query_patch_scores(), match.patch_scores()
     if query_scores is None or match.query_framing is None or match.query_grid is None:
         raise InputError("Expected a match of two images, but the query is a sentence.")
-    query_style = Style.of(query, tile=300, opacity=style.opacity)
     pairs = match.best_pairs(top)
     notes = "  ".join(f"{number}: {pair.score:+.4f}" for number, pair in enumerate(pairs, start=1))
     sides = (
-        (query, query_scores, match.query_framing, match.query_grid, query_style, "query"),
-        (image, scores, match.framing, match.grid, style, "image"),
+        (query, query_scores, match.query_framing, match.query_grid, styles[0], "query"),
+        (image, scores, match.framing, match.grid, styles[1], "image"),
     )
     rows = []
     for index, (shown, side_scores, framing, grid, side_style, title) in enumerate(sides):
         patches = [(pair.query_patch, pair.patch)[index] for pair in pairs]
         at = _at(framing, shown)
         mapped = signed_tile(shown, side_scores, at, side_style, limit=_limit(side_scores))
-        framed = _with_frames(side_style.plain(shown), patches, at, grid)
+        framed = with_patch_frames(side_style.plain(shown), patches, at, grid)
         name = Path(shown.name).name
         rows.append(
-            tile_row(
-                [
-                    Tile(framed, f"{title}: {name}", f"best pairs {notes}" if not index else ""),
-                    Tile(mapped, "what each patch adds", f"similarity {match.similarity:.3f}"),
-                ]
-            )
+            [
+                Tile(framed, f"{title}: {name}", f"best pairs {notes}" if not index else ""),
+                Tile(mapped, "what each patch adds", f"similarity {match.similarity:.3f}"),
+            ]
         )
     return rows
-
-
-def _with_frames(
-    drawn: Image.Image, patches: Sequence[tuple[int, int]], framing: Framing, grid: PatchGrid
-) -> Image.Image:
-    """Return the tile with a numbered frame around each patch."""
-    canvas = drawn.copy()
-    draw, letters = ImageDraw.Draw(canvas), font(14, bold=True)
-    side_y, side_x = framing.frame.height / grid.rows, framing.frame.width / grid.columns
-    scale_x = drawn.width / framing.original.width
-    scale_y = drawn.height / framing.original.height
-    for number, (row, column) in enumerate(patches, start=1):
-        corners = torch.tensor(
-            [[column * side_x, row * side_y], [(column + 1) * side_x, (row + 1) * side_y]]
-        )
-        (left, upper), (right, lower) = framing.restore_points(corners).tolist()
-        colour = PAIR_COLOURS[(number - 1) % len(PAIR_COLOURS)]
-        box = (left * scale_x, upper * scale_y, right * scale_x, lower * scale_y)
-        draw.rectangle(box, outline=colour, width=3)
-        label = (box[0], box[1], box[0] + 15, box[1] + 17)
-        draw.rectangle(label, fill=colour)
-        draw.text((box[0] + 3, box[1]), str(number), (255, 255, 255), letters)
-    return canvas

@@ -47,6 +47,11 @@ class PageFormat:
         """The width between the margins in pixels, or None."""
         return None if self.width is None else self.width - 2 * self.margin
 
+    @property
+    def row_gap(self) -> int:
+        """Distance between rows of images in pixels."""
+        return MARGIN if self.width is None else GAP
+
     def columns(self, count: int) -> int:
         """Return the number of columns of a grid of `count` images, in rows of about one length."""
         most = MAX_COLUMNS

@@ -8,9 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clip_surgery.errors import InputError
-from clip_surgery.figures.layout import Style
 from clip_surgery.figures.overlay import FADE, colour_table, opacities
-from clip_surgery.framing import Framing
+from clip_surgery.figures.sheet import Picture
+from clip_surgery.figures.tiles import Style, resized_image
+from clip_surgery.framing import Framing, Size
 from clip_surgery.inputs.images import InputImage
 
 DIVERGING = "RdBu_r"
@@ -19,7 +20,7 @@ DIVERGING = "RdBu_r"
 
 def signed_tile(
     image: InputImage, scores: Tensor, framing: Framing, style: Style, *, limit: float
-) -> Image.Image:
+) -> Picture:
     """Return the image in grey with a map of signed patch scores over it, in the size of a tile.
 
     Args:
@@ -35,14 +36,18 @@ def signed_tile(
     if not bool(scores.isfinite().all()):
         raise InputError(f"{image.name}: expected finite scores, but got others.")
     restored = framing.restore_map(scores)
-    levels = F.interpolate(
-        restored[None, None], size=list(style.size), mode="bilinear", align_corners=False,
-        antialias=True,
-    )[0, 0].numpy() / max(limit, 1e-12)  # fmt: skip
-    levels = np.clip(levels, -1, 1) if limit > 0 else np.zeros_like(levels)
-    colours = colour_table(DIVERGING)[np.rint(127.5 + 100 * levels).astype(np.uint8)]
-    # the root shows middle values too: few patches carry most of a similarity
-    alpha = 255 * opacities(np.sqrt(np.abs(levels)), opacity=style.opacity, fade=FADE)
-    mask = Image.fromarray(np.rint(alpha).astype(np.uint8))
-    grey = style.plain(image).convert("L").convert("RGB")  # so that only the map has colours
-    return Image.composite(Image.fromarray(colours), grey, mask)
+
+    def draw(size: Size) -> Image.Image:
+        levels = F.interpolate(
+            restored[None, None], size=list(size), mode="bilinear", align_corners=False,
+            antialias=True,
+        )[0, 0].numpy() / max(limit, 1e-12)  # fmt: skip
+        levels = np.clip(levels, -1, 1) if limit > 0 else np.zeros_like(levels)
+        colours = colour_table(DIVERGING)[np.rint(127.5 + 100 * levels).astype(np.uint8)]
+        # the root shows middle values too: few patches carry most of a similarity
+        alpha = 255 * opacities(np.sqrt(np.abs(levels)), opacity=style.opacity, fade=FADE)
+        mask = Image.fromarray(np.rint(alpha).astype(np.uint8))
+        grey = resized_image(image, size).convert("L").convert("RGB")  # only the map has colours
+        return Image.composite(Image.fromarray(colours), grey, mask)
+
+    return Picture(style.size, draw)

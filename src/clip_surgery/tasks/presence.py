@@ -19,6 +19,9 @@ from clip_surgery.presence_rule import PresenceRule
 from clip_surgery.presence_statistics import adjusted_p_values
 from clip_surgery.tasks.text_selection import Texts, select_texts
 
+DEMO = "demo"
+"""Name of the bundled model, to which the default of `PresenceRule` was fitted."""
+
 
 def presence(
     explanation: Explanation,
@@ -53,6 +56,18 @@ def presence(
     probabilities = rule.probabilities(ratios)
     selection = select_texts(explanation, texts, union=union)
     return selection.unite(selection.take(probabilities))
+
+
+def is_presence_calibrated(explanation: Explanation) -> bool:
+    """Return whether the probabilities of presence were calibrated for the model.
+
+    They are for the bundled demo model, to which the default of `PresenceRule` was fitted, and for
+    a model to which `calibrate_presence` fitted a rule. For other models the order of texts is
+    meaningful, and the probabilities are often too low or too high.
+    """
+    return explanation.reference_log_ratios is not None and (
+        explanation.presence_rule is not None or explanation.backbone == DEMO
+    )
 
 
 def presence_p_values(

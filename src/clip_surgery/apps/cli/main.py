@@ -94,7 +94,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    console.set_quiet("--quiet" in words)
+    console.begin_run(quiet="--quiet" in words)
     words = [word for word in words if word not in ("--debug", "--quiet")]
     warnings.showwarning = _notice_of_warning
     if not console.messages().is_terminal:  # bars of other libraries would fill a log

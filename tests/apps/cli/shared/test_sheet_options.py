@@ -37,6 +37,7 @@ def test_widths_out_of_range(text):
         pytest.param("tag", ["dog", "train"], marks=pytest.mark.slow),
         pytest.param("words", ["a dog"], marks=pytest.mark.slow),
         pytest.param("inspect", ["dog"], marks=pytest.mark.slow),
+        pytest.param("match", ["a dog"], marks=pytest.mark.slow),
     ],
 )
 def test_every_figure_has_a_width_a_plain_form_and_vector_files(cli, scene, command, texts):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clip_surgery.methods.method import Method
     from clip_surgery.text.features import TextFeatures
 
+UNCALIBRATED = "Presence is not calibrated for {}, so the map of an absent text may be bright."
 DEFAULT_METHODS = "similarity,maskclip,clip_surgery,gem,sclip,clearclip,naclip,grad_cam,legrad"
 
 
@@ -174,26 +175,29 @@ def draw(
     )
     from clip_surgery.figures.comparison import comparison
     from clip_surgery.tasks.heatmaps import heatmaps
-    from clip_surgery.tasks.presence import presence
+    from clip_surgery.tasks.presence import is_presence_calibrated, presence
 
     smaller = {name: at_most(image, explanation) for name, explanation in explanations.items()}
     # All rows are scaled by the presence of the same method, so that they can be compared.
     reference = explanations[presence_method(list(explanations))]
     probabilities = presence(reference)[0]
+    contrast = drawing.scaling(reference)
+    column_notes = [f"presence {percent(value)}" for value in probabilities.tolist()]
+    if not is_presence_calibrated(reference):
+        column_notes = [""] * len(column_notes)
+        notes = [*notes, UNCALIBRATED.format(reference.backbone)]
     maps = {}
     for name, (_, explanation) in smaller.items():
-        if drawing.scaling == "presence":
+        if contrast == "presence":
             maps[name] = heatmaps(explanation)[0] * probabilities[:, None, None]
         else:
-            maps[name] = heatmaps(explanation, contrast=drawing.scaling)[0]
+            maps[name] = heatmaps(explanation, contrast=contrast)[0]
     notice_if_nothing_is_drawn(image, reference, next(iter(maps.values())), drawing)
     return comparison(
         next(iter(smaller.values()))[0],
         maps,
         list(reference.texts),
-        column_notes=sheet.notes(
-            [f"presence {percent(value)}" for value in probabilities.tolist()]
-        ),
+        column_notes=sheet.notes(column_notes),
         heading=sheet.heading(heading(image, _method_count(len(explanations)), reference.backbone)),
         notes=[] if sheet.plain else notes,
         opacity=drawing.opacity,

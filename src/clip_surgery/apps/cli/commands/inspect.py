@@ -125,9 +125,8 @@ def draw(
 
     from clip_surgery.apps.cli.shared.drawing import at_most, heading
     from clip_surgery.figures.annotations import draw_annotations
-    from clip_surgery.figures.layout import stack, with_margins
-    from clip_surgery.figures.page_format import MARGIN
-    from clip_surgery.figures.tiles import Style, Tile, tile_row
+    from clip_surgery.figures.layout import stack, tile_rows, with_margins
+    from clip_surgery.figures.tiles import Style, Tile
     from clip_surgery.tasks.heatmaps import heatmaps
     from clip_surgery.tasks.points import Points
 
@@ -156,13 +155,9 @@ def draw(
     for text, share, heatmap in zip(explanation.texts, shared.shares.tolist(), maps, strict=False):
         note = f"{share:.0%} explained by the empty text"
         second.append(Tile(style.mapped(small, heatmap), text, sheet.heading(note)))
-    rows = [
-        tile_row(tiles[i : i + columns], column_width=page.column_width(columns))
-        for tiles in (first, second)
-        for i in range(0, len(tiles), columns)
-    ]
+    rows = [tile_rows(tiles, columns, page) for tiles in (first, second)]
     return with_margins(
-        stack(rows, gap=MARGIN),
+        stack(rows, gap=page.row_gap),
         heading=sheet.heading(heading(image, explanation.method, explanation.backbone)),
         colour_map=colours.colour_map,
         page=page,

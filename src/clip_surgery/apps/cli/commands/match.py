@@ -15,6 +15,7 @@ from clip_surgery.apps.cli.shared.options import (
     formats_option,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def match(
     inputs: RequestOptions,
     outputs: OutputOptions,
     model: ModelOptions,
+    sheet: SheetOptions,
     rival: Annotated[
         str | None,
         typer.Option(help="Another text: the result says why the first one and not this one."),
@@ -46,7 +48,7 @@ def match(
         float, typer.Option(min=0, max=1, help="Opacity of the strongest colours, from 0 to 1.")
     ] = 0.85,
     formats: Annotated[
-        list[str] | None, formats_option("png, json (both if none is given), html, jsonl")
+        list[str] | None, formats_option("png, pdf, svg, json, html, jsonl; default: png,json")
     ] = None,
 ) -> None:
     """Show why an image matches a text: what each patch and each word adds to the similarity.
@@ -58,11 +60,12 @@ def match(
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
     from clip_surgery.apps.cli.shared.match_files import MATCH_COLUMNS, match_result
-    from clip_surgery.apps.cli.shared.output_files import Format
+    from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.inputs.images import read_image
     from clip_surgery.tasks.match import explain_match
 
+    sheet.check()
     request = inputs.read(need_texts=like is None)
     if len(request.texts) != (like is None):
         raise InputError(
@@ -75,7 +78,7 @@ def match(
         request,
         outputs,
         formats,
-        known=[Format.PNG, Format.JSON, Format.HTML, Format.JSONL],
+        known=[*FIGURE_FORMATS, Format.JSON, Format.HTML, Format.JSONL],
         default=[Format.PNG, Format.JSON],
     )
     explainer = model.load()
@@ -95,6 +98,7 @@ def match(
             query_image=None if isinstance(query, str) else query,
             top=top,
             opacity=opacity,
+            sheet=sheet,
         ),
     )
     first, *numbers, last = MATCH_COLUMNS

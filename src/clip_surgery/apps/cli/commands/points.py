@@ -128,7 +128,7 @@ def draw(
     from clip_surgery.tasks.heatmaps import heatmaps
 
     small, smaller = at_most(image, explanation)
-    maps = heatmaps(smaller, contrast=drawing.scaling)[0]
+    maps = heatmaps(smaller, contrast=drawing.scaling(smaller))[0]
     notice_if_nothing_is_drawn(image, smaller, maps, drawing)
     style = Style.for_gallery(
         small,

@@ -22,7 +22,7 @@ from clip_surgery.errors import ClipSurgeryError, InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from clip_surgery.apps.cli.shared.output_files import ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import ImageResult
     from clip_surgery.explainer import Explainer
     from clip_surgery.inputs.images import InputImage
     from clip_surgery.tasks.match import Match
@@ -56,7 +56,7 @@ def search(
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
     from clip_surgery.apps.cli.shared.match_files import MATCH_COLUMNS
-    from clip_surgery.apps.cli.shared.output_files import Format
+    from clip_surgery.apps.cli.shared.output_formats import Format
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.inputs.images import MAX_PIXELS, read_image
     from clip_surgery.tasks.search import image_features, query_feature, rank_images
@@ -118,7 +118,7 @@ def hit_result(
 ) -> ImageResult:
     """Return what is written for a hit, with its explanation if there is one."""
     from clip_surgery.apps.cli.shared.match_files import match_result
-    from clip_surgery.apps.cli.shared.output_files import ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import ImageResult
 
     if match is None:
         record = {

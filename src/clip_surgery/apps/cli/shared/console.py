@@ -20,6 +20,7 @@ WIDE = 160  # columns of a table that is written to a file or another program
 LONGEST_MESSAGE = 1000  # characters of a notice or error, which may quote a long text
 
 _quiet: ContextVar[bool] = ContextVar("_quiet", default=False)
+_noticed: ContextVar[set[str] | None] = ContextVar("_noticed", default=None)
 _bar_console: ContextVar[Console | None] = ContextVar("_bar_console", default=None)
 
 
@@ -67,9 +68,10 @@ def json_line(record: object) -> None:
     results().out(text, highlight=False)
 
 
-def set_quiet(quiet: bool) -> None:
-    """Hide notices and progress from now on, or show them again."""
+def begin_run(*, quiet: bool) -> None:
+    """Begin a run of a command, whose notices and progress are hidden or shown."""
     _quiet.set(quiet)
+    _noticed.set(set())
 
 
 def error(message: str) -> None:
@@ -81,6 +83,15 @@ def notice(message: str) -> None:
     """Print a notice in one line to stderr, unless --quiet is given."""
     if not _quiet.get():
         _line("note: ", "bold yellow", message)
+
+
+def notice_once(message: str) -> None:
+    """Print a notice unless this run has printed the same one before."""
+    noticed = _noticed.get()
+    if noticed is None or message not in noticed:
+        notice(message)
+    if noticed is not None:
+        noticed.add(message)
 
 
 def _line(label: str, style: str, message: str) -> None:

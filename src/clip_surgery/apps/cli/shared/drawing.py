@@ -57,13 +57,14 @@ def heading(image: InputImage, method: str, backbone: str) -> str:
 
 def score_notes(explanation: Explanation) -> list[str]:
     """Return for each text of one image a line with its score and, if known, its presence."""
-    from clip_surgery.tasks.presence import presence
+    from clip_surgery.tasks.presence import is_presence_calibrated, presence
 
     notes = [f"score {score:.3f}" for score in explanation.image_scores[0].tolist()]
     if explanation.reference_log_ratios is None:
         return notes
+    remark = "" if is_presence_calibrated(explanation) else " (uncalibrated)"
     return [
-        f"{note} · presence {percent(value)}"
+        f"{note} · presence {percent(value)}{remark}"
         for note, value in zip(notes, presence(explanation)[0].tolist(), strict=True)
     ]
 
@@ -91,13 +92,15 @@ def notice_if_nothing_is_drawn(
     """
     from clip_surgery.tasks.presence import presence
 
-    if drawing.scaling != "presence" or (maps.numel() and float(maps.max()) >= FAINTEST_MAP):
+    if drawing.scaling(explanation) != "presence" or (
+        maps.numel() and float(maps.max()) >= FAINTEST_MAP
+    ):
         return
     values = presence(explanation)[0].tolist()
     texts = ", ".join(
         f"{text} {value:.3f}" for text, value in zip(explanation.texts, values, strict=True)
     )
-    console.notice(
+    console.notice_once(
         f"{image.name}: --contrast presence draws nothing, because no text is likely to be in the "
         f"image (presence: {texts}); --contrast text draws each map on its own scale."
     )

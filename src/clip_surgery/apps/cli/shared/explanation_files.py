@@ -73,7 +73,7 @@ class ExplanationFiles:
         from clip_surgery.tasks.heatmaps import heatmaps
 
         image, explanation = at_most(self.image, self.explanation)
-        maps = heatmaps(explanation, contrast=self.drawing.scaling)[0]
+        maps = heatmaps(explanation, contrast=self.drawing.scaling(explanation))[0]
         notice_if_nothing_is_drawn(self.image, explanation, maps, self.drawing)
         return image, maps
 
@@ -126,11 +126,12 @@ class ExplanationFiles:
             from clip_surgery.tasks.heatmaps import heatmaps
 
             image, explanation = at_most(self.image, self.explanation, pixels=OVERLAY_PIXELS)
-            if self.drawing.scaling == "image":  # the range of all maps is needed
+            contrast = self.drawing.scaling(explanation)
+            if contrast == "image":  # the range of all maps is needed
                 heatmap = heatmaps(explanation, contrast="image")[0][index]
             else:
                 text = explanation.texts[index]
-                heatmap = heatmaps(explanation.only(text), contrast=self.drawing.scaling)[0][0]
+                heatmap = heatmaps(explanation.only(text), contrast=contrast)[0][0]
             overlay(
                 image,
                 heatmap,

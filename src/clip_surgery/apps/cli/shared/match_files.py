@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from clip_surgery.apps.cli.shared.drawing import shrunk
 from clip_surgery.apps.cli.shared.html_report import image_card
-from clip_surgery.apps.cli.shared.output_files import Format, ImageResult
-from clip_surgery.figures.match import best_words, match_figure, title_of
+from clip_surgery.apps.cli.shared.output_formats import ImageResult
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
+from clip_surgery.figures.match import best_words, match_sheet, title_of
 from clip_surgery.records.matches import match_record
 from clip_surgery.surgery.min_max import min_max
 from clip_surgery.tasks.match import Match
@@ -29,6 +30,7 @@ def match_result(
     top: int = 3,
     opacity: float = 0.7,
     rank: int | None = None,
+    sheet: SheetOptions | None = None,
 ) -> ImageResult:
     """Return what is written for a match.
 
@@ -40,23 +42,27 @@ def match_result(
         top: number of words or pairs of patches in the figure.
         opacity: opacity of the strongest colours in [0, 1].
         rank: the position of the image among the hits of a search, from 1; None without a search.
+        sheet: size and heading of the figure; None for a figure for the screen.
     """
     record = match_record(image, match, backbone=explainer.backbone.name, top=top)
     if rank is not None:
         record["rank"] = rank
     small = shrunk(image)
+    options = sheet or SheetOptions()
 
     return ImageResult(
         record=dict(record),
-        files={
-            Format.PNG: lambda path: match_figure(
+        files=options.files(
+            lambda page: match_sheet(
                 small,
                 match,
                 query_image=None if query_image is None else shrunk(query_image),
                 top=top,
                 opacity=opacity,
-            ).save(path)
-        },
+                is_plain=options.plain,
+                page=page,
+            )
+        ),
         rows=match_rows(match, top=top),
         html_card=lambda: _card(small, match),
     )

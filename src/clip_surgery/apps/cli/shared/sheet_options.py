@@ -98,26 +98,20 @@ class SheetOptions:
         return dict.fromkeys(FIGURE_FORMATS, write)
 
 
-_NOTICED: set[str] = set()  # characters that a notice of this run has named
-
-
 def _notice_missing_characters(sheet: Sheet) -> None:
-    """Say in one line which characters of a figure could not be drawn; each is named once."""
+    """Say in one line which characters of a figure could not be drawn."""
     from clip_surgery.figures.fonts import can_shape
     from clip_surgery.figures.scripts import needs_shaping
 
-    missing = [character for character in sheet.missing_characters() if character not in _NOTICED]
-    _NOTICED.update(missing)
+    missing = sheet.missing_characters()
     if missing:
         listed = " ".join(missing[:20]) + (" ..." if len(missing) > 20 else "")
-        console.notice(
+        console.notice_once(
             f"no font of this machine has the characters {listed}: figures show boxes instead. "
             "Install a font that has them, such as Noto Sans CJK or Noto Color Emoji."
         )
-    is_unshaped = not can_shape() and any(needs_shaping(line.text) for line in sheet.texts())
-    if is_unshaped and "raqm" not in _NOTICED:
-        _NOTICED.add("raqm")
-        console.notice(
+    if not can_shape() and any(needs_shaping(line.text) for line in sheet.texts()):
+        console.notice_once(
             "this Pillow cannot join letters or write from right to left (it lacks libraqm), "
             "so some texts in figures are not drawn as they are read."
         )
