@@ -100,3 +100,64 @@ def test_a_method_without_similarity_and_encoded_texts(explainer):
 def test_invalid_windows_are_refused(change):
     with pytest.raises(InputError, match=str(list(change.values())[-1])):
         Windows(**change)
+
+
+@pytest.mark.parametrize("stitch", ["outputs", "values"])
+def test_stitched_windows(explainer, stitch):
+    image = pixels(40, 56)
+    naclip = explainer.with_method("naclip")
+    windows = Windows(crop=32, stride=16, stitch=stitch)
+    whole = explain_windows(naclip, image, TEXTS, windows=windows)
+    assert whole.patch_scores[0].shape == (2, 5, 7)
+    assert whole.patch_scores[0].isfinite().all()
+    assert whole.image_scores.shape == (1, 2)
+    assert whole.reference_log_ratios.shape == (1, 2, 2)
+    assert f"{stitch} stitched" in whole.method
+    plain = explain_windows(naclip, image, TEXTS, windows=Windows(crop=32, stride=16))
+    assert not torch.allclose(whole.patch_scores[0], plain.patch_scores[0])
+    one = explain_windows(naclip, pixels(32, 32), TEXTS, windows=Windows(stitch=stitch))
+    torch.testing.assert_close(one.patch_scores[0], naclip(pixels(32, 32), TEXTS).patch_scores[0])
+
+
+def test_an_image_of_stitched_outputs_is_refined_as_a_whole(explainer):
+    refined = explainer.with_method("naclip(refine=guided)")
+    windows = Windows(crop=32, stride=16, stitch="outputs")
+    whole = explain_windows(refined, pixels(40, 56), TEXTS, windows=windows)
+    assert whole.similarity[0].shape == (2, 95, 133)
+    assert whole.patch_scores[0].shape == (2, 5, 7)
+
+
+def test_windows_of_equal_weight(explainer):
+    image = pixels(32, 48)
+    settings = {"crop": 32, "stride": 16, "weighting": "equal"}
+    whole = explain_windows(explainer, image, TEXTS, windows=Windows(**settings))
+    first, second = (
+        explainer(image[:, left : left + 32].copy(), TEXTS).patch_scores[0] for left in (0, 16)
+    )
+    expected = torch.cat(
+        [first[..., :2], (first[..., 2:] + second[..., :2]) / 2, second[..., 2:]], dim=-1
+    )
+    torch.testing.assert_close(whole.patch_scores[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "stitch", "message"),
+    [
+        ("sc_clip", "values", "sc_clip reads blocks"),
+        ("naclip(repair_outliers=yes)", "values", "repair_outliers"),
+        ("free_cp", "outputs", "logits"),
+        ("grad_eclip", "outputs", "grad_eclip"),
+    ],
+)
+def test_methods_whose_windows_cannot_be_stitched(explainer, method, stitch, message):
+    with pytest.raises(InputError, match=message):
+        explain_windows(
+            explainer.with_method(method), pixels(40, 40), TEXTS, windows=Windows(stitch=stitch)
+        )
+
+
+def test_unknown_kinds_of_windows_are_refused():
+    with pytest.raises(InputError, match="outputs"):
+        Windows(stitch="output")
+    with pytest.raises(InputError, match="equal"):
+        Windows(weighting="mean")

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from clip_surgery.batch_splitting import results_or_errors
-from clip_surgery.deferred_tensor import DeferredTensor
-from clip_surgery.errors import InputError
+from clip_surgery.deferred_tensor import DeferredTensor, unread
+from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.framed_images import compact_pixels, full_pixels
@@ -27,10 +27,16 @@ from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import ImageSource, read_image, to_pixels
 from clip_surgery.methods.applied_settings import applied_settings
 from clip_surgery.methods.method import Evidence
+from clip_surgery.stitched_windows import evidence_of_outputs, evidence_of_values
+from clip_surgery.surgery.stitching import WindowLayout
 from clip_surgery.text.features import TextFeatures
 
 MAX_PATCHES = 2**20
 """Maximum number of patches of a whole image; a larger image is scaled down."""
+
+
+Stitch = Literal["logits", "outputs", "values"]
+Weighting = Literal["tent", "equal"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +48,29 @@ class Windows:
             keeps the size of the image.
         crop: side of a window; None is the model's own size.
         stride: distance between neighbouring windows; None is half a window.
+        stitch: what is averaged where windows overlap. "logits": the scores of texts. "outputs":
+            the patch features of a dense method, which are compared with texts once, so that
+            `lposs` has one graph for the image and `refine` refines the image as a whole.
+            "values": the input of the last block, whose attention then spans the image; only for
+            methods that change the last block alone.
+        weighting: weight of the patches of a window. "tent": less near its border, where there is
+            less context. "equal": the same for all, as in published results.
 
     Raises:
         InputError: if a number is below 1, or stride is larger than crop.
+        UnknownNameError: if stitch or weighting is unknown.
     """
 
     size: int | None = None
     crop: int | None = None
     stride: int | None = None
+    stitch: Stitch = "logits"
+    weighting: Weighting = "tent"
 
     def __post_init__(self) -> None:
+        for name, known in (("stitch", Stitch), ("weighting", Weighting)):
+            if getattr(self, name) not in get_args(known):
+                raise UnknownNameError.among(name, getattr(self, name), get_args(known))
         for name in ("size", "crop", "stride"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -87,7 +106,8 @@ def explain_windows(
     """Explain one image by overlapping windows and return one explanation of the whole image.
 
     `image_scores` and `reference_log_ratios` are the maxima over all windows, because a text is in
-    the image if it is in one of its windows.
+    the image if it is in one of its windows. If outputs or values are stitched, they are those of
+    the mean image feature, or of the class token that attends to the whole image.
 
     Args:
         explainer: the model and method.
@@ -96,7 +116,8 @@ def explain_windows(
         windows: sizes of the windows; by default the model's size, half a window apart.
 
     Raises:
-        InputError: if the image or a text cannot be used.
+        InputError: if the image or a text cannot be used, or the windows of the method cannot be
+            stitched in the chosen way.
 
     Example:
         >>> from PIL import Image
@@ -113,29 +134,79 @@ def explain_windows(
     framing = windows.framing(input_image.size, patch)
     grid = PatchGrid(rows=framing.frame.height // patch, columns=framing.frame.width // patch)
     side, step = windows.side_and_step(explainer.backbone.image_size, patch)
-    blend = _Blend(grid, PatchGrid(rows=min(side, grid.rows), columns=min(side, grid.columns)))
-    pixels = compact_pixels(to_pixels(framing.apply(input_image.image)))
-    corners = [
+    window = PatchGrid(rows=min(side, grid.rows), columns=min(side, grid.columns))
+    corners = tuple(
         (top, left)
         for top in window_starts(grid.rows, side, step)
         for left in window_starts(grid.columns, side, step)
-    ]
+    )
+    layout = WindowLayout(
+        whole=grid,
+        window=window,
+        corners=corners,
+        weight=window_weight(window.rows, window.columns, windows.weighting),
+        patch_size=patch,
+    )
+    pixels = to_pixels(framing.apply(input_image.image))
+    stitched = "" if windows.stitch == "logits" else f", {windows.stitch} stitched"
+    method = applied_settings(explainer.method, explainer.backbone.tower)
+    return Explanation(
+        **_scores(explainer, pixels, features, layout, windows),
+        texts=features.texts,
+        framings=(framing,),
+        images=(input_image.name,),
+        method=f"{method!r} in windows of {side * patch} px, {step * patch} px apart{stitched}",
+        backbone=explainer.model_name,
+        presence_rule=explainer.find_presence_rule(),
+    )
 
+
+def _scores(
+    explainer: Explainer,
+    pixels: Tensor,
+    texts: TextFeatures,
+    layout: WindowLayout,
+    windows: Windows,
+) -> dict[str, Any]:
+    """Return the fields of an explanation that hold scores, for pixels (3, H, W)."""
+    if windows.stitch == "logits":
+        return _blended_scores(explainer, compact_pixels(pixels), texts, layout, windows.weighting)
+    stitch = evidence_of_outputs if windows.stitch == "outputs" else evidence_of_values
+    evidence = stitch(explainer, pixels[None], texts, layout)
+    similarity = evidence.similarity
+    finer = evidence.similarity_grid or evidence.grid
+    return {
+        "patch_scores": (evidence.grid.to_map(evidence.patches[0]),),
+        "similarity": None if similarity is None else (finer.to_map(similarity[0]),),
+        "image_scores": evidence.image,
+        "reference_log_ratios": unread(evidence, "reference_log_ratios"),
+    }
+
+
+def _blended_scores(
+    explainer: Explainer,
+    pixels: Tensor,
+    texts: TextFeatures,
+    layout: WindowLayout,
+    weighting: Weighting,
+) -> dict[str, Any]:
+    """Return the scores of windows of compact pixels, blended on the grid of the image."""
+    blend = _Blend(layout.whole, layout.window, weighting)
     parts = [
-        corners[start : start + explainer.batch_size]
-        for start in range(0, len(corners), explainer.batch_size)
+        layout.corners[start : start + explainer.batch_size]
+        for start in range(0, len(layout.corners), explainer.batch_size)
     ]
 
     def crops(part: Sequence[tuple[int, int]]) -> Tensor:
-        crops = [_crop(pixels, corner, blend.window, patch) for corner in part]
+        crops = [_crop(pixels, corner, layout.window, layout.patch_size) for corner in part]
         return full_pixels(torch.stack(crops))
 
     def explain_part(part: Sequence[tuple[int, int]]) -> list[tuple[Evidence, int]]:
-        evidence = explainer.explain_pixels(crops(part), features)
+        evidence = explainer.explain_pixels(crops(part), texts)
         return [(evidence, row) for row in range(len(part))]
 
     def log_ratios() -> Tensor:
-        deferred = (explainer.deferred_log_ratios(crops(part), features) for part in parts)
+        deferred = (explainer.deferred_log_ratios(crops(part), texts) for part in parts)
         return torch.stack([ratios.value.amax(dim=0) for ratios in deferred]).amax(dim=0)[None]
 
     for part in parts:
@@ -147,21 +218,14 @@ def explain_windows(
     ratios: Any = blend.highest.get("reference_log_ratios")
     if ratios is not None:
         ratios = ratios[None]
-    elif features.reference is not None:
+    elif texts.reference is not None:
         ratios = DeferredTensor(log_ratios)
-    method = applied_settings(explainer.method, explainer.backbone.tower)
-    return Explanation(
-        patch_scores=(blend.mean("patches"),),
-        similarity=(blend.mean("similarity"),) if "similarity" in blend.sums else None,
-        image_scores=blend.highest["image"][None],
-        texts=features.texts,
-        framings=(framing,),
-        images=(input_image.name,),
-        method=f"{method!r} in windows of {side * patch} px, {step * patch} px apart",
-        backbone=explainer.model_name,
-        reference_log_ratios=ratios,
-        presence_rule=explainer.find_presence_rule(),
-    )
+    return {
+        "patch_scores": (blend.mean("patches"),),
+        "similarity": (blend.mean("similarity"),) if "similarity" in blend.sums else None,
+        "image_scores": blend.highest["image"][None],
+        "reference_log_ratios": ratios,
+    }
 
 
 def window_starts(length: int, side: int, step: int) -> list[int]:
@@ -185,6 +249,7 @@ class _Blend:
 
     grid: PatchGrid
     window: PatchGrid
+    weighting: Weighting
     sums: dict[str, Tensor] = field(default_factory=dict)
     highest: dict[str, Tensor] = field(default_factory=dict)
     multiple: int = 0
@@ -193,7 +258,7 @@ class _Blend:
         """Set the grid of the blended maps from the grid of the first window's map."""
         self.multiple = max(1, round(evidence.rows / self.window.rows))
         rows, columns = (self.multiple * n for n in (self.window.rows, self.window.columns))
-        self.weight = _tent(rows)[:, None] * _tent(columns)
+        self.weight = window_weight(rows, columns, self.weighting)
         shape = (self.grid.rows, self.grid.columns)
         self.weights = torch.zeros(*(self.multiple * length for length in shape))
 
@@ -203,7 +268,7 @@ class _Blend:
         if list(maps.shape[-2:]) == size:
             return maps
         if grid.rows >= size[0] and grid.columns >= size[1]:  # this window was refined alone
-            return adaptive_avg_pool2d(maps, size)
+            return adaptive_avg_pool2d(maps, (size[0], size[1]))
         return interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
 
     def add(self, corner: tuple[int, int], evidence: Evidence, row: int) -> None:
@@ -247,6 +312,18 @@ def _crop(pixels: Tensor, corner: tuple[int, int], window: PatchGrid, patch: int
     """Return the pixels (3, h, w) of the window whose upper left patch is `corner`."""
     top, left = (patch * index for index in corner)
     return pixels[:, top : top + patch * window.rows, left : left + patch * window.columns]
+
+
+def window_weight(rows: int, columns: int, weighting: Weighting) -> Tensor:
+    """Return the weight of each patch of a window (rows, columns).
+
+    Example:
+        >>> window_weight(1, 4, "tent").tolist(), window_weight(1, 2, "equal").tolist()
+        ([[0.5, 1.0, 1.0, 0.5]], [[1.0, 1.0]])
+    """
+    if weighting == "equal":
+        return torch.ones(rows, columns)
+    return _tent(rows)[:, None] * _tent(columns)
 
 
 def _tent(length: int) -> Tensor:

@@ -8,6 +8,7 @@ the feed-forward adds little.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -23,6 +24,7 @@ class ClearClip(DenseMethod):
 
     name = "clearclip"
     paper = "ClearCLIP (ECCV 2024, arXiv 2407.12442)"
+    last_block_only: ClassVar[bool] = True
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
         """Return features with query-query attention as the only output of the last block."""

@@ -8,6 +8,7 @@ of patches and the denoising that follow in the paper.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -26,6 +27,7 @@ class ClipTrase(DenseMethod):
 
     name = "cliptrase"
     paper = "CLIPtrase (ECCV 2024, arXiv 2407.08268)"
+    last_block_only: ClassVar[bool] = True
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
         """Return features with the summed attention in the last block."""

@@ -60,6 +60,9 @@ class DenseMethod(ABC):
     features_need_texts: ClassVar[bool] = False
     """Whether maps need more than cosines of exported features, such as the texts themselves."""
 
+    last_block_only: ClassVar[bool] = False
+    """Whether the method changes the attention of the last block and reads no earlier block."""
+
     redundancy: Redundancy = "none"
     weighting: Weighting = "reference"
     temperature: float = 2.0
@@ -93,10 +96,29 @@ class DenseMethod(ABC):
                 to be repaired and the tower has no class token or only one block.
             InputError: if redundancy is "vocabulary" and the texts have no reference words.
         """
+        self.check(backbone)
+        return self.evidence(backbone, pixels, texts, self.features_for(backbone, pixels, texts))
+
+    def check(self, backbone: Backbone) -> None:
+        """Raise an `UnsupportedModelError` if the model lacks a part that the method needs."""
         require(backbone, self.needs, purpose=self.name)
         if self.repair_outliers:
             require(backbone, REPAIR_NEEDS, purpose=f"{self.name} with repair_outliers=True")
-        features = self.features_for(backbone, pixels, texts)
+
+    def evidence(
+        self, backbone: Backbone, pixels: Tensor, texts: TextFeatures, features: Features
+    ) -> Evidence:
+        """Return the evidence for texts from the features of pixels.
+
+        Args:
+            backbone: the model.
+            pixels: normalised pixels (B, 3, H, W).
+            texts: features of C texts.
+            features: features of these pixels, from `features_for`.
+
+        Raises:
+            InputError: if redundancy is "vocabulary" and the texts have no reference words.
+        """
         similarity = self.scores(features, texts.labels)  # (B, P, C)
         image = cosine(features.image, texts.labels)  # (B, C)
         evidence = self._without_redundancy(features, texts, similarity, image)

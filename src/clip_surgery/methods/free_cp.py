@@ -50,6 +50,8 @@ class WalkFeatures(Features):
         attention: (B, P, P).
     """
 
+    per_patch: ClassVar[tuple[str, ...]] = ()
+
     attention: Tensor
 
 

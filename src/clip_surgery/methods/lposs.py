@@ -44,6 +44,8 @@ class GraphFeatures(Features):
         patch_size: distance of neighbouring patches in pixels.
     """
 
+    per_patch: ClassVar[tuple[str, ...]] = ("patches", "graph")
+
     graph: Tensor
     patch_size: int
 

@@ -8,6 +8,7 @@ without both. Two settings choose between them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -28,6 +29,7 @@ class MaskClip(DenseMethod):
 
     name = "maskclip"
     paper = "MaskCLIP (ECCV 2022, arXiv 2112.01071)"
+    last_block_only: ClassVar[bool] = True
 
     residual: bool = True
     feed_forward: bool = True

@@ -7,6 +7,7 @@ Semantic Segmentation" (WACV 2025, arXiv 2404.08181).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -33,6 +34,7 @@ class NaClip(DenseMethod):
 
     name = "naclip"
     paper = "NACLIP (WACV 2025, arXiv 2404.08181)"
+    last_block_only: ClassVar[bool] = True
 
     std: float = 5.0
 

@@ -9,6 +9,7 @@ not part of this method.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -37,6 +38,7 @@ class Pearl(DenseMethod):
 
     name = "pearl"
     paper = "PEARL (its code, 2026)"
+    last_block_only: ClassVar[bool] = True
 
     key_weight: float = 0.08
     steps: int = 5

@@ -8,6 +8,7 @@ class token passes through the changed block; here the image feature remains the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -26,6 +27,7 @@ class Sclip(DenseMethod):
 
     name = "sclip"
     paper = "SCLIP (ECCV 2024, arXiv 2312.01597)"
+    last_block_only: ClassVar[bool] = True
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
         """Return features with the summed attention in the last block."""

@@ -8,6 +8,7 @@ whether this is so for a model, because it then localises better than the map it
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -25,6 +26,7 @@ class Similarity(DenseMethod):
 
     name = "similarity"
     paper = "CLIP (arXiv 2103.00020)"
+    last_block_only: ClassVar[bool] = True
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
         """Return features of the model's own forward pass."""

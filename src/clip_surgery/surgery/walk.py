@@ -12,6 +12,7 @@ E tower width, h heads, d head width, D joint width.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,7 +41,11 @@ class Features:
         image: the model's own image feature (B, D).
         patches: one feature per patch (B, P, D), in row-major order of the grid.
         grid: rows and columns of the patches.
+        per_patch: names of the tensors with one row per patch, which windows of a large image can
+            average; empty if patches of one window are compared with each other.
     """
+
+    per_patch: ClassVar[tuple[str, ...]] = ("patches",)
 
     image: Tensor
     patches: Tensor

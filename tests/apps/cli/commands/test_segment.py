@@ -93,6 +93,7 @@ BAD = {
     "empty word": (["pig", "--background-words", "sky,"], "Expected a text with words"),
     "threshold": (["pig", "--threshold", "2"], "Invalid value for '--threshold'"),
     "stride": (["pig", "--crop", "64", "--stride", "128"], "stride of at most the crop's 64 px"),
+    "stitch": (["pig", "--stitch", "values"], "--stitch values needs windows"),
     "refine": (["pig", "--refine", "guidd"], "Did you mean 'guided'"),
     "presence": (["pig", "--min-presence", "2"], "Invalid value for '--min-presence'"),
     "framing": (["pig", "--crop", "64", "--framing", "squash"], "does not go with windows"),

@@ -40,6 +40,14 @@ class BackgroundName(StrEnum):
     WORDS = "words"
 
 
+class StitchName(StrEnum):
+    """What is averaged where windows overlap."""
+
+    LOGITS = "logits"
+    OUTPUTS = "outputs"
+    VALUES = "values"
+
+
 @with_options
 def segment(
     inputs: RequestOptions,
@@ -69,6 +77,13 @@ def segment(
     stride: Annotated[
         int | None, typer.Option(min=1, help="Distance from one window to the next, in pixels.")
     ] = None,
+    stitch: Annotated[
+        StitchName,
+        typer.Option(
+            help="What windows share: logits (scores), outputs (patch features) or values (the "
+            "last block attends to the whole image)."
+        ),
+    ] = StitchName.LOGITS,
     min_presence: MinPresence = None,
     refine: Annotated[
         str,
@@ -115,7 +130,7 @@ def segment(
     if other_words and background_kind is not BackgroundName.WORDS:
         raise InputError(f"--background-words do not go with --background {background_kind}.")
     sheet.check()
-    windows = _windows(model, crop, stride)
+    windows = _windows(model, crop, stride, stitch)
     as_refinement(refine)
     check_preset(preset, segmenter, threshold=threshold, min_presence=min_presence, refine=refine)
     loop = ImageLoop.begin(
@@ -226,16 +241,20 @@ def split_background_words(text: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",")) if text else ()
 
 
-def _windows(model: ExplainerOptions, crop: int | None, stride: int | None) -> Windows | None:
+def _windows(
+    model: ExplainerOptions, crop: int | None, stride: int | None, stitch: StitchName
+) -> Windows | None:
     """Return the windows that --crop and --stride ask for; None without these options.
 
     Raises:
-        InputError: if --framing is given, which windows do not use.
+        InputError: if --framing is given, which windows do not use, or --stitch without windows.
     """
     from clip_surgery.windows import Windows
 
     if crop is None and stride is None:
+        if stitch is not StitchName.LOGITS:
+            raise InputError(f"--stitch {stitch} needs windows: --crop or --stride.")
         return None
     if model.framing is not FramingName.KEEP_RATIO:
         raise InputError(f"--framing {model.framing} does not go with windows (--crop, --stride).")
-    return Windows(size=model.size, crop=crop, stride=stride)
+    return Windows(size=model.size, crop=crop, stride=stride, stitch=stitch.value)
