@@ -28,22 +28,41 @@ def tokenize_with(tokenizer: Any, *, context_length: int) -> Tokenize:
     Raises:
         InputError: if the tokenizer is of neither library.
     """
-    encode = _encoder(tokenizer, context_length)
+    return BoundTokenizer(tokenizer, context_length)
 
-    def tokenize(texts: list[str], *, truncate: bool = False) -> Tensor:
-        rows, counts = encode(texts)
+
+class BoundTokenizer:
+    """A Tokenize that uses a tokenizer of open_clip or transformers.
+
+    Attributes:
+        tokenizer: the tokenizer of the library.
+        context_length: the largest number of tokens of a text.
+
+    Raises:
+        InputError: if the tokenizer is of neither library.
+    """
+
+    def __init__(self, tokenizer: Any, context_length: int) -> None:
+        self.tokenizer, self.context_length = tokenizer, context_length
+        self._encode = _encoder(tokenizer, context_length)
+
+    def __call__(self, texts: list[str], *, truncate: bool = False) -> Tensor:
+        """Return token ids (C, T) int64 of C texts, padded to the context length T.
+
+        Raises:
+            InputError: if a text has more tokens than the context and `truncate` is False.
+        """
+        rows, counts = self._encode(texts)
         for text, count in zip(texts, counts, strict=True):
-            if count > context_length and not truncate:
+            if count > self.context_length and not truncate:
                 shortened = text
                 if len(text) > _SHOWN_CHARACTERS:
                     shortened = f"{text[:_SHOWN_CHARACTERS]}..."
                 raise InputError(
-                    f"Expected a text of at most {context_length} tokens, but got {count} tokens: "
-                    f"{shortened!r}. Shorten it or pass truncate=True."
+                    f"Expected a text of at most {self.context_length} tokens, but got {count} "
+                    f"tokens: {shortened!r}. Shorten it or pass truncate=True."
                 )
         return rows
-
-    return tokenize
 
 
 def tokenizer_signature(tokenize: Tokenize) -> str:

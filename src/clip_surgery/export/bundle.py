@@ -28,9 +28,17 @@ from clip_surgery.errors import (
 )
 from clip_surgery.explainer import Explainer
 from clip_surgery.export.onnx_file import INPUTS, OUTPUTS, open_onnx, require_onnx, write_onnx
+from clip_surgery.export.quantised import (
+    INT8_TOLERANCE,
+    Weights,
+    calibration_pixels,
+    check_weights,
+    quantise,
+)
 from clip_surgery.export.text_file import save_texts, shared_rows, weighting_of
 from clip_surgery.export.torch_file import open_torch, write_torch
 from clip_surgery.export.traced_tower import MIN_PATCHES, ImageTower, require_dense, trace_tower
+from clip_surgery.inputs.images import ImageSource
 from clip_surgery.text.features import TextFeatures
 
 ExportFormat = Literal["onnx", "torch"]
@@ -65,6 +73,8 @@ def export_bundle(
     *,
     to: ExportFormat = "onnx",
     texts: Sequence[str] | None = None,
+    weights: Weights = "float32",
+    calibration: Sequence[ImageSource] = (),
 ) -> Bundle:
     """Export the image tower and method of an explainer, and the features of a fixed vocabulary.
 
@@ -77,9 +87,13 @@ def export_bundle(
         folder: the folder, created if it does not exist.
         to: format of the tower, "onnx" or "torch".
         texts: the vocabulary. If None, no text features are written.
+        weights: "float32", or "int8" for a smaller and faster file whose features differ a little.
+            "int8" is for the format "onnx".
+        calibration: images from which fixed ranges of activations are measured for "int8". If
+            there are none, the ranges are measured in each run.
 
     Raises:
-        UnknownNameError: if the format is unknown.
+        UnknownNameError: if the format or the type of the weights is unknown.
         InputError: if the texts, the method or the folder cannot be used.
         UnsupportedModelError: if the tower cannot be traced, or if the features of the exported
             tower differ from those of the model.
@@ -88,6 +102,9 @@ def export_bundle(
     if to not in get_args(ExportFormat):
         raise UnknownNameError.among("export format", to, get_args(ExportFormat))
     require_dense(explainer.method)
+    check_weights(weights)
+    if weights != "float32" and to != "onnx":
+        raise InputError(f"Expected weights of float32 for the format {to}, but got {weights}.")
     if to == "onnx":
         require_onnx()
     features = None if texts is None else explainer.encode(texts)
@@ -95,7 +112,7 @@ def export_bundle(
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=".export-") as temporary:
-            difference = _write(explainer, Path(temporary), to, features)
+            difference = _write(explainer, Path(temporary), to, features, weights, calibration)
             files = sorted(path.name for path in Path(temporary).iterdir())
             for name in sorted(
                 files, key=lambda name: name == DESCRIPTION
@@ -109,7 +126,12 @@ def export_bundle(
 
 
 def _write(
-    explainer: Explainer, folder: Path, to: ExportFormat, features: TextFeatures | None
+    explainer: Explainer,
+    folder: Path,
+    to: ExportFormat,
+    features: TextFeatures | None,
+    weights: Weights,
+    calibration: Sequence[ImageSource],
 ) -> float:
     """Write all files, compare the exported tower with the model, and return the difference."""
     tower = ImageTower(explainer.backbone, explainer.method)
@@ -119,7 +141,9 @@ def _write(
         write_onnx(program, path)
     else:
         write_torch(program, path)
-    difference = _largest_difference(tower, path)
+    if weights == "int8":
+        quantise(path, images=calibration_pixels(explainer, calibration))
+    difference = _largest_difference(tower, path, weights)
     write_description(explainer, folder, to, features)
     return difference
 
@@ -141,7 +165,7 @@ def write_description(
     (folder / DESCRIPTION).write_text(description + "\n", encoding="utf-8")
 
 
-def _largest_difference(tower: ImageTower, path: Path) -> float:
+def _largest_difference(tower: ImageTower, path: Path, weights: Weights) -> float:
     """The largest difference between the exported tower and the model on noise of three grids.
 
     Raises:
@@ -159,7 +183,7 @@ def _largest_difference(tower: ImageTower, path: Path) -> float:
         for features, expected in zip(run(pixels), expected_features, strict=True):
             difference = (features.cpu() - expected.cpu()).abs().max().nan_to_num(torch.inf)
             largest = max(largest, float(difference))
-    if largest > TOLERANCE.get(tower.dtype, 1e-4):
+    if largest > (INT8_TOLERANCE if weights == "int8" else TOLERANCE.get(tower.dtype, 1e-4)):
         raise UnsupportedModelError(
             f"{tower.backbone.name}: the exported tower's features differ from the model's by "
             f"{largest:.1e}; nothing was written."

@@ -46,7 +46,7 @@ def write_onnx(
     require_onnx()
     weights = sum(value.numel() * value.element_size() for value in program.state_dict.values())
     try:
-        with _quiet():
+        with quiet():
             converted: Any = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -131,7 +131,7 @@ def _require(library: str) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Suppress the messages of the converters on stdout, in logs and as warnings."""
     loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
     levels = [logger.level for logger in loggers]

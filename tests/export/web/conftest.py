@@ -5,7 +5,6 @@ import functools
 import http.server
 import os
 import shutil
-import subprocess
 import threading
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.export.web import export_web
-from clip_surgery.export.web.runtime import PACKAGE, VERSION
+from clip_surgery.export.web.runtime import PACKAGE
 from clip_surgery.loading import load
 from tests.browser import TIMEOUT_MS, open_browser, skip_outside_of_ci
 
@@ -37,39 +36,29 @@ def scenes(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def runtime(tmp_path_factory):
-    """The archive of onnxruntime-web, which npm brings."""
-    installed = Path(__file__).parents[3] / "web/node_modules" / PACKAGE
-    if (installed / "dist").is_dir():
-        return installed
-    npm = shutil.which("npm")
-    if npm is None:
-        skip_outside_of_ci("npm is not installed")
-    folder = tmp_path_factory.mktemp("npm")
-    done = subprocess.run(
-        [npm, "pack", "--silent", "--ignore-scripts", f"{PACKAGE}@{VERSION}"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        skip_outside_of_ci(f"npm cannot fetch {PACKAGE}: {done.stderr[-300:]}")
-    return folder / done.stdout.split()[-1]
+WEB = Path(__file__).parents[3] / "web"
 
 
 @pytest.fixture(scope="session")
-def folder(explainer, scenes, runtime, tmp_path_factory):
+def node_modules():
+    """The npm packages of the page."""
+    if shutil.which("node") is None or not (WEB / "node_modules").is_dir():
+        skip_outside_of_ci("web/node_modules is missing: run `npm ci` in web/")
+    return WEB / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def folder(explainer, scenes, node_modules, tmp_path_factory):
     """The exported site."""
     target = tmp_path_factory.mktemp("site")
     export_web(
         explainer,
         target,
         texts=WORDS,
+        any_word=True,
         examples=[scenes / "square.png"],
         webgpu=False,
-        runtime=runtime,
+        runtime=node_modules / PACKAGE,
     )
     return target
 

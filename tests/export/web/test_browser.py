@@ -96,3 +96,71 @@ def test_threads_are_used_without_headers_from_the_server(visit):
     assert page.evaluate("crossOriginIsolated")
     assert "WebAssembly, " in page.inner_text("#about")
     assert page.evaluate("navigator.serviceWorker.controller !== null")
+
+
+def test_any_word_can_be_added(visit, explainer, scenes):
+    page = visit()
+    for word in ("Owl", "a red  caf\u00e9\u2019s umbrella"):
+        page.fill("#word", word)
+        page.press("#word", "Enter")
+        expect(page.locator("#word")).to_have_value("")
+    words = (*WORDS[:6], "Owl", "a red caf\u00e9\u2019s umbrella")
+    expect(page.locator("#maps figure")).to_have_count(len(words))
+    expect(page.locator("#status")).to_contain_text("Maps of 8 words")
+    record = saved(page)
+    assert tuple(entry["word"] for entry in record["words"]) == words
+    explanation = explainer([scenes / "square.png"], words)
+    for index in (6, 7):
+        entry = record["words"][index]
+        assert_near(entry["map"], explanation.patch_scores[0][index])
+        assert_near(entry["presence"], presence(explanation)[0, index])
+    assert "word=Owl" in page.url
+
+
+def test_what_cannot_be_used_is_said(visit, tmp_path):
+    page = visit()
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    page.set_input_files("#file", tmp_path / "broken.png")
+    expect(page.locator("#status.error")).to_have_text(
+        "broken.png is not an image that this browser can read."
+    )
+    page.fill("#word", "very " * 40)
+    page.press("#word", "Enter")
+    expect(page.locator("#status.error")).to_contain_text("is too long")
+    expect(page.locator("#maps figure")).to_have_count(6)  # the maps before stay
+
+
+def test_words_are_never_read_as_markup(visit):
+    page = visit("#word=dog&word=<img src=x onerror=alert(1)>")
+    expect(page.locator("#maps figure")).to_have_count(1)
+    page.fill("#word", "<b id=injected>bold</b>")
+    page.press("#word", "Enter")
+    expect(page.locator("#maps figcaption b").last).to_have_text("<b id=injected>bold</b>")
+    assert page.locator("#injected").count() == 0
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(visit, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = visit(scheme=scheme, width=width, reduced_motion="reduce")
+    page.locator(".map").nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#attention-maps .map")).to_have_count(2)
+    page.evaluate("document.querySelector('[name=points]').value = 'peaks'")
+    found = axe.run(page).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found] == []
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(overflow) <= 0
+
+
+def test_the_view_follows_its_options(visit):
+    page = visit()
+    expect(page.locator("#maps .map")).to_have_count(12)
+    page.get_by_label("CLIP Surgery", exact=True).check()
+    expect(page.locator("#maps .map")).to_have_count(6)
+    page.locator("#maps .map").first.hover(position={"x": 40, "y": 60})
+    expect(page.locator("#readout")).to_contain_text("dog, CLIP Surgery: ")
+    page.get_by_role("button", name="dog", exact=True).click()
+    expect(page.locator("#maps figure")).to_have_count(5)
+    page.get_by_label("Opacity").fill("0.2")
+    assert page.evaluate("getComputedStyle(document.querySelector('canvas.heat')).opacity") == "0.2"

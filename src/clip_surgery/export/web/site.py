@@ -30,12 +30,20 @@ from clip_surgery.export.onnx_file import (
     require_onnx,
     write_onnx,
 )
+from clip_surgery.export.quantised import (
+    INT8_TOLERANCE,
+    Weights,
+    calibration_pixels,
+    check_weights,
+    quantise,
+)
 from clip_surgery.export.text_file import save_texts
 from clip_surgery.export.traced_tower import MIN_PATCHES, require_dense, trace_tower
 from clip_surgery.export.web.runtime import copy_runtime
 from clip_surgery.export.web.tower import WEB_OUTPUTS, WebTower
+from clip_surgery.export.web.words import TEXT_TOWER, write_text_tower
 from clip_surgery.figures.overlay import COLOUR_MAP, colour_table
-from clip_surgery.inputs.images import read_image
+from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.inputs.texts import check_texts
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.presence_rule import PresenceRule
@@ -70,6 +78,9 @@ def export_web(
     folder: str | Path,
     *,
     texts: Sequence[str],
+    any_word: bool = False,
+    weights: Weights = "float32",
+    calibration: Sequence[ImageSource] = (),
     examples: Sequence[str | Path] = (),
     webgpu: bool = True,
     runtime: str | Path | None = None,
@@ -83,11 +94,17 @@ def export_web(
             must be a dense one, which computes a feature for every patch.
         folder: the folder, created if it does not exist.
         texts: the words that visitors can choose.
+        any_word: whether the site has the text tower too, so that visitors can use any word.
+        weights: "float32", or "int8" for a smaller and faster image tower whose features differ a
+            little.
+        calibration: images from which fixed ranges of activations are measured for "int8". If
+            there are none, the ranges are measured in each run.
         examples: images that the page offers, at most 1,024 px a side there.
         webgpu: whether the site has the 27 MB with which onnxruntime-web uses WebGPU.
         runtime: folder or archive of onnxruntime-web (see `copy_runtime`); None to fetch it.
 
     Raises:
+        UnknownNameError: if the type of the weights is unknown.
         InputError: if the texts, images, method, runtime or the folder cannot be used.
         UnsupportedModelError: if the tower cannot be traced, or if the outputs of the exported
             tower differ from those of the model.
@@ -96,6 +113,7 @@ def export_web(
     method = require_dense(explainer.method)
     if type(method).__call__ is not DenseMethod.__call__:
         raise InputError(f"The maps of {method.name} are not those of its features.")
+    check_weights(weights)
     require_onnx()
     features = explainer.encode(check_texts(texts))
     target = Path(folder)
@@ -107,12 +125,16 @@ def export_web(
             source = None if runtime is None else Path(runtime)
             copy_runtime(new / "runtime", webgpu=webgpu, source=source)
             shown = _write_examples(new, examples)
-            difference = write_tower(explainer, new / TOWER)
+            difference = write_tower(explainer, new / TOWER, weights, calibration)
             description = describe(explainer, features) | {
+                "weights": weights,
                 "webgpu": webgpu,
                 "examples": shown,
                 "tower": split_file(new / TOWER),
             }
+            if any_word:
+                facts = write_text_tower(explainer, new)
+                description["text_tower"] = facts | split_file(new / TEXT_TOWER)
             save_texts(new / BANK, features, explainer)
             (new / DESCRIPTION).write_text(
                 json.dumps(description, ensure_ascii=False), encoding="utf-8"
@@ -126,7 +148,9 @@ def export_web(
     return WebSite(folder=target, files=written, difference=difference)
 
 
-def write_tower(explainer: Explainer, path: Path) -> float:
+def write_tower(
+    explainer: Explainer, path: Path, weights: Weights, calibration: Sequence[ImageSource]
+) -> float:
     """Write the image tower of a page, and return its largest difference from the model.
 
     Raises:
@@ -140,11 +164,13 @@ def write_tower(explainer: Explainer, path: Path) -> float:
             f"browser, which has room for {MAX_EMBEDDED_BYTES / 1e9:.1f} GB."
         )
     write_onnx(trace_tower(tower), path, outputs=WEB_OUTPUTS)
+    if weights == "int8":
+        quantise(path, images=calibration_pixels(explainer, calibration))
     store_exact_halves(path)
-    return largest_difference(tower, path)
+    return largest_difference(tower, path, weights)
 
 
-def largest_difference(tower: WebTower, path: Path) -> float:
+def largest_difference(tower: WebTower, path: Path, weights: Weights) -> float:
     """Return the largest difference between an exported tower and the model on two grids.
 
     Raises:
@@ -163,7 +189,7 @@ def largest_difference(tower: WebTower, path: Path) -> float:
             scale = other.abs().max().clamp(min=1.0)  # heads are not of unit length
             difference = ((actual - other.cpu()) / scale).abs().max().nan_to_num(torch.inf)
             largest = max(largest, float(difference))
-    if largest > TOLERANCE.get(tower.dtype, 1e-4):
+    if largest > (INT8_TOLERANCE if weights == "int8" else TOLERANCE.get(tower.dtype, 1e-4)):
         raise UnsupportedModelError(
             f"{tower.backbone.name}: the exported tower's features differ from the model's by "
             f"{largest:.1e}; nothing was written."
@@ -183,7 +209,6 @@ def describe(explainer: Explainer, features: TextFeatures) -> dict[str, Any]:
         "model": backbone.name,
         "method": repr(method),
         "method_name": method.name,
-        "weights": "float32",
         "bank": BANK,
         "texts": features.texts,
         "templates": explainer.templates,

@@ -2,9 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from clip_surgery.export import bundle as bundles
 from clip_surgery.export import load_texts
+from clip_surgery.export.web import site
 
 
 @pytest.fixture
@@ -30,8 +32,8 @@ def test_a_tower_and_its_words(cli, words):
 def test_the_options_reach_the_bundle(cli, words, monkeypatch):
     given = {}
 
-    def export_bundle(explainer, folder, *, to, texts):
-        given.update(explainer=explainer, folder=folder, to=to, texts=texts)
+    def export_bundle(explainer, folder, **settings):
+        given.update(explainer=explainer, folder=folder, **settings)
         return bundles.Bundle(folder=folder, files=(), difference=0.0)
 
     monkeypatch.setattr(bundles, "export_bundle", export_bundle)
@@ -43,11 +45,50 @@ def test_the_options_reach_the_bundle(cli, words, monkeypatch):
     assert explainer.framing.size == 128
     assert explainer.backbone.device.type == "cpu"
     assert (given["folder"], given["to"], given["texts"]) == (Path("bundle"), "onnx", None)
+    assert (given["weights"], given["calibration"]) == ("float32", [])
+
+
+def test_the_options_reach_the_site(cli, words, monkeypatch):
+    given = {}
+
+    def export_web(explainer, folder, **settings):
+        given.update(folder=folder, **settings)
+        return site.WebSite(folder=folder, files=("index.html",), difference=0.0)
+
+    monkeypatch.setattr(site, "export_web", export_web)
+    Path("photos").mkdir()
+    Image.new("RGB", (4, 4)).save("photos/a.png")
+    options = ["--any-word", "--example", "photos/a.png", "--no-webgpu", "--runtime", "ort.tgz"]
+    options += ["--quantise", "int8", "--calibration", "photos"]
+    done = cli("export", "--to", "web", "--labels", words, "--out", "made", *options)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[0] == "wrote made/index.html"
+    assert given == {
+        "folder": Path("made"),
+        "texts": ("pig", "bench"),
+        "any_word": True,
+        "weights": "int8",
+        "calibration": [Path("photos/a.png")],
+        "examples": [Path("photos/a.png")],
+        "webgpu": False,
+        "runtime": Path("ort.tgz"),
+    }
+
+
+def test_another_page_is_not_replaced(cli, words):
+    Path("made").mkdir()
+    Path("made/index.html").write_text("my own page")
+    done = cli("export", "--to", "web", "--labels", words, "--out", "made")
+    assert done.code == 2
+    assert "made/model.json: holds another export; choose another --out" in done.err
+    assert Path("made/index.html").read_text() == "my own page"
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (["--to", "web"], "Expected the words of the web site"),
+        (["--quantise", "int8", "--calibration", "none"], "none: no such file"),
         (["--to", "coreml"], "Invalid value for '--to'"),
         (["--labels", "none.txt"], "none.txt: expected a file of labels"),
         (["--method", "grad_cam"], "but got grad_cam, which cannot be exported"),

@@ -37,10 +37,48 @@ class ExportName(StrEnum):
     WEB = "web"
 
 
+class WeightsName(StrEnum):
+    """Types of the weights of an exported image tower."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightOptions:
+    """The type of the weights of the exported image tower."""
+
+    quantise: Annotated[
+        WeightsName,
+        typer.Option(help="int8 is smaller and faster, and differs a little; not for torch."),
+    ] = WeightsName.FLOAT32
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of images that fix the ranges of int8; otherwise each run measures them.",
+            metavar="FOLDER",
+        ),
+    ] = None
+
+    def images(self) -> list[Path]:
+        """Return the images of the calibration, at most 64."""
+        from clip_surgery.inputs.image_folders import list_images
+
+        return [] if self.calibration is None else list_images([self.calibration])[:64]
+
+
 @dataclass(frozen=True, kw_only=True)
 class WebOptions:
     """Options of an exported web site."""
 
+    any_word: Annotated[
+        bool,
+        typer.Option(
+            "--any-word",
+            help="Also write the text tower, so that visitors can type words of their own.",
+            rich_help_panel=WEB,
+        ),
+    ] = False
     example: Annotated[
         list[Path] | None,
         typer.Option(
@@ -71,6 +109,7 @@ class WebOptions:
 def export(
     method_options: MethodOptions,
     model: ExplainerOptions,
+    weights: WeightOptions,
     web: WebOptions,
     to: Annotated[
         ExportName,
@@ -102,6 +141,7 @@ def export(
     if to is ExportName.WEB and labels is None:
         raise InputError("Expected the words of the web site, in a file given with --labels.")
     texts = None if labels is None else read_labels(labels)
+    images = weights.images()
     method = method_options.build()
     if model.device == "auto":  # a graph remembers where it was traced
         model = replace(model, device="cpu")
@@ -120,13 +160,23 @@ def export(
                 explainer,
                 out,
                 texts=texts or (),
+                any_word=web.any_word,
+                weights=weights.quantise.value,
+                calibration=images,
                 examples=web.example or (),
                 webgpu=not web.no_webgpu,
                 runtime=web.runtime,
             )
         else:
             tower: ExportFormat = "onnx" if to is ExportName.ONNX else "torch"
-            exported = bundle.export_bundle(explainer, out, to=tower, texts=texts)
+            exported = bundle.export_bundle(
+                explainer,
+                out,
+                to=tower,
+                texts=texts,
+                weights=weights.quantise.value,
+                calibration=images,
+            )
     for name in exported.files:
         console.result(f"wrote {exported.folder / name}")
     console.result(f"largest difference from the model: {exported.difference:.1e}")
