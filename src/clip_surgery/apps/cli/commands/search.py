@@ -59,6 +59,7 @@ def search(
     from clip_surgery.apps.cli.shared.output_formats import Format
     from clip_surgery.apps.cli.shared.tables import Number
     from clip_surgery.inputs.images import MAX_PIXELS, read_image
+    from clip_surgery.inputs.names import printable
     from clip_surgery.tasks.search import image_features, query_feature, rank_images
 
     request = inputs.read(need_texts=like is None)
@@ -91,7 +92,7 @@ def search(
         else image_features(explainer, [query])[0]
     )
     hits = rank_images(wanted, features, top=top)
-    found = {str(paths[hit.position]): (rank, hit) for rank, hit in enumerate(hits, start=1)}
+    found = {printable(paths[hit.position]): (rank, hit) for rank, hit in enumerate(hits, start=1)}
 
     def explain_each(images: Sequence[InputImage]) -> list[Match | None]:
         from clip_surgery.tasks.match import explain_match
