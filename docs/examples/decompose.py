@@ -26,3 +26,16 @@ means = cs.mean_contributions(decomposed)
 ablated = parts.with_means(means, feed_forward=range(len(parts.feed_forward)))
 cosine = float(texts[0] @ ablated / ablated.norm())
 print(f"cosine without feed-forward networks {cosine:.3f}")
+
+# A view of the model without its best head: everything works with it, the model is not changed.
+block, head = divmod(int(scores.heads[0].argmax()), scores.heads.shape[2])
+images = [other.image for other in scenes]
+view = cs.ablate_heads(explainer, [(block, head)], images)
+print(view.backbone.name, float(view(scene.image, [name]).image_scores))
+
+# What the heads of the last block write, in words, over a data set.
+for described in cs.describe_heads(explainer, images, list(scenes.names), blocks=1, count=3):
+    print(f"head {described.head}: {', '.join(described.texts)}, {described.explained:.0%}")
+
+# What the class token attends to in every head, and what it receives from there.
+cs.attention_figure(scene.image, cs.head_attention(explainer, scene.image)).save("attention.png")

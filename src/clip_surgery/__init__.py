@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from clip_surgery.evaluation.reporting.report import Report, markdown_table
     from clip_surgery.explainer import Explainer
     from clip_surgery.explanation import Explanation
+    from clip_surgery.figures.attention import attention_figure
     from clip_surgery.figures.heads import heads_figure
     from clip_surgery.figures.match import match_figure
     from clip_surgery.figures.overlay import overlay
@@ -59,8 +60,11 @@ if TYPE_CHECKING:
         PartScores,
         mean_contributions,
     )
+    from clip_surgery.tasks.ablation import ablate_heads
     from clip_surgery.tasks.boxes import Box, BoxRule, boxes
     from clip_surgery.tasks.decompose import decompose
+    from clip_surgery.tasks.describe_heads import HeadDescription, describe_heads
+    from clip_surgery.tasks.head_attention import HeadAttention, head_attention
     from clip_surgery.tasks.heatmaps import heatmap_tiles, heatmaps
     from clip_surgery.tasks.inspection import AttentionMap, SharedSimilarity, attention, redundancy
     from clip_surgery.tasks.interactions import Interactions, interactions
@@ -96,6 +100,8 @@ _MODULES = {
     "Framing": "framing",
     "FramingRule": "framing",
     "GuidedRefinement": "refinement.registry",
+    "HeadAttention": "tasks.head_attention",
+    "HeadDescription": "tasks.describe_heads",
     "Hit": "tasks.search",
     "InputError": "errors",
     "InputImage": "inputs.images",
@@ -136,16 +142,20 @@ _MODULES = {
     "WeightsError": "errors",
     "Windows": "windows",
     "WordExplanation": "word_explanation",
+    "ablate_heads": "tasks.ablation",
     "attention": "tasks.inspection",
+    "attention_figure": "figures.attention",
     "boxes": "tasks.boxes",
     "calibrate_presence": "evaluation.calibration",
     "decode_rle": "records.mask_files",
     "decompose": "tasks.decompose",
     "default_protocol": "evaluation.protocols.registry",
+    "describe_heads": "tasks.describe_heads",
     "encode_rle": "records.mask_files",
     "evaluate": "evaluation.execution.run",
     "explain_match": "tasks.match",
     "explain_windows": "windows",
+    "head_attention": "tasks.head_attention",
     "heads_figure": "figures.heads",
     "heatmap_tiles": "tasks.heatmaps",
     "heatmaps": "tasks.heatmaps",
@@ -200,6 +210,8 @@ __all__ = [
     "Framing",
     "FramingRule",
     "GuidedRefinement",
+    "HeadAttention",
+    "HeadDescription",
     "Hit",
     "InputError",
     "InputImage",
@@ -240,16 +252,20 @@ __all__ = [
     "WeightsError",
     "Windows",
     "WordExplanation",
+    "ablate_heads",
     "attention",
+    "attention_figure",
     "boxes",
     "calibrate_presence",
     "decode_rle",
     "decompose",
     "default_protocol",
+    "describe_heads",
     "encode_rle",
     "evaluate",
     "explain_match",
     "explain_windows",
+    "head_attention",
     "heads_figure",
     "heatmap_tiles",
     "heatmaps",

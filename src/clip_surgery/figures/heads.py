@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from PIL import Image
+from torch import Tensor
 
 from clip_surgery.errors import InputError
 from clip_surgery.explainer import Explainer
@@ -29,6 +32,7 @@ def heads_figure(
     text: str,
     *,
     top: int = 3,
+    heads: Sequence[tuple[int, int]] = (),
     tile: int = 300,
     colour_map: str = COLOUR_MAP,
     opacity: float = OPACITY,
@@ -40,7 +44,8 @@ def heads_figure(
         image: the image that was decomposed.
         parts: the decomposed feature of the image, from `decompose`.
         text: the text; the templates of the explainer are used.
-        top: number of heads whose maps are drawn, at least 1.
+        top: number of heads whose maps are drawn, at least 1: those that add most.
+        heads: the heads whose maps are drawn instead, as (block, head).
         tile: typical side of a map in pixels.
         colour_map: name of a colour map of matplotlib, for the maps.
         opacity: opacity of the maps in [0, 1], where they are 1.
@@ -54,9 +59,7 @@ def heads_figure(
     input_image = read_image(image)
     feature = explainer.encode([text]).labels.cpu()
     scores = parts.scores(feature)
-    heads = scores.heads[0]  # (L, h)
-    best = heads.flatten().argsort(descending=True)[:top].tolist()
-    positions = [divmod(index, heads.shape[1]) for index in best]
+    positions = list(heads) or best_heads(scores.heads[0], top=top)
     framing = explainer.frame(input_image)
     maps = torch.stack(
         [
@@ -68,16 +71,22 @@ def heads_figure(
         input_image,
         min_max(maps),
         [f"block {block}, head {head}" for block, head in positions],
-        notes=[f"adds {float(heads[block, head]):+.3f}" for block, head in positions],
+        notes=[f"adds {float(scores.heads[0, block, head]):+.3f}" for block, head in positions],
         heading=f"Cosine with {text!r}: {float(scores.total()):.3f}. The table shows what each head"
         " and feed-forward network adds to it (other: embedding and biases); the maps show through "
-        "which patches the best heads add it.",
+        "which patches some heads add it.",
         tile=tile,
         colour_map=colour_map,
         opacity=opacity,
     )
     table = _table(scores)
     return stack([body, table], gap=0).image()
+
+
+def best_heads(scores: Tensor, *, top: int) -> list[tuple[int, int]]:
+    """Return the heads of highest score as (block, head), the best first, from scores (L, h)."""
+    best = scores.flatten().argsort(descending=True)[:top].tolist()
+    return [divmod(index, scores.shape[1]) for index in best]
 
 
 def _table(scores: PartScores) -> Sheet:

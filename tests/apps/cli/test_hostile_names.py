@@ -23,6 +23,8 @@ COMMANDS = {
     "match": ["a dog", "--rival", "a cat"],
     "search": ["a dog", "--why"],
     "inspect": ["dog"],
+    "attention": [],
+    "decompose": ["dog"],
 }
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
 
@@ -40,6 +42,8 @@ ALL_COMMANDS = {
     "match": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "--rival", f"cat{HOSTILE}"],
     "search": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "--why"],
     "inspect": [f"red{HOSTILE}.png", f"dog{HOSTILE}"],
+    "attention": [f"red{HOSTILE}.png", f"bad{HOSTILE}.png"],
+    "decompose": [f"red{HOSTILE}.png", f"dog{HOSTILE}"],
     "batch": [f"missing{HOSTILE}.png", "--text", f"dog{HOSTILE}", "--out", f"rows{HOSTILE}"],
     "calibrate": ["folder", "--root", f"truth{HOSTILE}", "--model", "demo"],
     "check-method": ["folder", "--root", f"truth{HOSTILE}", "--method", f"gem{HOSTILE}"],

@@ -14,10 +14,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from clip_surgery.apps.cli.commands.attention import attention
 from clip_surgery.apps.cli.commands.batch import batch
 from clip_surgery.apps.cli.commands.calibrate import calibrate
 from clip_surgery.apps.cli.commands.check_method import check_method
 from clip_surgery.apps.cli.commands.compare import compare
+from clip_surgery.apps.cli.commands.decompose import decompose
 from clip_surgery.apps.cli.commands.demo import demo
 from clip_surgery.apps.cli.commands.evaluate import evaluate
 from clip_surgery.apps.cli.commands.explain import explain
@@ -51,7 +53,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(demo, explain, compare, points, masks, segment, tag, words, match, search, inspect),
+    *(demo, explain, compare, points, masks, segment, tag, words, match, search),
+    *(inspect, attention, decompose),
     *(batch, calibrate, check_method, evaluate, report, export, models, methods, page),
 ):
     app.command()(command)
