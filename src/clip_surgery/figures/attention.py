@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from clip_surgery.figures.fonts import INK, font
-from clip_surgery.figures.layout import MARGIN, Style, blank_image, stack, with_margins
+from clip_surgery.figures.layout import beside, with_margins
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY
+from clip_surgery.figures.page_format import MARGIN, SCREEN, PageFormat
+from clip_surgery.figures.sheet import Sheet
+from clip_surgery.figures.tiles import Style
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.surgery.min_max import min_max
 from clip_surgery.tasks.head_attention import HeadAttention
 
-_GAP, _LABEL = 3, 58  # pixels between thumbnails, and of the labels at the left
+_GAP, _LABEL, _TOP = 3, 58, 44  # pixels between maps, and of the labels at the left and the top
 
 
 def attention_figure(
@@ -33,7 +36,7 @@ def attention_figure(
     Args:
         image: the image.
         found: its attention, from `head_attention`.
-        tile: typical side of a thumbnail in pixels.
+        tile: typical side of a map in pixels.
         colour_map: name of a colour map of matplotlib.
         opacity: opacity of the maps in [0, 1], where they are 1.
 
@@ -41,21 +44,47 @@ def attention_figure(
         InputError: if `tile` is below 1, or the image cannot be used.
         UnknownNameError: if matplotlib does not have the colour map.
     """
+    return attention_sheet(image, found, tile=tile, colour_map=colour_map, opacity=opacity).image()
+
+
+def attention_sheet(
+    image: ImageSource | InputImage,
+    found: HeadAttention,
+    *,
+    tile: int = 72,
+    colour_map: str = COLOUR_MAP,
+    opacity: float = OPACITY,
+    is_plain: bool = False,
+    page: PageFormat = SCREEN,
+) -> Sheet:
+    """Return the sheet of `attention_figure`, for any page.
+
+    Args:
+        image: as for `attention_figure`.
+        found: as for `attention_figure`.
+        tile: as for `attention_figure`; on a page with a width, maps fill the page.
+        colour_map: as for `attention_figure`.
+        opacity: as for `attention_figure`.
+        is_plain: whether the heading and the notes are left out.
+        page: the format of the page.
+
+    Raises:
+        InputError: as for `attention_figure`.
+        UnknownNameError: as for `attention_figure`.
+    """
     shown = read_image(image)
-    style = Style.of(shown, tile=tile, colour_map=colour_map, opacity=opacity)
-    grey = style.plain(shown).convert("L").convert("RGB")  # so that only the maps have colours
-    small = InputImage(image=grey, name=shown.name)
-    tables = [
-        _table(small, maps, found, title, style)
-        for maps, title in (
-            (found.weights, "attention"),
-            (found.lengths, "attention x value"),
-        )
-    ]
+    grey = shown.image.convert("L").convert("RGB")  # so that only the maps have colours
+    background = InputImage(image=grey, name=shown.name)
     blocks, heads = found.weights.shape[:2]
+    style = _style(background, heads, tile, colour_map, opacity, page)
+    first, second = (
+        _table(background, maps, found, title, style)
+        for maps, title in ((found.weights, "attention"), (found.lengths, "attention x value"))
+    )
+    body = beside(first, second, page)
+    if is_plain:
+        return with_margins(body, colour_map=colour_map, page=page)
     source = found.source if found.patch is None else f"patch {found.patch} (row, column)"
-    beside = heads * (style.size.width + _GAP) * 2 <= 1500
-    body = _beside(tables) if beside else stack(tables, gap=MARGIN)
     return with_margins(
         body,
         heading=f"What the {source} attends to, by block (rows, {blocks}) and head ({heads}).",
@@ -64,43 +93,40 @@ def attention_figure(
             "that adds little is an attention sink. Each map has its own scale."
         ],
         colour_map=colour_map,
+        page=page,
+    )
+
+
+def _style(
+    image: InputImage, heads: int, tile: int, colour_map: str, opacity: float, page: PageFormat
+) -> Style:
+    """Return the style of maps of a typical side, or of those with which a table fills a page."""
+    if page.content_width is None:
+        return Style.of(image, tile=tile, colour_map=colour_map, opacity=opacity)
+    width = (page.content_width - _LABEL) / heads - _GAP
+    half = ((page.content_width - MARGIN) / 2 - _LABEL) / heads - _GAP
+    return Style.filling(
+        image, max(1.0, half if half >= tile / 2 else width), colour_map=colour_map, opacity=opacity
     )
 
 
 def _table(
     image: InputImage, maps: Tensor, found: HeadAttention, title: str, style: Style
-) -> Image.Image:
-    """Return the maps (L, h, rows, columns) as thumbnails, the first block at the top."""
+) -> Sheet:
+    """Return the maps (L, h, rows, columns) of all heads, the first block at the top."""
     blocks, heads = maps.shape[:2]
     framing = replace(found.framing, original=image.size)
     step_x, step_y = style.size.width + _GAP, style.size.height + _GAP
-    top = 44
-    canvas = blank_image(_LABEL + heads * step_x, top + blocks * step_y)
-    draw, letters = ImageDraw.Draw(canvas), font(11)
-    draw.text((_LABEL, 0), title, INK, font(15, bold=True))
+    table, letters = Sheet(_LABEL + heads * step_x, _TOP + blocks * step_y), font(11)
+    table.text((_LABEL, 0), title, INK, font(15, bold=True))
     for head in range(heads):
-        draw.text(
-            (_LABEL + head * step_x + style.size.width / 2, top - 4),
-            str(head),
-            INK,
-            letters,
-            anchor="mb",
-        )
+        middle = _LABEL + head * step_x + style.size.width / 2
+        table.text((middle, _TOP - 11), str(head), INK, letters, anchor="mm")
     for block in range(blocks):
-        upper = top + block * step_y
-        draw.text((0, upper + style.size.height / 2), f"block {block}", INK, letters, anchor="lm")
+        upper = _TOP + block * step_y
+        middle = upper + style.size.height / 2
+        table.text((0, middle), f"block {block}", INK, letters, anchor="lm")
         restored = torch.stack([framing.restore_map(scores) for scores in maps[block]])
         for head, heatmap in enumerate(min_max(restored)):
-            canvas.paste(style.mapped(image, heatmap), (_LABEL + head * step_x, upper))
-    return canvas
-
-
-def _beside(tables: list[Image.Image]) -> Image.Image:
-    """Return tables of one height next to each other."""
-    width = sum(table.width for table in tables) + MARGIN * (len(tables) - 1)
-    canvas = blank_image(width, max(table.height for table in tables))
-    left = 0
-    for table in tables:
-        canvas.paste(table, (left, 0))
-        left += table.width + MARGIN
-    return canvas
+            table.picture((_LABEL + head * step_x, upper), style.mapped(image, heatmap))
+    return table

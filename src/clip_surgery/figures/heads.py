@@ -14,7 +14,7 @@ from clip_surgery.figures.fonts import INK, font
 from clip_surgery.figures.layout import stack
 from clip_surgery.figures.maps import figure
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY, colour_table
-from clip_surgery.figures.page_format import MARGIN
+from clip_surgery.figures.page_format import MARGIN, SCREEN, PageFormat
 from clip_surgery.figures.sheet import Colour, Sheet
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.surgery.decomposed_feature import DecomposedFeature, PartScores
@@ -22,6 +22,7 @@ from clip_surgery.surgery.min_max import min_max
 
 CELL_HW = (26, 78)
 """Height and width of a cell of the table, in pixels."""
+_NARROW = 74  # width in pixels below which a cell has no number and short titles
 _DIVERGING = "RdBu_r"  # blue is negative, white is zero, red is positive
 
 
@@ -54,6 +55,52 @@ def heads_figure(
         InputError: if `top` is below 1, or the text or image cannot be used.
         UnknownNameError: if matplotlib does not have the colour map.
     """
+    return heads_sheet(
+        explainer,
+        image,
+        parts,
+        text,
+        top=top,
+        heads=heads,
+        tile=tile,
+        colour_map=colour_map,
+        opacity=opacity,
+    ).image()
+
+
+def heads_sheet(
+    explainer: Explainer,
+    image: ImageSource,
+    parts: DecomposedFeature,
+    text: str,
+    *,
+    top: int = 3,
+    heads: Sequence[tuple[int, int]] = (),
+    tile: int = 300,
+    colour_map: str = COLOUR_MAP,
+    opacity: float = OPACITY,
+    is_plain: bool = False,
+    page: PageFormat = SCREEN,
+) -> Sheet:
+    """Return the sheet of `heads_figure`, for any page.
+
+    Args:
+        explainer: as for `heads_figure`.
+        image: as for `heads_figure`.
+        parts: as for `heads_figure`.
+        text: as for `heads_figure`.
+        top: as for `heads_figure`.
+        heads: as for `heads_figure`.
+        tile: as for `heads_figure`.
+        colour_map: as for `heads_figure`.
+        opacity: as for `heads_figure`.
+        is_plain: whether the heading and the numbers above the maps are left out.
+        page: the format of the page.
+
+    Raises:
+        InputError: as for `heads_figure`.
+        UnknownNameError: as for `heads_figure`.
+    """
     if top < 1:
         raise InputError(f"Expected top of at least 1 head, but got {top}.")
     input_image = read_image(image)
@@ -67,20 +114,24 @@ def heads_figure(
             for block, head in positions
         ]
     )
+    notes = [f"adds {float(scores.heads[0, block, head]):+.3f}" for block, head in positions]
+    heading = (
+        f"Cosine with {text!r}: {float(scores.total()):.3f}. The table shows what each head and "
+        "feed-forward network adds to it (other: embedding and biases); the maps show through "
+        "which patches some heads add it."
+    )
     body = figure(
         input_image,
         min_max(maps),
         [f"block {block}, head {head}" for block, head in positions],
-        notes=[f"adds {float(scores.heads[0, block, head]):+.3f}" for block, head in positions],
-        heading=f"Cosine with {text!r}: {float(scores.total()):.3f}. The table shows what each head"
-        " and feed-forward network adds to it (other: embedding and biases); the maps show through "
-        "which patches some heads add it.",
+        notes=None if is_plain else notes,
+        heading="" if is_plain else heading,
         tile=tile,
         colour_map=colour_map,
         opacity=opacity,
+        page=page,
     )
-    table = _table(scores)
-    return stack([body, table], gap=0).image()
+    return stack([body, _table(scores, page)], gap=0)
 
 
 def best_heads(scores: Tensor, *, top: int) -> list[tuple[int, int]]:
@@ -89,8 +140,11 @@ def best_heads(scores: Tensor, *, top: int) -> list[tuple[int, int]]:
     return [divmod(index, scores.shape[1]) for index in best]
 
 
-def _table(scores: PartScores) -> Sheet:
+def _table(scores: PartScores, page: PageFormat) -> Sheet:
     """Return a table with one row per block: its heads and its feed-forward network.
+
+    On a page with a width, cells are narrower where the table would be too wide. Cells that are too
+    narrow for numbers have colours only.
 
     The last row is the sum of the embedding, of all biases, and of an attention pool.
     """
@@ -98,12 +152,18 @@ def _table(scores: PartScores) -> Sheet:
     columns = [*(f"head {head}" for head in range(values.shape[1] - 1)), "feed-forward"]
     names = [*(f"block {block}" for block in range(len(values))), "other"]
     height, width = CELL_HW
-    letters = font(12)
-    table = Sheet(2 * MARGIN + width * (len(columns) + 1), MARGIN + height * (len(names) + 1))
+    margin = page.margin
+    if page.content_width is not None:
+        width = min(width, int(page.content_width / (len(columns) + 1)))
+    letters, is_narrow = font(12), width < _NARROW
+    if is_narrow:
+        columns = [*(str(head) for head in range(values.shape[1] - 1)), "ff"]
+        names = [*(str(block) for block in range(len(values))), "*"]
+    table = Sheet(2 * margin + width * (len(columns) + 1), MARGIN + height * (len(names) + 1))
     limit = float(values.abs().max())
 
     def write(row: int, column: int, text: str, fill: Colour | None = None) -> None:
-        left, upper = MARGIN + width * column, height * row
+        left, upper = margin + width * column, height * row
         if fill is not None:
             table.box((left, upper), (width - 2, height - 2), fill)
         middle = (left + width // 2, upper + height // 2)
@@ -115,9 +175,10 @@ def _table(scores: PartScores) -> Sheet:
         write(row, 0, name)
     for block, row_values in enumerate(values.tolist()):
         for column, value in enumerate(row_values):
-            write(block + 1, column + 1, f"{value:+.3f}", _colour(value, limit))
+            number = "" if is_narrow else f"{value:+.3f}"
+            write(block + 1, column + 1, number, _colour(value, limit))
     other = float(scores.embedding + scores.pool + scores.rest)
-    write(len(names), 1, f"{other:+.3f}", _colour(other, limit))
+    write(len(names), 1, "" if is_narrow else f"{other:+.3f}", _colour(other, limit))
     return table
 
 

@@ -12,6 +12,7 @@ from clip_surgery.apps.cli.shared.drawing_options import ColourOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import FigureFormats, ModelOptions, OutputOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def attention(
     outputs: OutputOptions,
     model: ModelOptions,
     colours: ColourOptions,
+    sheet: SheetOptions,
     point: Annotated[
         str | None,
         typer.Option(
@@ -45,9 +47,9 @@ def attention(
     """
     from clip_surgery.apps.cli.shared.drawing import shrunk
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
-    from clip_surgery.figures.attention import attention_figure
+    from clip_surgery.figures.attention import attention_sheet
     from clip_surgery.records.head_scores import head_attention_record
     from clip_surgery.tasks.head_attention import head_attention
 
@@ -56,7 +58,15 @@ def attention(
         raise InputError(f"Expected images only, but got the text {request.texts[0]!r}.")
     chosen = None if point is None else read_point(point)
     colours.check()
-    loop = ImageLoop.begin("attention", request, outputs, formats, known=[Format.PNG, Format.JSON])
+    sheet.check()
+    loop = ImageLoop.begin(
+        "attention",
+        request,
+        outputs,
+        formats,
+        known=[*FIGURE_FORMATS, Format.JSON],
+        default=[Format.PNG, Format.JSON],
+    )
     explainer = model.load()
 
     def attend_each(images: Sequence[InputImage]) -> list[HeadAttention]:
@@ -68,14 +78,16 @@ def attention(
         prefix = f"{float(found.prefix_weights[-1].mean()):.0%}"
         return ImageResult(
             record=dict(record),
-            files={
-                Format.PNG: lambda path: attention_figure(
+            files=sheet.files(
+                lambda page: attention_sheet(
                     shrunk(image),
                     found,
                     colour_map=colours.colour_map,
                     opacity=colours.opacity,
-                ).save(path)
-            },
+                    is_plain=sheet.plain,
+                    page=page,
+                )
+            ),
             rows=[(found.source, str(blocks), str(heads), prefix)],
         )
 

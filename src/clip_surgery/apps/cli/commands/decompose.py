@@ -11,6 +11,7 @@ from clip_surgery.apps.cli.shared.drawing_options import ColourOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import ExplainerOptions, FigureFormats, OutputOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
+from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def decompose(
     outputs: OutputOptions,
     model: ExplainerOptions,
     colours: ColourOptions,
+    sheet: SheetOptions,
     top: Annotated[
         int, typer.Option(min=1, help="Number of heads whose maps are drawn: those that add most.")
     ] = 3,
@@ -46,9 +48,9 @@ def decompose(
     """
     from clip_surgery.apps.cli.shared.drawing import shrunk
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
-    from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult
+    from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import Number
-    from clip_surgery.figures.heads import best_heads, heads_figure
+    from clip_surgery.figures.heads import best_heads, heads_sheet
     from clip_surgery.records.head_scores import decomposition_record
     from clip_surgery.tasks.decompose import decompose as decompose_feature
 
@@ -60,7 +62,15 @@ def decompose(
     [text] = request.texts
     chosen = [read_head(name) for name in head or ()]
     colours.check()
-    loop = ImageLoop.begin("decompose", request, outputs, formats, known=[Format.PNG, Format.JSON])
+    sheet.check()
+    loop = ImageLoop.begin(
+        "decompose",
+        request,
+        outputs,
+        formats,
+        known=[*FIGURE_FORMATS, Format.JSON],
+        default=[Format.PNG, Format.JSON],
+    )
     explainer = model.load()
     feature = encode(explainer, [text]).labels.cpu()
     check_heads(chosen, [block.attention.heads for block in explainer.backbone.tower.blocks])
@@ -76,8 +86,8 @@ def decompose(
         )
         return ImageResult(
             record=dict(record),
-            files={
-                Format.PNG: lambda path: heads_figure(
+            files=sheet.files(
+                lambda page: heads_sheet(
                     explainer,
                     shrunk(image),
                     parts,
@@ -85,8 +95,10 @@ def decompose(
                     heads=shown,
                     colour_map=colours.colour_map,
                     opacity=colours.opacity,
-                ).save(path)
-            },
+                    is_plain=sheet.plain,
+                    page=page,
+                )
+            ),
             rows=[
                 (str(block), str(number), f"{float(scores[block, number]):+.3f}")
                 for block, number in shown
