@@ -39,6 +39,7 @@ from clip_surgery.inputs.images import read_image
 from clip_surgery.loading import load
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.registry import METHODS
+from clip_surgery.presets import PRESETS
 from clip_surgery.refinement.registry import PamrRefinement, Refinement
 from clip_surgery.storage.atomic_file import writing_atomically
 
@@ -91,17 +92,18 @@ def main() -> None:
         default=99,
         help="how many of the best methods are tried at 192, 288 px",
     )
+    parser.add_argument("--searched", type=int, default=3, help="how many methods are combined")
     parser.add_argument("--minutes", type=float, default=30)
     options = parser.parse_args()
     torch.set_num_threads(1)
     study = Study(options.out, stop_at=time.monotonic() + 60 * options.minutes)
     try:
-        run_stages(study, options.scenes, options.larger)
+        run_stages(study, options.scenes, options.larger, options.searched)
     except TimeoutError:
         print("time is up; the same command goes on from here", flush=True)
 
 
-def run_stages(study: Study, scenes: int, larger: int) -> None:
+def run_stages(study: Study, scenes: int, larger: int, searched: int) -> None:
     """Measure the four stages in order."""
     methods = [
         Composition(method=name, threshold=threshold)
@@ -111,16 +113,19 @@ def run_stages(study: Study, scenes: int, larger: int) -> None:
     ranked = study.best(methods, TUNING_SEED, scenes)
     names = list(dict.fromkeys(composition.method for composition in ranked))
     study.measure("pieces", list(pieces_on(ranked[0])), TUNING_SEED, scenes)
-    candidates, count = list(combinations(names[:3])), max(12, scenes // 4)
+    candidates, count = list(combinations(names[:searched])), max(12, scenes // 4)
     while len(candidates) > 3:
         study.measure("search", candidates, TUNING_SEED, count)
         kept = max(3, len(candidates) // 3)
         candidates = study.best(candidates, TUNING_SEED, count)[:kept]
         count *= 3
-    finals = [Composition(), Composition(threshold=0.5), *candidates]
-    everything = [replace(c, names="all") for c in finals]
+    preset = PRESETS["fast"]
+    chosen = Composition(refinement=preset.refine, threshold=preset.threshold)
+    finals = [Composition(), chosen, candidates[0]]
+    everything = [replace(c, names="all") for c in finals[:2]]
     pruned = [replace(c, min_presence=p) for c in everything for p in (0.1, 0.3, 0.5)]
-    study.measure("held out", [*finals, *everything, *pruned], HELD_OUT_SEED, 4 * scenes)
+    given = [replace(chosen, min_presence=preset.min_presence), *candidates[1:]]
+    study.measure("held out", [*finals, *given, *pruned, *everything], HELD_OUT_SEED, 2 * scenes)
     sized = [
         replace(c, size=size) for size in SIZES[1:] for c in ranked if c.method in names[:larger]
     ]
@@ -157,11 +162,12 @@ def pieces_on(base: Composition) -> Iterator[Composition]:
 
 
 def combinations(methods: Sequence[str]) -> Iterator[Composition]:
-    """All combinations of some methods with sizes, refinements and thresholds."""
-    refinements = [name for name in REFINEMENTS if name != "none"]
-    for method, size, refinement, threshold in product(
-        methods, SIZES[:2], refinements, (0.4, 0.5, 0.6)
-    ):
+    """All combinations of some methods with sizes, refinements and thresholds.
+
+    The Laplacian and the graph of pixels are left out, which lost as single pieces.
+    """
+    refinements = [name for name in REFINEMENTS if "pamr" in name or name == "guided"]
+    for method, size, refinement, threshold in product(methods, SIZES[:2], refinements, (0.5, 0.6)):
         yield Composition(method=method, size=size, refinement=refinement, threshold=threshold)
 
 

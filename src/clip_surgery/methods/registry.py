@@ -10,6 +10,7 @@ from typing import Any
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.methods.bi_modal import BiModal
+from clip_surgery.methods.cass import Cass
 from clip_surgery.methods.clearclip import ClearClip
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.cliptrase import ClipTrase
@@ -51,6 +52,7 @@ for _class in (
     Pearl,
     ItaClip,
     ProxyClip,
+    Cass,
     Lposs,
     FreeCp,
     Rollout,

@@ -25,13 +25,14 @@ from clip_surgery.refinement.registry import Refinement, as_refinement
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.surgery.min_max import rescale
 from clip_surgery.tasks.cell_argmax import argmax_of_resized
+from clip_surgery.tasks.class_probability import best_probability
 from clip_surgery.tasks.map_resize import MapResize
 from clip_surgery.tasks.mask_redraw import redraw_regions
 from clip_surgery.tasks.presence import texts_present
 from clip_surgery.tasks.refinement import refine as refine_explanation
 from clip_surgery.tasks.text_selection import Texts, check_distinct, select_texts
 
-Background = Literal["none", "threshold", "words"]
+Background = Literal["none", "threshold", "probability", "words"]
 NO_CLASS = -1
 """Value of a pixel that belongs to no class, as in the masks of data sets."""
 DEFAULT_THRESHOLD = 0.6
@@ -48,6 +49,7 @@ def segment(
     background: Background = "none",
     threshold: float = DEFAULT_THRESHOLD,
     background_words: Sequence[str] = (),
+    logit_scale: float = 40.0,
     min_presence: float | None = None,
     refine: str | Refinement = "none",
     images: Sequence[ImageSource | InputImage] | ImageSource | None = None,
@@ -63,10 +65,14 @@ def segment(
             explanation; a pixel's score for it is the highest of its names.
         union: whether all texts together are one class.
         background: where no class is. "none": nowhere. "threshold": where the map of the best
-            class, min-maxed over the image, is below `threshold`. "words": where one of
-            `background_words` is better than all classes.
-        threshold: for "threshold", in [0, 1].
-        background_words: for "words", texts of the explanation.
+            class, min-maxed over the image, is below `threshold`. "probability": where the best
+            name, by the softmax of `logit_scale` times the similarity over all names, is less
+            likely than `threshold`. "words": where one of `background_words` is better than all
+            classes.
+        threshold: for "threshold" and "probability", in [0, 1].
+        background_words: for "words", texts of the explanation. With "probability" they may be
+            given too, and compete.
+        logit_scale: for "probability"; 40 in most published codes.
         min_presence: minimum presence probability in [0, 1]; names below it do not compete in an
             image, so that names of absent objects win no pixel. If None, all names compete. Where
             no name is left, no pixel has a class.
@@ -111,7 +117,7 @@ def segment(
         raise UnknownNameError.among("background", background, get_args(Background))
     if not 0 <= threshold <= 1:
         raise InputError(f"Expected threshold to be within 0 to 1, but got {threshold}.")
-    if (background == "words") != bool(background_words):
+    if background != "probability" and (background == "words") != bool(background_words):
         raise InputError(
             f"Expected background words for background='words' and none otherwise, but got "
             f"{list(background_words)} for {background!r}."
@@ -124,7 +130,10 @@ def segment(
     sources = None
     if refinement is not None or segmenter is not None:
         sources = _images_of(explanation, images)
-    lowest = threshold if background == "threshold" else None
+    if not 0 < logit_scale < float("inf"):
+        raise InputError(f"Expected logit_scale above 0, but got {logit_scale}.")
+    lowest = threshold if background in ("threshold", "probability") else None
+    scale = logit_scale if background == "probability" else None
     segmentations = []
     for index in range(len(explanation)):
         competing = [c for c in classes if c[0] == NO_CLASS or present[index, c[1]]]
@@ -134,7 +143,7 @@ def segment(
             one = one.only([explanation.texts[position] for position in positions])
             one = refine_explanation(one, [sources[index]], refinement or "none")
             competing = [(number, positions.index(place)) for number, place in competing]
-        segmentation = segment_image(one, 0, competing, lowest=lowest)
+        segmentation = segment_image(one, 0, competing, lowest=lowest, logit_scale=scale)
         if segmenter is not None and sources is not None and competing:
             segmentation = redraw_regions(
                 segmentation,
@@ -153,6 +162,7 @@ def segment_image(
     classes: Sequence[tuple[int, int]],
     *,
     lowest: float | None = None,
+    logit_scale: float | None = None,
 ) -> Tensor:
     """Return the class (H, W) of every pixel of one image.
 
@@ -163,6 +173,7 @@ def segment_image(
             pixel has a class.
         lowest: lowest level of the best text's map, min-maxed over the image, for a pixel to have
             a class.
+        logit_scale: if given, `lowest` is the lowest softmax probability of the best text instead.
 
     Raises:
         InputError: if the method has no dense similarity, or a score is not finite.
@@ -181,6 +192,10 @@ def segment_image(
     result = class_numbers.index_select(0, number.flatten()).view(number.shape)
     if value is None or lowest is None:
         return result
+    if logit_scale is not None:
+        framing = explanation.framings[image]
+        level = best_probability(maps, framing, value, logit_scale=logit_scale)
+        return result.masked_fill_(level < lowest, NO_CLASS)
     low, high = (limit.flatten() for limit in resize.range_of(maps))
     level = rescale(value, low[number], high[number])
     return result.masked_fill_(level < lowest - _ROUNDING, NO_CLASS)

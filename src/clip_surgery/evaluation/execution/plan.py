@@ -141,7 +141,10 @@ class Plan:
 
     @property
     def _uses_background_words(self) -> bool:
-        return self.protocol is not None and self.protocol.background == "words"
+        protocol = self.protocol
+        return protocol is not None and (
+            protocol.background == "words" or protocol.background_words
+        )
 
     @property
     def _classes(self) -> ClassNames | None:

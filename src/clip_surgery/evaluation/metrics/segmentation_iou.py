@@ -7,8 +7,9 @@ be compared with each other:
   Every pixel is assigned a class. Pixels without a class in the mask (-1) are ignored, like pixels
   that are not judged (-2).
 * Background is a class (VOC21, Context60, COCO objects). A pixel is predicted as background if the
-  scaled map of the best class is below a threshold (`background="threshold"`), or if a background
-  word has the highest similarity (`background="words"`).
+  scaled map of the best class is below a threshold (`background="threshold"`), if the best name is
+  not likely (`background="probability"`), or if a background word has the highest similarity
+  (`background="words"`). In data sets with a class "background", such pixels are of this class.
 
 Either all classes compete in every image (`labels="all"`), or only those that are in the image
 (`labels="present"`), as in publications that assume given labels.
@@ -29,6 +30,8 @@ from clip_surgery.tasks.segmentation import Background, segment
 
 Labels = Literal["present", "all"]
 THRESHOLD = 0.6
+BACKGROUND = "background"
+"""Name of the class of pixels without object, in VOC21 and Context60."""
 
 
 class SegmentationIoU(SummedMetric):
@@ -39,9 +42,10 @@ class SegmentationIoU(SummedMetric):
     Args:
         names: class names of the data set.
         labels: which classes compete in an image, "present" or "all".
-        background: rule by which a pixel is predicted as background: "none", "threshold" or
-            "words".
-        threshold: for `background="threshold"`, in [0, 1].
+        background: rule by which a pixel is predicted as background: "none", "threshold",
+            "probability" or "words".
+        threshold: for `background="threshold"` and `"probability"`, in [0, 1].
+        logit_scale: for `background="probability"`.
         min_presence: classes that are less likely than this do not compete; None for no such rule.
         refine: refinement of the maps along the edges of the image, see `tasks.segmentation`.
 
@@ -57,6 +61,7 @@ class SegmentationIoU(SummedMetric):
         labels: Labels = "present",
         background: Background = "threshold",
         threshold: float = THRESHOLD,
+        logit_scale: float = 40.0,
         min_presence: float | None = None,
         refine: str | Refinement = "none",
     ) -> None:
@@ -72,7 +77,9 @@ class SegmentationIoU(SummedMetric):
             raise InputError(f"Expected min_presence to be within 0 to 1, but got {min_presence}.")
         as_refinement(refine)
         self.labels, self.background, self.threshold = labels, background, threshold
-        self.min_presence, self.refine = min_presence, refine
+        self.min_presence, self.refine, self.logit_scale = min_presence, refine, logit_scale
+        # The class of a pixel without class: that of the data set, or the last row and column.
+        self.no_class = names.index(BACKGROUND) if BACKGROUND in names else len(names)
         # rows: ground truth, columns: prediction; the last of each is background
         self.confusion = Counts(len(names) + 1, len(names) + 1)
 
@@ -96,13 +103,16 @@ class SegmentationIoU(SummedMetric):
             [evaluated.texts_of_names[index] for index in competing],
             background=self.background,
             threshold=self.threshold,
-            background_words=evaluated.background if self.background == "words" else (),
+            logit_scale=self.logit_scale,
+            background_words=evaluated.background
+            if self.background in ("words", "probability")
+            else (),
             min_presence=self.min_presence,
             refine=self.refine,
             images=[evaluated.sample.image],
         )
         classes = len(evaluated.names) + 1
-        index = torch.tensor([*competing, classes - 1])  # the last entry is for -1
+        index = torch.tensor([*competing, self.no_class])  # the last entry is for -1
         truth = evaluated.mask[counted]
         truth = truth.where(truth >= 0, classes - 1)
         pairs = truth * classes + index[prediction.cpu()[counted]]

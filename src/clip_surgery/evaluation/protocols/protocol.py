@@ -39,7 +39,10 @@ class Protocol:
         prompts: prompt each class with its official name ("names") or all its aliases ("aliases").
         labels: for segmentation, which classes compete: "present" in the image, or "all".
         background: for segmentation, when a pixel gets no class, see `tasks.segmentation.segment`.
-        threshold: threshold of the background rule "threshold", in [0, 1].
+        threshold: threshold of the background rules "threshold" and "probability", in [0, 1].
+        logit_scale: factor on cosines of the background rule "probability".
+        background_words: whether the background words of the data set compete, for the background
+            rule "probability".
         min_presence: for segmentation, classes that are less likely than this do not compete.
         refine: for segmentation, refinement of the maps along the edges of the image.
         vocabulary: reference words for presence, for example "common".
@@ -65,6 +68,8 @@ class Protocol:
     labels: LabelChoice = "present"
     background: Background = "threshold"
     threshold: float = 0.6
+    logit_scale: float = 40.0
+    background_words: bool = False
     min_presence: float | None = None
     refine: str | Refinement = "none"
     vocabulary: str | None = None
@@ -104,6 +109,7 @@ class Protocol:
                 labels=self.labels,
                 background=self.background,
                 threshold=self.threshold,
+                logit_scale=self.logit_scale,
                 min_presence=self.min_presence,
                 refine=self.refine,
             )

@@ -11,10 +11,11 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.evaluation.protocols.benchmarks import FAMILIES, benchmark_protocol
 from clip_surgery.evaluation.protocols.protocol import Protocol
 from clip_surgery.windows import Windows
 
-__all__ = ["PROTOCOLS", "Protocol", "default_protocol", "protocol_named"]
+__all__ = ["PROTOCOLS", "Protocol", "default_protocol", "protocol_for", "protocol_named"]
 
 
 def _by_name(*protocols: Protocol) -> Mapping[str, Protocol]:
@@ -137,6 +138,27 @@ def protocol_named(name: str) -> Protocol:
     """
     if name not in PROTOCOLS:
         raise UnknownNameError.among("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]
+
+
+def protocol_for(name: str, dataset: str) -> Protocol:
+    """Return the protocol of this name; that of the data set if it is a family of protocols.
+
+    Args:
+        name: a key of `PROTOCOLS`, or a family of `benchmarks.FAMILIES` such as "sc_clip".
+        dataset: registered name of the data set.
+
+    Raises:
+        UnknownNameError: if the name is unknown, or the family has no settings for the data set.
+
+    Example:
+        >>> protocol_for("sc_clip", "voc21").windows
+        Windows(size=336, crop=224, stride=112)
+    """
+    if name in FAMILIES:
+        return benchmark_protocol(name, dataset)
+    if name not in PROTOCOLS:
+        raise UnknownNameError.among("protocol", name, [*PROTOCOLS, *FAMILIES])
     return PROTOCOLS[name]
 
 

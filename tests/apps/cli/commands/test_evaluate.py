@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clip_surgery.apps.cli.commands import evaluate as evaluate_command
 from clip_surgery.apps.cli.commands.evaluate import DATASETS, PROTOCOLS
 from clip_surgery.apps.cli.shared import evaluation_run as measurement
 from clip_surgery.errors import InputError
@@ -18,6 +19,7 @@ from clip_surgery.evaluation.datasets import registry
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.evaluation.datasets.subset import Subset
 from clip_surgery.evaluation.execution import run as runner
+from clip_surgery.evaluation.protocols import benchmarks
 from clip_surgery.evaluation.protocols.registry import PROTOCOLS as REGISTERED
 from clip_surgery.evaluation.reporting.report import load_reports
 from tests.evaluation.datasets.small_trees import make_voc2012
@@ -395,8 +397,9 @@ def test_wrong_usage_is_one_line(cli, arguments, message):
 def test_the_help_lists_data_sets_and_protocols(cli):
     assert set(DATASETS) == set(registry.DATASETS)
     assert tuple(PROTOCOLS) == tuple(REGISTERED)
+    assert evaluate_command.FAMILIES == benchmarks.FAMILIES
     help_text = cli("evaluate", "--help").out
-    for name in (*DATASETS, *PROTOCOLS):
+    for name in (*DATASETS, *PROTOCOLS, *benchmarks.FAMILIES):
         assert name in help_text
 
 

@@ -36,6 +36,10 @@ PROTOCOLS = (
     *("scenes", "paper_explainability", "paper_segmentation", "paper_tags", "labels_given"),
     *("sliding_window", "sliding_window_background"),
 )
+FAMILIES = (
+    *("sc_clip", "sfp", "res_clip", "pearl", "proxy_clip", "cass"),
+    *("trident", "corr_clip", "lposs", "free_cp", "ita_clip"),
+)
 BY_PROTOCOL = "the protocol's"
 FRAMING_MODES: dict[FramingName, FramingMode] = {
     FramingName.KEEP_RATIO: "keep ratio",
@@ -119,7 +123,9 @@ def evaluate(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help=f"Evaluation protocol: {', '.join(PROTOCOLS)}.", show_default="the data set's"
+            help=f"Evaluation protocol: {', '.join(PROTOCOLS)}; or the settings that the authors "
+            f"of a method used on this data set: {', '.join(FAMILIES)}.",
+            show_default="the data set's",
         ),
     ] = None,
     method: Annotated[
@@ -167,10 +173,12 @@ def evaluate(
     from clip_surgery.apps.cli.shared.evaluation_run import EvaluationRun, open_images, prepare_file
     from clip_surgery.apps.cli.shared.report_tables import show_published_comparison, show_reports
     from clip_surgery.evaluation.datasets.subset import Subset
-    from clip_surgery.evaluation.protocols.registry import default_protocol, protocol_named
+    from clip_surgery.evaluation.protocols.registry import default_protocol, protocol_for
     from clip_surgery.methods.registry import parse_methods
 
-    base_protocol = default_protocol(dataset) if protocol is None else protocol_named(protocol)
+    base_protocol = (
+        default_protocol(dataset) if protocol is None else protocol_for(protocol, dataset)
+    )
     protocol_settings = base_protocol.changed(
         size=model.size,
         framing=FRAMING_MODES[model.framing] if _is_given(context, "framing") else None,
