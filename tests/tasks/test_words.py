@@ -200,3 +200,17 @@ def test_one_patch(explainer):
 def test_bad_calls(explainer, image, call, reason):
     with pytest.raises(InputError, match=reason):
         words(explainer, image, **call)
+
+
+def test_maps_of_patches_are_those_of_a_match(explainer, image):
+    found = words(explainer, image, SENTENCE, maps="patches")
+    expected = cs.explain_match(explainer, SENTENCE, image)
+    torch.testing.assert_close(
+        found.explanation.patch_scores[0], expected.word_maps(), atol=1e-5, rtol=0
+    )
+    total = expected.word_maps().flatten(1).sum(1) + expected.split.query_rest
+    torch.testing.assert_close(found.scores, total, atol=1e-5, rtol=0)
+    with pytest.raises(InputError, match="maps=\"method\" with evidence='gradient'"):
+        words(explainer, image, SENTENCE, maps="patches", evidence="gradient")
+    with pytest.raises(InputError, match="kind of maps"):
+        words(explainer, image, SENTENCE, maps="best")

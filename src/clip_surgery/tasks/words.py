@@ -24,13 +24,20 @@ from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.surgery.features import cosine
+from clip_surgery.surgery.similarity_split import (
+    image_parts,
+    sentence_parts,
+    split_similarity,
+)
 from clip_surgery.surgery.text_walk import text_relevance, walk_text
 from clip_surgery.surgery.walk import walk
+from clip_surgery.tasks.decompose import decompose
 from clip_surgery.text.features import TextFeatures
 from clip_surgery.text.word_directions import WordDirections, variance_shares, word_directions
 from clip_surgery.text.word_tokens import SentenceTokens, tokenize_words
 from clip_surgery.word_explanation import WordExplanation, WordKind
 
+WordMaps = Literal["method", "patches"]
 WordEvidence = Literal["contribution", "similarity", "gradient"]
 START, END = "[start]", "[end]"
 
@@ -43,6 +50,7 @@ def words(
     evidence: WordEvidence = "contribution",
     phrases: Sequence[str] = (),
     depth: int = 1,
+    maps: WordMaps = "method",
 ) -> WordExplanation:
     """Return an explanation of one image for every word of a sentence, without templates.
 
@@ -58,6 +66,10 @@ def words(
             them, words end at white space and punctuation; in scripts that are written without
             spaces, each character is a word.
         depth: number of last blocks of the text tower that evidence "gradient" reads, at least 1.
+        maps: the kind of the maps of contributions. "method": what the word contributes to the
+            cosine with each patch, by the explainer's method. "patches": what each patch adds to
+            the word's own score (see `explain_match`); these maps and a rest sum up to the scores,
+            and their peak is on the object more often.
 
     Returns:
         The explanation of the W words. With "contribution" the map of a word is what it contributes
@@ -71,7 +83,8 @@ def words(
             context length (unless the explainer truncates), or a phrase does not occur in it.
         UnknownNameError: if the evidence is unknown.
         UnsupportedModelError: if evidence is "similarity" or "gradient" and the text tower gives
-            features of whole texts only (BERT's, CoCa's).
+            features of whole texts only (BERT's, CoCa's), or if maps are "patches" and the image
+            feature is no sum over patches (see `decompose`).
 
     Example:
         >>> from PIL import Image
@@ -84,14 +97,22 @@ def words(
         raise UnknownNameError.among("evidence", evidence, get_args(WordEvidence))
     if depth < 1:
         raise InputError(f"Expected depth to be 1 block or more, but got {depth}.")
+    if maps not in get_args(WordMaps):
+        raise UnknownNameError.among("kind of maps", maps, get_args(WordMaps))
+    if maps == "patches" and evidence != "contribution":
+        raise InputError(f'Expected maps="method" with evidence={evidence!r}, but got "patches".')
     input_image = read_image(image)
     if evidence == "contribution":
-        return _by_contribution(explainer, input_image, sentence, phrases)
+        return _by_contribution(explainer, input_image, sentence, phrases, maps)
     return _by_tokens(explainer, input_image, sentence, phrases, evidence=evidence, depth=depth)
 
 
 def _by_contribution(
-    explainer: Explainer, image: InputImage, sentence: str, phrases: Sequence[str]
+    explainer: Explainer,
+    image: InputImage,
+    sentence: str,
+    phrases: Sequence[str],
+    maps: WordMaps,
 ) -> WordExplanation:
     """Return scores and maps of the directions of the words."""
     found = word_directions(
@@ -100,13 +121,15 @@ def _by_contribution(
     lengths = found.directions.norm(dim=-1).cpu()  # (W,)
     explanation, cosines = _explain_directions(explainer, image, found)
     scores = explanation.image_scores[0] * lengths
+    patch_scores = explanation.patch_scores[0] * lengths[:, None, None]
+    if maps == "patches":
+        decomposed = decompose(explainer, image)
+        query = sentence_parts(found.directions.cpu(), found.features[-1].cpu())
+        split = split_similarity(query, image_parts(decomposed))
+        patch_scores = decomposed.grid.to_map(split.pairs)
     return WordExplanation(
         sentence=sentence,
-        explanation=replace(
-            explanation,
-            patch_scores=(explanation.patch_scores[0] * lengths[:, None, None],),
-            image_scores=scores[None],
-        ),
+        explanation=replace(explanation, patch_scores=(patch_scores,), image_scores=scores[None]),
         kinds=tuple("word" for _ in lengths),
         scores=scores,
         evidence="contribution",

@@ -36,6 +36,13 @@ class EvidenceName(StrEnum):
     GRADIENT = "gradient"
 
 
+class MapsName(StrEnum):
+    """Maps of the words."""
+
+    METHOD = "method"
+    PATCHES = "patches"
+
+
 @with_options
 def words(
     inputs: RequestOptions,
@@ -57,6 +64,12 @@ def words(
             help='Words of the sentence that count as one, such as "red car"; repeatable.'
         ),
     ] = None,
+    maps: Annotated[
+        MapsName,
+        typer.Option(
+            help="Maps of contributions by the method, or what each patch adds to a word's score."
+        ),
+    ] = MapsName.METHOD,
     text_depth: Annotated[
         int,
         typer.Option(min=1, help="Blocks of the text model that --evidence gradient uses."),
@@ -110,6 +123,7 @@ def words(
                 evidence=evidence.value,
                 phrases=phrase or (),
                 depth=text_depth,
+                maps=maps.value,
             )
             for image in images
         ]
