@@ -11,8 +11,9 @@ from clip_surgery.figures.page_format import PageFormat
 from clip_surgery.figures.print_files import figure as matplotlib_figure
 from clip_surgery.figures.print_files import save_print
 from clip_surgery.figures.segments import segmentation_figure
-from clip_surgery.figures.sheet import PlacedPicture
+from clip_surgery.figures.sheet import Picture, PlacedPicture, Sheet
 from clip_surgery.figures.tags import tags_figure
+from clip_surgery.framing import Size
 from clip_surgery.tasks.tags import Tag
 
 IMAGE = Image.new("RGB", (40, 30), (90, 140, 60))
@@ -59,13 +60,14 @@ def test_a_narrow_sheet_has_fewer_columns():
 def test_figures_of_tags_and_segments_fit_the_page(width_mm):
     page = PageFormat.of_print(width_mm)
     classes = torch.arange(1200).view(30, 40) // 600
-    tags = [Tag(text="dog", score=0.5)]
+    tags = [Tag(text="dog", score=0.5), Tag(text="a dog on a bench " * 5, score=0.1)]
     drawn = [tags_figure(IMAGE, tags, page=page)]
     if width_mm > 30:
         drawn.append(segmentation_figure(IMAGE, classes, ["dog", "cat"], page=page))
     for one in drawn:
         assert one.width == pytest.approx(page.width)
         right_edges = [part.x + part.picture.size.width for part in pictures(one)]
+        right_edges += [line.left + line.font.getlength(line.text) for line in one.texts()]
         assert max(right_edges) <= one.width + 1
 
 
@@ -99,3 +101,14 @@ def test_images_of_any_shape(size):
 def test_too_narrow_a_page(width):
     with pytest.raises(InputError, match="at least 10 mm, but got"):
         PageFormat.of_print(width)
+
+
+def test_later_elements_are_drawn_over_earlier_ones():
+    """Coloured emoji are images; the box of a word must not hide them."""
+    drawn = Sheet(20, 20)
+    drawn.box((0, 0), (20, 20), (200, 200, 200))
+    drawn.picture((5, 5), Picture(Size(10, 10), lambda size: Image.new("RGB", size[::-1], "red")))
+    shown = matplotlib_figure(drawn)
+    [axes] = shown.axes
+    [box] = shown.artists
+    assert axes.get_zorder() > box.get_zorder()

@@ -59,7 +59,7 @@ def figure(sheet: Sheet) -> Figure:
 
     inches = 1 / UNITS_PER_MM / MM_PER_INCH
     page = _Page(sheet, Figure(figsize=(sheet.width * inches, sheet.height * inches)))
-    for element in sheet.elements:
+    for page.order, element in enumerate(sheet.elements):
         if isinstance(element, PlacedPicture):
             page.image(element)
         elif isinstance(element, Box):
@@ -74,6 +74,7 @@ class _Page:
 
     def __init__(self, sheet: Sheet, figure: Figure) -> None:
         self.sheet, self.figure = sheet, figure
+        self.order = 0  # later elements are drawn over earlier ones
         figure.patch.set_facecolor("white")
 
     def image(self, element: PlacedPicture) -> None:
@@ -93,6 +94,7 @@ class _Page:
             "facecolor": _rgb(box.fill),
             "edgecolor": "none" if box.outline is None else _rgb(box.outline),
             "linewidth": 0.4,
+            "zorder": self.order,
             "transform": to_figure + self.figure.transFigure,
         }
         corner, size = (box.x, box.y), (box.width, box.height)
@@ -135,7 +137,7 @@ class _Page:
             x / self.sheet.width, 1 - y / self.sheet.height, run.text,
             fontproperties=FontProperties(fname=run.path, size=points), color=_rgb(line.colour),
             ha=align, va="center" if upright else "baseline", rotation=90 if upright else 0,
-            parse_math=False,
+            parse_math=False, zorder=self.order,
         )  # fmt: skip
 
     def _text_image(self, run: Run, line: PlacedText, left: float) -> None:
@@ -155,6 +157,7 @@ class _Page:
         sheet = self.sheet
         corner = (x / sheet.width, 1 - (y + height) / sheet.height)
         axes = self.figure.add_axes((*corner, width / sheet.width, height / sheet.height))
+        axes.set_zorder(self.order)
         axes.imshow(pixels, interpolation="none", aspect="auto")
         axes.set_axis_off()
 

@@ -57,26 +57,31 @@ def tags_figure(
     if width is None:
         style = Style.of(input_image, tile=tile)
     else:
-        # The bars fill what the image leaves.
         style = Style.filling(input_image, min(width, WIDEST_ON_PAGE))
-        space = page.width_beside(style.size.width) or 0
-        bars = _bars(listed, left_out=left_out, length=BARS + max(0, space - bars.width))
+        # The bars fill what the image leaves.
+        bars = _bars(listed, left_out=left_out, width=page.width_beside(style.size.width))
     first = tile_row([Tile(style.plain(input_image), "image")])
     return with_margins(beside(first, bars, page), heading=heading, page=page)
 
 
-def _bars(tags: Sequence[Tag], *, left_out: int, length: float = BARS) -> Sheet:
-    """Names, bars and scores of the tags, and a line with the number of tags left out."""
+def _bars(tags: Sequence[Tag], *, left_out: int, width: float | None = None) -> Sheet:
+    """Names, bars and scores of the tags, and a line with the number of tags left out.
+
+    Without a width in pixels, they have their typical widths.
+    """
     text_font = font(SIZE)
+    longest = NAMES if width is None else min(NAMES, 0.45 * width)
     lines_of = [
-        break_into_lines(tag.text, text_font, width=NAMES, lines=NAME_LINES) for tag in tags
+        break_into_lines(tag.text, text_font, width=longest, lines=NAME_LINES) for tag in tags
     ]
     names = round(
         max((text_font.getlength(line) for lines in lines_of for line in lines), default=0)
     )
     numbers = round(text_font.getlength("-0.0000"))
     height = sum(_height(lines) for lines in lines_of) + LINE * (bool(left_out) or not tags)
-    bars = Sheet(max(names, 120) + GAP + length + GAP + numbers, height)
+    columns = max(names, min(120, round(longest))) + GAP + GAP + numbers
+    length = BARS if width is None else max(1.0, width - columns)
+    bars = Sheet(columns + length, height)
     if not tags:
         bars.text((0, LINE / 2), "nothing found", FAINT_INK, text_font, "lm")
     best = max((tag.score for tag in tags), default=0.0)

@@ -172,10 +172,7 @@ def tile_row(tiles: Sequence[Tile], *, column_width: float | None = None) -> She
     width = column_width or max(size.width, min(MIN_COLUMN_WIDTH, 10 * size.height))
     title_font, note_font = font(TITLE_SIZE, bold=True), font(NOTE_SIZE)
     titles = [break_into_lines(tile.title, title_font, width=width, lines=2) for tile in tiles]
-    note_lines = 1 if column_width is None else 2
-    notes = [
-        break_into_lines(tile.note, note_font, width=width, lines=note_lines) for tile in tiles
-    ]
+    notes = [break_into_lines(tile.note, note_font, width=width, lines=2) for tile in tiles]
     title_count, note_count = max(map(len, titles)), max(map(len, notes))
     title_step, note_step = round(TITLE_SIZE * 1.25), round(NOTE_SIZE * 1.4)
     top = title_count * title_step + note_count * note_step

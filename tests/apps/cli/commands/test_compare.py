@@ -158,7 +158,7 @@ def test_presence_that_draws_nothing_names_the_texts_and_the_option(
     done = cli(name, scene, "dog", "cat", *options, "--contrast", "presence")
     assert done.code == 0, done.err
     [line] = done.err.splitlines()
-    assert "--contrast presence draws nothing" in line
+    assert "no map is drawn" in line
     assert "(presence: dog 0.000, cat 0.000)" in line
     assert "--contrast text" in line
 

@@ -1,6 +1,9 @@
 """`clip-surgery report` as a user runs it."""
 
+from pathlib import Path
+
 import pytest
+from PIL import Image
 
 from clip_surgery.evaluation.reporting.report import Report, save_reports
 
@@ -63,6 +66,51 @@ def test_a_report_compared_with_itself(cli, files):
     done = cli("report", "a.json", "a.json")
     assert done.code == 0
     assert "nothing else differs" in done.out
+
+
+def test_files_of_one_report(cli, files):
+    done = cli("report", "a.json", "--out", "r", "--format", "html", "-f", "md", "-f", "pdf")
+    assert done.code == 0, done.err
+    html = Path("r/a.report.html").read_text()
+    assert "<th scope=row>[b]gone</th>" in html
+    assert "width:100.0%" in html
+    assert "<li>framing: Rule(size=96)</li>" in html
+    text = Path("r/a.report.md").read_text()
+    assert "| gem | 40.0 |" in text
+    assert "![Numbers as bars](a.report.svg)" in text
+    assert b"<svg" in Path("r/a.report.svg").read_bytes()
+    assert Path("r/a.report.pdf").read_bytes().startswith(b"%PDF")
+    again = cli("report", "a.json", "--out", "r")
+    assert again.code == 2
+    assert "a.report.html: exists already; --overwrite replaces it." in again.err
+    assert cli("report", "a.json", "--out", "r", "--overwrite").code == 0
+
+
+def test_files_of_two_reports(cli, files):
+    done = cli("report", "a.json", "b.json", "--out", "r", "-f", "html", "-f", "png")
+    assert done.code == 0, done.err
+    html = Path("r/a.b.report.html").read_text()
+    assert "40.0 -&gt; 42.5 (+2.5)" in html
+    assert html.count("<i class=before") == 2  # one row is missing after
+    assert html.count("<i class=after") == 1
+    with Image.open("r/a.b.report.png") as drawn:
+        assert drawn.width > 300
+
+
+def test_names_in_files_are_escaped(cli, files):
+    odd = Report(row="<script>x", values={"A<b>": -1.0}, images=1, settings={"dataset": "<i>"})
+    save_reports([odd], files / "odd.json")
+    assert cli("report", "odd.json", "--out", "r").code == 0
+    html = Path("r/odd.report.html").read_text()
+    assert "<script" not in html
+    assert "&lt;script&gt;x" in html
+    assert "<h1>&lt;i&gt;</h1>" in html
+
+
+def test_formats_need_a_folder(cli, files):
+    done = cli("report", "a.json", "--format", "html")
+    assert done.code == 2
+    assert "--out FOLDER" in done.err
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def percent(probability: float) -> str:
 def notice_if_nothing_is_drawn(
     image: InputImage, explanation: Explanation, maps: Tensor, drawing: DrawingOptions
 ) -> None:
-    """Print a notice if --contrast presence makes all maps of an image too faint to be seen.
+    """Print a notice if the contrast "presence" makes all maps of an image too faint to be seen.
 
     Args:
         image: the image.
@@ -101,6 +101,6 @@ def notice_if_nothing_is_drawn(
         f"{text} {value:.3f}" for text, value in zip(explanation.texts, values, strict=True)
     )
     console.notice_once(
-        f"{image.name}: --contrast presence draws nothing, because no text is likely to be in the "
-        f"image (presence: {texts}); --contrast text draws each map on its own scale."
+        f"{image.name}: no map is drawn, because no text is likely to be in the image (presence: "
+        f"{texts}); --contrast text draws each map on its own scale."
     )

@@ -154,9 +154,17 @@ def file_parts(texts: Sequence[str]) -> list[str]:
     parts: dict[str, str] = {}  # the part by its letters without case
     for text in texts:
         letters = unicodedata.normalize("NFC", text)
-        stem = re.sub(r"[^\w]+", "-", letters).strip("-_")[:LONGEST_PART] or "text"
+        stem = "".join(c if _is_in_name(c) else "-" for c in letters)
+        stem = re.sub("-+", "-", stem).strip("-_")[:LONGEST_PART] or "text"
         part, number = stem, 2
         while part.casefold() in parts:
             part, number = f"{stem}-{number}", number + 1
         parts[part.casefold()] = part
     return list(parts.values())
+
+
+def _is_in_name(character: str) -> bool:
+    """Whether a character is kept in a file name: letters with their marks, digits and "_"."""
+    is_mark = unicodedata.category(character) in ("Mn", "Mc")
+    is_variation = 0xFE00 <= ord(character) <= 0xFE0F  # the colour of an emoji
+    return character.isalnum() or character == "_" or (is_mark and not is_variation)

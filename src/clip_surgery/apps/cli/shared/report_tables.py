@@ -81,10 +81,44 @@ def show_published_comparison(
 def show_number_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = ""
 ) -> None:
-    """Print a table whose columns are numbers except the first and the column "source"."""
-    show_table(
-        [columns[0], *(name if name == "source" else Number(name) for name in columns[1:])],
-        rows,
-        title=title,
-        wrap_first=False,
-    )
+    """Print a table whose columns are numbers except the first and the column "source".
+
+    Columns that do not fit beside each other are printed in further tables, each with the first
+    column.
+    """
+    for number, part in enumerate(column_parts(columns, rows, width=console.results().width)):
+        if number:
+            console.result("")
+        show_table(
+            [
+                columns[0],
+                *(columns[i] if columns[i] == "source" else Number(columns[i]) for i in part),
+            ],
+            [[row[0], *(row[i] for i in part)] for row in rows],
+            title="" if number else title,
+            wrap_first=False,
+        )
+
+
+def column_parts(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int
+) -> list[list[int]]:
+    """Return the indices of the columns behind the first, in groups that fit a width.
+
+    Example:
+        >>> column_parts(["method", "AP", "mIoU", "mSC"], [["gem", "1.0", "2.0", "3.0"]], width=18)
+        [[1, 2], [3]]
+    """
+    widths = [
+        max(len(name), *(len(row[index]) for row in rows), 1) + 2
+        for index, name in enumerate(columns)
+    ]
+    parts: list[list[int]] = [[]]
+    left = width - widths[0]
+    for index in range(1, len(columns)):
+        if parts[-1] and widths[index] > left + 2:  # the last column has no space behind it
+            parts.append([])
+            left = width - widths[0]
+        parts[-1].append(index)
+        left -= widths[index]
+    return parts
