@@ -90,8 +90,9 @@ class Method(Protocol):
     """A frozen, keyword-only dataclass of settings whose instances can be called.
 
     A class may also have `needs`, the parts of a model that it cannot work without (see
-    `requirements.Part`), and a method `remark(backbone)`, which says whether the settings suit a
-    model (see `remarks.method_remark`).
+    `requirements.Part`), a true `decides_by_thresholds` if rounding can change what it decides, so
+    that scores in half precision may differ, and a method `remark(backbone)`, which says whether
+    the settings suit a model (see `remarks.method_remark`).
 
     Attributes:
         name: the name of the method in `load` and on the command line.

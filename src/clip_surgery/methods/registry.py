@@ -34,6 +34,7 @@ from clip_surgery.methods.sc_clip import ScClip
 from clip_surgery.methods.sclip import Sclip
 from clip_surgery.methods.sfp import Sfp
 from clip_surgery.methods.similarity import Reversed, Similarity
+from clip_surgery.methods.tag_clip import TagClip
 from clip_surgery.plugins import import_plugin
 
 for _class in (
@@ -55,6 +56,7 @@ for _class in (
     Cass,
     Lposs,
     FreeCp,
+    TagClip,
     Rollout,
     GradCam,
     GScoreCam,

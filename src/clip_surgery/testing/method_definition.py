@@ -40,7 +40,8 @@ def check_settings(method: Method) -> None:
 def check_half_precision(method: Method) -> None:
     """With weights in bfloat16 and float16, scores are finite float32 and near the exact ones.
 
-    The contract runs on a small ViT. Nothing is checked if the method does not support it.
+    Scores of a method with a true `decides_by_thresholds` need not be near. The contract runs on a
+    small ViT. Nothing is checked if the method does not support it.
     """
     with torch.random.fork_rng(devices=[]):
         exact = with_tiny_companion(wrap_backbone(tiny_open_clip(seed=0)))
@@ -61,6 +62,8 @@ def check_half_precision(method: Method) -> None:
         expect(patches.dtype == torch.float32, "patches of torch.float32", patches.dtype)
         finite = bool(torch.isfinite(patches).all())
         expect(finite, f"finite scores in {backbone.dtype}", "NaN or infinite values")
+        if getattr(method, "decides_by_thresholds", False):
+            continue
         difference = float((patches - reference).abs().max())
         expect(
             difference < 0.1 * span,
