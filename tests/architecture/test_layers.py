@@ -48,6 +48,7 @@ LAYERS = {
     "figures": 9,
     "export": 9,
     "evaluation": 10,
+    "audits": 10,
     "apps": 11,
     "batch": 12,
     "__main__": 11,
@@ -80,6 +81,7 @@ HEAVY = {
     "onnxruntime": ("export/",),
     "pycocotools": ("evaluation/datasets/",),
     "supervision": ("records/instances",),
+    "sklearn": ("audits/",),
     "torchvision": ("evaluation/datasets/",),
 }
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Self
 
 import numpy as np
@@ -31,8 +32,12 @@ class Interval:
     count: int
 
     @classmethod
-    def of_mean(cls, values: Sequence[float]) -> Self:
+    def of_mean(cls, values: Sequence[float], *, bounds: tuple[float, float] = (-inf, inf)) -> Self:
         """Return the mean of values with Student's interval, which needs two values.
+
+        Args:
+            values: the values.
+            bounds: lowest and highest possible mean; the interval is cut to them.
 
         Raises:
             InputError: if there is no value, or one is not finite.
@@ -49,7 +54,8 @@ class Interval:
         if count < 2:
             return cls(mean=mean, low=None, high=None, count=count)
         half = _student(count - 1) * float(numbers.std(ddof=1)) / count**0.5
-        return cls(mean=mean, low=mean - half, high=mean + half, count=count)
+        low, high = max(bounds[0], mean - half), min(bounds[1], mean + half)
+        return cls(mean=mean, low=low, high=high, count=count)
 
     @classmethod
     def of_share(cls, hits: int, count: int) -> Self:

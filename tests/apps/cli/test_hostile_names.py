@@ -45,6 +45,7 @@ ALL_COMMANDS = {
     "attention": [f"red{HOSTILE}.png", f"bad{HOSTILE}.png"],
     "decompose": [f"red{HOSTILE}.png", f"dog{HOSTILE}"],
     "batch": [f"missing{HOSTILE}.png", "--text", f"dog{HOSTILE}", "--out", f"rows{HOSTILE}"],
+    "audit": [".", "--labels", f"labels{HOSTILE}", "--out", f"out{HOSTILE}"],
     "calibrate": ["folder", "--root", f"truth{HOSTILE}", "--model", "demo"],
     "check-method": ["folder", "--root", f"truth{HOSTILE}", "--method", f"gem{HOSTILE}"],
     "evaluate": ["folder", "--root", f"truth{HOSTILE}", "--count", "1"],

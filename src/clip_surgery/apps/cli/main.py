@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from clip_surgery.apps.cli.commands.attention import attention
+from clip_surgery.apps.cli.commands.audit import audit
 from clip_surgery.apps.cli.commands.batch import batch
 from clip_surgery.apps.cli.commands.calibrate import calibrate
 from clip_surgery.apps.cli.commands.check_method import check_method
@@ -55,7 +56,7 @@ app = typer.Typer(
 for command in (
     *(demo, explain, compare, points, masks, segment, tag, words, match, search),
     *(inspect, attention, decompose),
-    *(batch, calibrate, check_method, evaluate, report, export, models, methods, page),
+    *(batch, calibrate, check_method, audit, evaluate, report, export, models, methods, page),
 ):
     app.command()(command)
 
