@@ -9,7 +9,10 @@ from tests.apps.page.visits import explain, open_tab
 pytestmark = pytest.mark.slow
 
 pytest.importorskip("playwright")
-TABS = ("Maps", "Points", "Tags", "Words", "Attention", "Segments", "Masks")
+TABS = (
+    *("Maps", "Points", "Tags", "Words", "Attention", "Segments", "Masks"),
+    *("Compare", "Methods", "Heads"),
+)
 FOCUSED = "document.activeElement"
 
 
@@ -24,6 +27,9 @@ def fill_tab(page, tab):
     elif tab == "Masks":
         page.click("#segment")
         page.wait_for_selector("#masks .cs-layer")
+    elif tab in ("Compare", "Methods", "Heads"):
+        page.click({"Compare": "#compare-button", "Methods": "#all-methods"}.get(tab, "#show-heads"))
+        page.wait_for_selector(f"#{tab.lower()} .cs-layer")
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from clip_surgery.apps.page.actions import Actions
+from clip_surgery.apps.page.exports import full_record
 from clip_surgery.apps.page.limits import Limits
 from clip_surgery.apps.page.model_choices import ModelChoice, ModelChoices
 from clip_surgery.apps.page.results import (
@@ -17,8 +18,10 @@ from clip_surgery.apps.page.results import (
     record,
     tags_with_presence,
 )
-from clip_surgery.apps.page.saved_results import drawing, full_record
-from clip_surgery.apps.page.sessions import require_session
+from clip_surgery.apps.page.sessions import Results, require_session
+from clip_surgery.apps.page.settings import DEFAULTS
+from clip_surgery.apps.page.tabs.all_tabs import tabs_of
+from clip_surgery.apps.page.tabs.maps import drawing
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
@@ -131,13 +134,13 @@ def test_maps_equal_the_heatmaps_of_the_library(session):
     torch.testing.assert_close(maps(session, "presence", side=320).amax(dim=(1, 2)), probabilities)
 
 
-def test_points_tags_and_the_full_record(session):
+def test_points_tags_and_the_full_record(actions, session):
     by_text = points_and_boxes(session.explanation, 0.5)
     assert len(by_text["car"][0].positives) > 0
     assert (len(by_text["dog"][0]), by_text["dog"][1]) == (0, [])
     tags = tags_with_presence(session.explanation, top=2)
     assert {tag.text for tag, _ in tags} == {"car", "pig"}
-    full = full_record(session)
+    full = full_record(tabs_of(actions), Results(session=session), DEFAULTS)
     assert list(full) == ["explanation", "objects", "tags", "segments"]
     assert len(full["objects"]) == len(full["tags"]) == 3
 

@@ -6,6 +6,7 @@ import re
 import pytest
 from PIL import Image
 
+from clip_surgery.figures.overlay import OPACITY
 from tests.apps.page.visits import explain, open_tab, titles, type_texts, upload
 
 pytestmark = pytest.mark.slow
@@ -29,7 +30,7 @@ def test_opacity_needs_no_request_and_contrast_no_run_of_the_model(open_visit, s
     page = open_visit()
     explain(page, image_files / "scene.png", "car", "dog")
     layer = page.locator("#maps .cs-layer").first
-    assert layer.evaluate("e => getComputedStyle(e).opacity") == "0.75"
+    assert layer.evaluate("e => getComputedStyle(e).opacity") == str(OPACITY)
     runs, requests = site.runs, len(page.requests)
     page.locator("#opacity input[type=number]").fill("0.3")
     page.locator("#opacity input[type=number]").press("Tab")

@@ -1,6 +1,6 @@
 """Code and commands of the page reproduce what it shows."""
 
-import shlex
+import json
 from pathlib import Path
 
 import pytest
@@ -8,68 +8,128 @@ import torch
 from typer.testing import CliRunner
 
 from clip_surgery.apps.cli.main import app
-from clip_surgery.apps.page.reproduction import COMMANDS, command, python_code
 from clip_surgery.apps.page.results import maps, segmentation
-from clip_surgery.apps.page.saved_results import Settings
-from clip_surgery.apps.page.sessions import Shown
+from clip_surgery.apps.page.sessions import Results
+from clip_surgery.apps.page.settings import Settings
+from clip_surgery.apps.page.tabs.all_tabs import TABS, tabs_of
+from clip_surgery.apps.page.tabs.attention import PointAttention
+from clip_surgery.apps.page.tabs.heads import Heads
+from clip_surgery.apps.page.tabs.methods import MethodMaps
+from clip_surgery.apps.page.tabs.words import ReadSentence
 from clip_surgery.errors import InputError
 from tests.apps.page.visits import explain
 
 SETTINGS = Settings(contrast="image", opacity=0.5, min_presence=0.2, background="threshold")
 
 
+COMMANDS = {
+    "maps": "explain",
+    "points": "points",
+    "tags": "tag",
+    "words": "words",
+    "attention": "inspect",
+    "segments": "segment",
+    "masks": "masks",
+    "compare": "compare",
+    "methods": "compare",
+}
+
+
 @pytest.fixture
-def shown(actions, scene, tmp_path, monkeypatch):
+def tabs(actions):
+    return tabs_of(actions)
+
+
+@pytest.fixture
+def results(actions, scene, tmp_path, monkeypatch):
+    """Results with something in every tab."""
     monkeypatch.chdir(tmp_path)
     scene.image.save("scene.png")
     image = actions.prepare_image(Path("scene.png"), "scene.png")
-    session = actions.explain(image, ["car", "pig's ear", "--dog"], "demo", "gem")
-    return Shown(
+    texts = ["car", "pig's ear", "--dog"]
+    session = actions.explain(image, texts, "demo", "gem")
+    sentence = actions.sentence(image, "a pig", "demo", "gem")
+    return Results(
         session=session,
-        words=actions.sentence(image, "a pig", "demo", "gem"),
-        words_image=image,
-        attention=actions.attention(image, (60, 50), "demo"),
-        attention_image=image,
+        by_tab={
+            "words": ReadSentence(sentence, image, "demo", "gem"),
+            "attention": PointAttention(actions.attention(image, (60, 50), "demo"), image),
+            "masks": actions.masks(session),
+            "compare": actions.explain(image, texts, "demo", "similarity"),
+            "methods": MethodMaps(explanations={"gem": session.explanation}, refused={"x": "y"}),
+            "heads": Heads.of(*actions.decompose(image, texts, "demo")),
+        },
     )
 
 
-def run(shown, tab):
+def run(tabs, results, tab):
     namespace = {}
-    exec(python_code(shown, tab, SETTINGS), namespace)
+    exec("\n".join(tabs[tab].python(results, SETTINGS)), namespace)
     return namespace
 
 
-def test_python_code_computes_the_same(shown):
+def test_python_code_computes_the_same(tabs, results):
+    session = results.session
     torch.testing.assert_close(
-        run(shown, "maps")["maps"], maps(shown.session, "image", side=320), rtol=0, atol=1e-4
+        run(tabs, results, "maps")["maps"], maps(session, "image", side=320), rtol=0, atol=1e-4
     )
     assert Path("car.png").exists()
-    classes = run(shown, "segments")["classes"]
-    assert (classes == segmentation(shown.session, "threshold")).double().mean() > 0.999
-    assert len(run(shown, "points")["boxes"]) == 3
-    assert {tag.text for tag in run(shown, "tags")["tags"]} == set(shown.session.explanation.texts)
-    torch.testing.assert_close(run(shown, "words")["words"].scores, shown.words.scores)
+    classes = run(tabs, results, "segments")["classes"]
+    assert (classes == segmentation(session, "threshold")).double().mean() > 0.999
+    assert len(run(tabs, results, "points")["boxes"]) == 3
+    tags = run(tabs, results, "tags")["tags"]
+    assert {tag.text for tag in tags} == set(session.explanation.texts)
+    words = results.by_tab["words"].words
+    torch.testing.assert_close(run(tabs, results, "words")["words"].scores, words.scores)
+    weights = results.by_tab["attention"].maps[0].weights
+    torch.testing.assert_close(run(tabs, results, "attention")["maps"][0].weights, weights)
+    compile("\n".join(tabs["masks"].python(results, SETTINGS)), "masks", "exec")
+
+
+def test_python_code_of_several_methods_and_of_heads(tabs, results):
+    session = results.session
+    expected = maps(session, "text", side=320)
+    compared = run(tabs, results, "compare")
+    torch.testing.assert_close(compared["maps"], expected, rtol=0, atol=1e-4)
+    other = compared["other_explanation"].patch_scores[0]
     torch.testing.assert_close(
-        run(shown, "attention")["maps"][0].weights, shown.attention[0].weights
+        other, results.by_tab["compare"].explanation.patch_scores[0], rtol=0, atol=1e-4
     )
-    compile(python_code(shown, "masks", SETTINGS), "masks", "exec")
+    gem = run(tabs, results, "methods")["maps"]["gem"]
+    torch.testing.assert_close(gem, expected, rtol=0, atol=1e-4)
+    heads = run(tabs, results, "heads")["heads"]
+    torch.testing.assert_close(heads, results.by_tab["heads"].scores.heads)
 
 
-@pytest.mark.parametrize("tab", [tab for tab in COMMANDS if tab != "masks"])
-def test_commands_run(shown, tab):
-    words = shlex.split(command(shown, tab, SETTINGS))
+@pytest.mark.parametrize("tab", [tab for tab in COMMANDS if tab not in ("masks", "methods")])
+def test_commands_run(tabs, results, tab):
+    words = tabs[tab].command(results, SETTINGS)
     assert words[:3] == ["clip-surgery", COMMANDS[tab], "scene.png"]
     result = CliRunner().invoke(app, [*words[1:], "--format=json", "--out=results"])
     assert result.exit_code == 0, result.output
     assert list(Path("results").glob("*.json"))
 
 
-def test_code_of_a_tab_without_result_is_refused(shown):
-    with pytest.raises(InputError, match="Press Explain first"):
-        python_code(Shown(), "maps", SETTINGS)
-    for write in (python_code, command):
-        with pytest.raises(InputError, match="Press Read first"):
-            write(Shown(session=shown.session), "words", SETTINGS)
+def test_every_tab_saves_a_figure_and_a_record(tabs, results):
+    figures = {name: tab.figure(results, SETTINGS).tobytes() for name, tab in tabs.items()}
+    assert len(set(figures.values())) == len(TABS)
+    records = {name: tab.record(results, SETTINGS) for name, tab in tabs.items()}
+    assert all(records.values())
+    json.dumps(records, allow_nan=False)
+
+
+def test_a_tab_without_result_is_refused(tabs, results):
+    empty = Results(session=results.session)
+    for name, tab in tabs.items():
+        needs_a_button = name in ("words", "attention", "masks", "compare", "methods", "heads")
+        for write in (tab.python, tab.command, tab.figure):
+            with pytest.raises(InputError, match="first"):
+                write(Results(), SETTINGS)
+            if needs_a_button:
+                with pytest.raises(InputError, match="first"):
+                    write(empty, SETTINGS)
+        assert tab.record(Results(), SETTINGS) == {}
+        assert "cs-hint" in tab.view(Results(), SETTINGS)
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def test_save_exports_the_tab_that_is_shown(open_visit, image_files, tmp_path):
     page.wait_for_selector("#read-words .cs-word")
     open_tab(page, "Masks")
     page.click("#save-image")
-    page.get_by_text("Press Segment objects first").wait_for()
+    page.get_by_text("Press Segment objects first").first.wait_for()
     page.click("#segment")
     page.wait_for_selector("#masks .cs-layer")
     open_tab(page, "Attention")
@@ -91,10 +91,27 @@ def test_save_exports_the_tab_that_is_shown(open_visit, image_files, tmp_path):
 
 def test_results_of_the_last_image_are_not_kept_for_the_next():
     shown = Shown()
-    number = shown.image_number
+    before = shown.results
     shown.clear()
     with pytest.raises(InputError, match="changed meanwhile"):
-        shown.keep(number, masks=[])
-    assert shown.masks is None
-    shown.keep(shown.image_number, masks=[])
-    assert shown.masks == []
+        shown.keep(before, "masks", [])
+    assert shown.results.by_tab == {}
+    shown.keep(shown.results, "masks", [])
+    assert shown.results.by_tab == {"masks": []}
+
+
+def test_the_history_keeps_a_number_of_results_and_their_tabs():
+    shown = Shown()
+    for number in range(4):
+        shown.explained(shown.results, f"session {number}", upload="", kept=3)
+        shown.keep(shown.results, "words", number)
+    shown.clear()  # a new image clears what is shown, not the history
+    assert shown.results.session is None
+    assert shown.go_back(0).session == "session 1"
+    assert shown.results.by_tab == {"words": 1}
+    with pytest.raises(InputError, match="no longer keeps this result"):
+        shown.go_back(3)
+    late = shown.results
+    shown.go_back(2)
+    with pytest.raises(InputError, match="changed meanwhile"):
+        shown.explained(late, "session 4", upload="", kept=3)

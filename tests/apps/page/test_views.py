@@ -11,11 +11,20 @@ import pytest
 import torch
 from PIL import Image
 
-from clip_surgery.apps.page import views
+from clip_surgery.apps import page
 from clip_surgery.apps.page.examples import examples, examples_view
 from clip_surgery.apps.page.html_cards import Card, cards_view, data_link, heat_layer
 from clip_surgery.apps.page.requests import with_messages
-from clip_surgery.figures.overlay import overlay
+from clip_surgery.apps.page.sessions import Results
+from clip_surgery.apps.page.settings import DEFAULTS
+from clip_surgery.apps.page.tabs.all_tabs import tabs_of
+from clip_surgery.apps.page.tabs.attention import attention_view
+from clip_surgery.apps.page.tabs.heads import Heads
+from clip_surgery.apps.page.tabs.methods import MethodMaps
+from clip_surgery.apps.page.tabs.points import points_view
+from clip_surgery.apps.page.tabs.segments import segments_view
+from clip_surgery.apps.page.tabs.words import ReadSentence
+from clip_surgery.figures.overlay import OPACITY, overlay
 from clip_surgery.inputs.images import read_image
 from clip_surgery.tasks.inspection import attention
 
@@ -56,45 +65,47 @@ def session(actions, scene):
 
 
 def test_every_view_escapes_texts(actions, session):
-    html_of_views = [
-        views.maps_view(session, "text"),
-        views.points_view(session, None),
-        views.tags_view(session.explanation),
-        views.segments_view(session, "none"),
-        views.masks_view(session, actions.masks(session)),
-    ]
-    for html in html_of_views:
-        assert "<script" not in html
-        assert "car" in html
-        assert "&lt;script&gt;" in html
-    sentence = actions.sentence(session.image, f"a pig {EVIL}", "demo", "clip_surgery")
-    assert "<script" not in views.words_view(session.image, sentence)
+    image, texts = session.image, session.explanation.texts
+    sentence = actions.sentence(image, f"a car {EVIL}", "demo", "clip_surgery")
+    results = Results(
+        session=session,
+        by_tab={
+            "words": ReadSentence(sentence, image, "demo", "gem"),
+            "masks": actions.masks(session),
+            "compare": actions.explain(image, texts, "demo", "gem"),
+            "methods": MethodMaps(explanations={EVIL: session.explanation}, refused={EVIL: EVIL}),
+            "heads": Heads.of(*actions.decompose(image, texts, "demo")),
+        },
+    )
+    for tab in tabs_of(actions).values():
+        html = tab.view(results, DEFAULTS)
+        assert "<script" not in html, tab.name
+        assert "car" in html or tab.name == "attention"
+        assert "&lt;" in html or tab.name == "attention"
 
 
 def test_points_boxes_and_areas(session):
-    html = views.points_view(session, None)
+    html = points_view(session, None)
     assert html.count('class="cs-box"') <= 3  # the best of each text
     assert 'class="cs-on"' in html
     assert 'class="cs-off"' in html
-    unlikely = views.points_view(session, 1.0)
+    unlikely = points_view(session, 1.0)
     assert unlikely.count(">no points<") == 3
-    shares = re.findall(r"<span>([\d.]+)%</span>", views.segments_view(session, "none"))
+    shares = re.findall(r"<span>([\d.]+)%</span>", segments_view(session, "none"))
     assert sum(map(float, shares)) == pytest.approx(100, abs=0.3)
-    above_threshold = re.findall(
-        r"<span>([\d.]+)%</span>", views.segments_view(session, "threshold")
-    )
+    above_threshold = re.findall(r"<span>([\d.]+)%</span>", segments_view(session, "threshold"))
     assert sum(map(float, above_threshold)) < 100
 
 
 def test_a_method_without_dense_similarity_gets_a_message(actions, scene):
     image = actions.prepare_image(scene.image)
     session = actions.explain(image, ["car"], "demo", "grad_cam")
-    assert "for example clip_surgery" in views.segments_view(session, "none")
+    assert "for example clip_surgery" in segments_view(session, "none")
 
 
 def test_attention_marks_the_point(explainer, scene):
     image = read_image(scene.image)
-    html = views.attention_view(image, attention(explainer, image, (100, 50)))
+    html = attention_view(image, attention(explainer, image, (100, 50)))
     assert html.count('cx="100.0" cy="50.0"') == 3
 
 
@@ -108,9 +119,9 @@ def test_examples_have_a_text_that_is_not_in_the_image():
 
 
 def test_every_class_of_the_style_sheet_is_used_in_the_html():
-    folder = Path(views.__file__).parent
+    folder = Path(page.__file__).parent
     style = (folder / "page.css").read_text()
-    sources = "".join(path.read_text() for path in folder.glob("*.[pj]*"))
+    sources = "".join(path.read_text() for path in [*folder.rglob("*.py"), folder / "page.js"])
     used = set(re.findall(r"cs-[a-z-]+", sources))
     assert set(re.findall(r"\.(cs-[\w-]+)", style)) <= used
 
@@ -122,3 +133,8 @@ def test_missing_memory_is_named_in_the_message(error):
 
     with pytest.raises(gr.Error, match=r"The server failed \(out of memory\)"):
         with_messages(fail)()
+
+
+def test_the_style_sheet_has_the_opacity_of_the_library():
+    style = (Path(page.__file__).parent / "page.css").read_text()
+    assert set(re.findall(r"--cs-opacity, ([\d.]+)", style)) == {str(OPACITY)}

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+
+from torch import Tensor
 
 from clip_surgery.apps.page.limits import Limits
 from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.apps.page.sessions import Session, reduced
 from clip_surgery.apps.page.stopping import check_running, time_limit
-from clip_surgery.errors import InputError
+from clip_surgery.errors import ClipSurgeryError, InputError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
+from clip_surgery.framing import Framing
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.inputs.names import printable
 from clip_surgery.inputs.texts import check_texts
 from clip_surgery.segmenters.segmenter import Segmenter
+from clip_surgery.surgery.decomposed_feature import DecomposedFeature
 from clip_surgery.tasks import inspection
+from clip_surgery.tasks.decompose import decompose
 from clip_surgery.tasks.masks import Mask, masks
 from clip_surgery.tasks.words import words
 from clip_surgery.word_explanation import WordExplanation
@@ -92,6 +98,18 @@ class Actions:
             self._check_length(text)
         return check_texts(unique)
 
+    def read_sentence(self, sentence: object) -> str:
+        """Return the sentence of a visitor.
+
+        Raises:
+            InputError: if there is no sentence, or it is too long.
+        """
+        if not isinstance(sentence, str) or not sentence.strip():
+            raise InputError("Type a sentence about the image.")
+        self._check_length(sentence)
+        [checked_sentence] = check_texts([sentence])
+        return checked_sentence
+
     def explain(
         self,
         image: InputImage,
@@ -151,11 +169,8 @@ class Actions:
             InputError: if there is no sentence, or it is too long.
             UnsupportedModelError: if the text tower does not give features of its tokens.
         """
-        if not isinstance(sentence, str) or not sentence.strip():
-            raise InputError("Type a sentence about the image.")
-        self._check_length(sentence)
+        checked_sentence = self.read_sentence(sentence)
         explainer = self._limited(self.models[model].with_method(method))
-        [checked_sentence] = check_texts([sentence])
         with self._model_turn():
             return words(explainer, image, checked_sentence)
 
@@ -165,6 +180,74 @@ class Actions:
         explainer = self._limited(choice.with_method("similarity"))
         with self._model_turn():
             return explainer.explain_images([image], choice.encode(choice.suggested_texts))
+
+    def explain_by_all_methods(
+        self,
+        image: InputImage,
+        texts: Iterable[str],
+        model: str,
+        *,
+        on_method: Callable[[int, int, str], object] = lambda number, count, name: None,
+    ) -> tuple[dict[str, Explanation], dict[str, str]]:
+        """Explain an image by all methods that work with a model.
+
+        Others can use the model between two methods. Once the time of a request is used up, no
+        further method is begun.
+
+        Args:
+            image: the image of the visitor.
+            texts: texts to look for.
+            model: name of a model of the page.
+            on_method: called before each method with its number, the number of methods and its
+                name.
+
+        Returns:
+            The explanations by method, and for each method without one the reason.
+
+        Raises:
+            InputError: if the texts cannot be used.
+            UnknownNameError: for an unknown model.
+            RequestStoppedError: if the visitor leaves or stops the request.
+        """
+        explanations, refused = {}, {}
+        seconds = 0.0
+        methods = self.models[model].methods
+        for number, name in enumerate(methods):
+            if seconds > self.limits.seconds:
+                refused[name] = f"not begun after {self.limits.seconds} s"
+                continue
+            on_method(number, len(methods), name)
+            begin = time.monotonic()
+            try:
+                explanations[name] = self.explain(image, texts, model, name).explanation
+            except ClipSurgeryError as error:
+                check_running()  # A visitor that left gets no further methods.
+                refused[name] = str(error)
+            seconds += time.monotonic() - begin
+        return explanations, refused
+
+    def decompose(
+        self, image: InputImage, texts: Iterable[str], model: str
+    ) -> tuple[DecomposedFeature, Tensor, Framing]:
+        """Return what each head adds to the feature of an image.
+
+        Args:
+            image: the image of the visitor.
+            texts: texts to look for.
+            model: name of a model of the page.
+
+        Returns:
+            The contributions, the features (C, D) of the texts, and how the image was framed.
+
+        Raises:
+            UnsupportedModelError: if the image feature is no sum of contributions of heads.
+        """
+        choice = self.models[model]
+        explainer = self._limited(choice.explainer)
+        checked_texts = self.read_texts(texts)
+        with self._model_turn():
+            features = choice.encode(checked_texts).labels.cpu()
+            return decompose(explainer, image), features, explainer.frame(image)
 
     def masks(self, session: Session) -> list[Mask | None]:
         """Segment the object of each text in the kept image; None where no object was found.

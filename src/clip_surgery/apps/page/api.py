@@ -11,22 +11,22 @@ are in pixels of the image, whose size is part of the result.
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import gradio as gr
 
 from clip_surgery.apps.page import results
 from clip_surgery.apps.page.actions import Actions
-from clip_surgery.apps.page.requests import read_choice, read_number, read_upload, with_messages
-from clip_surgery.apps.page.saved_results import drawing
+from clip_surgery.apps.page.requests import read_number, read_upload, with_messages
 from clip_surgery.apps.page.sessions import Session
+from clip_surgery.apps.page.settings import read_contrast
+from clip_surgery.apps.page.tabs.maps import drawing
+from clip_surgery.figures.overlay import OPACITY
 from clip_surgery.records.explanations import DIGITS
 from clip_surgery.records.regions import masks_record, segmentation_record
 from clip_surgery.records.texts import image_record, words_record
-from clip_surgery.tasks.heatmaps import Contrast
 
 METHOD = "clip_surgery"
-CONTRASTS = get_args(Contrast)
 
 
 class Api:
@@ -61,7 +61,7 @@ class Api:
         opacity: Any,
     ) -> Any:
         """Draw the maps over the image as one PNG; contrast is text, image or presence."""
-        checked_contrast: Any = read_choice(contrast, "contrast", CONTRASTS)
+        checked_contrast = read_contrast(contrast)
         checked_opacity = read_number(opacity, "opacity", low=0, high=1)
         session = self._session(image, texts, model, method)
         return drawing(session, contrast=checked_contrast, opacity=checked_opacity)
@@ -145,7 +145,7 @@ def publish(actions: Actions, **queue_settings: Any) -> None:
         model = gr.Textbox(actions.models.names[0], label="model, see /models")
         method = gr.Textbox(METHOD, label="method, see /models")
         contrast = gr.Textbox("text", label="contrast: text, image or presence")
-        opacity = gr.Number(0.75, label="opacity from 0 to 1")
+        opacity = gr.Number(OPACITY, label="opacity from 0 to 1")
         min_presence = gr.Number(0, label="minimum probability of presence from 0 to 1")
         top = gr.Number(12, label="how many")
         x, y = gr.Number(label="x in pixels"), gr.Number(label="y in pixels")

@@ -42,6 +42,8 @@ class Card:
         faint: whether the layer is drawn paler, for texts that are probably not in the image.
         alt: what the card shows, in words, for visitors who do not see it; the title by default.
         values: values of the layer for the browser, from `map_values`.
+        right_layer: link of a second layer, shown to the right of a border that can be moved.
+        right_values: values of the second layer.
     """
 
     title: str
@@ -51,6 +53,8 @@ class Card:
     faint: bool = False
     alt: str = ""
     values: str = ""
+    right_layer: str = ""
+    right_values: str = ""
 
 
 def cards_view(image: InputImage, cards: Iterable[Card], *, kind: str = "") -> str:
@@ -92,6 +96,10 @@ def _card(card: Card, width: int, height: int, role: str) -> str:
     )
     note = f'<span class="cs-note">{plain(card.note)}</span>' if card.note else ""
     values = f' data-values="{escape(card.values)}"' if card.values else ""
+    if card.right_layer:
+        layer += f'<img class="cs-layer cs-right" alt="" src="{card.right_layer}">'
+        layer += '<span class="cs-border"></span>'
+        values += f' data-right-values="{escape(card.right_values)}"'
     return (
         f'<figure class="cs-card{faint}" data-title="{title}">'
         f'<div class="cs-frame" role="{role}" tabindex="0" aria-label="{plain(card.alt) or title}"'
@@ -167,6 +175,16 @@ def box(xyxy: Sequence[float]) -> str:
     left, top, right, bottom = xyxy
     position = f'x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"'
     return f'<rect class="cs-box-edge" {position}/><rect class="cs-box" {position}/>'
+
+
+def text_buttons(texts: Sequence[str], chosen: int) -> str:
+    """Return HTML of a button per text; the chosen one is marked."""
+    buttons = "".join(
+        f'<button type="button" data-text="{number}" '
+        f'aria-pressed="{str(number == chosen).lower()}">{plain(text)}</button>'
+        for number, text in enumerate(texts)
+    )
+    return f'<div class="cs-texts" role="group" aria-label="Text">{buttons}</div>'
 
 
 def hint(text: str) -> str:

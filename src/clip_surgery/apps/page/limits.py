@@ -27,6 +27,7 @@ class Limits:
         seconds: maximum time for which one request may use the model. It is checked between the
             blocks of the model.
         sessions: number of visitors whose last result is kept.
+        history: number of results to which a visitor can go back.
         minutes: how long a result and the uploaded files are kept.
 
     Raises:
@@ -44,6 +45,7 @@ class Limits:
     waiting: int = 32
     seconds: int = 60
     sessions: int = 100
+    history: int = 6
     minutes: int = 30
 
     def __post_init__(self) -> None:

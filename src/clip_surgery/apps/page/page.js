@@ -6,13 +6,15 @@
 
   // Values of maps: see map_values.py.
   const decoded = new WeakMap();
-  function grid(frame) {
-    if (!decoded.has(frame)) {
-      const [columns, rows, content] = frame.dataset.values.split(',');
+  function grid(frame, layer = 'values') {
+    const grids = decoded.get(frame) ?? {};
+    if (!grids[layer]) {
+      const [columns, rows, content] = frame.dataset[layer].split(',');
       const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-      decoded.set(frame, { columns: Number(columns), rows: Number(rows), bytes });
+      grids[layer] = { columns: Number(columns), rows: Number(rows), bytes };
+      decoded.set(frame, grids);
     }
-    return decoded.get(frame);
+    return grids[layer];
   }
 
   function interpolated({ columns, rows, bytes }, x, y) {
@@ -31,13 +33,20 @@
     const names = frame.closest('[data-names]');
     if (!names) {
       const title = frame.closest('.cs-card').dataset.title;
-      return `${title}: ${interpolated(grid(frame), x, y).toFixed(2)}`;
+      const value = (layer) => interpolated(grid(frame, layer), x, y).toFixed(2);
+      const compared = 'rightValues' in frame.dataset ? ` and ${value('rightValues')}` : '';
+      return `${title}: ${value('values')}${compared}`;
     }
+    const number = classAt(frame, x, y);
+    return number === 0 ? 'no text' : JSON.parse(names.dataset.names)[number - 1];
+  }
+
+  // The number of the text at a point of a segmentation; 0 is no text.
+  function classAt(frame, x, y) {
     const { columns, rows, bytes } = grid(frame);
     const column = clamp(Math.floor(x * columns), 0, columns - 1);
     const row = clamp(Math.floor(y * rows), 0, rows - 1);
-    const number = bytes[row * columns + column];
-    return number === 0 ? 'no text' : JSON.parse(names.dataset.names)[number - 1];
+    return bytes[row * columns + column];
   }
 
   let readout = null;
@@ -132,7 +141,22 @@
     closest(event, '.cs-frame')?.querySelector('.cs-cursor')?.remove();
     hide();
   });
+  // A button of a result that was pressed by a key keeps the focus when the result is replaced.
+  let pressedButton = null;
+  document.addEventListener('click', (event) => {
+    const button = closest(event, '[data-text], [data-block], [data-result]');
+    const byKey = button && event.detail === 0;
+    pressedButton = byKey ? { button, selector: selectorOf(button) } : null;
+  });
+  function selectorOf(button) {
+    const data = Object.entries(button.dataset).map(([name, value]) => `[data-${name}="${value}"]`);
+    return `#${button.closest('[id]').id} button${data.join('')}`;
+  }
   new MutationObserver(() => {
+    if (pressedButton && !pressedButton.button.isConnected) {
+      document.querySelector(pressedButton.selector)?.focus();
+      pressedButton = null;
+    }
     if (!pressedCards || pressedCards.isConnected) return;
     const frame = document.querySelector('.cs-click .cs-frame');
     if (!frame) return;
@@ -154,4 +178,117 @@
   document.addEventListener('pointerout', (event) => markWord(event, false));
   document.addEventListener('focusin', (event) => markWord(event, true));
   document.addEventListener('focusout', (event) => markWord(event, false));
+
+  // Segments: a click leaves one text only, another click on it shows all again.
+  function isolate(segments, number) {
+    const buttons = [...segments.querySelectorAll('.cs-legend button')];
+    const isShown = (button) => button.getAttribute('aria-pressed') === 'true';
+    const chosen = buttons.find((button) => Number(button.dataset.class) === number);
+    const again = !chosen || isShown(chosen);
+    for (const button of buttons) button.setAttribute('aria-pressed', !again && button === chosen);
+    segments.querySelector('.cs-only')?.remove();
+    segments.classList.toggle('cs-isolated', !again);
+    if (!again) segments.querySelector('.cs-frame').append(darkened(segments, chosen));
+  }
+
+  // A canvas that is dark outside of the segment of a legend button.
+  function darkened(segments, button) {
+    const layer = segments.querySelector('img.cs-layer');
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [layer.naturalWidth, layer.naturalHeight];
+    canvas.className = 'cs-layer cs-only';
+    const context = canvas.getContext('2d');
+    context.drawImage(layer, 0, 0);
+    const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
+    const [red, green, blue] = button.dataset.colour.split(',').map(Number);
+    const { data } = pixels;
+    for (let i = 0; i < data.length; i += 4) {
+      const isInside = data[i + 3] > 0 && data[i] === red && data[i + 1] === green
+        && data[i + 2] === blue;
+      [data[i], data[i + 1], data[i + 2], data[i + 3]] = [15, 23, 42, isInside ? 0 : 215];
+    }
+    context.putImageData(pixels, 0, 0);
+    return canvas;
+  }
+
+  document.addEventListener('click', (event) => {
+    const segments = closest(event, '.cs-segments');
+    const button = closest(event, '.cs-legend button');
+    const frame = closest(event, '.cs-frame');
+    if (!segments) return;
+    if (button) isolate(segments, Number(button.dataset.class));
+    else if (frame) {
+      const box = frame.getBoundingClientRect();
+      const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+      isolate(segments, classAt(frame, x / box.width, y / box.height));
+    }
+  });
+
+  // Comparisons: the border between two maps follows the slider, or the pointer over a map.
+  document.addEventListener('input', (event) => {
+    if (!event.target.matches?.('.cs-split input')) return;
+    event.target.closest('.cs-compare').style.setProperty('--cs-split', `${event.target.value}%`);
+  });
+  const moveBorder = (event) => {
+    const frame = closest(event, '.cs-split-cards .cs-frame');
+    if (!frame || !event.buttons) return;
+    const box = frame.getBoundingClientRect();
+    const slider = frame.closest('.cs-compare').querySelector('.cs-split input');
+    slider.value = (100 * (event.clientX - box.left)) / box.width;
+    slider.dispatchEvent(new Event('input', { bubbles: true }));
+  };
+  document.addEventListener('pointerdown', moveBorder);
+  document.addEventListener('pointermove', moveBorder);
+
+  // Calls of the model that are running, for the Stop button.
+  const running = new Set();
+  function showRunning() {
+    document.body.classList.toggle('cs-running', running.size > 0);
+    document.querySelector('#stop')?.setAttribute('aria-disabled', running.size === 0);
+  }
+  function tell(text) {
+    const status = document.querySelector('#run-status [role=status]');
+    if (status) status.textContent = text;
+  }
+
+  // The address: read once when the page opens, written after each change. See address.py.
+  const query = location.search;
+  function writeAddress(names, defaults, values) {
+    if (!clipSurgery.isOpen) return;
+    setTimeout(() => {
+      const tab = document.querySelector('#results [role=tab][aria-selected=true]');
+      const state = [...names.map((name, number) => [name, values[number]]),
+        ['tab', tab?.dataset.tabId], ['example', clipSurgery.example]];
+      const parameters = new URLSearchParams(location.search);
+      for (const [name, value] of state) {
+        parameters.delete(name);
+        for (const each of [value].flat()) {
+          const isDefault = String(each) === String(defaults[name]);
+          if (each !== null && each !== undefined && each !== '' && !isDefault) {
+            parameters.append(name, each);
+          }
+        }
+      }
+      const text = parameters.size ? `?${parameters}` : location.pathname;
+      history.replaceState(history.state, '', text);
+    }, 50); // after the tab has changed
+  }
+
+  window.clipSurgery = {
+    query,
+    example: null,
+    isOpen: false,
+    writeAddress,
+    setRunning(call, isRunning) {
+      running[isRunning ? 'add' : 'delete'](call);
+      if (isRunning) tell('');
+      showRunning();
+    },
+    stopped() {
+      if (running.size) tell('Stopped.');
+      running.clear();
+      showRunning();
+    },
+  };
+  document.addEventListener('DOMContentLoaded', () => setTimeout(showRunning, 0));
 })();

@@ -23,6 +23,7 @@ from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.stopping import watched
 from clip_surgery.batch_splitting import is_out_of_memory
 from clip_surgery.errors import ClipSurgeryError, InputError
+from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.inputs.names import printable
 
@@ -142,7 +143,7 @@ def read_number(value: Any, name: str, *, low: float, high: float) -> float:
         InputError: for a smaller or larger number, NaN, or a value that is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        shown = repr(value) if isinstance(value, int | float) else type(value).__name__
+        shown = f"{value:g}" if isinstance(value, int | float) else type(value).__name__
         raise InputError(f"Expected {name} from {low:g} to {high:g}, but got {shown[:40]}.")
     return float(value)
 
@@ -156,3 +157,17 @@ def read_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise InputError(f"Expected {name} to be one of {', '.join(choices)}.")
     return value
+
+
+def read_point(event: gr.EventData, size: Size) -> tuple[float, float]:
+    """Return the point (x, y) in pixels of an image that a visitor clicked.
+
+    Args:
+        event: the click, with x and y as shares of width and height.
+        size: size of the image.
+
+    Raises:
+        InputError: for a click that is not in the image.
+    """
+    x, y = (read_number(getattr(event, axis, None), axis, low=0, high=1) for axis in ("x", "y"))
+    return (min(x * size.width, size.width - 1), min(y * size.height, size.height - 1))

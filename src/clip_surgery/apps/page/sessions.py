@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PIL import Image
@@ -12,9 +11,6 @@ from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage
-from clip_surgery.tasks.inspection import AttentionMap
-from clip_surgery.tasks.masks import Mask
-from clip_surgery.word_explanation import WordExplanation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,47 +38,84 @@ class Session:
 
 
 @dataclass(kw_only=True, eq=False)
-class Shown:
-    """The results that the page shows to one visitor. Requests of the visitor change it in place.
+class Results:
+    """The results for one image that belong together.
 
     Attributes:
-        session: the last explanation.
-        tags: explanation of all suggested texts, shown instead of those of the session.
-        words: the words of a sentence.
-        words_image: the image of the words, reduced.
-        attention: the attention maps of a point.
-        attention_image: the image of the attention maps, reduced.
-        masks: the segmented objects of the texts of the session.
-        image_number: number of times that the image was changed.
+        session: the explanation, or None before there is one.
+        by_tab: results of tabs that run the model themselves, by the name of the tab.
+        upload: path of the uploaded file of the image, which the page deletes after a while.
     """
 
     session: Session | None = None
-    tags: Explanation | None = None
-    words: WordExplanation | None = None
-    words_image: InputImage | None = None
-    attention: Sequence[AttentionMap] = ()
-    attention_image: InputImage | None = None
-    masks: Sequence[Mask | None] | None = None
-    image_number: int = 0
+    by_tab: dict[str, Any] = field(default_factory=dict)
+    upload: str = ""
+
+
+@dataclass(kw_only=True, eq=False)
+class Shown:
+    """What the page shows to one visitor. Requests of the visitor change it in place.
+
+    Attributes:
+        results: the results that are shown.
+        history: earlier results and those that are shown, the newest last.
+    """
+
+    results: Results = field(default_factory=Results)
+    history: list[Results] = field(default_factory=list)
 
     def clear(self) -> None:
-        """Forget all results, because they do not belong to the image of the visitor any more."""
-        number = self.image_number + 1
-        vars(self).update(vars(Shown(image_number=number)))
+        """Show no result, because the image of the visitor is another one."""
+        self.results = Results()
 
-    def keep(self, image_number: int, **results: Any) -> None:
-        """Keep results that were computed for an image.
+    def explained(self, before: Results, session: Session, *, upload: str, kept: int) -> None:
+        """Show a new explanation, and add it to the history.
+
+        Args:
+            before: the results that were shown when the explanation began.
+            session: the explanation.
+            upload: path of the uploaded file.
+            kept: maximum number of results in the history.
 
         Raises:
             InputError: if the visitor has changed the image since then.
         """
-        if image_number != self.image_number:
-            raise InputError("The image was changed meanwhile. Please press the button again.")
-        vars(self).update(results)
+        self._check_unchanged(before)
+        self.results = Results(session=session, upload=upload)
+        self.history = [*self.history, self.results][-kept:]
+
+    def keep(self, before: Results, tab: str, result: Any) -> None:
+        """Keep the result of a tab.
+
+        Args:
+            before: the results that were shown when the work began.
+            tab: name of the tab.
+            result: what the tab needs to draw its result.
+
+        Raises:
+            InputError: if other results are shown since then.
+        """
+        self._check_unchanged(before)
+        self.results.by_tab[tab] = result
+
+    def go_back(self, number: int) -> Results:
+        """Show the results with an index of the history again, and return them.
+
+        Raises:
+            InputError: if there are none.
+        """
+        if not 0 <= number < len(self.history):
+            raise InputError("The page no longer keeps this result.")
+        self.results = self.history[number]
+        return self.results
+
+    def _check_unchanged(self, before: Results) -> None:
+        if self.results is not before:
+            raise InputError("The results were changed meanwhile. Please press the button again.")
 
 
 def require_shown(shown: object) -> Shown:
-    """Return the results of the visitor.
+    """Return what the page shows to the visitor.
 
     Raises:
         InputError: for any other value.
@@ -92,17 +125,16 @@ def require_shown(shown: object) -> Shown:
     return shown
 
 
-def require_session(session: object) -> Session:
-    """Return the session if the page still keeps it.
+def require_session(results: object) -> Session:
+    """Return the explanation if the page still keeps it.
 
     Args:
-        session: a session, or the results that contain it.
+        results: results that contain the explanation.
 
     Raises:
-        InputError: if it does not.
+        InputError: if they do not.
     """
-    if isinstance(session, Shown):
-        session = session.session
+    session = results.session if isinstance(results, Results) else results
     if not isinstance(session, Session):
         raise InputError("Press Explain first. The page no longer keeps an image of yours.")
     return session
