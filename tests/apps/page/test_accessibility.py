@@ -28,7 +28,9 @@ def fill_tab(page, tab):
         page.click("#segment")
         page.wait_for_selector("#masks .cs-layer")
     elif tab in ("Compare", "Methods", "Heads"):
-        page.click({"Compare": "#compare-button", "Methods": "#all-methods"}.get(tab, "#show-heads"))
+        page.click(
+            {"Compare": "#compare-button", "Methods": "#all-methods"}.get(tab, "#show-heads")
+        )
         page.wait_for_selector(f"#{tab.lower()} .cs-layer")
 
 

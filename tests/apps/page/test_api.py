@@ -87,7 +87,7 @@ def test_figure_is_an_image(client, scene_file):
 @pytest.mark.parametrize(
     ("name", "arguments", "reason"),
     [
-        ("broken.png", {"texts": TEXTS}, "broken.png: not an image in a format"),
+        ("broken.png", {"texts": TEXTS}, "broken.png: not an image, or not readable"),
         ("large.png", {"texts": TEXTS}, "large.png: 1100 x 1000 px is over the limit of 1,000,000"),
         ("red.png", {"texts": []}, "Type at least one text"),
         ("red.png", {"texts": list("abcdefghi")}, "at most 8 texts at once, but got 9"),

@@ -50,7 +50,7 @@ def test_messages_for_bad_files(open_visit, site, image_files):
     page = open_visit()
     runs = site.runs
     upload(page, image_files / "broken.png")
-    page.get_by_text("broken.png: not an image in a format that Pillow reads").wait_for()
+    page.get_by_text("broken.png: not an image, or not readable").wait_for()
     page.wait_for_selector("#image img", state="detached")  # the image is removed
     upload(page, image_files / "large.png")
     page.get_by_text("over the limit of 1,000,000 pixels").wait_for()

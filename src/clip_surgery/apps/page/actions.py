@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from clip_surgery.apps.page.limits import Limits
+from clip_surgery.apps.page.messages import page_message
 from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.apps.page.sessions import Session, reduced
 from clip_surgery.apps.page.stopping import check_running, time_limit
@@ -222,7 +223,7 @@ class Actions:
                 explanations[name] = self.explain(image, texts, model, name).explanation
             except ClipSurgeryError as error:
                 check_running()  # A visitor that left gets no further methods.
-                refused[name] = str(error)
+                refused[name] = page_message(error)
             seconds += time.monotonic() - begin
         return explanations, refused
 

@@ -14,6 +14,7 @@ from clip_surgery.apps.page.address import read_address
 from clip_surgery.apps.page.examples import Example
 from clip_surgery.apps.page.history import history_view
 from clip_surgery.apps.page.html_cards import notice
+from clip_surgery.apps.page.messages import page_message
 from clip_surgery.apps.page.requests import read_number, read_upload, warn
 from clip_surgery.apps.page.sessions import Results, require_session, require_shown
 from clip_surgery.apps.page.settings import DEFAULTS, NAMES, Settings, read_settings
@@ -97,7 +98,7 @@ class InputControls:
         """Return what an address contains: example, texts, model, method, sentence and settings."""
         state, errors = read_address(query, self.actions, self.examples, tuple(self.tabs))
         if errors:
-            reasons = " ".join(str(error) for error in errors[:SHOWN_ERRORS])
+            reasons = " ".join(page_message(error) for error in errors[:SHOWN_ERRORS])
             warn(InputError(f"Parts of the link were left out. {reasons}"))
         model = state.model or self.actions.models.first.name
         methods = list(self.actions.models[model].methods)

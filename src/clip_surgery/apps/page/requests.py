@@ -20,6 +20,7 @@ from gradio.context import LocalContext
 from gradio.utils import get_upload_folder
 
 from clip_surgery.apps.page.actions import Actions
+from clip_surgery.apps.page.messages import page_message
 from clip_surgery.apps.page.stopping import watched
 from clip_surgery.batch_splitting import is_out_of_memory
 from clip_surgery.errors import ClipSurgeryError, InputError
@@ -47,7 +48,7 @@ def with_messages(action: Callable[P, T]) -> Callable[P, T]:
             with watched(_abandonment_check()):
                 return action(*values, **named)
         except ClipSurgeryError as error:
-            raise _message(str(error), "Not possible") from None
+            raise _message(page_message(error), "Not possible") from None
         except gr.Error:
             raise
         except Exception as error:
@@ -60,7 +61,7 @@ def with_messages(action: Callable[P, T]) -> Callable[P, T]:
 
 def warn(error: ClipSurgeryError) -> None:
     """Show an error as a message, and continue."""
-    gr.Warning(_one_line(str(error)), duration=MESSAGE_SECONDS, title="Not possible")
+    gr.Warning(_one_line(page_message(error)), duration=MESSAGE_SECONDS, title="Not possible")
 
 
 def _abandonment_check() -> Callable[[], bool] | None:

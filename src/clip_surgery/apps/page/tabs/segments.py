@@ -12,6 +12,7 @@ from PIL import Image
 
 from clip_surgery.apps.page.html_cards import Card, cards_view, data_link, hint, plain
 from clip_surgery.apps.page.map_values import encode_classes
+from clip_surgery.apps.page.messages import NO_PIXEL_SCORES
 from clip_surgery.apps.page.results import segmentation
 from clip_surgery.apps.page.sessions import Results, Session, require_session, require_shown
 from clip_surgery.apps.page.settings import Settings, read_background
@@ -93,10 +94,7 @@ class SegmentsTab(Tab):
 def segments_view(session: Session, background: Background) -> str:
     """Return each pixel in the colour of its best text, and the area of each text."""
     if session.explanation.similarity is None:
-        return hint(
-            "This method gives no score for single pixels. Choose another one, for example "
-            "clip_surgery."
-        )
+        return hint(NO_PIXEL_SCORES)
     classes = segmentation(session, background).cpu().numpy()
     palette = palette_image(classes).getpalette() or []
     texts = session.explanation.texts

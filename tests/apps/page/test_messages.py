@@ -1,0 +1,104 @@
+"""Messages are in words of the page, not of the Python functions behind it."""
+
+import io
+import re
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from clip_surgery.apps.page.actions import Actions
+from clip_surgery.apps.page.exports import Exports
+from clip_surgery.apps.page.limits import Limits
+from clip_surgery.apps.page.messages import page_message
+from clip_surgery.apps.page.model_choices import ModelChoice, ModelChoices
+from clip_surgery.apps.page.sessions import Results, Shown
+from clip_surgery.apps.page.settings import DEFAULTS
+from clip_surgery.apps.page.tabs.all_tabs import tabs_of
+from clip_surgery.backbones.loading import wrap_backbone
+from clip_surgery.errors import ClipSurgeryError, MissingExtraError, WeightsError
+from tests.zoo import tiny_transformers
+
+PYTHON_WORDS = re.compile(
+    r"\b\w+=|\b(argument|explainer|vocabulary|dtype|tensor|Pillow|InputError|None)\b|clip_surgery\."
+    r"|pip install|\(H, W|\(C,|`"
+)
+
+
+def message(action):
+    with pytest.raises(ClipSurgeryError) as raised:
+        action()
+    return page_message(raised.value)
+
+
+@pytest.fixture(scope="module")
+def small(explainer):
+    """A page whose model has no heads to decompose, no class token and a short context."""
+    backbone = wrap_backbone(tiny_transformers("siglip"))
+    choice = ModelChoice.of(replace(explainer, backbone=backbone))
+    return Actions(models=ModelChoices({"small": choice}), limits=Limits(megapixels=1, file_mb=1))
+
+
+@pytest.fixture(scope="module")
+def image(small):
+    return small.prepare_image(Image.new("RGB", (64, 48), (200, 30, 30)), "red.png")
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (lambda a, i: a.explain(i, ["word " * 50], "small", "gem"), "too long for this model"),
+        (lambda a, i: a.explain(i, ["\ud800"], "small", "gem"), "Text 1 has characters"),
+        (lambda a, i: a.explain(i, [], "small", "gem"), "at least one text"),
+        (lambda a, i: a.explain(i, ["dog"], "small", "rollout"), "needs a class token"),
+        (lambda a, i: a.explain(i, ["dog"], "other", "gem"), "Unknown model 'other'"),
+        (lambda a, i: a.explain(i, ["dog"], "small", "other"), "Unknown method 'other'"),
+        (lambda a, i: a.sentence(i, " ", "small", "gem"), "Type a sentence"),
+        (lambda a, i: a.sentence(i, "\n\t.", "small", "rollout"), "needs a class token"),
+        (lambda a, i: a.decompose(i, ["dog"], "small"), "not a sum over heads. Choose another"),
+        (lambda a, i: a.attention(i, (900, 3), "small"), "red.png: expected a point within"),
+        (lambda a, i: a.prepare_image(None), "Choose an image first"),
+        (lambda a, i: a.prepare_image(b"text", "x.png"), "x.png: not an image, or not readable"),
+        (lambda a, i: a.prepare_image(b"", "x.png"), "x.png: the file is empty"),
+        (lambda a, i: a.prepare_image(Image.new("1", (2000, 999)), "x.png"), "over the limit of"),
+        (lambda a, i: a.prepare_image(png()[:-30], "x.png"), "x.png: damaged or unsupported"),
+    ],
+)
+def test_messages_of_actions(small, image, run, expected):
+    text = message(lambda: run(small, image))
+    assert expected in text
+    assert not PYTHON_WORDS.search(text), text
+
+
+def png():
+    content = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_messages_of_saving(small, actions, scene):
+    image = actions.prepare_image(scene.image)
+    session = actions.explain(image, ["car"], "demo", "grad_cam")
+    tabs = tabs_of(actions)
+    results = Results(session=session)
+    text = message(lambda: tabs["segments"].figure(results, DEFAULTS))
+    assert text.startswith("This method gives no score for single pixels")
+    exports = Exports(tabs=tabs)
+    values = ("text", 0.5, 0, "none")
+    for name in tabs:
+        text = message(lambda name=name: exports.save_image(Shown(), name, *values))
+        assert "first" in text
+        assert not PYTHON_WORDS.search(text), text
+    for wrong in (("no", 0.5, 0, "none"), ("text", 5, 0, "none"), ("text", 0, "x", "none")):
+        text = message(lambda wrong=wrong: exports.save_json(Shown(), "maps", *wrong))
+        assert not PYTHON_WORDS.search(text), text
+
+
+def test_what_only_the_operator_can_change():
+    for error in (
+        WeightsError("Check the weights for NaN."),
+        MissingExtraError.of("page", "gradio"),
+    ):
+        text = page_message(error)
+        assert "the person who runs this page" in text
+        assert not PYTHON_WORDS.search(text)
