@@ -70,7 +70,7 @@ def show_request(model: str) -> None:
     from clip_surgery.apps.page.actions import Actions
     from clip_surgery.apps.page.model_choices import ModelChoices
     from clip_surgery.apps.page.results import record
-    from clip_surgery.apps.page.views import maps_view
+    from clip_surgery.apps.page.tabs.maps import maps_view
     from clip_surgery.loading import load as load_model
     from clip_surgery.surgery.walk import walk
 

@@ -1,4 +1,4 @@
-"""Make the picture of the page in the documentation, with Chromium and the demo model.
+"""Make the pictures of the page in the documentation, with Chromium and the demo model.
 
 python docs/make_page_picture.py
 """
@@ -7,30 +7,60 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 
 from clip_surgery import load
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.apps.page.serving import serving
 
-PICTURE = Path(__file__).parent / "pictures/page.png"
+PICTURES = Path(__file__).parent / "pictures"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+COLOURS = 128
+"""Number of colours of the pictures, which makes them three times smaller."""
 
 
 def main() -> None:
     actions = Actions(models=ModelChoices.of([load("demo", vocabulary="common")]))
     with serving(actions) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.goto(address)
-        page.click("[data-example='0']")
-        page.wait_for_selector("#maps .cs-card")
-        page.mouse.move(0, 0)
-        page.wait_for_timeout(1_000)  # fading elements
-        page.screenshot(path=PICTURE, full_page=True)
+        save(open_page(browser, f"{address}?example=0"), "page")
+        save(open_page(browser, f"{address}?example=3", scheme="dark"), "page-dark")
+        save(
+            open_page(browser, f"{address}?example=0&text=cactus&text=car", width=390),
+            "page-narrow",
+        )
+        compared = open_page(browser, f"{address}?example=0&text=cactus&text=car&text=soccer ball")
+        compared.get_by_role("tab", name="Compare", exact=True).click()
+        compared.click("#compare-button")
+        compared.wait_for_selector("#compare .cs-card")
+        save(compared, "page-compare")
         browser.close()
+
+
+def open_page(browser: Browser, address: str, *, width: int = 1280, scheme: Any = "light") -> Any:
+    """Open the page with an example and wait for its maps."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector("#maps .cs-card", timeout=60_000)
+    return page
+
+
+def save(page: Any, name: str) -> None:
+    """Save the whole page as a picture."""
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(1_500)  # fading elements
+    path = PICTURES / f"{name}.png"
+    page.screenshot(path=path, full_page=True)
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":
