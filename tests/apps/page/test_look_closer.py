@@ -48,6 +48,19 @@ def test_a_click_on_a_segment_leaves_only_its_text(open_visit, image_files):
     page.wait_for_selector("#segments canvas", state="detached")
 
 
+def test_a_click_on_an_object_segments_it(open_visit, image_files):
+    page = open_visit()
+    explain(page, image_files / "scene.png", "car")
+    open_tab(page, "Masks")
+    page.locator("#masks .cs-click .cs-frame").click(position={"x": 60, "y": 60})
+    page.wait_for_selector("#masks .cs-zoom .cs-layer")
+    [title] = titles(page, "#masks .cs-zoom")
+    assert title.startswith("object at x ")
+    page.click("#segment")
+    page.wait_for_selector("#masks [data-title=car]")
+    assert titles(page, "#masks .cs-zoom") == [title, "car"]
+
+
 def test_two_methods_are_compared_by_slider_pointer_and_keys(open_visit, site, image_files):
     page = open_visit()
     explain(page, image_files / "scene.png", "car", "pig")

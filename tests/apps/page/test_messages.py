@@ -16,7 +16,12 @@ from clip_surgery.apps.page.sessions import Results, Shown
 from clip_surgery.apps.page.settings import DEFAULTS
 from clip_surgery.apps.page.tabs.all_tabs import tabs_of
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.errors import ClipSurgeryError, MissingExtraError, WeightsError
+from clip_surgery.errors import (
+    ClipSurgeryError,
+    MissingExtraError,
+    UnsupportedModelError,
+    WeightsError,
+)
 from tests.zoo import tiny_transformers
 
 PYTHON_WORDS = re.compile(
@@ -55,7 +60,6 @@ def image(small):
         (lambda a, i: a.explain(i, ["dog"], "small", "other"), "Unknown method 'other'"),
         (lambda a, i: a.sentence(i, " ", "small", "gem"), "Type a sentence"),
         (lambda a, i: a.sentence(i, "\n\t.", "small", "rollout"), "needs a class token"),
-        (lambda a, i: a.decompose(i, ["dog"], "small"), "not a sum over heads. Choose another"),
         (lambda a, i: a.attention(i, (900, 3), "small"), "red.png: expected a point within"),
         (lambda a, i: a.prepare_image(None), "Choose an image first"),
         (lambda a, i: a.prepare_image(b"text", "x.png"), "x.png: not an image, or not readable"),
@@ -92,6 +96,15 @@ def test_messages_of_saving(small, actions, scene):
     for wrong in (("no", 0.5, 0, "none"), ("text", 5, 0, "none"), ("text", 0, "x", "none")):
         text = message(lambda wrong=wrong: exports.save_json(Shown(), "maps", *wrong))
         assert not PYTHON_WORDS.search(text), text
+
+
+def test_a_model_without_heads(small, image, monkeypatch):
+    def refuse(*_):
+        raise UnsupportedModelError("The image tower has no blocks whose parts could be read.")
+
+    monkeypatch.setattr("clip_surgery.apps.page.actions.decompose", refuse)
+    text = message(lambda: small.decompose(image, ["dog"], "small"))
+    assert text == "The scores of small are no sums over heads. Choose another model."
 
 
 def test_what_only_the_operator_can_change():

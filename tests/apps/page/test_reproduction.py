@@ -14,6 +14,7 @@ from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.tabs.all_tabs import TABS, tabs_of
 from clip_surgery.apps.page.tabs.attention import PointAttention
 from clip_surgery.apps.page.tabs.heads import Heads
+from clip_surgery.apps.page.tabs.masks import FoundMasks
 from clip_surgery.apps.page.tabs.methods import MethodMaps
 from clip_surgery.apps.page.tabs.words import ReadSentence
 from clip_surgery.errors import InputError
@@ -54,7 +55,7 @@ def results(actions, scene, tmp_path, monkeypatch):
         by_tab={
             "words": ReadSentence(sentence, image, "demo", "gem"),
             "attention": PointAttention(actions.attention(image, (60, 50), "demo"), image),
-            "masks": actions.masks(session),
+            "masks": FoundMasks(of_texts=actions.masks(session)),
             "compare": actions.explain(image, texts, "demo", "similarity"),
             "methods": MethodMaps(explanations={"gem": session.explanation}, refused={"x": "y"}),
             "heads": Heads.of(*actions.decompose(image, texts, "demo")),

@@ -66,7 +66,7 @@ def test_save_exports_the_tab_that_is_shown(open_visit, image_files, tmp_path):
     page.wait_for_selector("#read-words .cs-word")
     open_tab(page, "Masks")
     page.click("#save-image")
-    page.get_by_text("Press Segment objects first").first.wait_for()
+    page.get_by_text("Press Segment objects or click an object first").wait_for()
     page.click("#segment")
     page.wait_for_selector("#masks .cs-layer")
     open_tab(page, "Attention")

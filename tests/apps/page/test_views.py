@@ -20,6 +20,7 @@ from clip_surgery.apps.page.settings import DEFAULTS
 from clip_surgery.apps.page.tabs.all_tabs import tabs_of
 from clip_surgery.apps.page.tabs.attention import attention_view
 from clip_surgery.apps.page.tabs.heads import Heads
+from clip_surgery.apps.page.tabs.masks import FoundMasks
 from clip_surgery.apps.page.tabs.methods import MethodMaps
 from clip_surgery.apps.page.tabs.points import points_view
 from clip_surgery.apps.page.tabs.segments import segments_view
@@ -71,7 +72,7 @@ def test_every_view_escapes_texts(actions, session):
         session=session,
         by_tab={
             "words": ReadSentence(sentence, image, "demo", "gem"),
-            "masks": actions.masks(session),
+            "masks": FoundMasks(of_texts=actions.masks(session)),
             "compare": actions.explain(image, texts, "demo", "gem"),
             "methods": MethodMaps(explanations={EVIL: session.explanation}, refused={EVIL: EVIL}),
             "heads": Heads.of(*actions.decompose(image, texts, "demo")),

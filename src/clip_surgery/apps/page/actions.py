@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from torch import Tensor
 
 from clip_surgery.apps.page.limits import Limits
@@ -15,18 +16,19 @@ from clip_surgery.apps.page.messages import page_message
 from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.apps.page.sessions import Session, reduced
 from clip_surgery.apps.page.stopping import check_running, time_limit
-from clip_surgery.errors import ClipSurgeryError, InputError
+from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.inputs.names import printable
 from clip_surgery.inputs.texts import check_texts
-from clip_surgery.segmenters.segmenter import Segmenter
+from clip_surgery.segmenters.segmenter import Prompt, Segmenter
 from clip_surgery.surgery.decomposed_feature import DecomposedFeature
 from clip_surgery.tasks import inspection
 from clip_surgery.tasks.decompose import decompose
 from clip_surgery.tasks.masks import Mask, masks
+from clip_surgery.tasks.points import Points
 from clip_surgery.tasks.words import words
 from clip_surgery.word_explanation import WordExplanation
 
@@ -241,14 +243,20 @@ class Actions:
             The contributions, the features (C, D) of the texts, and how the image was framed.
 
         Raises:
-            UnsupportedModelError: if the image feature is no sum of contributions of heads.
+            InputError: if the image feature is no sum of contributions of heads.
         """
         choice = self.models[model]
         explainer = self._limited(choice.explainer)
         checked_texts = self.read_texts(texts)
         with self._model_turn():
             features = choice.encode(checked_texts).labels.cpu()
-            return decompose(explainer, image), features, explainer.frame(image)
+            try:
+                parts = decompose(explainer, image)
+            except UnsupportedModelError:
+                raise InputError(
+                    f"The scores of {model} are no sums over heads. Choose another model."
+                ) from None
+        return parts, features, explainer.frame(image)
 
     def masks(self, session: Session) -> list[Mask | None]:
         """Segment the object of each text in the kept image; None where no object was found.
@@ -256,12 +264,35 @@ class Actions:
         Raises:
             InputError: if the page has no segmenter.
         """
-        if self.segmenter is None:
-            raise InputError("This page has no segmenter; start it with --segmenter NAME.")
+        segmenter = self._require_segmenter()
         explanation = session.kept_explanation
         with self._model_turn():
-            [masks_of_image] = masks(explanation, [session.image], self.segmenter)
+            [masks_of_image] = masks(explanation, [session.image], segmenter)
         return masks_of_image
+
+    def mask_at(self, image: InputImage, point: tuple[float, float]) -> Mask:
+        """Segment the object at a point (x, y) in pixels of an image.
+
+        Raises:
+            InputError: if the page has no segmenter.
+        """
+        segmenter = self._require_segmenter()
+        points = Points(xy=np.array([point], np.float32), labels=np.ones(1, np.int64))
+        with self._model_turn():
+            [candidates] = segmenter(image, [Prompt(xy=points.xy, labels=points.labels)])
+        best = int(candidates.scores.argmax())
+        return Mask(
+            text=f"object at x {point[0]:.0f}, y {point[1]:.0f} px",
+            mask=candidates.masks[best],
+            score=float(candidates.scores[best]),
+            points=points,
+            box=None,
+        )
+
+    def _require_segmenter(self) -> Segmenter:
+        if self.segmenter is None:
+            raise InputError("This page has no segmenter; start it with --segmenter NAME.")
+        return self.segmenter
 
     def _limited(self, explainer: Explainer) -> Explainer:
         """The explainer with at most as many patches per image as the limits allow."""

@@ -28,7 +28,6 @@ _NEW_WORDS = (
     ),
     (r"(.*): not an image in a format that Pillow reads\.", r"\1: not an image, or not readable."),
     (r"(.*): larger than the limit of .*", r"\1: the file is larger than this page allows."),
-    (r".*feature is no sum of.*", "The score of this model is not a sum over heads."),
     (r"Expected a sentence with words.*", "Type a sentence with at least one word."),
     (r"Expected a sentence whose words the model reads.*", "The model cannot read this sentence."),
     (r"Expected a text with words, but number (\d+) is (.*)", r"Text \1 has no words: \2"),

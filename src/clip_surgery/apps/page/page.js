@@ -116,7 +116,8 @@
       placeCursor(frame);
     } else if (event.key === 'Enter' || event.key === ' ') {
       const box = frame.getBoundingClientRect();
-      pressedCards = frame.closest('.cs-click');
+      const cards = frame.closest('.cs-click');
+      pressedCards = cards && { cards, id: cards.closest('[id]').id };
       frame.dispatchEvent(new MouseEvent('click', {
         bubbles: true,
         clientX: box.left + position.x * box.width,
@@ -157,8 +158,8 @@
       document.querySelector(pressedButton.selector)?.focus();
       pressedButton = null;
     }
-    if (!pressedCards || pressedCards.isConnected) return;
-    const frame = document.querySelector('.cs-click .cs-frame');
+    if (!pressedCards || pressedCards.cards.isConnected) return;
+    const frame = document.querySelector(`#${pressedCards.id} .cs-click .cs-frame`);
     if (!frame) return;
     pressedCards = null;
     frame.focus();

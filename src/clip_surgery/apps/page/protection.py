@@ -22,6 +22,8 @@ CALLS = ("queue/join", "call/", "run/", "api/")
 """Addresses that run a function of the page."""
 CLOSED = ("process_recording", "component_server", "proxy=", "deep_link", "vibe", "call/v2/")
 """Addresses of Gradio that the page does not need: they read files, or fetch other addresses."""
+UNAVAILABLE = 503
+QUEUE_IS_FULL = "The queue is full: too many visitors are waiting. Try again in a moment."
 MB, KB = 1_000_000, 1_000
 
 
@@ -83,21 +85,27 @@ class _Response:
     """The response to a request, which is refused only if it has not begun."""
 
     def __init__(self, send: Any) -> None:
-        self._send, self._began = send, False
+        self._send, self._began, self._queue_is_full = send, False, False
 
     async def send(self, message: Any) -> None:
-        """Send a part of the response."""
-        self._began = True
-        await self._send(message)
+        """Send a part of the response; a full queue is told in words of the page."""
+        if message["type"] == "http.response.start" and message["status"] == UNAVAILABLE:
+            self._queue_is_full = True
+        if not self._queue_is_full:
+            self._began = True
+            await self._send(message)
+        elif message["type"] == "http.response.body" and not message.get("more_body"):
+            self._queue_is_full = False
+            await self.refuse(UNAVAILABLE, QUEUE_IS_FULL)
 
     async def refuse(self, status: int, message: str) -> None:
         """Answer with a message, or end a response that has begun."""
         content = b"" if self._began else json.dumps({"detail": message}).encode()
         if not self._began:
             headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-            await self.send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
         with suppress(Exception):  # The visitor may have left.
-            await self.send({"type": "http.response.body", "body": content})
+            await self._send({"type": "http.response.body", "body": content})
 
 
 class _TooLargeError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -11,8 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from clip_surgery.apps.page.html_cards import Card, cards_view, cross, data_link, disc
-from clip_surgery.apps.page.scripts import TOGGLE_WIDTH
-from clip_surgery.apps.page.sessions import Results, Session, require_session, require_shown
+from clip_surgery.apps.page.requests import read_point
+from clip_surgery.apps.page.scripts import CLICK_POINT, TOGGLE_WIDTH
+from clip_surgery.apps.page.sessions import (
+    Results,
+    Session,
+    Shown,
+    require_session,
+    require_shown,
+)
 from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.tabs.tab import (
     PageParts,
@@ -22,6 +30,7 @@ from clip_surgery.apps.page.tabs.tab import (
     heading,
     result_element,
 )
+from clip_surgery.errors import InputError
 from clip_surgery.figures.annotations import cut_out, draw_annotations
 from clip_surgery.figures.layout import Style, Tile, gallery
 from clip_surgery.records.regions import masks_record
@@ -29,49 +38,94 @@ from clip_surgery.tasks.masks import Mask
 
 SEGMENTER = "facebook/sam-vit-base"
 """The segmenter in the code; the page may use another one."""
+KEYS_NOTE = "or use the arrow keys and Enter"
+KEYS_ALT = "The image. Arrow keys move the point, Enter segments the object at this point."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoundMasks:
+    """The masks of an image.
+
+    Attributes:
+        of_texts: the object of each text, or None before they were segmented.
+        at_point: the object at the point that was clicked last, or None.
+    """
+
+    of_texts: Sequence[Mask | None] | None = None
+    at_point: Mask | None = None
+
+    def all(self, session: Session) -> list[tuple[str, Mask | None]]:
+        """Each mask with its title, the clicked object first."""
+        clicked: list[tuple[str, Mask | None]] = []
+        if self.at_point is not None:
+            clicked.append((self.at_point.text, self.at_point))
+        if self.of_texts is None:
+            return clicked
+        return [*clicked, *zip(session.explanation.texts, self.of_texts, strict=True)]
+
+
+NO_MASKS = FoundMasks()
 
 
 class MasksTab(Tab):
-    """A card per text with the segmented object and the points of its prompt."""
+    """The image to be clicked, the object at the clicked point, and a card per text."""
 
     name, title = "masks", "Masks"
-    hint = "Press Explain, then Segment objects."
-    missing = "Press Segment objects first."
+    hint = "Press Explain, then Segment objects, or click an object."
+    missing = "Press Segment objects or click an object first."
 
     def build(self) -> None:
         """Create the button and the result."""
         self.segment = gr.Button("Segment objects", size="sm", elem_id="segment")
-        self.result = result_element("masks", self.hint, TOGGLE_WIDTH)
+        self.result = result_element("masks", self.hint, TOGGLE_WIDTH + CLICK_POINT)
 
     def connect(self, parts: PageParts) -> None:
-        """Segment the objects when the button is pressed."""
+        """Segment all objects when the button is pressed, and one when it is clicked."""
         outputs = [parts.shown, self.result]
         parts.run(self.segment.click, self.segment_objects, parts.shown, outputs)
+        parts.run(self.result.click, self.segment_at_point, parts.shown, outputs)
 
     def segment_objects(self, shown: Any) -> tuple[Any, str]:
-        """Return what is shown, and the segmented objects."""
+        """Return what is shown, and the object of each text."""
         kept = require_shown(shown)
         before = kept.results
         session = require_session(before)
         masks = self.actions.masks(session)
-        kept.keep(before, self.name, masks)
-        return kept, masks_view(session, masks)
+        return self._keep(kept, before, replace(self._found(before), of_texts=masks))
 
-    def has_result(self, results: Results) -> bool:
-        """Whether objects were segmented."""
-        return self.name in results.by_tab
+    def segment_at_point(self, shown: Any, event: gr.EventData) -> tuple[Any, str]:
+        """Return what is shown, and the object at the clicked point."""
+        kept = require_shown(shown)
+        before = kept.results
+        image = require_session(before).image
+        mask = self.actions.mask_at(image, read_point(event, image.size))
+        return self._keep(kept, before, replace(self._found(before), at_point=mask))
+
+    def _keep(self, kept: Shown, before: Results, found: FoundMasks) -> tuple[Any, str]:
+        kept.keep(before, self.name, found)
+        return kept, masks_view(require_session(before), found)
+
+    def require(self, results: Results) -> Session:
+        """Return the explanation of results with masks.
+
+        Raises:
+            InputError: if nothing was segmented.
+        """
+        session = require_session(results)
+        if self.name not in results.by_tab:
+            raise InputError(f"{self.missing} This tab has no result yet.")
+        return session
 
     def draw(self, results: Results, settings: Settings) -> str:
-        """Return a card per text."""
-        return masks_view(require_session(results), results.by_tab[self.name])
+        """Return the image to be clicked, and a card per mask."""
+        return masks_view(require_session(results), self._found(results))
 
     def figure(self, results: Results, settings: Settings) -> Image.Image:
         """Return the objects, cut out."""
         session = self.require(results)
         style = Style.of(session.image, tile=340)
         tiles = []
-        masks = results.by_tab[self.name]
-        for text, mask in zip(session.explanation.texts, masks, strict=True):
+        for text, mask in self._found(results).all(session):
             drawn, note = style.plain(session.image), "no object found"
             if mask is not None:
                 drawn = cut_out(drawn, mask.mask)
@@ -81,14 +135,15 @@ class MasksTab(Tab):
         return gallery(tiles, heading=heading(session))
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
-        """Return the mask of each text."""
-        if results.session is None or not self.has_result(results):
+        """Return the mask of each text and of the clicked object."""
+        session = results.session
+        if session is None or self.name not in results.by_tab:
             return {}
-        kept = results.session.kept_explanation
-        return {"masks": masks_record(kept, results.by_tab[self.name], kept.texts)}
+        titles, masks = zip(*self._found(results).all(session), strict=True)
+        return {"masks": masks_record(session.kept_explanation, masks, titles)}
 
     def python(self, results: Results, settings: Settings) -> list[str]:
-        """Return code that segments the objects."""
+        """Return code that segments the object of each text."""
         session = self.require(results)
         arguments = f"explanation, [{session.image.name!r}], segmenter"
         return [
@@ -101,24 +156,33 @@ class MasksTab(Tab):
         """Return the command `masks`."""
         return command_words("masks", self.require(results))
 
+    def _found(self, results: Results) -> FoundMasks:
+        found = results.by_tab.get(self.name)
+        return found if isinstance(found, FoundMasks) else NO_MASKS
 
-def masks_view(session: Session, masks: Sequence[Mask | None]) -> str:
-    """Return a card per text with the segmented object and the points of its prompt."""
+
+def masks_view(session: Session, found: FoundMasks) -> str:
+    """Return the image to be clicked, and a card per mask with the points of its prompt."""
+    click = Card(title="Click an object to segment it", note=KEYS_NOTE, alt=KEYS_ALT)
+    cards = [_mask_card(title, mask, session) for title, mask in found.all(session)]
+    masks = cards_view(session.image, cards, kind="cs-zoom cs-solid") if cards else ""
+    image = cards_view(session.image, [click], kind="cs-click")
+    return f'{image}<div class="cs-masks">{masks}</div>'
+
+
+def _mask_card(title: str, mask: Mask | None, session: Session) -> Card:
     unit = max(session.image.size) / 60
-    cards = []
-    for text, mask in zip(session.explanation.texts, masks, strict=True):
-        if mask is None:
-            note = "no object found"
-            cards.append(Card(title=text, note=note, faint=True, alt=f"Mask of {text}: {note}"))
-            continue
-        marks = [cross(x, y, unit * 0.8) for x, y in mask.points.negatives.tolist()]
-        marks += [disc(x, y, unit) for x, y in mask.points.positives.tolist()]
-        layer = _dark_outside(mask.mask)
-        note = f"score {mask.score:.2f}"
-        area = float(mask.mask.double().mean())
-        alt = f"Mask of {text}: {note}, {area:.0%} of the image"
-        cards.append(Card(title=text, note=note, layer=layer, marks="".join(marks), alt=alt))
-    return cards_view(session.image, cards, kind="cs-zoom cs-solid")
+    if mask is None:
+        note = "no object found"
+        return Card(title=title, note=note, faint=True, alt=f"Mask of {title}: {note}")
+    marks = [cross(x, y, unit * 0.8) for x, y in mask.points.negatives.tolist()]
+    marks += [disc(x, y, unit) for x, y in mask.points.positives.tolist()]
+    note = f"score {mask.score:.2f}"
+    area = float(mask.mask.double().mean())
+    alt = f"Mask of {title}: {note}, {area:.0%} of the image"
+    return Card(
+        title=title, note=note, layer=_dark_outside(mask.mask), marks="".join(marks), alt=alt
+    )
 
 
 def _dark_outside(mask: Tensor) -> str:
