@@ -279,6 +279,7 @@
     query,
     example: null,
     isOpen: false,
+    showRunning,
     writeAddress,
     setRunning(call, isRunning) {
       running[isRunning ? 'add' : 'delete'](call);
@@ -291,5 +292,4 @@
       showRunning();
     },
   };
-  document.addEventListener('DOMContentLoaded', () => setTimeout(showRunning, 0));
 })();

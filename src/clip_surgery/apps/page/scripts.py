@@ -106,6 +106,7 @@ OPENED = """(link) => {
   const example = link?.example ?? null;
   clipSurgery.example ??= example;
   clipSurgery.isOpen = true;
+  clipSurgery.showRunning();
   if (example !== null) setTimeout(() => document.querySelector('#explain').click(), 50);
 }"""
 """Begins to write the address, and explains the example of the address if it has one."""
