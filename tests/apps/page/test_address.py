@@ -102,6 +102,13 @@ def test_a_link_with_an_example_shows_its_results(open_visit):
 
 
 @pytest.mark.slow
+def test_a_link_with_an_example_only_has_its_texts(open_visit):
+    page = open_visit("?example=0")
+    page.wait_for_selector("#maps .cs-card")
+    assert titles(page, "#maps") == list(examples()[0].texts)
+
+
+@pytest.mark.slow
 def test_a_hostile_link_is_opened_with_a_message(open_visit):
     page = open_visit("?text=<img src=x onerror=document.title='hacked'>&model=../x&opacity=nan")
     page.get_by_text("Parts of the link were left out. Unknown model").wait_for()

@@ -103,12 +103,15 @@ class InputControls:
         model = state.model or self.actions.models.first.name
         methods = list(self.actions.models[model].methods)
         example = None if state.example is None else self.examples[state.example]
+        texts, sentence = state.texts, state.sentence
+        if example is not None:
+            texts, sentence = texts or example.texts, sentence or example.caption
         given = [
             None if example is None else example.image.image,
-            None if state.texts is None else list(state.texts),
+            None if texts is None else list(texts),
             state.model,
             None if state.method is None else gr.update(choices=methods, value=state.method),
-            state.sentence,
+            sentence,
             None if state.tab is None else gr.update(selected=state.tab),
             *[state.settings.get(name) for name in NAMES],
         ]

@@ -96,7 +96,8 @@ class Events:
             concurrency_id="model", concurrency_limit=MODEL_CALLS,
             show_progress_on=[shown_on, self.status], **more,
         )  # fmt: skip
-        call.then(None, None, None, js=scripts.set_running(number, running=False))
+        for ended in (call.success, call.failure):
+            ended(None, None, None, js=scripts.set_running(number, running=False))
         self.model_calls.append(call)
         return call
 
