@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clip_surgery.apps.page.limits import Limits
+from clip_surgery.apps.page.stopping import stop_event
 
 Scope = Any
 LOG = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class RequestCheck:
         """Check the JSON of a request before it is passed on."""
         body = _BoundedBody(receive, self.limits.request_kb * KB)
         content = await body.read_all()
+        if address == "cancel":
+            stop_event(_event_id(content))
         if address.startswith(CALLS) and not _is_call(content):
             await response.refuse(400, "Expected a JSON object with a list named 'data'.")
         else:
@@ -146,6 +149,15 @@ def _address(scope: Scope) -> str:
     """The part of the path after Gradio's prefix, without repeated or leading slashes."""
     path: str = scope.get("path", "")
     return path.removeprefix(API.rstrip("/")).lstrip("/")
+
+
+def _event_id(content: bytes) -> object:
+    """The id of the request that a visitor stops."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return body.get("event_id") if isinstance(body, dict) else None
 
 
 def _is_call(content: bytes) -> bool:

@@ -21,7 +21,7 @@ from gradio.utils import get_upload_folder
 
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.messages import page_message
-from clip_surgery.apps.page.stopping import watched
+from clip_surgery.apps.page.stopping import is_stopped, watched
 from clip_surgery.batch_splitting import is_out_of_memory
 from clip_surgery.errors import ClipSurgeryError, InputError
 from clip_surgery.framing import Size
@@ -65,7 +65,7 @@ def warn(error: ClipSurgeryError) -> None:
 
 
 def _abandonment_check() -> Callable[[], bool] | None:
-    """A function that returns whether the visitor of the current request has left.
+    """A function that returns whether the visitor of the current request left or stopped it.
 
     Gradio marks the events of a client that disconnects as not alive. None if the current call
     does not come from Gradio's queue.
@@ -76,7 +76,7 @@ def _abandonment_check() -> Callable[[], bool] | None:
     for jobs in blocks._queue.active_jobs:
         for job in jobs or ():
             if job._id == event_id:
-                return lambda: not job.alive
+                return lambda: not job.alive or is_stopped(event_id)
     return None
 
 

@@ -7,6 +7,7 @@ block of its towers whether the request of the current thread should continue.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +30,21 @@ class RequestStoppedError(InputError):
 
 _is_abandoned: ContextVar[Callable[[], bool] | None] = ContextVar("is_abandoned", default=None)
 _deadline: ContextVar[tuple[float, int] | None] = ContextVar("deadline", default=None)
+
+
+_stopped_events: deque[str] = deque(maxlen=1_000)
+"""Ids of the last requests that visitors stopped by a button. Gradio only drops those that wait."""
+
+
+def stop_event(event_id: object) -> None:
+    """Stop the request with this id of Gradio's queue, if it is running; other values do nothing."""
+    if isinstance(event_id, str) and len(event_id) <= 100:
+        _stopped_events.append(event_id)
+
+
+def is_stopped(event_id: str) -> bool:
+    """Return whether the visitor stopped the request with this id."""
+    return event_id in _stopped_events
 
 
 @contextmanager
