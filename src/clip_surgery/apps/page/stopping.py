@@ -37,7 +37,7 @@ _stopped_events: deque[str] = deque(maxlen=1_000)
 
 
 def stop_event(event_id: object) -> None:
-    """Stop the request with this id of Gradio's queue, if it is running; other values do nothing."""
+    """Stop the running request with this id of Gradio's queue; other values do nothing."""
     if isinstance(event_id, str) and len(event_id) <= 100:
         _stopped_events.append(event_id)
 
