@@ -28,7 +28,8 @@ from clip_surgery.apps.page.tabs.tab import (
     result_element,
 )
 from clip_surgery.errors import InputError
-from clip_surgery.figures.layout import Style, Tile, gallery
+from clip_surgery.figures.layout import gallery
+from clip_surgery.figures.tiles import Style, Tile
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.records.explanations import DIGITS
 from clip_surgery.tasks.inspection import AttentionMap
@@ -92,7 +93,7 @@ class AttentionTab(Tab):
             for attention_map in attention.maps
         ]
         x, y = attention.maps[0].point
-        return gallery(tiles, heading=f"{image.name} · point x {x:.0f}, y {y:.0f} px")
+        return gallery(tiles, heading=f"{image.name} · point x {x:.0f}, y {y:.0f} px").image()
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
         """Return the point and the weights of its attention."""

@@ -107,7 +107,8 @@ class CompareTab(Tab):
             _name(session, sessions): heatmaps(at_size(session.explanation, image.size))[0]
             for session in sessions
         }
-        return comparison(image, rows, sessions[0].explanation.texts, opacity=settings.opacity)
+        texts = sessions[0].explanation.texts
+        return comparison(image, rows, texts, opacity=settings.opacity).image()
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
         """Return scores, presence and peaks of the other method or model."""

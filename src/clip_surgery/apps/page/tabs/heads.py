@@ -154,7 +154,7 @@ class HeadsTab(Tab):
             notes=[f"adds {float(scores[position]):+.3f}" for position in positions],
             heading=f"{image.name} · {session.explanation.texts[heads.text]} · {session.model}",
             opacity=settings.opacity,
-        )
+        ).image()
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
         """Return the contribution of each head to the score of each text."""

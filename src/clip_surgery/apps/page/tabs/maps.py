@@ -151,4 +151,4 @@ def drawing(session: Session, *, contrast: Contrast = "text", opacity: float = O
         notes=[f"presence {probability:.0%}" for probability in probabilities],
         heading=heading(session),
         opacity=opacity,
-    )
+    ).image()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -32,7 +33,8 @@ from clip_surgery.apps.page.tabs.tab import (
 )
 from clip_surgery.errors import InputError
 from clip_surgery.figures.annotations import cut_out, draw_annotations
-from clip_surgery.figures.layout import Style, Tile, gallery
+from clip_surgery.figures.layout import gallery
+from clip_surgery.figures.tiles import Style, Tile
 from clip_surgery.records.regions import masks_record
 from clip_surgery.tasks.masks import Mask
 
@@ -128,11 +130,12 @@ class MasksTab(Tab):
         for text, mask in self._found(results).all(session):
             drawn, note = style.plain(session.image), "no object found"
             if mask is not None:
-                drawn = cut_out(drawn, mask.mask)
-                drawn = draw_annotations(drawn, session.image.size, points=mask.points)
+                drawn = drawn.edited(partial(cut_out, mask=mask.mask)).edited(
+                    partial(draw_annotations, original=session.image.size, points=mask.points)
+                )
                 note = f"score {mask.score:.2f}"
             tiles.append(Tile(drawn, text, note))
-        return gallery(tiles, heading=heading(session))
+        return gallery(tiles, heading=heading(session)).image()
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
         """Return the mask of each text and of the clicked object."""

@@ -36,7 +36,8 @@ from clip_surgery.apps.page.tabs.maps import SCALES
 from clip_surgery.apps.page.tabs.tab import PageParts, Tab, explain_lines, result_element
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
-from clip_surgery.figures.layout import Style, Tile, gallery
+from clip_surgery.figures.layout import gallery
+from clip_surgery.figures.tiles import Style, Tile
 from clip_surgery.tasks.heatmaps import heatmaps
 
 PROGRESS = gr.Progress()
@@ -125,7 +126,7 @@ class MethodsTab(Tab):
             for name, each in result.explanations.items()
         ]
         text = session.explanation.texts[result.text]
-        return gallery(tiles, heading=f"{image.name} · {text} · {session.model}")
+        return gallery(tiles, heading=f"{image.name} · {text} · {session.model}").image()
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
         """Return scores, presence and peaks by method."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -22,7 +23,8 @@ from clip_surgery.apps.page.tabs.tab import (
     result_element,
 )
 from clip_surgery.figures.annotations import draw_annotations
-from clip_surgery.figures.layout import Style, Tile, gallery
+from clip_surgery.figures.layout import gallery
+from clip_surgery.figures.tiles import Style, Tile
 
 
 class PointsTab(Tab):
@@ -59,12 +61,14 @@ class PointsTab(Tab):
         tiles = []
         by_text = points_and_boxes(session.kept_explanation, settings.min_presence)
         for text, (points, boxes) in by_text.items():
-            drawn = draw_annotations(
-                style.plain(session.image), session.image.size, points=points, boxes=boxes[:1]
+            drawn = style.plain(session.image).edited(
+                partial(
+                    draw_annotations, original=session.image.size, points=points, boxes=boxes[:1]
+                )
             )
             note = f"{len(points.positives)} on, {len(points.negatives)} off"
             tiles.append(Tile(drawn, text, note if len(points) else "no points"))
-        return gallery(tiles, heading=heading(session))
+        return gallery(tiles, heading=heading(session)).image()
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
         """Return points and boxes of the texts."""

@@ -68,7 +68,7 @@ class SegmentsTab(Tab):
             session.explanation.texts,
             heading=heading(session),
             opacity=settings.opacity,
-        )
+        ).image()
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
         """Return the pixels of each text; nothing if the method does not score pixels."""

@@ -66,7 +66,9 @@ class TagsTab(Tab):
         """Return the image with bars of its best texts."""
         session = self.require(results)
         best = [tag for tag, _ in tags_with_presence(_require_tagged(results), top=SHOWN_TAGS)]
-        return tags_figure(reduced(session.image, DRAWN_SIDE), best, heading=heading(session))
+        return tags_figure(
+            reduced(session.image, DRAWN_SIDE), best, heading=heading(session)
+        ).image()
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
         """Return all texts with their scores, best first."""
