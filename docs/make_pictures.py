@@ -26,6 +26,7 @@ COMMANDS = {
     "tags.png": "tag {scene} dog zebra train rocket backpack pizza car clock",
     "presence.png": "explain {scene} dog pizza car --contrast presence",
     "words.png": "words {scene} 'a photo of a dog and a rocket.'",
+    "interactions.png": "interactions {scene} 'a photo of a dog and a rocket.'",
     "decompose.png": "decompose {scene} dog",
     "heads_attention.png": "attention {scene}",
     "match.png": "match {scene} 'a photo of a dog' --rival 'a photo of a rocket'",

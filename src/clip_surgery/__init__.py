@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from clip_surgery.explanation import Explanation
     from clip_surgery.figures.attention import attention_figure
     from clip_surgery.figures.heads import heads_figure
+    from clip_surgery.figures.interactions import interactions_figure
     from clip_surgery.figures.match import match_figure
     from clip_surgery.figures.overlay import overlay
     from clip_surgery.figures.words import words_figure
@@ -162,6 +163,7 @@ _MODULES = {
     "image_features": "tasks.search",
     "instances": "records.instances",
     "interactions": "tasks.interactions",
+    "interactions_figure": "figures.interactions",
     "load": "loading",
     "load_companion": "backbones.companion_loading",
     "load_segmenter": "segmenters.registry",
@@ -272,6 +274,7 @@ __all__ = [
     "image_features",
     "instances",
     "interactions",
+    "interactions_figure",
     "load",
     "load_companion",
     "load_segmenter",

@@ -39,6 +39,7 @@ ALL_COMMANDS = {
     "segment": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "cat"],
     "tag": [f"red{HOSTILE}.png", "--text", f"dog{HOSTILE}"],
     "words": [f"red{HOSTILE}.png", f"a photo{HOSTILE} of a dog"],
+    "interactions": [f"bad{HOSTILE}.png", f"a dog{HOSTILE}"],
     "match": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "--rival", f"cat{HOSTILE}"],
     "search": [f"red{HOSTILE}.png", f"dog{HOSTILE}", "--why"],
     "inspect": [f"red{HOSTILE}.png", f"dog{HOSTILE}"],

@@ -26,6 +26,7 @@ from clip_surgery.apps.cli.commands.evaluate import evaluate
 from clip_surgery.apps.cli.commands.explain import explain
 from clip_surgery.apps.cli.commands.export import export
 from clip_surgery.apps.cli.commands.inspect import inspect
+from clip_surgery.apps.cli.commands.interactions import interactions
 from clip_surgery.apps.cli.commands.masks import masks
 from clip_surgery.apps.cli.commands.match import match
 from clip_surgery.apps.cli.commands.methods import methods
@@ -55,7 +56,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, explain, compare, points, masks, segment, tag, words, match, search),
-    *(inspect, attention, decompose),
+    *(interactions, inspect, attention, decompose),
     *(batch, calibrate, check_method, audit, evaluate, report, export, models, methods, page),
 ):
     app.command()(command)
