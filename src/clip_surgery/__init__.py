@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     from clip_surgery.presence_rule import PresenceRule
     from clip_surgery.records.instances import Instance, Instances, instances
     from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image
+    from clip_surgery.refinement.registry import (
+        GuidedRefinement,
+        LaplacianRefinement,
+        PamrRefinement,
+        PixelGraphRefinement,
+    )
     from clip_surgery.segmenters.registry import load_segmenter, register_segmenter
     from clip_surgery.segmenters.sam import SamSegmenter
     from clip_surgery.segmenters.segmenter import Candidates, Prompt, Segmenter
@@ -74,6 +80,7 @@ if TYPE_CHECKING:
     from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
     from clip_surgery.tasks.points import Points, points
     from clip_surgery.tasks.presence import presence, presence_p_values
+    from clip_surgery.tasks.refinement import refine
     from clip_surgery.tasks.search import Hit, image_features, rank_images
     from clip_surgery.tasks.segmentation import segment
     from clip_surgery.tasks.tags import Tag, tags
