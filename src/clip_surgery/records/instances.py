@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,10 +19,10 @@ from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
 from clip_surgery.records.mask_files import Rle, decode_rle, encode_classes
 from clip_surgery.tasks.boxes import Box, BoxRule, boxes
+from clip_surgery.tasks.class_maps import class_maps
 from clip_surgery.tasks.point_rules import PointRule
 from clip_surgery.tasks.points import NO_POINTS, PointRuleName, Points, points
 from clip_surgery.tasks.presence import presence, texts_present
-from clip_surgery.tasks.segmentation import segment_image
 from clip_surgery.tasks.text_selection import Texts, TextSelection, select_texts
 
 InstancePart = Literal["points", "boxes", "masks"]
@@ -242,18 +243,9 @@ def _masks(
     """Run lengths of the pixels of each result in each image."""
     present = selection.take(texts_present(explanation, min_presence)).tolist()
     numbers = [number for number, group in enumerate(selection.groups) for _ in group]
-    result: list[list[Rle | None]] = []
-    for image in range(len(explanation)):
-        classes = [
-            (number, position)
-            for number, position, is_present in zip(
-                numbers, selection.positions, present[image], strict=True
-            )
-            if is_present
-        ]
-        if classes:
-            segmentation = segment_image(explanation, image, classes)
-            result.append(encode_classes(segmentation, len(selection)))
-        else:
-            result.append([None] * len(selection))
+    texts = list(zip(numbers, selection.positions, strict=True))
+    classes = [tuple(compress(texts, of_image)) for of_image in present]
+    result: list[list[Rle | None]] = [[None] * len(selection)] * len(explanation)
+    for image, segmentation in class_maps(explanation, classes):
+        result[image] = encode_classes(segmentation, len(selection))
     return result

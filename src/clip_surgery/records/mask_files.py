@@ -10,7 +10,7 @@ of five bits.
 from __future__ import annotations
 
 from functools import cache
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,7 @@ def encode_rle(mask: Tensor | NDArray[np.bool_]) -> Rle:
     return {"size": list(array.shape), "counts": letters.tobytes().decode("ascii")}
 
 
-def encode_classes(segmentation: Tensor | NDArray[np.int64], count: int) -> list[Rle | None]:
+def encode_classes(segmentation: Tensor | NDArray[np.integer], count: int) -> list[Rle | None]:
     """Return the mask of each class of a segmentation, as `encode_rle` would write it.
 
     All classes are encoded in one pass over the runs of equal pixels.
@@ -128,7 +128,7 @@ def encode_classes(segmentation: Tensor | NDArray[np.int64], count: int) -> list
         )
     if array.size and int(array.max()) >= count:
         raise InputError(f"Expected classes below {count}, but got {array.max()}.")
-    lengths, length_counts = _run_lengths_of_classes(array.astype(np.int64).ravel(order="F"), count)
+    lengths, length_counts = _run_lengths_of_classes(array.ravel(order="F"), count)
     first = np.cumsum(length_counts) - length_counts  # index of the first length of each class
     # From the fourth length of a class on, its difference to the length two before is written.
     number_in_class = np.arange(len(lengths)) - np.repeat(first, length_counts)
@@ -148,7 +148,7 @@ def encode_classes(segmentation: Tensor | NDArray[np.int64], count: int) -> list
 
 
 def _run_lengths_of_classes(
-    values: NDArray[np.int64], count: int
+    values: NDArray[Any], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The run lengths of the masks of all classes, computed from the runs of equal values.
 
@@ -164,7 +164,7 @@ def _run_lengths_of_classes(
     """
     starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])[: len(values)]
     ends = np.concatenate([starts[1:], [len(values)]])[: len(starts)]
-    classes = values[starts]
+    classes = values[starts].astype(np.int64)
     order = np.argsort(classes, kind="stable")  # runs by class, those of a class in their order
     order = order[classes[order] >= 0]
     length_counts = 2 * np.bincount(classes[order], minlength=count) + 1

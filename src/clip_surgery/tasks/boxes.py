@@ -7,6 +7,7 @@ then placed between two samples where the map, which is linear between them, cro
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,8 @@ from clip_surgery.tasks.text_selection import Texts, TextSelection, select_texts
 
 SAMPLES_PER_PATCH = 4
 """Default working resolution, chosen by the quality of boxes on scenes."""
+_SCORES_TOGETHER = 2**20
+"""Scores of the images whose maps are labelled together, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,17 +121,37 @@ def boxes(
     rule = rule or BoxRule()
     selection = select_texts(explanation, texts, union=union)
     present = selection.take(texts_present(explanation, min_presence)).tolist()
-    result: list[list[list[Box]]] = []
-    for image, framing in enumerate(explanation.framings):
-        of_image: list[list[Box]] = [[] for _ in range(len(selection))]
-        numbers, groups = _present_groups(selection, present[image])
-        if groups:
+    result: list[list[list[Box]]] = [[[] for _ in range(len(selection))] for _ in present]
+    for framing, images in _images_of_one_framing(explanation):
+        places: list[tuple[int, int]] = []  # (image, result) of each group
+        groups: list[tuple[int, ...]] = []
+        maps = []
+        for image in images:
+            numbers, of_image = _present_groups(selection, present[image])
+            positions = [position for group in of_image for position in group]
+            if positions:
+                maps.append(finite_scores(explanation, image, positions))
+                places += [(image, number) for number in numbers]
+                groups += of_image
+        if maps:
             used = TextSelection(names=("",) * len(groups), groups=tuple(groups))
-            scores = finite_scores(explanation, image, used.positions)
-            for number, found in zip(numbers, _boxes(scores, framing, used, rule), strict=True):
-                of_image[number] = found
-        result.append(of_image)
+            found_boxes = _boxes(torch.cat(maps), framing, used, rule)
+            for (image, number), found in zip(places, found_boxes, strict=True):
+                result[image][number] = found
     return result
+
+
+def _images_of_one_framing(explanation: Explanation) -> Iterator[tuple[Framing, list[int]]]:
+    """Images whose maps are labelled together: of one framing, with a bounded number of scores."""
+    alike: dict[tuple[Framing, torch.Size], list[int]] = {}
+    for image, (framing, scores) in enumerate(
+        zip(explanation.framings, explanation.patch_scores, strict=True)
+    ):
+        alike.setdefault((framing, scores.shape), []).append(image)
+    for (framing, shape), images in alike.items():
+        step = max(1, _SCORES_TOGETHER // max(1, shape.numel()))
+        for start in range(0, len(images), step):
+            yield framing, images[start : start + step]
 
 
 def _present_groups(
@@ -204,6 +227,9 @@ def _boxes_of_maps(levels: NDArray[np.float32], original: Size, rule: BoxRule) -
     areas = np.rint(regions.areas * pixels).astype(np.int64).clip(1)
     areas = np.minimum(areas, (right - left) * (bottom - top))
     kept = np.flatnonzero(regions.areas >= rule.smallest * height * width)
+    # by map, then the best first; the last key counts most
+    keys = (bottom, right, top, left, -areas, -regions.means, regions.map_numbers)
+    kept = kept[np.lexsort([key[kept] for key in keys])]
     for number, area, score, xyxy in zip(
         regions.map_numbers[kept].tolist(),
         areas[kept].tolist(),
@@ -212,6 +238,4 @@ def _boxes_of_maps(levels: NDArray[np.float32], original: Size, rule: BoxRule) -
         strict=True,
     ):
         result[number].append(Box(xyxy=xyxy, score=score, area=area))
-    for of_text in result:
-        of_text.sort(key=lambda box: (-box.score, -box.area, box.xyxy))
     return [of_text[: rule.count] for of_text in result]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -54,14 +54,16 @@ class Axis:
 
     def to(self, device: torch.device) -> Axis:
         """The same samples on a device."""
+        if device == self.cell.device:
+            return self
         return Axis(self.cell.to(device), self.weight.to(device), self.length)
 
-    @property
+    @cached_property
     def lower(self) -> Tensor:
         """(n,) patch before each sample."""
         return (self.cell - 1).clamp(min=0)
 
-    @property
+    @cached_property
     def upper(self) -> Tensor:
         """(n,) patch after each sample."""
         return self.cell.clamp(max=self.length - 1)
@@ -101,24 +103,11 @@ class MapResize:
         size: Size | None = None,
         device: torch.device | None = None,
     ) -> MapResize:
-        """The resize to the size of the original image, or to another size of the same image."""
-        height, width = size or framing.original
-        device = device or torch.device("cpu")
-        rows = Axis.of(
-            patches=grid.height,
-            patch_size=framing.frame.height / grid.height,
-            offset=framing.offset.height,
-            content=framing.content.height,
-            samples=height,
-        )
-        columns = Axis.of(
-            patches=grid.width,
-            patch_size=framing.frame.width / grid.width,
-            offset=framing.offset.width,
-            content=framing.content.width,
-            samples=width,
-        )
-        return cls(rows.to(device), columns.to(device))
+        """The resize to the size of the original image, or to another size of the same image.
+
+        The last few are kept, because many images of a data set are of one size.
+        """
+        return _resize(framing, grid, size or framing.original, device or torch.device("cpu"))
 
     @property
     def size(self) -> Size:
@@ -166,6 +155,25 @@ class MapResize:
         return MapResize(
             self.rows.only(self.rows.extremes), self.columns.only(self.columns.extremes)
         )
+
+
+@lru_cache(maxsize=16)
+def _resize(framing: Framing, grid: Size, size: Size, device: torch.device) -> MapResize:
+    rows = Axis.of(
+        patches=grid.height,
+        patch_size=framing.frame.height / grid.height,
+        offset=framing.offset.height,
+        content=framing.content.height,
+        samples=size.height,
+    )
+    columns = Axis.of(
+        patches=grid.width,
+        patch_size=framing.frame.width / grid.width,
+        offset=framing.offset.width,
+        content=framing.content.width,
+        samples=size.width,
+    )
+    return MapResize(rows.to(device), columns.to(device))
 
 
 def tiles(count: int, size: Size, device: torch.device) -> Iterator[slice]:

@@ -49,7 +49,7 @@ class Points:
                 "Expected points (M, 2) and as many labels, "
                 f"but got {self.xy.shape} and {self.labels.shape}."
             )
-        if not ((self.labels == 0) | (self.labels == 1)).all():
+        if not {0, 1}.issuperset(self.labels.tolist()):
             raise InputError(f"Expected labels 0 and 1, but got {np.unique(self.labels).tolist()}.")
 
     def __len__(self) -> int:

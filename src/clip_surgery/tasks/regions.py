@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from clip_surgery.framing import Size
 
-_TOUCHING = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))], dtype=np.uint8)
-"""Samples that touch by a side or a corner are of one region; maps do not touch each other."""
+_TOUCHING = np.ones((3, 3), dtype=np.uint8)
+"""Samples that touch by a side or a corner are of one region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +46,14 @@ def find_regions(levels: NDArray[np.float32], threshold: float, image_size: Size
     """
     from scipy import ndimage  # takes a third of a second, which other tasks do not need
 
-    _, height, width = levels.shape
+    maps, height, width = levels.shape
     mask = levels >= threshold
-    labels, count = ndimage.label(mask, structure=_TOUCHING)
+    # One below the other with an empty line between them, because labelling in two dimensions is
+    # several times as fast as in three.
+    stacked = np.zeros((maps, height + 1, width), np.bool_)
+    stacked[:, :height] = mask
+    labels, count = ndimage.label(stacked.reshape(-1, width), structure=_TOUCHING)
+    labels = labels.reshape(stacked.shape)[:, :height]
     field = _Field(levels, mask, labels.ravel(), threshold, count)
     left, right = field.extent(axis=2, pixels=image_size.width)
     top, bottom = field.extent(axis=1, pixels=image_size.height)

@@ -25,6 +25,7 @@ from clip_surgery.refinement.registry import Refinement, as_refinement
 from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.surgery.min_max import rescale
 from clip_surgery.tasks.cell_argmax import argmax_of_resized
+from clip_surgery.tasks.class_maps import require_similarity
 from clip_surgery.tasks.class_probability import best_probability
 from clip_surgery.tasks.map_resize import MapResize
 from clip_surgery.tasks.mask_redraw import redraw_regions
@@ -103,7 +104,7 @@ def segment(
         >>> segment(explanation, ["clock", "cow,sheep"])[0].shape
         torch.Size([256, 256])
     """
-    _check_similarity(explanation)
+    require_similarity(explanation)
     if preset is not None:
         if (threshold, min_presence, refine) != (DEFAULT_THRESHOLD, None, "none"):
             raise InputError("Expected a preset, or threshold, min_presence and refine; not both.")
@@ -178,7 +179,7 @@ def segment_image(
     Raises:
         InputError: if the method has no dense similarity, or a score is not finite.
     """
-    scores = _check_similarity(explanation)[image].detach().float()
+    scores = require_similarity(explanation)[image].detach().float()
     if not scores.isfinite().all():
         raise InputError(f"{explanation.images[image]}: expected finite similarities.")
     device = scores.device
@@ -189,7 +190,7 @@ def segment_image(
     resize = MapResize.of(explanation.framings[image], grid, device=device)
     number, value = argmax_of_resized(maps, resize, with_value=lowest is not None)
     class_numbers = torch.tensor([class_number for class_number, _ in classes], device=device)
-    result = class_numbers.index_select(0, number.flatten()).view(number.shape)
+    result = class_numbers.index_select(0, number.flatten().int()).view(number.shape)
     if value is None or lowest is None:
         return result
     if logit_scale is not None:
@@ -197,7 +198,7 @@ def segment_image(
         level = best_probability(maps, framing, value, logit_scale=logit_scale)
         return result.masked_fill_(level < lowest, NO_CLASS)
     low, high = (limit.flatten() for limit in resize.range_of(maps))
-    level = rescale(value, low[number], high[number])
+    level = rescale(value, low[number.long()], high[number.long()])
     return result.masked_fill_(level < lowest - _ROUNDING, NO_CLASS)
 
 
@@ -222,16 +223,8 @@ def _images_of(
 
 def _best_scores(explanation: Explanation) -> Tensor:
     """The highest similarity of all texts at each pixel (H, W) of one image."""
-    best = _check_similarity(explanation)[0].detach().float().amax(dim=0, keepdim=True)
+    best = require_similarity(explanation)[0].detach().float().amax(dim=0, keepdim=True)
     return explanation.framings[0].restore_map(best)[0]
-
-
-def _check_similarity(explanation: Explanation) -> tuple[Tensor, ...]:
-    if explanation.similarity is None:
-        raise InputError(
-            f"Expected a method with a dense similarity, but {explanation.method} has none."
-        )
-    return explanation.similarity
 
 
 def _classes(explanation: Explanation, texts: Texts, *, union: bool) -> list[tuple[int, int]]:

@@ -117,7 +117,7 @@ def image_rows(
     probabilities = presence(explanation).tolist() if "presence" in settings.tasks else None
     rows = []
     for index, (image, found) in enumerate(zip(images, instances_of_images, strict=True)):
-        row = _row(image, explanation[index], found, settings)
+        row = _row(image, explanation, index, found, settings)
         if probabilities is not None:
             row["presence"] = probabilities[index]
         if "masks" in settings.tasks and segmenter is not None:
@@ -127,18 +127,22 @@ def image_rows(
 
 
 def _row(
-    image: InputImage, explanation: Explanation, found: Instances, settings: TaskSettings
+    image: InputImage,
+    explanation: Explanation,
+    index: int,
+    found: Instances,
+    settings: TaskSettings,
 ) -> Row:
     """The columns of one image, apart from its presence and the masks of a segmenter."""
     height, width = image.size
-    scores = explanation.patch_scores[0]
+    scores = explanation.patch_scores[index]
     row: Row = {
         "path": image.name,
         "size": {"height": height, "width": width},
         "texts": list(explanation.texts),
     }
     if "scores" in settings.tasks:
-        row["scores"] = explanation.image_scores[0].tolist()
+        row["scores"] = explanation.image_scores[index].tolist()
     if "points" in settings.tasks:
         row["points"] = [_points(entry.points) for entry in found]
     if "boxes" in settings.tasks:
