@@ -211,7 +211,9 @@ def gaussian_bumps(grid: PatchGrid, std: float) -> Tensor:
         torch.exp(-(steps[:, None] - steps).square() / (2 * std**2))
         for steps in (torch.arange(grid.rows), torch.arange(grid.columns))
     )
-    return torch.kron(down, across)
+    # The Kronecker product. `torch.kron` would fix the grid when a tower is traced for export.
+    both = down[:, None, :, None] * across[None, :, None, :]
+    return both.flatten(2).flatten(0, 1)
 
 
 VALUES_ONLY: frozenset[AttentionRule] = frozenset({value_value, sharp_value_value, identity})
