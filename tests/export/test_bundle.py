@@ -25,11 +25,12 @@ from clip_surgery.explainer import Explainer
 from clip_surgery.export import bundle, export_bundle, load_texts, onnx_file
 from clip_surgery.export.onnx_file import open_onnx
 from clip_surgery.export.torch_file import open_torch
-from clip_surgery.export.traced_tower import ImageTower
+from clip_surgery.export.traced_tower import ImageTower, trace_tower
 from clip_surgery.loading import load, wrap
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.gem import Gem
 from clip_surgery.methods.grad_cam import GradCam
+from clip_surgery.methods.registry import as_method
 from clip_surgery.storage.tensor_file import write_tensors
 from clip_surgery.tasks.heatmaps import heatmaps
 from tests.towers import assert_same_state, state_of
@@ -107,6 +108,18 @@ def test_another_method_smoothed_positions_and_repair(open_clip_model, tmp_path)
     explainer = wrap(open_clip_model, method=method, positions="bicubic", cache=False)
     export_bundle(explainer, tmp_path, to="torch")
     assert_same_features(explainer, open_torch(tmp_path / "tower.pt2"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["naclip", "clip_surgery"])
+def test_a_traced_method_does_not_keep_the_grid_of_the_trace(open_clip_model, name):
+    backbone = wrap(open_clip_model, cache=False).backbone
+    tower = ImageTower(backbone, as_method(name))
+    traced = trace_tower(tower).module()
+    for batch, rows, columns in GRIDS:
+        pixels = torch.rand_like(tower.example(batch, rows, columns))
+        with torch.no_grad():
+            torch.testing.assert_close(traced(pixels), tower(pixels), rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
