@@ -68,6 +68,7 @@ def _pairs(distance: Tensor, *, released: bool) -> list[tuple[int, int, float]]:
     """(head of the model, head of the companion, distance), in the order of the model's heads."""
     from scipy.optimize import linear_sum_assignment
 
+    distance = distance.detach()
     costs: np.ndarray = 1 - distance.cpu().numpy()
     # Sums of distances are often equal, because spectra lie in a row. Then rounding would choose
     # the pairing, so that of near numbers is preferred.

@@ -31,7 +31,7 @@ def text_clusters(texts: Tensor, *, cut: float) -> list[list[int]]:
     if len(texts) < 2:
         return [[index] for index in range(len(texts))]
     unit = normalize(texts.double(), dim=-1)
-    distances = (1 - unit @ unit.T).clamp(min=0).cpu().numpy()
+    distances = (1 - unit @ unit.T).clamp(min=0).detach().cpu().numpy()
     np.fill_diagonal(distances, 0)
     labels = fcluster(linkage(squareform(distances, checks=False), "ward"), cut, "distance")
     return [np.flatnonzero(labels == label).tolist() for label in np.unique(labels)]
