@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -12,11 +11,10 @@ import numpy as np
 from torch import Tensor
 
 from clip_surgery.apps.page.limits import Limits
-from clip_surgery.apps.page.messages import page_message
 from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.apps.page.sessions import Session, reduced
 from clip_surgery.apps.page.stopping import check_running, time_limit
-from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
+from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
@@ -183,51 +181,6 @@ class Actions:
         explainer = self._limited(choice.with_method("similarity"))
         with self._model_turn():
             return explainer.explain_images([image], choice.encode(choice.suggested_texts))
-
-    def explain_by_all_methods(
-        self,
-        image: InputImage,
-        texts: Iterable[str],
-        model: str,
-        *,
-        on_method: Callable[[int, int, str], object] = lambda number, count, name: None,
-    ) -> tuple[dict[str, Explanation], dict[str, str]]:
-        """Explain an image by all methods that work with a model.
-
-        Others can use the model between two methods. Once the time of a request is used up, no
-        further method is begun.
-
-        Args:
-            image: the image of the visitor.
-            texts: texts to look for.
-            model: name of a model of the page.
-            on_method: called before each method with its number, the number of methods and its
-                name.
-
-        Returns:
-            The explanations by method, and for each method without one the reason.
-
-        Raises:
-            InputError: if the texts cannot be used.
-            UnknownNameError: for an unknown model.
-            RequestStoppedError: if the visitor leaves or stops the request.
-        """
-        explanations, refused = {}, {}
-        seconds = 0.0
-        methods = self.models[model].methods
-        for number, name in enumerate(methods):
-            if seconds > self.limits.seconds:
-                refused[name] = f"not begun after {self.limits.seconds} s"
-                continue
-            on_method(number, len(methods), name)
-            begin = time.monotonic()
-            try:
-                explanations[name] = self.explain(image, texts, model, name).explanation
-            except ClipSurgeryError as error:
-                check_running()  # A visitor that left gets no further methods.
-                refused[name] = page_message(error)
-            seconds += time.monotonic() - begin
-        return explanations, refused
 
     def decompose(
         self, image: InputImage, texts: Iterable[str], model: str

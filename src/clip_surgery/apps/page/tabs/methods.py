@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 from PIL.Image import Image
 
+from clip_surgery.apps.page.all_methods import explain_by_all_methods
 from clip_surgery.apps.page.html_cards import (
     LAYER_SIDE,
     Card,
@@ -87,7 +88,8 @@ class MethodsTab(Tab):
         before = kept.results
         session = require_session(before)
         checked_image = read_upload(self.actions, image)
-        explanations, refused = self.actions.explain_by_all_methods(
+        explanations, refused = explain_by_all_methods(
+            self.actions,
             checked_image,
             session.explanation.texts,
             session.model,
