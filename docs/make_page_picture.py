@@ -48,7 +48,7 @@ def open_page(browser: Browser, address: str, *, width: int = 1280, scheme: Any 
     )
     page = context.new_page()
     page.goto(address)
-    page.wait_for_selector("#maps .cs-card", timeout=60_000)
+    page.wait_for_selector("#maps .cs-card", timeout=120_000)
     return page
 
 
