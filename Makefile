@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Those that need no accelerator; benchmarks/gpu.py is for a machine that has one.
-BENCHMARKS := startup walk memory text_bank methods scenes tasks tasks_speed presence harness compiled batch page
+BENCHMARKS := startup walk memory text_bank methods scenes tasks tasks_speed presence harness compiled batch page quantised
 
 .PHONY: help demo test test-all lint types tests slow-tests fuzz site notebooks findings bench clean
 .DEFAULT_GOAL := help
@@ -45,7 +45,11 @@ slow-tests: $(INSTALLED) ## the slow tests, on all cores
 fuzz: $(INSTALLED)      ## damaged inputs, ten times as many as in the tests
 	CLIP_SURGERY_FUZZ_TIMES=10 CLIP_SURGERY_FUZZ_SEED=$$(date +%j) $(BIN)/pytest tests/fuzz
 
-site: $(INSTALLED)      ## build the documentation into site/
+DEMO_SCENE := src/clip_surgery/apps/cli/commands/demo_scene/scene.png
+
+site: $(INSTALLED)      ## build the documentation into site/, with the demo model on its first page
+	$(BIN)/clip-surgery export --model demo --to web --labels docs/demo_words.txt --any-word \
+		--no-webgpu --example $(DEMO_SCENE) --overwrite --out build/demo
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 notebooks: $(INSTALLED) ## run the notebooks of the documentation and store their outputs

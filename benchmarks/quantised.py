@@ -4,6 +4,7 @@ Quality is that of the demo model: the evaluator runs the exported files as a me
 of the demo model and of ViT-B/16 with random weights, in PyTorch and onnxruntime, on one thread by
 default, all alternating in one run.
 Usage: python benchmarks/quantised.py [--scenes 200] [--models demo,ViT-B-16] [--threads 1]
+       [--runtime web/node_modules/onnxruntime-web/dist]
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,12 +97,76 @@ def speed(name: str, explainer: Any, files: dict[str, Path], threads: int, budge
     return f"| {name}, {side} px | {' | '.join(cells)} | {sizes} |"
 
 
+PAGE = """<!doctype html><meta charset="utf-8"><script type="module">
+import * as ort from "./ort.wasm.min.mjs";
+const asked = new URLSearchParams(location.search);
+const side = Number(asked.get("side"));
+ort.env.wasm.numThreads = 1;
+const session = await ort.InferenceSession.create(asked.get("model"));
+const values = new Float32Array(3 * side * side).map(Math.random);
+const pixels = new ort.Tensor("float32", values, [1, 3, side, side]);
+window.once = async () => {
+  const start = performance.now();
+  await session.run({ pixels });
+  return performance.now() - start;
+};
+await once();
+</script>"""
+
+
+def browser(name: str, explainer: Any, files: dict[str, Path], runtime: Path, runs: int) -> str:
+    """Time of one image in Chromium with WebAssembly on one thread, in turns with PyTorch."""
+    import http.server
+    import threading
+    from functools import partial
+
+    from playwright.sync_api import sync_playwright
+
+    folder, side = files["float32"].parent, explainer.backbone.image_size
+    (folder / "index.html").write_text(PAGE)
+    for path in runtime.glob("ort*wasm*.m*js"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    core = "ort-wasm-simd-threaded.wasm"
+    (folder / core).write_bytes((runtime / core).read_bytes())
+    pixels = torch.rand(1, 3, side, side)
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    seconds: dict[str, list[float]] = {"PyTorch": []}
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        sync_playwright() as playwright,
+        torch.no_grad(),
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
+        pages = {}
+        for kind, path in files.items():
+            pages[kind] = chromium.new_page()
+            pages[kind].set_default_timeout(300_000)
+            address = f"http://127.0.0.1:{server.server_address[1]}"
+            pages[kind].goto(f"{address}/?model={path.name}&side={side}")
+            pages[kind].wait_for_function("window.once")
+        for _ in range(runs):
+            start = time.perf_counter()
+            explainer.method.features(explainer.backbone.tower, pixels)
+            seconds["PyTorch"].append(time.perf_counter() - start)
+            for kind, page in pages.items():
+                seconds.setdefault(kind, []).append(page.evaluate("once()") / 1000)
+        chromium.close()
+        server.shutdown()
+    cells = [f"{1000 * min(times):.1f}" for times in seconds.values()]
+    ratios = [f"{min(times) / min(seconds['PyTorch']):.2f}" for times in seconds.values()]
+    return f"| {name}, {side} px, Chromium | {' | '.join(cells)} | {', '.join(ratios)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--models", default="demo,ViT-B-16")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--budget", type=float, default=15)
+    parser.add_argument("--runtime", type=Path, help="dist folder of onnxruntime-web, for Chromium")
+    parser.add_argument("--runs", type=int, default=12, help="images in Chromium")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(machine())
@@ -119,6 +185,8 @@ def main() -> None:
             if name == "demo" and options.scenes:
                 print("\n".join(quality(explainer, files, options.scenes)), flush=True)
             print(speed(name, explainer, files, options.threads, options.budget), flush=True)
+            if options.runtime:
+                print(browser(name, explainer, files, options.runtime, options.runs), flush=True)
 
 
 if __name__ == "__main__":

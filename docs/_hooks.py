@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: pages that are kept elsewhere, and the help of commands.
+"""Hooks of the documentation site: included pages, the help of commands, and the demo to try.
 
 Some pages of the site are files outside `docs/`, such as the changelog. In `docs/` each of them is
 one line with a link, which is what GitHub shows; on the site the page is the file itself.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,14 @@ LINKS = {
 # A link from a file outside of docs/ to a file in docs/, such as ](../docs/methods.md#towers).
 INTO_DOCS = re.compile(r"\]\((?:\.\./)?docs/")
 
+# The exported page of the demo model, which `make site` writes, and how the home page shows it.
+DEMO = Path(__file__).parents[1] / "build" / "demo"
+DEMO_MARK = "{demo}"
+DEMO_FRAME = (
+    '<iframe class="demo" src="demo/index.html" loading="lazy" allow="camera" '
+    'title="Try it: the demo model, in this browser"></iframe>'
+)
+
 # A cell of a table with more than 40 characters of HTML.
 LONG_CELL = re.compile(r"<td>(?=(?:(?!</td>).){41})")
 
@@ -38,6 +47,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         markdown = (root / FILES[page.file.src_uri]).read_text(encoding="utf-8")
     for old, new in LINKS.items():
         markdown = markdown.replace(f"]({old})", f"]({new})")
+    markdown = markdown.replace(DEMO_MARK, DEMO_FRAME if (DEMO / "index.html").is_file() else "")
     markdown = INTO_DOCS.sub("](", markdown)
     return re.sub(r"^\{help (?P<command>[a-z -]*)\}$", _command_help, markdown, flags=re.MULTILINE)
 
@@ -45,6 +55,12 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
     """Return the HTML of a page with the class `long` on the cells that hold much text."""
     return LONG_CELL.sub('<td class="long">', html)
+
+
+def on_post_build(config: Any) -> None:
+    """Copy the exported page of the demo model into the site, if it was written."""
+    if (DEMO / "index.html").is_file():
+        shutil.copytree(DEMO, Path(config["site_dir"]) / "demo", dirs_exist_ok=True)
 
 
 def _command_help(match: re.Match[str]) -> str:

@@ -131,14 +131,28 @@ export class MapView {
   }
 }
 
-function coloured(levels: PixelMap, palette: Palette): ImageData {
-  const image = new ImageData(levels.width, levels.height);
-  levels.values.forEach((level, index) => {
-    const colour = Math.round(level * 255);
-    image.data.set(palette.subarray(colour * 3, colour * 3 + 3), index * 4);
+/** Colour and opacity of 256 levels, as four bytes a level in the order of an image. */
+function colourTable(palette: Palette): Uint32Array {
+  const bytes = new Uint8ClampedArray(4 * 256);
+  for (let index = 0; index < 256; index++) {
+    const level = index / 255;
+    bytes.set(palette.subarray(index * 3, index * 3 + 3), index * 4);
     // A smooth step: low values, which are mostly noise, are nearly transparent.
-    image.data[index * 4 + 3] = Math.round(255 * level * level * (3 - 2 * level));
-  });
+    bytes[index * 4 + 3] = 255 * level * level * (3 - 2 * level);
+  }
+  return new Uint32Array(bytes.buffer);
+}
+
+const tables = new WeakMap<Palette, Uint32Array>();
+
+function coloured(levels: PixelMap, palette: Palette): ImageData {
+  let table = tables.get(palette);
+  if (table === undefined) tables.set(palette, (table = colourTable(palette)));
+  const image = new ImageData(levels.width, levels.height);
+  const colours = new Uint32Array(image.data.buffer);
+  for (let index = 0; index < colours.length; index++) {
+    colours[index] = table[Math.round(levels.values[index] * 255)];
+  }
   return image;
 }
 

@@ -71,11 +71,11 @@ export function toPixels(
 /** Lowest and highest value. */
 export type Range = readonly [lowest: number, highest: number];
 
-export function rangeOf(values: Iterable<number>): Range {
+export function rangeOf(values: ArrayLike<number>): Range {
   let [lowest, highest] = [Infinity, -Infinity];
-  for (const value of values) {
-    if (value < lowest) lowest = value;
-    if (value > highest) highest = value;
+  for (let index = 0; index < values.length; index++) {
+    if (values[index] < lowest) lowest = values[index];
+    if (values[index] > highest) highest = values[index];
   }
   return [lowest, highest];
 }
@@ -85,9 +85,13 @@ export function isFlat([lowest, highest]: Range): boolean {
   return highest - lowest <= FLAT_RANGE * Math.max(Math.abs(lowest), Math.abs(highest));
 }
 
-/** Scales values so that the range becomes 0 to 1; a flat map becomes zeros. */
-export function rescale(values: Float32Array, range: Range): Float32Array {
-  if (isFlat(range)) return new Float32Array(values.length);
+/** Scales values so that the range becomes 0 to `highest`; a flat map becomes zeros. */
+export function rescale(values: Float32Array, range: Range, highest = 1): Float32Array {
+  const scaled = new Float32Array(values.length);
+  if (isFlat(range)) return scaled;
   const width = range[1] - range[0];
-  return values.map((value) => Math.min(Math.max((value - range[0]) / width, 0), 1));
+  for (let index = 0; index < values.length; index++) {
+    scaled[index] = highest * Math.min(Math.max((values[index] - range[0]) / width, 0), 1);
+  }
+  return scaled;
 }

@@ -282,6 +282,7 @@ class Page {
   }
 }
 
+document.documentElement.classList.toggle("embedded", window.top !== window);
 if (await becomeIsolated()) {
   const page = new Page();
   page.start().catch((error: unknown) => page.say(error instanceof Error ? error.message : String(error), true));

@@ -81,7 +81,7 @@ export class ResultsView {
     const range =
       settings.contrast === "image" ? rangeOf(all.flatMap((other) => [...other.range])) : drawn.range;
     const factor = settings.contrast === "presence" ? (word.presence ?? 1) : 1;
-    const levels = rescale(drawn.scores.values, range).map((level) => level * factor);
+    const levels = rescale(drawn.scores.values, range, factor);
     const map = kind === "plain" ? word.plain : word.map;
     const label = `${word.word}, ${NAMES[kind]}: strongest at the ${placeOf(map, framing)}. Enter shows what a patch attends to; the arrow keys choose it.`;
     const view = new MapView(

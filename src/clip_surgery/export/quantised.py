@@ -76,16 +76,17 @@ def quantise(path: Path, *, images: Sequence[NDArray[np.float32]] = ()) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
         prepared, target = Path(temporary, "prepared.onnx"), Path(temporary, "quantised.onnx")
         with one_line_errors(path, "onnxruntime's quantiser"), quiet():
+            # Constants are folded first, because only products with a stored weight are quantised.
+            quantization.quant_pre_process(path, prepared, skip_symbolic_shape=True)
             if not images:
                 quantization.quantize_dynamic(
-                    path,
+                    prepared,
                     target,
                     op_types_to_quantize=["MatMul", "Gemm"],
                     per_channel=True,
                     weight_type=quantization.QuantType.QInt8,
                 )
             else:
-                quantization.quant_pre_process(path, prepared, skip_symbolic_shape=True)
                 quantization.quantize_static(
                     prepared,
                     target,
