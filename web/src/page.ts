@@ -137,6 +137,7 @@ class Page {
   private draw(): void {
     if (this.results === null || this.image === null) return;
     this.maps.draw(this.results, this.image.bitmap, this.viewSettings());
+    element("maps", HTMLElement).dataset["image"] = this.image.name;
     this.view.hidden = element("scale", HTMLElement).hidden = false;
   }
 

@@ -90,6 +90,9 @@ def address(folder):
 @pytest.fixture(scope="module")
 def browser():
     with open_browser() as chromium:
+        from playwright.sync_api import expect
+
+        expect.set_options(timeout=SLOW_MS)
         yield chromium
 
 
