@@ -7,6 +7,7 @@ The section on training is fixed text; its numbers come from training/study.json
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,58 @@ which are small in this narrow tower. With the published temperature (sharpness 
 hardly distinguishes patches. The setting `sharpness` multiplies the temperature.
 
 {table(by_setting(studies["gem"]["values"]), [*SHOWN, PEAK], first="sharpness")}
+{trust_section()}"""
+
+
+def trust_section() -> str:
+    """Return the section on checks of trust from docs/trust.json, which make_trust.py writes."""
+    studies = json.loads((Path(__file__).parent / "trust.json").read_text("utf-8"))["studies"]
+    pair, methods = studies["pair"], studies["methods"]
+    return f"""
+## Can the maps be believed?
+
+`python docs/make_trust.py` measures the tables of this section; the checks are explained in [the guide](guides/trust.md). ↑ means that a higher
+value is better, ↓ that a lower one is. Values are means over scenes with half of their 95 % interval; one text of each scene is checked.
+
+{pair["images"]} scenes:
+
+{trust_table(pair["values"])}
+
+![The checks of two methods and of random maps](pictures/trust.png)
+
+By ROAD, insertion minus deletion, sensitivity-n and the mosaic, `clip_surgery` is better than `similarity` and than random maps, and the
+intervals are apart. By the first three columns, no method can be better than random maps, which depend on nothing; `similarity` and
+`clip_surgery` both change with the weights and the text. Both are equally stable under mirroring.
+
+All methods, over {methods["images"]} scenes. These are too few to rank methods: most intervals overlap. What the table does show is that `rollout` fails
+the first three checks. It reads neither the projection nor the text, so its maps are the same for any text.
+
+{trust_table(methods["values"])}
 """
+
+
+def trust_table(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Return a Markdown table with a row for each method."""
+    titles = {
+        "randomisation": "randomised weights ↓",
+        "gibberish": "gibberish ↓",
+        "absent": "absent words ↓",
+        "road": "ROAD ↑",
+        "insertion_deletion": "insertion - deletion ↑",
+        "sensitivity": "sensitivity-n ↑",
+        "mosaic": "mosaic ↑",
+        "flip": "flip ↑",
+    }
+    lines = [f"| method | {' | '.join(titles.values())} |", "|---" * (len(titles) + 1) + "|"]
+    for method, row in values.items():
+        cells = [
+            f"{row[check]['mean']:.2f} ± {(row[check]['high'] - row[check]['low']) / 2:.2f}"
+            if check in row
+            else "-"
+            for check in titles
+        ]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def table(rows: Values, columns: Sequence[str], first: str = "method") -> str:

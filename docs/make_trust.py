@@ -18,6 +18,7 @@ from shutil import rmtree
 from clip_surgery import load
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.evaluation.reporting.provenance import describe_machine
+from clip_surgery.evaluation.trust.checks import CHECKS
 from clip_surgery.evaluation.trust.run import check_methods
 from clip_surgery.methods.registry import METHODS, parse_methods
 
@@ -49,6 +50,34 @@ def main() -> None:
     text = json.dumps({"machine": describe_machine(), "studies": studies}, indent=1)
     (DOCS / "trust.json").write_text(text + "\n", encoding="utf-8")
     rmtree(JOURNALS)
+    draw(studies["pair"]["values"])
+
+
+def draw(values: dict) -> None:
+    """Draw the values of the pair and of random maps as bars with their intervals."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    shown = ("road", "insertion_deletion", "sensitivity", "mosaic", "flip")
+    colours = {"clip_surgery": "#00796b", "similarity": "#d84315", "random order": "#90a4ae"}
+    plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+    figure, axes = plt.subplots(figsize=(7, 2.8))
+    for number, (method, colour) in enumerate(colours.items()):
+        rows = [values[method][check] for check in shown]
+        axes.bar(
+            [index + 0.27 * (number - 1) for index in range(len(shown))],
+            [row["mean"] for row in rows],
+            yerr=[(row["high"] - row["low"]) / 2 for row in rows],
+            width=0.25, color=colour, label=method, error_kw={"elinewidth": 1, "capsize": 2},
+        )  # fmt: skip
+    axes.axhline(0, color="gray", linewidth=0.8)
+    axes.set_xticks(range(len(shown)), [CHECKS[check].title for check in shown])
+    axes.set_ylabel("value, higher is better")
+    axes.legend(frameon=False)
+    figure.savefig(DOCS / "pictures/trust.png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from clip_surgery.inputs.images import read_image
 from clip_surgery.inputs.names import printable
 
 MOST_FINDINGS = 20
+LEAST_SHARE = 0.05
+"""Findings with a smaller share are in the JSON only."""
 THUMBNAIL = 220
 """Longer side of an example in pixels."""
 _DIMMED = 0.3
@@ -42,7 +44,8 @@ def html_report(explainer: Explainer, report: AuditReport, regions: Sequence[Ima
         regions: the regions of the images of the report.
     """
     flagged = sum(finding.flagged for finding in report.findings)
-    shown = report.findings[: max(MOST_FINDINGS, flagged)]
+    large = [finding for finding in report.findings if finding.share.mean >= LEAST_SHARE]
+    shown = large[: max(MOST_FINDINGS, flagged)]
     cards = [_finding(explainer, report, regions, finding) for finding in shown]
     style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     count = "1 finding is" if flagged == 1 else f"{flagged or 'No'} findings are"
@@ -63,7 +66,7 @@ def html_report(explainer: Explainer, report: AuditReport, regions: Sequence[Ima
         "evidence (log-odds) that is lost without the regions that look like the word, in the "
         "images that are read as the label. The bracket is the 95 % interval. A finding is "
         f"flagged if the whole interval is above {FLAGGED_SHARE:.0%}. In the examples, these "
-        "regions are bright.</p>\n"
+        f"regions are bright. Findings below {LEAST_SHARE:.0%} are in the JSON file only.</p>\n"
         f"{''.join(cards) or '<p>No label is read from regions that look like another word.</p>'}"
         f"{_masks(report.masked)}{_slices(explainer, report)}{_labels(report)}{_skipped(report)}"
         "</main></body></html>\n"
