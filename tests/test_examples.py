@@ -17,7 +17,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "docs/examples").glob("*.py"))
 
 
 # These take long: one exports a model, one checks a method on five towers, one starts processes.
-SLOW = {"onnx_bundle.py", "own_method.py", "batch.py"}
+SLOW = {"onnx_bundle.py", "own_method.py", "batch.py", "trust.py", "audit.py", "promises.py"}
 QUICK = [path for path in EXAMPLES if path.name not in SLOW]
 
 

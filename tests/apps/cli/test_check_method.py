@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_it_prints_a_table_and_writes_json(cli, home):
     arguments = ["check-method", "scenes", "--count", "2", "--check", "absent", "--check", "flip"]
     done = cli(*arguments, "--templates", "photo", "--out", "values.json")
