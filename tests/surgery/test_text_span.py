@@ -46,6 +46,11 @@ def test_constant_heads_have_no_texts():
     assert text_span(torch.randn(4, 3), torch.zeros(2, 3)) == []
 
 
+def test_two_images_vary_along_one_direction():
+    [text] = text_span(torch.randn(2, 6), torch.randn(5, 6))
+    assert text.share == pytest.approx(1, abs=1e-9)
+
+
 def test_bad_calls():
     with pytest.raises(InputError, match="at least 1 text"):
         text_span(torch.ones(2, 3), torch.eye(3), count=0)

@@ -47,7 +47,8 @@ def freeze(function: TokenMap, tokens: Tensor) -> FrozenMap:
     Example:
         >>> layer = torch.nn.Linear(3, 2)
         >>> frozen = freeze(layer, torch.ones(4, 3))
-        >>> frozen.exact, bool(torch.allclose(frozen.matrix, layer.weight.T, atol=1e-5))
+        >>> read = frozen.factors[0] * frozen.matrix
+        >>> frozen.exact, bool(torch.allclose(read, layer.weight.T, atol=1e-5))
         (True, True)
     """
     matrix, bias = linear_part(function, tokens)

@@ -63,8 +63,8 @@ def text_span(contributions: Tensor, texts: Tensor, *, count: int = 5) -> list[S
     scale = float(contributions.double().square().sum())
     if variance <= 1e-10 * max(scale, 1e-300):
         return []
-    *_, axes = torch.linalg.svd(left, full_matrices=False)
-    axes = axes[:_RANK]
+    _, spread, axes = torch.linalg.svd(left, full_matrices=False)
+    axes = axes[spread > _SHORT * spread[0]][:_RANK]  # the others are rounding errors
     rows = texts.double() @ axes.T @ axes
     lengths = texts.double().norm(dim=1)
     found: list[SpannedText] = []
