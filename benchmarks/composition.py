@@ -1,19 +1,20 @@
 """The composition study: segmentation of generated scenes by every method, piece and combination.
 
-Four stages, each of which needs the ones before:
+Stages, each of which needs the ones before:
 
 * methods: every method with a dense similarity, at several sizes of the input;
 * pieces: one piece at a time on the best method of the default size, such as a refinement;
 * search: successive halving over all combinations; of each round a third goes on to three times as
   many scenes;
-* held out: the best combinations, the methods and the presets on scenes that no choice has used.
+* held out: the best combinations and the preset on scenes that no choice has used, and a
+  confirmation of the preset on four times as many.
 
 Scenes of the first three stages are those of `TUNING_SEED`. Every measurement is written to the
 file of results as soon as it is made, and the same command goes on from there. `--minutes` stops
 after the measurement that passes this time.
 
     OMP_NUM_THREADS=1 nice -n 10 python benchmarks/composition.py --scenes 48 --minutes 30
-    python docs/make_findings.py --composition docs/composition.json     the tables and plots
+    python docs/make_composition.py                               the page with tables and plot
 """
 
 from __future__ import annotations

@@ -153,6 +153,10 @@ which are small in this narrow tower. With the published temperature (sharpness 
 hardly distinguishes patches. The setting `sharpness` multiplies the temperature.
 
 {table(by_setting(studies["gem"]["values"]), [*SHOWN, PEAK], first="sharpness")}
+
+## Segmentation
+
+[Composition of segmentation](composition.md) has every method, refinement and combination on these scenes.
 {trust_section()}"""
 
 

@@ -107,8 +107,9 @@ def _low_rank(keys: Tensor, scale: float, *, kept: float, rank: int | None) -> T
     left, values = left[:, :rank], values[:rank]
     low, high = values.min(), values.max()
     stretched = _rescaled(values) * (1.5 * high - 0.5 * low) + 0.5 * low
-    graph = (left * stretched) @ left.mT
-    return graph.fill_diagonal_(0.0)
+    graph: Tensor = (left * stretched) @ left.mT
+    graph.fill_diagonal_(0.0)
+    return graph
 
 
 def _in_range_of(values: Tensor, target: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def best_probability(maps: Tensor, framing: Framing, best: Tensor, *, logit_scal
         logit_scale: factor on the cosines.
     """
     total = torch.zeros_like(best)
-    for part in maps.split(_MAPS_AT_A_TIME):
+    for part in torch.split(maps, _MAPS_AT_A_TIME):
         logits = logit_scale * (framing.restore_map(part) - best)  # 0 or less
         total += logits.exp_().sum(dim=0)
     return 1 / total.clamp(min=1)

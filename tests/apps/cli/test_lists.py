@@ -1,4 +1,8 @@
-from clip_surgery.methods.registry import METHODS
+from clip_surgery.apps.cli.commands.methods import cost
+from clip_surgery.loading import load
+from clip_surgery.methods.costs import measure_costs, measured_costs
+from clip_surgery.methods.registry import METHODS, as_method
+from clip_surgery.presets import PRESETS
 
 
 def test_methods_are_listed_with_settings(cli):
@@ -8,6 +12,25 @@ def test_methods_are_listed_with_settings(cli):
         assert name in done.out
         assert method.paper in done.out
     assert "depth=6" in done.out
+    stored = measured_costs()
+    assert " ".join(stored.source.split()[:2]) in done.out
+    assert cost(stored.ratios["similarity"]) in done.out
+    for name, preset in PRESETS.items():
+        assert name in done.out
+        assert preset.summary in " ".join(done.out.split())
+
+
+def test_the_cost_is_measured_on_this_machine(cli, monkeypatch):
+    few = {name: METHODS[name] for name in ("similarity", "legrad", "proxy_clip")}
+    monkeypatch.setattr("clip_surgery.methods.registry.METHODS", few)
+    done = cli("methods", "--measure")
+    assert done.code == 0, done.err
+    assert "cost: demo, 96 px, 20 texts, on this machine" in done.out
+    backbone = load("demo").backbone
+    methods = {name: as_method(name) for name in few}
+    ratios = measure_costs(backbone, methods, side=32, repeats=2)
+    assert list(ratios) == ["similarity", "legrad"]  # there is no companion
+    assert all(ratio > 0 for ratio in ratios.values())
 
 
 def test_models_are_listed(cli):

@@ -37,6 +37,7 @@ class BackgroundName(StrEnum):
 
     NONE = "none"
     THRESHOLD = "threshold"
+    PROBABILITY = "probability"
     WORDS = "words"
 
 
@@ -58,8 +59,9 @@ def segment(
     background: Annotated[
         BackgroundName | None,
         typer.Option(
-            help="Pixels without a class: none; those whose best score is below --threshold; or "
-            "those that one of --background-words matches better. Default: words if "
+            help="Pixels without a class: none; those whose best score is below --threshold; those "
+            "whose best class is less likely than --threshold (probability, as in published "
+            "codes); or those that one of --background-words matches better. Default: words if "
             "--background-words is given, otherwise none.",
             show_default=False,
         ),

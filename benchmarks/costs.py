@@ -1,0 +1,62 @@
+"""Measure what methods and presets cost beside the plain forward pass, for `clip-surgery methods`.
+
+ViT-B/16 with random weights at 224 px, with a random DINO ViT-B/16 as companion, 20 texts, one
+thread. The table is written to the package with date and machine:
+
+    OMP_NUM_THREADS=1 python benchmarks/costs.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import open_clip
+import timm
+import torch
+from timing import machine
+
+import clip_surgery.methods
+from clip_surgery.backbones.companion_loading import load_companion
+from clip_surgery.backbones.loading import wrap_backbone
+from clip_surgery.methods.costs import TEXTS, measure_costs
+from clip_surgery.methods.registry import METHODS, parse_methods
+from clip_surgery.presets import PRESETS
+
+SLOW = ("gscorecam",)
+"""Methods that run the tower hundreds of times an image; benchmarks/methods.py measures them."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--methods", default="", help="only these, added to the file")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    backbone = wrap_backbone(open_clip.create_model("ViT-B-16", pretrained=None).eval())
+    companion = timm.create_model("vit_base_patch16_224.dino", pretrained=False, num_classes=0)
+    backbone = replace(backbone, companion=load_companion(companion.eval()))
+    names = list(dict.fromkeys(f"{p.method}(refine={p.refine})" for p in PRESETS.values()))
+    names += [name for name in METHODS if name not in SLOW]
+    methods = parse_methods(options.methods or ",".join(names))
+    path = Path(clip_surgery.methods.__file__).parent / "costs.json"
+    ratios = json.loads(path.read_text(encoding="utf-8"))["ratios"] if options.methods else {}
+    source = (
+        f"ViT-B/16 with random weights, 224 px, {TEXTS} texts, one thread, companion DINO "
+        f"ViT-B/16; {machine()}, load average {os.getloadavg()[0]:.0f}; {date.today().isoformat()}"
+    )
+    for name, method in methods.items():
+        measured = measure_costs(backbone, {name: method}, repeats=options.repeats)
+        ratios |= {name: round(ratio, 2) for name, ratio in measured.items()}
+        print(name, ratios.get(name), flush=True)
+        content = {"source": source, "ratios": ratios}
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
