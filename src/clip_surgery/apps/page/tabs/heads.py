@@ -231,7 +231,7 @@ def _table(scores: Tensor, chosen: tuple[int, int]) -> str:
     """HTML of the scores (L, h), one button per head."""
     limit = float(scores.abs().max()) or 1.0
     colours = colour_table(COLOURS)
-    levels = torch.round(255 * (0.5 + 0.35 * scores / limit)).int().tolist()
+    levels = torch.round(255 * (0.5 + 0.25 * scores / limit)).int().tolist()
     names = "".join(f'<th scope="col">{head}</th>' for head in range(scores.shape[1]))
     rows = []
     for block, (row, level_row) in enumerate(zip(scores.tolist(), levels, strict=True)):
