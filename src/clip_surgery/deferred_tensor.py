@@ -15,6 +15,7 @@ class DeferredTensor:
     Several threads may read it; it is computed once. Copies and pickles hold the computed tensor.
 
     Example:
+        >>> import torch
         >>> deferred = DeferredTensor(lambda: torch.arange(3))
         >>> deferred.then(lambda tensor: tensor[1:]).value
         tensor([1, 2])
@@ -51,6 +52,7 @@ class DeferrableTensor:
     """A dataclass field that holds a tensor, None, or a `DeferredTensor`, which reading computes.
 
     Example:
+        >>> import torch
         >>> from dataclasses import dataclass
         >>> @dataclass(frozen=True)
         ... class Scores:
