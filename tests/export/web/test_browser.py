@@ -116,7 +116,7 @@ def test_what_cannot_be_used_is_said_and_words_are_never_read_as_markup(visit, t
     expect(page.locator("#status.error")).to_have_text(
         "broken.png is not an image that this browser can read."
     )
-    page.fill("#word", "very " * 40)
+    page.fill("#word", "9" * 150)  # each digit is a token
     page.press("#word", "Enter")
     expect(page.locator("#status.error")).to_contain_text("is too long")
     page.fill("#word", "<b id=injected>bold</b>")
