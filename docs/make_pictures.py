@@ -1,6 +1,7 @@
 """Make the images of the documentation with the command line, from the demo scene.
 
-python docs/make_pictures.py            all of them, into docs/pictures
+python docs/make_pictures.py                  all of them, into docs/pictures
+python docs/make_pictures.py words match      some of them
 """
 
 from __future__ import annotations
@@ -10,42 +11,50 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDEST = 1600  # pixels; pages show less
-# File in docs/pictures, and the command that writes it; {scene} is the demo's image.
+WEBP: dict[str, Any] = {"quality": 90, "method": 6, "use_sharp_yuv": True}
+# File name in docs/pictures without its ending, and the command that writes it.
+# {scene} is the image of the demo.
 COMMANDS = {
-    "methods.png": "compare {scene} dog rocket pizza --methods all",
-    "architecture.png": "compare {scene} dog zebra rocket "
+    "methods": "compare {scene} dog rocket pizza --methods all",
+    "architecture": "compare {scene} dog zebra rocket "
     "--methods similarity,clip_surgery(redundancy=none),clip_surgery",
-    "attention.png": "inspect {scene} dog zebra --point 222,150",
-    "points.png": "points {scene} dog rocket backpack --positives 1",
-    "segments.png": "segment {scene} dog zebra train rocket backpack --background threshold",
-    "tags.png": "tag {scene} dog zebra train rocket backpack pizza car clock",
-    "presence.png": "explain {scene} dog pizza car --contrast presence",
-    "words.png": "words {scene} 'a photo of a dog and a rocket.'",
-    "interactions.png": "interactions {scene} 'a photo of a dog and a rocket.'",
-    "decompose.png": "decompose {scene} dog",
-    "heads_attention.png": "attention {scene}",
-    "match.png": "match {scene} 'a photo of a dog' --rival 'a photo of a rocket'",
-    "match_words.png": "match {scene} 'a photo of a dog and a rocket.'",
+    "attention": "inspect {scene} dog zebra --point 222,150",
+    "points": "points {scene} dog rocket backpack --positives 1",
+    "segments": "segment {scene} dog zebra train rocket backpack --background threshold",
+    "tags": "tag {scene} dog zebra train rocket backpack pizza car clock",
+    "presence": "explain {scene} dog pizza car --contrast presence",
+    "words": "words {scene} 'a photo of a dog and a rocket.'",
+    "interactions": "interactions {scene} 'a photo of a dog and a rocket.'",
+    "decompose": "decompose {scene} dog",
+    "heads_attention": "attention {scene}",
+    "match": "match {scene} 'a photo of a dog' --rival 'a photo of a rocket'",
+    "match_words": "match {scene} 'a photo of a dog and a rocket.'",
 }
 
 
 def main() -> None:
+    names = sys.argv[1:] or ["demo", *COMMANDS]
+    if unknown := set(names) - {"demo", *COMMANDS}:
+        sys.exit(f"no image has the name {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
         run("demo", folder=Path(folder) / "demo")
         scene = Path(folder) / "demo/scene.png"
-        keep(scene, "scene.png")
-        keep(scene.with_name("demo.png"), "demo.png")
-        for name, command in COMMANDS.items():
-            out = Path(folder) / name.removesuffix(".png")
-            words = [word.replace("{scene}", str(scene)) for word in shlex.split(command)]
-            run(*words, "--model", "demo", "--format", "png", folder=out)
-            [picture] = out.glob("*.png")
-            keep(picture, name)
+        drawn = {"demo": scene.with_name("demo.png")}
+        for name in names:
+            if name in COMMANDS:
+                out = Path(folder) / name
+                words = [
+                    word.replace("{scene}", str(scene)) for word in shlex.split(COMMANDS[name])
+                ]
+                run(*words, "--model", "demo", "--format", "png", folder=out)
+                [drawn[name]] = out.glob("*.png")
+            keep(drawn[name], name)
 
 
 def run(*words: str, folder: Path) -> None:
@@ -54,15 +63,14 @@ def run(*words: str, folder: Path) -> None:
 
 
 def keep(path: Path, name: str) -> None:
-    """Keep an image small: no wider than a page, 256 colours."""
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
+    """Keep an image small: no wider than a page, as WebP in full colour.
+
+    A palette of 256 colours would be as small, but draws bands into colour bars and maps.
+    """
+    with Image.open(path) as image:
+        small = image.convert("RGB")
     small.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
-    # Maximum coverage keeps the rare bright colours of the maps, which median cut loses.
-    reduced = small.quantize(
-        256, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE
-    )
-    reduced.save(PICTURES / name, optimize=True)
+    small.save(PICTURES / f"{name}.webp", **WEBP)
 
 
 if __name__ == "__main__":

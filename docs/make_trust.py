@@ -73,7 +73,8 @@ def draw(values: dict) -> None:
             width=0.25, color=colour, label=method, error_kw={"elinewidth": 1, "capsize": 2},
         )  # fmt: skip
     axes.axhline(0, color="gray", linewidth=0.8)
-    axes.set_xticks(range(len(shown)), [CHECKS[check].title for check in shown])
+    titles = [CHECKS[check].title.replace(" - ", "\n- ") for check in shown]
+    axes.set_xticks(range(len(shown)), titles)
     axes.set_ylabel("value, higher is better")
     axes.legend(frameon=False)
     figure.savefig(DOCS / "pictures/trust.png", dpi=110, bbox_inches="tight")

@@ -64,7 +64,7 @@ def html_report(explainer: Explainer, report: AuditReport, regions: Sequence[Ima
         "<h2>Findings</h2><p class=soft>Each image was cut into regions of similar patches, and "
         "each region was replaced by the mean colour. The share is the part of a label's "
         "evidence (log-odds) that is lost without the regions that look like the word, in the "
-        "images that are read as the label. The bracket is the 95 % interval. A finding is "
+        "images that are read as the label. The bracket is the 95% interval. A finding is "
         f"flagged if the whole interval is above {FLAGGED_SHARE:.0%}. In the examples, these "
         f"regions are bright. Findings below {LEAST_SHARE:.0%} are in the JSON file only.</p>\n"
         f"{''.join(cards) or '<p>No label is read from regions that look like another word.</p>'}"
