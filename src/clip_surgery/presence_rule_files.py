@@ -26,8 +26,14 @@ def rule_path(directory: Path, *, model: str, fingerprint: str, vocabulary: Sequ
         fingerprint: fingerprint of the weights of the text tower and of its settings.
         vocabulary: the reference words.
     """
+    return directory / f"presence-{_digest(model, fingerprint, tuple(vocabulary))}.json"
+
+
+@lru_cache(maxsize=8)
+def _digest(model: str, fingerprint: str, vocabulary: tuple[str, ...]) -> str:
+    """Hash the words once, because every explanation looks for its rule."""
     key = json.dumps([_FORMAT, model, fingerprint, list(vocabulary)])
-    return directory / f"presence-{sha256(key.encode()).hexdigest()[:32]}.json"
+    return sha256(key.encode()).hexdigest()[:32]
 
 
 def read_rule(path: Path) -> PresenceRule | None:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import clip_surgery as cs
 from clip_surgery.backbones.demo.loading import FOLDER, is_demo_folder, load_demo
-from clip_surgery.backbones.demo.model import DemoClip
+from clip_surgery.backbones.demo.model import DemoClip, QuickGelu
 from clip_surgery.backbones.loading import load_backbone
 from clip_surgery.errors import WeightsError
 from tests.backbones.plain_walk import encode_ids, encode_pixels
@@ -73,6 +73,15 @@ def test_the_towers_and_the_modules_agree_with_the_class_of_open_clip():
     torch.testing.assert_close(
         encode_pixels(backbone.tower, pixels), open_clip_model.encode_image(pixels)
     )
+
+
+def test_the_activation_is_the_same_with_and_without_gradients():
+    tokens = torch.linspace(-6, 6, 1001)
+    before = tokens.clone()
+    with torch.no_grad():
+        without_gradients = QuickGelu()(tokens)
+    assert torch.equal(QuickGelu()(tokens), without_gradients)
+    assert torch.equal(tokens, before)
 
 
 def test_loading_the_demo_imports_no_slow_library():

@@ -343,3 +343,10 @@ def test_a_folder_with_images_in_a_hidden_folder_only_names_it(tmp_path):
     (tmp_path / ".thumbnails/a.png").touch()
     with pytest.raises(InputError, match=r"only a hidden folder with images.*\.thumbnails$"):
         list_images([tmp_path])
+
+
+def test_an_image_without_orientation_is_copied_once():
+    source = Image.new("RGB", (4, 3), (10, 20, 30))
+    read = read_image(source).image
+    source.putpixel((0, 0), (0, 0, 0))
+    assert read.getpixel((0, 0)) == (10, 20, 30)

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from clip_surgery.errors import InputError
@@ -193,6 +193,8 @@ def _decoder_errors(name: str) -> Iterator[None]:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image  # `exif_transpose` would return a copy
         return ImageOps.exif_transpose(image)
     except Exception:  # the metadata cannot be read, so the orientation is unknown
         return image

@@ -21,9 +21,9 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from clip_surgery.errors import InputError
-from clip_surgery.surgery.features import cosine
 from clip_surgery.surgery.walk import Features
 from clip_surgery.text.features import TextFeatures
 
@@ -56,5 +56,7 @@ def reference_log_ratios(features: Features, texts: TextFeatures, *, scale: floa
 
 def _log_ratio(features: Tensor, labels: Tensor, words: Tensor, scale: float) -> Tensor:
     """Return k cos(f, t) - log(mean over r of exp(k cos(f, r))), (..., C)."""
-    word_logits = (scale * cosine(features, words)).logsumexp(dim=-1, keepdim=True)
-    return scale * cosine(features, labels) - word_logits + math.log(len(words))
+    unit = normalize(features.float(), dim=-1)  # for both products
+    words, labels = (normalize(texts.float(), dim=-1).to(unit.device) for texts in (words, labels))
+    word_logits = (scale * (unit @ words.T)).logsumexp(dim=-1, keepdim=True)
+    return scale * (unit @ labels.T) - word_logits + math.log(len(words))

@@ -55,6 +55,22 @@ def test_a_large_image_is_kept_reduced_and_results_are_in_its_own_pixels(model_c
     assert actions.explain(image, "dog", "demo", "gem", keep_side=None).image is image
 
 
+def test_the_weights_of_a_model_of_the_page_are_read_once(explainer):
+    calls = []
+
+    def fingerprint():
+        calls.append("called")
+        return "0123456789abcdef"
+
+    backbone = replace(explainer.backbone, fingerprint=fingerprint)
+    actions = Actions(models=ModelChoices.of([replace(explainer, backbone=backbone, cache=None)]))
+    image = actions.prepare_image(Image.new("RGB", (96, 96), (9, 90, 200)))
+    for texts in ("dog", "cow", "dog"):
+        actions.explain(image, texts, "demo", "clip_surgery")
+        actions.models["demo"].explainer.backbone.fingerprint()
+    assert calls == ["called"]
+
+
 def test_texts_are_read(actions):
     assert actions.read_texts(["dog, boat", " cow ", "dog", ""]) == ("dog", "boat", "cow")
     assert actions.read_texts("dog,cow") == ("dog", "cow")

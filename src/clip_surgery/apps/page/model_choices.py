@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from clip_surgery.apps.page.stopping import stoppable
@@ -50,7 +50,7 @@ class ModelChoice:
             except UnsupportedModelError as error:
                 left_out[name] = error.problem.rstrip(".")
         methods = tuple(name for name in METHODS if name not in left_out)
-        explainer = stoppable(explainer)
+        explainer = stoppable(_with_constant_fingerprint(explainer))
         return cls(
             explainer=explainer,
             methods=methods,
@@ -82,6 +82,13 @@ class ModelChoice:
         if method not in self.methods:
             raise UnknownNameError.among("method", method[:80], self.methods)
         return self.explainer.with_method(method)
+
+
+def _with_constant_fingerprint(explainer: Explainer) -> Explainer:
+    """Compute the fingerprint once, because the weights of a model of the page do not change."""
+    backbone = explainer.backbone
+    fingerprint = lru_cache(maxsize=1)(backbone.fingerprint)
+    return replace(explainer, backbone=replace(backbone, fingerprint=fingerprint))
 
 
 @dataclass(frozen=True, eq=False)
