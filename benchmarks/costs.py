@@ -26,6 +26,7 @@ from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.methods.costs import TEXTS, measure_costs
 from clip_surgery.methods.registry import METHODS, parse_methods
 from clip_surgery.presets import PRESETS
+from clip_surgery.testing.tiny_models.segmenters import method_with_tiny_parts
 
 SLOW = ("gscorecam",)
 """Methods that run the tower hundreds of times an image; benchmarks/methods.py measures them."""
@@ -43,7 +44,11 @@ def main() -> None:
     backbone = replace(backbone, companion=load_companion(companion.eval()))
     names = list(dict.fromkeys(f"{p.method}(refine={p.refine})" for p in PRESETS.values()))
     names += [name for name in METHODS if name not in SLOW]
-    methods = parse_methods(options.methods or ",".join(names))
+    methods = {
+        # A segmenter without weights: its time is not part of the cost.
+        name: method_with_tiny_parts(name) if name in METHODS else method
+        for name, method in parse_methods(options.methods or ",".join(names)).items()
+    }
     path = Path(clip_surgery.methods.__file__).parent / "costs.json"
     ratios = json.loads(path.read_text(encoding="utf-8"))["ratios"] if options.methods else {}
     source = (

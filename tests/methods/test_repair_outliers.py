@@ -1,14 +1,19 @@
 """Outlier repair as a setting of the dense methods, and towers that do not support it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from clip_surgery.backbones.companion_loading import load_companion
 from clip_surgery.errors import UnsupportedModelError
 from clip_surgery.methods.clearclip import ClearClip
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.dense import DenseMethod
-from clip_surgery.methods.registry import METHODS, method_named
+from clip_surgery.methods.registry import METHODS
 from clip_surgery.methods.similarity import Similarity
+from clip_surgery.testing.tiny_models.companions import tiny_companion
+from clip_surgery.testing.tiny_models.segmenters import method_with_tiny_parts
 from tests.methods.naive import (
     SIDE,
     assert_same_map,
@@ -76,9 +81,11 @@ def test_equals_the_equations(name):
 @pytest.mark.parametrize("name", DENSE)
 def test_repair_in_every_dense_method_keeps_the_image_feature(name):
     backbone, pixels, texts = double_backbone(double_model()), random_images(), labels()
+    companion = tiny_companion("dino", patch_size=8, img_size=32).double()
+    backbone = replace(backbone, companion=load_companion(companion))
     with torch.no_grad():
-        plain = method_named(name)(backbone, pixels, texts)
-        repaired = method_named(name, repair_outliers=True)(backbone, pixels, texts)
+        plain = method_with_tiny_parts(name)(backbone, pixels, texts)
+        repaired = method_with_tiny_parts(name, repair_outliers=True)(backbone, pixels, texts)
     assert not torch.allclose(plain.patches, repaired.patches)
     torch.testing.assert_close(plain.image, repaired.image)
 

@@ -16,7 +16,12 @@ from clip_surgery.text.features import TextFeatures
 from tests.slow_cases import slow_except
 from tests.zoo import TOWERS
 
-DENSE = {name: cls for name, cls in METHODS.items() if issubclass(cls, DenseMethod)}
+# Companions are models of their own, and a segmenter runs outside of torch.
+DENSE = {
+    name: cls
+    for name, cls in METHODS.items()
+    if issubclass(cls, DenseMethod) and "companion" not in cls.needs
+}
 REDUNDANCIES = ("none", "labels", "empty text", "vocabulary")
 
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.methods.registry import METHODS, method_named
+from clip_surgery.methods.registry import METHODS
 from clip_surgery.surgery.text_walk import text_relevance, walk_text
 from clip_surgery.surgery.walk import walk_two_paths
+from clip_surgery.testing.tiny_models.companions import with_tiny_companion
+from clip_surgery.testing.tiny_models.segmenters import method_with_tiny_parts
 from clip_surgery.text.bank import encode_texts
 from tests.towers import tiny_open_clip
 from tests.zoo import TOWER_PARAMS, TOWERS
@@ -20,7 +22,7 @@ def double_by_default():
 
 
 def evidence(backbone, name):
-    method = method_named(name)
+    method = method_with_tiny_parts(name)
     with torch.no_grad():
         texts = encode_texts(backbone, ("cat", "tree"), templates=("a {}.",), cache=None)
     torch.manual_seed(0)
@@ -31,7 +33,7 @@ def evidence(backbone, name):
 
 @pytest.fixture(scope="module")
 def backbone():
-    return wrap_backbone(tiny_open_clip())
+    return with_tiny_companion(wrap_backbone(tiny_open_clip()))
 
 
 @pytest.mark.parametrize("name", METHODS)

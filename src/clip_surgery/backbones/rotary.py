@@ -46,6 +46,8 @@ class RotaryPositions(ABC):
     def rotation(self, grid: PatchGrid, *, prefix_tokens: int, device: torch.device) -> TokenMap:
         """Return a map of queries or keys (B, K + P, h, d) that rotates those of the P patches.
 
+        Up to K tokens without patches are returned as they are.
+
         Args:
             grid: the grid with P patches.
             prefix_tokens: K, the number of tokens before the patches, which are not rotated.
@@ -55,6 +57,8 @@ class RotaryPositions(ABC):
         cos, sin = angles.cos(), angles.sin()
 
         def rotate(tokens: Tensor) -> Tensor:
+            if tokens.shape[1] <= prefix_tokens:  # queries of the first tokens alone
+                return tokens
             prefix, patches = tokens[:, :prefix_tokens], tokens[:, prefix_tokens:]
             if self.half_pairs:
                 first, second = patches.chunk(2, dim=-1)

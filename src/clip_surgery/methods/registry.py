@@ -14,6 +14,7 @@ from clip_surgery.methods.cass import Cass
 from clip_surgery.methods.clearclip import ClearClip
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.cliptrase import ClipTrase
+from clip_surgery.methods.corr_clip import CorrClip
 from clip_surgery.methods.free_cp import FreeCp
 from clip_surgery.methods.gem import Gem
 from clip_surgery.methods.grad_cam import GradCam
@@ -54,6 +55,7 @@ for _class in (
     ItaClip,
     ProxyClip,
     Cass,
+    CorrClip,
     Lposs,
     FreeCp,
     TagClip,

@@ -11,7 +11,7 @@ from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.errors import UnsupportedModelError
 from clip_surgery.methods.registered import REGISTERED
 
-Part = Literal["class token", "second-last block", "gradients", "companion"]
+Part = Literal["class token", "second-last block", "gradients", "companion", "segmenter"]
 
 REPAIR_NEEDS: frozenset[Part] = frozenset({"class token", "second-last block"})
 
@@ -80,6 +80,14 @@ def _missing_companion(backbone: Backbone) -> str | None:
     )
 
 
+def _missing_segmenter(backbone: Backbone) -> str | None:
+    """A segmenter is a setting of a method, which then no longer needs one."""
+    return (
+        "a segmenter such as SAM, but none was given (the setting segmenter=; for example "
+        '"corr_clip(segmenter=facebook/sam-vit-base)" as the name of the method)'
+    )
+
+
 def _missing_gradients(backbone: Backbone) -> str | None:
     if any(_is_quantised(module) for module in backbone.model.modules()):
         return "gradients, but none pass through this model's quantised weights"
@@ -104,4 +112,5 @@ _CHECKS: Mapping[Part, Callable[[Backbone], str | None]] = {  # None if the mode
     "second-last block": _missing_second_last_block,
     "gradients": _missing_gradients,
     "companion": _missing_companion,
+    "segmenter": _missing_segmenter,
 }

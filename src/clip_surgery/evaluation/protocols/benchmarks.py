@@ -247,6 +247,7 @@ _SETTINGS: Mapping[str, Mapping[str, BenchmarkSetting]] = MappingProxyType(
             {"": 336, "cityscapes": 448, "ade20k": 448},
             thresholds=(0.2, 0.15, 0.25),
             crop={"": 336, "cityscapes": 224},
+            note="the vote of each region on the pixels of the final map",
         ),
         "lposs": _settings(
             448,
@@ -268,7 +269,7 @@ _SETTINGS: Mapping[str, Mapping[str, BenchmarkSetting]] = MappingProxyType(
         ),
     }
 )
-_NEAREST = MappingProxyType({"trident": "proxy_clip", "corr_clip": "proxy_clip"})
+_NEAREST = MappingProxyType({"trident": "proxy_clip"})
 """The method that is evaluated by default for families whose own method is not in this library."""
 FAMILIES = tuple(_SETTINGS)
 """Names of all families of protocols."""

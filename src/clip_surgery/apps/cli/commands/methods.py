@@ -63,7 +63,7 @@ def preset_methods() -> list[str]:
 
 
 def table_of_methods(ratios: Mapping[str, float]) -> Table:
-    """Return the table of all methods."""
+    """Return the table of all methods; the time of a segmenter is not part of the cost."""
     from rich.table import Table
 
     from clip_surgery.apps.cli.shared.method_settings import default_settings
@@ -78,7 +78,10 @@ def table_of_methods(ratios: Mapping[str, float]) -> Table:
     for name, cls in METHODS.items():
         settings = [f"{key}={value}" for key, value in default_settings(cls).items()]
         gradient = "yes" if cls.needs_gradient else "no"
-        table.add_row(name, cls.paper, gradient, cost(ratios.get(name)), "\n".join(settings))
+        ratio = cost(ratios.get(name))
+        if "segmenter" in getattr(cls, "needs", ()):
+            ratio = f"{ratio} and SAM"
+        table.add_row(name, cls.paper, gradient, ratio, "\n".join(settings))
     return table
 
 
