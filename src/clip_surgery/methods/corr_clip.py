@@ -3,15 +3,14 @@
 Source: Zhang, Liu, Tang, "CorrCLIP: Reconstructing Patch Correlations in CLIP for Open-Vocabulary
 Semantic Segmentation" (ICCV 2025, arXiv 2411.10086), with the settings of the first version of its
 released code: DINO ViT-B/8 (timm:vit_base_patch8_224.dino) as companion, and SAM 2, large, with
-8 x 8 points as segmenter. Its levels of ViT-L/14 are 0.46 and
-0.92. Differences from the code: regions are those of the window that the model sees, where the code
-segments the whole image; of each point the best mask is taken, where the code asks for one mask
-only; stability of masks is not tested; patches are unsegmented only where no mask is, where the
-code takes the region of the lowest number if masks cover the image, and joins regions from two on,
-not from a pair beside such a region; a patch is always a key of itself; means are those of one
-image of a batch; a companion sees the window resized to its whole patches, where the code pads it.
-The vote of each region on the pixels of the final map, windows of 336 px, sizes and thresholds are
-not part of the method; `segment(segmenter=)` redraws regions.
+8 x 8 points as segmenter. Its levels of ViT-L/14 are 0.46 and 0.92. Differences from the code:
+regions are those of the window that the model sees, where the code segments the whole image; of
+each point the best mask is taken, where the code asks for one mask only; the stability of masks is
+not tested; patches are unsegmented only where no mask is, where the code takes the region of the
+lowest number if masks cover the image; a patch is always a key of itself; means are those of one
+image of a batch; the companion sees the window resized to its whole patches, where the code pads
+it. The vote of each region on the pixels of the final map, windows of 336 px, sizes and thresholds
+are not part of the method; `segment(segmenter=)` redraws regions.
 """
 
 from __future__ import annotations
