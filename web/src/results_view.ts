@@ -100,7 +100,7 @@ export function isAbsent(word: WordResult): boolean {
 
 function presenceText(word: WordResult): string {
   if (word.presence === null) return "";
-  const share = `presence ${Math.round(100 * word.presence)} %`;
+  const share = `presence ${Math.round(100 * word.presence)}%`;
   return isAbsent(word) ? `${share}, probably absent` : share;
 }
 
