@@ -93,7 +93,9 @@ def show_request(model: str) -> None:
         "record": lambda: record(session.explanation),
         "view of the maps": lambda: maps_view(session, "text"),
     }
-    times = {name: min(processor_seconds(call) for _ in range(15)) for name, call in calls.items()}
+    # The steps take turns, so that other programs disturb all of them alike.
+    rounds = [{name: processor_seconds(call) for name, call in calls.items()} for _ in range(25)]
+    times = {name: min(times[name] for times in rounds) for name in calls}
     print("| step | CPU ms | forward passes |\n| --- | --- | --- |")
     for name, spent in times.items():
         print(f"| {name} | {1000 * spent:.1f} | {spent / times['forward pass of the model']:.2f} |")
