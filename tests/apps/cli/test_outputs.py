@@ -155,7 +155,7 @@ def test_demo_does_not_replace_a_file_of_the_user(cli, home):
 
 
 def test_export_does_not_replace_another_bundle(cli, home, monkeypatch):
-    def export_bundle(explainer, folder, *, to, texts):
+    def export_bundle(explainer, folder, *, to, texts, **options):
         facts = {"model": explainer.backbone.name, "method": repr(explainer.method)}
         Path(folder, "bundle.json").write_text(json.dumps(facts))
         return bundle.Bundle(folder=folder, files=("bundle.json",), difference=0.0)

@@ -21,12 +21,17 @@ from clip_surgery.evaluation.metrics.registry import METRICS
 from clip_surgery.framing import FramingRule
 from clip_surgery.loading import wrap
 from clip_surgery.methods.registry import parse_methods
+from tests.evaluation.metrics.test_every_metric import CHECKS_OF_TRUST
 from tests.evaluation.squares import Squares, load_tiny, numbers, reads
 from tests.towers import tiny_open_clip
 
 METHODS = parse_methods("similarity, clip_surgery(depth=1)")
-# Deletion and insertion run the model dozens of times an image.
-QUICK = tuple(metric for name, metric in METRICS.items() if name != "deletion_insertion")
+# Metrics that run the model dozens of times an image are left out.
+QUICK = tuple(
+    metric
+    for name, metric in METRICS.items()
+    if name != "deletion_insertion" and name not in CHECKS_OF_TRUST
+)
 ROOT = Path(__file__).parents[3]
 RUN = """
 import sys
