@@ -90,6 +90,18 @@ def test_a_region_is_named_beside_its_label():
     assert named[0] == 1
     assert named[3] == OWN
     assert name_regions(np.zeros((0, 4), np.float32), words, 0).tolist() == []
+    assert name_regions(directions[[0, 0]], words, 0).tolist() == [OWN, OWN]
+
+
+def test_names_beside_the_label_do_not_depend_on_the_common_part_of_the_words():
+    """Words of CLIP share a direction, so removing a label removes a part of every match."""
+    words = np.eye(4, dtype=np.float32) + 1.0
+    regions = np.eye(4, dtype=np.float32)[[1, 2, 3, 1]]
+    target = words[0] / np.linalg.norm(words[0])
+    planted = regions + 4 * np.array([[0], [0], [0], [1]]) * target
+    planted /= np.linalg.norm(planted, axis=1, keepdims=True)
+    assert (planted @ centred(words).T).argmax(axis=1).tolist() == [1, 2, 3, 0]
+    assert name_regions(planted.astype(np.float32), words, 0).tolist() == [1, 2, 3, 1]
 
 
 def regions_of(losses, features, best_word=0):

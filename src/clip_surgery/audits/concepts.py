@@ -2,8 +2,9 @@
 
 A model with a shortcut makes a region look like the label. The name is therefore found twice: as
 it is, and without the direction of the label. A region whose first name is the label is the label's
-own region, unless what remains without the label matches another word as well as a typical region
-matches its name.
+own region, unless what remains without the label matches another word as well as the remainder of a
+typical region that does not look like the label. Remainders are compared with remainders, because
+removing the label lowers every match, by a different amount for each label.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def centred(words: Numbers) -> Numbers:
 def name_regions(regions: Numbers, words: Numbers, label: int) -> NDArray[np.int64]:
     """Return the index of the word that each region looks like, or `OWN`.
 
+    If all regions look like the label, there is nothing to compare with, and all are its own.
+
     Args:
         regions: features of n regions of all images, (n, D), of unit length.
         words: text features (W, D).
@@ -34,16 +37,16 @@ def name_regions(regions: Numbers, words: Numbers, label: int) -> NDArray[np.int
     if not len(regions):
         return np.zeros(0, dtype=np.int64)
     directions = centred(words)
-    similarity = regions @ directions.T
-    first = similarity.argmax(axis=1)
-    typical = np.median(similarity.max(axis=1))
+    first = (regions @ directions.T).argmax(axis=1)
+    is_other = first != label
     target = _unit(words)[label]
     rest = _unit(regions - (regions @ target)[:, None] * target)
     without = rest @ directions.T
     without[:, label] = -np.inf
-    second = without.argmax(axis=1)
-    is_strong = without.max(axis=1) >= typical
-    return np.where(first != label, first, np.where(is_strong, second, OWN))
+    match = without.max(axis=1)
+    typical = np.median(match[is_other]) if is_other.any() else np.inf
+    second = np.where(match >= typical, without.argmax(axis=1), OWN)
+    return np.where(is_other, first, second)
 
 
 def _unit(values: Numbers) -> Numbers:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from clip_surgery.apps.cli.commands import evaluate as evaluate_command
 from clip_surgery.apps.cli.commands.evaluate import DATASETS, PROTOCOLS
-from clip_surgery.apps.cli.shared import evaluation_run as measurement
+from clip_surgery.apps.cli.shared import evaluation_run, run_journal
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets import registry
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
@@ -272,8 +272,8 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
     arguments = ["evaluate", "scenes", "--count", "18", *FAST, "--method", "similarity"]
     code = (
         "import sys, time\n"
-        "from clip_surgery.apps.cli.shared import evaluation_run as measurement\n"
-        "measurement.source_commit = lambda: None\n"
+        "from clip_surgery.apps.cli.shared import run_journal\n"
+        "run_journal.source_commit = lambda: None\n"
         "from clip_surgery.evaluation.execution.journal import Journal\n"
         "write = Journal.write\n"
         "def slow(self, number, content):\n"
@@ -286,7 +286,7 @@ def test_killed_by_the_terminal_in_another_process_and_never_run_twice_at_once(
         "run(sys.argv[1:])\n"
     )
     # A commit to this repository in the middle would make it two different runs.
-    monkeypatch.setattr(measurement, "source_commit", lambda: None)
+    monkeypatch.setattr(run_journal, "source_commit", lambda: None)
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments, "--fresh"],
         stdout=subprocess.PIPE,
@@ -321,7 +321,7 @@ def test_a_report_that_cannot_be_written_loses_nothing(cli, home, journals, monk
         raise InputError(f"{path}: cannot be written (No space left on device).")
 
     with monkeypatch.context() as patched:
-        patched.setattr(measurement, "save_reports", full)
+        patched.setattr(evaluation_run, "save_reports", full)
         done = cli(*arguments, "--out", "r.json")
     assert done.code == 2
     assert "No space left" in done.err
@@ -335,7 +335,7 @@ def test_a_report_that_cannot_be_written_loses_nothing(cli, home, journals, monk
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="a folder that takes no files")
 def test_an_unwritable_report_is_refused_before_the_evaluation(cli, monkeypatch):
-    monkeypatch.setattr(measurement, "evaluate", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setattr(evaluation_run, "evaluate", lambda *_, **__: pytest.fail("too late"))
     done = cli("evaluate", "scenes", "--count", 1, *FAST, "--out", "/proc/r.json")
     assert done.code == 2
     assert "/proc/r.json: cannot be written here" in done.err
@@ -356,7 +356,7 @@ def test_workers_load_the_model_with_the_same_settings(cli, monkeypatch):
         given.update(settings, explainer=explainer)
         raise InputError("enough")
 
-    monkeypatch.setattr(measurement, "evaluate", evaluate)
+    monkeypatch.setattr(evaluation_run, "evaluate", evaluate)
     done = cli("evaluate", "scenes", "--count", 2, "--size", 64, *FAST, "--workers", 2)
     assert done.code == 2
     assert given["workers"] == 2

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.evaluation_options import JournalOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import BatchSize, ExplainerOptions, Overwrite
 from clip_surgery.errors import InputError
@@ -41,6 +42,7 @@ def check_method(
         ),
     ],
     model: CheckedModel,
+    running: JournalOptions,
     root: Annotated[
         Path | None, typer.Option(help="Folder of the data set.", metavar="FOLDER")
     ] = None,
@@ -65,14 +67,6 @@ def check_method(
         typer.Option("--out", "-o", help="Write the values to this JSON file.", metavar="FILE"),
     ] = None,
     overwrite: Overwrite = False,
-    journal: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder for the values of finished images, with which an interrupted run "
-            "continues.",
-            metavar="FOLDER",
-        ),
-    ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the table as Markdown.")
     ] = False,
@@ -90,6 +84,8 @@ def check_method(
     import json
 
     from clip_surgery.apps.cli.shared.evaluation_run import open_images, prepare_file
+    from clip_surgery.apps.cli.shared.run_journal import run_journal
+    from clip_surgery.evaluation.datasets.dataset import describe_dataset
     from clip_surgery.evaluation.execution.journal import write_durably
     from clip_surgery.evaluation.trust.run import check_methods
     from clip_surgery.methods.registry import parse_methods
@@ -101,18 +97,30 @@ def check_method(
         if out.exists() and not overwrite:
             raise InputError(f"{out}: exists; choose another --out, or replace it: --overwrite.")
     explainer = model.load()
-    with console.progress("checking", total=len(images)) as advance:
-        report = check_methods(
-            explainer,
-            images,
-            methods,
-            checks=check or CHECKS,
-            journal=journal,
-            on_progress=advance,
+    checks = check or CHECKS
+
+    def identity() -> tuple[object, ...]:
+        return (
+            describe_dataset(images),
+            None if root is None else str(root.resolve()),
+            {row: repr(value) for row, value in methods.items()},
+            (tuple(checks), repr(model), explainer.backbone.fingerprint()),
         )
-    if out is not None:
-        write_durably(out, (json.dumps(report.to_values(), indent=1) + "\n").encode())
-        console.notice(f"values are in {out}")
+
+    with run_journal(running, "checks", identity) as journal:
+        with console.progress("checking", total=len(images)) as advance:
+            report = check_methods(
+                explainer,
+                images,
+                methods,
+                checks=checks,
+                journal=journal.folder,
+                on_progress=advance,
+            )
+        if out is not None:
+            write_durably(out, (json.dumps(report.to_values(), indent=1) + "\n").encode())
+            console.notice(f"values are in {out}")
+        journal.finish()
     if markdown:
         console.result(report.table())
     else:

@@ -1,4 +1,4 @@
-"""Options of `clip-surgery evaluate` that the module `evaluation_run` uses."""
+"""Options of evaluations: the journal of partial results, and the workers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ SCENES = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """Number of workers, and the journal of partial results."""
+class JournalOptions:
+    """The journal of partial results."""
 
-    workers: Annotated[
-        int, typer.Option(min=0, help="Number of worker processes; 0 to work in this process.")
-    ] = 0
     journal: Annotated[
         Path | None,
         typer.Option(
@@ -33,3 +30,12 @@ class RunOptions:
             help="Continue the same run where it was interrupted, or start again.",
         ),
     ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(JournalOptions):
+    """Number of workers, and the journal of partial results."""
+
+    workers: Annotated[
+        int, typer.Option(min=0, help="Number of worker processes; 0 to work in this process.")
+    ] = 0

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.evaluation_options import SCENES, RunOptions
+from clip_surgery.apps.cli.shared.run_journal import run_journal
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from clip_surgery.evaluation.datasets.subset import Subset
-from clip_surgery.evaluation.execution.journal import clear_journal, remove_journal
 from clip_surgery.evaluation.execution.run import EvaluationInterrupted, evaluate
 from clip_surgery.evaluation.protocols.registry import Protocol
-from clip_surgery.evaluation.reporting.provenance import installed_versions, source_commit
 from clip_surgery.evaluation.reporting.report import (
     Report,
     load_reports,
@@ -33,8 +29,6 @@ from clip_surgery.explainer import Explainer
 from clip_surgery.methods.method import Method
 from clip_surgery.methods.remarks import method_remark
 from clip_surgery.methods.requirements import require
-from clip_surgery.storage.file_lock import take_lock
-from clip_surgery.text.cache import TextCache
 
 HELD_OUT_SEED = 2_000_003  # scenes that the demo model was not trained on
 
@@ -88,29 +82,17 @@ class EvaluationRun:
     ) -> tuple[list[Report], bool]:
         if out is not None and not overwrite:
             self._check_report_file(out, explainer)
-        journal = self.running.journal or self._cached_journal()
-        with _locked(journal):
-            if journal is not None and not self.running.resume:
-                clear_journal(journal)  # the folder stays: it is what is locked
-            if _has_parts(journal):
-                console.notice(f"going on where a run stopped ({journal}); see --fresh.")
+        with run_journal(self.running, "evaluations", self._identity) as journal:
             try:
-                reports, interrupted = self._evaluate(explainer, journal), False
+                reports, interrupted = self._evaluate(explainer, journal.folder), False
             except EvaluationInterrupted as stop:
                 reports = self._with_remarks(stop.reports, explainer)
                 interrupted = True
-            except InputError:
-                self._keep_or_remove(journal)
-                raise
             if reports and out is not None:
-                try:
-                    save_reports(reports, out)
-                except InputError:
-                    self._keep_or_remove(journal)
-                    raise
+                save_reports(reports, out)
                 console.notice(f"reports are in {out}")
-            if journal is not None and self.running.journal is None and not interrupted:
-                remove_journal(journal)
+            if not interrupted:
+                journal.finish()
         return reports, interrupted
 
     def _check_report_file(self, path: Path, explainer: Explainer) -> None:
@@ -163,36 +145,15 @@ class EvaluationRun:
         }
         return [with_remark(report, remarks[report.row]) for report in reports]
 
-    def _keep_or_remove(self, journal: Path | None) -> None:
-        """Print where partial results are; remove a journal in the cache that has none."""
-        if _has_parts(journal):
-            console.notice(f"what was done is in {journal}; --fresh begins anew.")
-        elif journal is not None and self.running.journal is None:
-            remove_journal(journal)
-
-    def _cached_journal(self) -> Path | None:
-        """Return the journal folder in the cache, which only the same evaluation has.
-
-        If the cache cannot be written, a notice is printed and None is returned. Such an evaluation
-        cannot be continued after it was interrupted.
-        """
-        identity = (
+    def _identity(self) -> tuple[object, ...]:
+        """Return what sets this evaluation apart from others, for its journal in the cache."""
+        return (
             describe_dataset(self.dataset),
             None if self.root is None else str(self.root.resolve()),
             repr(self.protocol),
             {row: repr(method) for row, method in self.methods.items()},
             repr((self.recipe.args, sorted(self.recipe.keywords.items()))),
-            sorted(installed_versions().items()),
-            source_commit(),
         )
-        digest = sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        journal = TextCache().directory.parent / "evaluations" / digest
-        try:
-            journal.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            console.notice(f"{journal}: cannot be written ({error.strerror}); nothing is kept.")
-            return None
-        return journal
 
 
 def supported_methods(methods: Mapping[str, Method], backbone: Backbone) -> dict[str, Method]:
@@ -217,33 +178,6 @@ def supported_methods(methods: Mapping[str, Method], backbone: Backbone) -> dict
             f"None of these methods can serve {backbone.name}: {', '.join(methods)}."
         )
     return supported
-
-
-def _has_parts(journal: Path | None) -> bool:
-    return journal is not None and any(journal.glob("*.part"))
-
-
-@contextmanager
-def _locked(journal: Path | None) -> Iterator[None]:
-    """Lock a journal, because the first of two runs to end would remove it.
-
-    Raises:
-        InputError: if another process has locked it.
-    """
-    if journal is None:
-        yield
-        return
-    try:
-        journal.mkdir(parents=True, exist_ok=True)
-        handle = os.open(journal, os.O_RDONLY)
-    except OSError as error:
-        raise InputError(f"{journal}: no journal can be kept here ({error.strerror}).") from error
-    try:
-        if not take_lock(handle):
-            raise InputError(f"{journal}: this evaluation is running already.")
-        yield
-    finally:
-        os.close(handle)
 
 
 def open_images(
