@@ -93,15 +93,17 @@ def test_a_region_is_named_beside_its_label():
     assert name_regions(directions[[0, 0]], words, 0).tolist() == [OWN, OWN]
 
 
-def test_names_beside_the_label_do_not_depend_on_the_common_part_of_the_words():
-    """Words of CLIP share a direction, so removing a label removes a part of every match."""
-    words = np.eye(4, dtype=np.float32) + 1.0
-    regions = np.eye(4, dtype=np.float32)[[1, 2, 3, 1]]
-    target = words[0] / np.linalg.norm(words[0])
-    planted = regions + 4 * np.array([[0], [0], [0], [1]]) * target
-    planted /= np.linalg.norm(planted, axis=1, keepdims=True)
-    assert (planted @ centred(words).T).argmax(axis=1).tolist() == [1, 2, 3, 0]
-    assert name_regions(planted.astype(np.float32), words, 0).tolist() == [1, 2, 3, 1]
+def test_a_strong_shortcut_does_not_hide_the_regions_that_it_changes():
+    """Most regions look very much like the label; nothing else looks that much like a word."""
+    words = np.eye(5, dtype=np.float32)[:4]  # the last direction is what no word describes
+    truth = np.array([1] * 6 + [2] * 2 + [3] * 2 + [0] * 2)
+    regions = np.eye(5, dtype=np.float32)[truth]
+    regions[:, 4] = 1.5
+    regions[:6, 4] = 1.2
+    regions[:6, 0] += 9  # the shortcut from word 1
+    regions[10:, 0] += 9
+    regions /= np.linalg.norm(regions, axis=1, keepdims=True)
+    assert name_regions(regions, words, 0).tolist() == [1] * 6 + [2] * 2 + [3] * 2 + [OWN] * 2
 
 
 def regions_of(losses, features, best_word=0):
@@ -157,7 +159,7 @@ def test_a_planted_shortcut_changes_features_as_the_formula_says(explainer):
 
 @pytest.mark.slow
 def test_a_planted_shortcut_is_found_and_nothing_without_it(explainer):
-    """Water reads as "boat"; the full run over labels and seeds is benchmarks/audit.py."""
+    """Water reads as "car", which most regions then look like; all labels: benchmarks/audit.py."""
     backbone = explainer.backbone
     labels = (*LABELS, "dog", "tree", "house", "clock", "penguin", "apple", "bus")
     names = [*labels, *BACKGROUNDS]
@@ -174,12 +176,12 @@ def test_a_planted_shortcut_is_found_and_nothing_without_it(explainer):
     images += pixels([place(name, 50) for name in BACKGROUNDS if name != "water"])
     images += pixels([compose(np.random.default_rng(n), 96, labels, 1).pixels for n in range(8)])
     for strength, is_found in ((0.0, False), (2.0, True)):
-        planted = plant_shortcut(backbone, direction, words[0], strength)
+        planted = plant_shortcut(backbone, direction, words[2], strength)
         regions = [image_regions(planted, p[None], words, labels=10) for p in images]
         findings = find_shortcuts(regions, words.numpy(), names, labels=10)[0]
-        of_boat = [f for f in findings if f.label == "boat"]
-        assert any(f.word == "water" and f.flagged for f in of_boat) == is_found
-        assert not is_found or of_boat[0].word == "water"
+        of_car = [f for f in findings if f.label == "car"]
+        assert any(f.word == "water" and f.flagged for f in of_car) == is_found
+        assert not is_found or of_car[0].word == "water"
 
 
 def test_the_mixture_is_the_written_out_one_for_one_component():
@@ -238,6 +240,7 @@ def test_objects_are_put_on_backgrounds_and_noise_stays_in_its_place():
     assert not torch.equal(noisy[:, mask], pixels[:, mask])
 
 
+@pytest.mark.slow
 def test_images_with_masks_are_measured(explainer):
     names = ("boat", "cow")
     words = (*names, "water", "grass")

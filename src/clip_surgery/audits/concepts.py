@@ -3,8 +3,8 @@
 A model with a shortcut makes a region look like the label. The name is therefore found twice: as
 it is, and without the direction of the label. A region whose first name is the label is the label's
 own region, unless what remains without the label matches another word as well as the remainder of a
-typical region that does not look like the label. Remainders are compared with remainders, because
-removing the label lowers every match, by a different amount for each label.
+typical region that does not look like the label. Matches of whole regions would be no measure: a
+strong shortcut makes many regions match the label very well, and no remainder would be as typical.
 """
 
 from __future__ import annotations

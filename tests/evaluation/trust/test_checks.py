@@ -123,9 +123,9 @@ def test_an_interval_of_one_value_has_no_ends_and_equal_values_have_width_zero()
         Interval.of_share(3, 2)
 
 
-def test_a_copy_has_the_same_features_and_the_model_is_never_changed(backbone):
+def check_copies(backbone, shares):
     before = model_state(backbone.model)
-    stages = randomised_models(backbone, shares=(0, 1), seed=3)
+    stages = randomised_models(backbone, shares=shares, seed=3)
     assert not state_differences(before, model_state(backbone.model))
     side = 2 * backbone.tower.patch_size
     pixels = torch.rand(1, 3, side, side)
@@ -136,6 +136,16 @@ def test_a_copy_has_the_same_features_and_the_model_is_never_changed(backbone):
         assert not torch.allclose(walk(randomised.tower, pixels).image, own, atol=1e-3)
 
 
+@pytest.mark.slow
+def test_a_copy_has_the_same_features_and_the_model_is_never_changed(backbone):
+    check_copies(backbone, shares=(0, 1))
+
+
+def test_a_copy_of_the_demo_model_has_the_same_features(case):
+    check_copies(case.explainer.backbone, shares=(0,))
+
+
+@pytest.mark.slow
 def test_the_projection_stage_leaves_the_blocks_as_they_are(open_clip_backbone):
     [randomised] = randomised_models(open_clip_backbone, shares=(0,)).values()
     before, after = open_clip_backbone.model.state_dict(), randomised.model.state_dict()
