@@ -265,6 +265,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_an_interrupted_audit_goes_on_and_the_page_is_safe(explainer, folder, monkeypatch):
     paths = sorted(folder.rglob("*.png"))
     arguments = {"vocabulary": CONTEXTS, "regions": 2}
