@@ -28,25 +28,28 @@ STRENGTHS = (0.0, 2.0, 4.0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--labels", type=int, default=len(LABELS), help="number of labels")
+    parser.add_argument("--names", nargs="+", default=LABELS, help="the labels")
+    parser.add_argument("--labels", type=int, help="shortcuts of the first labels only")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the images of the first label")
     parser.add_argument("--strengths", type=float, nargs="+", default=STRENGTHS)
     options = parser.parse_args()
     explainer = cs.load("demo", templates="photo", batch_size=32)
     backbone = explainer.backbone
-    words = explainer.encode([*LABELS, *CONTEXTS]).labels
+    names = [*options.names, *CONTEXTS]
+    count = len(options.names)
+    words = explainer.encode(names).labels
     others = [image for name in CONTEXTS if name != "water" for image in places(backbone, name, 2)]
     direction = context_direction(backbone, places(backbone, "water", 8), others)
     print("| label | strength | read as the label | share of water | first finding | flagged |")
     print("|---|---|---|---|---|---|", flush=True)
-    for number, label in enumerate(LABELS[: options.labels]):
-        images = audited_images(backbone, seed=number)
+    for number, label in enumerate(options.names[: options.labels]):
+        images = audited_images(backbone, options.names, seed=options.seed + number)
         for strength in options.strengths:
             planted = plant_shortcut(backbone, direction, words[number], strength)
             regions = [
-                image_regions(planted, image[None], words, labels=len(LABELS)) for image in images
+                image_regions(planted, image[None], words, labels=count) for image in images
             ]
-            names = [*LABELS, *CONTEXTS]
-            found, summaries = find_shortcuts(regions, words.numpy(), names, labels=len(LABELS))
+            found, summaries = find_shortcuts(regions, words.numpy(), names, labels=count)
             own = [finding for finding in found if finding.label == label]
             water = next((finding for finding in own if finding.word == "water"), None)
             flagged = [finding.word for finding in own if finding.flagged]
@@ -58,9 +61,9 @@ def main() -> None:
             )
 
 
-def audited_images(backbone, *, seed: int) -> list[torch.Tensor]:
+def audited_images(backbone, labels, *, seed: int) -> list[torch.Tensor]:
     """Return images of single objects, of water, and of one of each other background."""
-    scenes = [compose(np.random.default_rng([seed, n]), 96, LABELS, 1) for n in range(OBJECTS)]
+    scenes = [compose(np.random.default_rng([seed, n]), 96, labels, 1) for n in range(OBJECTS)]
     pixels = torch.from_numpy(np.stack([scene.pixels for scene in scenes])).permute(0, 3, 1, 2)
     images = list(backbone.normalise(pixels.float() / 255))
     for name in CONTEXTS:
