@@ -159,7 +159,7 @@ def test_a_planted_shortcut_changes_features_as_the_formula_says(explainer):
 
 @pytest.mark.slow
 def test_a_planted_shortcut_is_found_and_nothing_without_it(explainer):
-    """Water reads as "car", which most regions then look like; all labels: benchmarks/audit.py."""
+    """Water reads as "tree"; the full run over labels and seeds is benchmarks/audit.py."""
     backbone = explainer.backbone
     labels = (*LABELS, "dog", "tree", "house", "clock", "penguin", "apple", "bus")
     names = [*labels, *BACKGROUNDS]
@@ -176,12 +176,12 @@ def test_a_planted_shortcut_is_found_and_nothing_without_it(explainer):
     images += pixels([place(name, 50) for name in BACKGROUNDS if name != "water"])
     images += pixels([compose(np.random.default_rng(n), 96, labels, 1).pixels for n in range(8)])
     for strength, is_found in ((0.0, False), (2.0, True)):
-        planted = plant_shortcut(backbone, direction, words[2], strength)
+        planted = plant_shortcut(backbone, direction, words[labels.index("tree")], strength)
         regions = [image_regions(planted, p[None], words, labels=10) for p in images]
         findings = find_shortcuts(regions, words.numpy(), names, labels=10)[0]
-        of_car = [f for f in findings if f.label == "car"]
-        assert any(f.word == "water" and f.flagged for f in of_car) == is_found
-        assert not is_found or of_car[0].word == "water"
+        of_tree = [f for f in findings if f.label == "tree"]
+        assert any(f.word == "water" and f.flagged for f in of_tree) == is_found
+        assert not is_found or of_tree[0].word == "water"
 
 
 def test_the_mixture_is_the_written_out_one_for_one_component():
