@@ -46,9 +46,7 @@ def main() -> None:
         images = audited_images(backbone, options.names, seed=options.seed + number)
         for strength in options.strengths:
             planted = plant_shortcut(backbone, direction, words[number], strength)
-            regions = [
-                image_regions(planted, image[None], words, labels=count) for image in images
-            ]
+            regions = [image_regions(planted, image[None], words, labels=count) for image in images]
             found, summaries = find_shortcuts(regions, words.numpy(), names, labels=count)
             own = [finding for finding in found if finding.label == label]
             water = next((finding for finding in own if finding.word == "water"), None)
