@@ -85,7 +85,7 @@ def save_screenshot(html: str) -> None:
         page = browser.new_page(viewport={"width": WIDTH, "height": 900})
         page.set_content(html)
         finding = page.locator("main article").first.bounding_box()
-        area = {"x": 0, "y": 0, "width": WIDTH, "height": finding["y"] + finding["height"] + 16}
+        area = {"x": 0, "y": 0, "width": WIDTH, "height": finding["y"] + finding["height"] + 8}
         with Image.open(BytesIO(page.screenshot(clip=area))) as image:
             image.convert("RGB").save(PICTURE, **WEBP)
         browser.close()
