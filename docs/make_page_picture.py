@@ -38,7 +38,24 @@ def main() -> None:
         compared.click("#compare-button")
         compared.wait_for_selector("#compare .cs-card")
         save(compared, "page-compare")
+        save_match_and_attention(open_page(browser, f"{address}?example=0"))
         browser.close()
+
+
+def save_match_and_attention(page: Any) -> None:
+    """Save the results of the tabs Match and Attention."""
+    page.get_by_role("tab", name="Match", exact=True).click()
+    page.get_by_label("Why this text").fill("a photo of a cactus")
+    page.get_by_label("And not this one").fill("a photo of a car")
+    page.click("#show-why")
+    page.wait_for_selector("#match .cs-card")
+    save(page, "page-match")
+    page.get_by_role("tab", name="Attention", exact=True).click()
+    page.locator("#attention .cs-frame").first.click(position={"x": 160, "y": 180})
+    page.wait_for_selector("#attention .cs-layer")
+    page.click("#heads-of-point")
+    page.wait_for_selector("#attention .cs-thumbs")
+    save(page, "page-attention")
 
 
 def open_page(browser: Browser, address: str, *, width: int = 1280, scheme: Any = "light") -> Any:

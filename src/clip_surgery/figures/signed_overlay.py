@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,6 +17,21 @@ from clip_surgery.inputs.images import InputImage
 
 DIVERGING = "RdBu_r"
 """A colour map of matplotlib: blue is negative, white is zero, red is positive."""
+
+
+def signed_colours(
+    levels: NDArray[np.floating], *, opacity: float = 1.0
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the colours (H, W, 3) and the opacities (H, W) of levels (H, W), both from 0 to 255.
+
+    Args:
+        levels: values in [-1, 1]; 0 is transparent.
+        opacity: opacity in [0, 1] of levels of -1 and 1.
+    """
+    colours = colour_table(DIVERGING)[np.rint(127.5 + 100 * levels).astype(np.uint8)]
+    # the root shows middle values too: few patches carry most of a similarity
+    alpha = 255 * opacities(np.sqrt(np.abs(levels)), opacity=opacity, fade=FADE)
+    return colours, np.rint(alpha).astype(np.uint8)
 
 
 def signed_tile(
@@ -43,10 +59,8 @@ def signed_tile(
             antialias=True,
         )[0, 0].numpy() / max(limit, 1e-12)  # fmt: skip
         levels = np.clip(levels, -1, 1) if limit > 0 else np.zeros_like(levels)
-        colours = colour_table(DIVERGING)[np.rint(127.5 + 100 * levels).astype(np.uint8)]
-        # the root shows middle values too: few patches carry most of a similarity
-        alpha = 255 * opacities(np.sqrt(np.abs(levels)), opacity=style.opacity, fade=FADE)
-        mask = Image.fromarray(np.rint(alpha).astype(np.uint8))
+        colours, alpha = signed_colours(levels, opacity=style.opacity)
+        mask = Image.fromarray(alpha)
         grey = resized_image(image, size).convert("L").convert("RGB")  # only the map has colours
         return Image.composite(Image.fromarray(colours), grey, mask)
 

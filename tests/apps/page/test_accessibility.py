@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 pytest.importorskip("playwright")
 TABS = (
-    *("Maps", "Points", "Tags", "Words", "Attention", "Segments", "Masks"),
+    *("Maps", "Points", "Tags", "Words", "Match", "Attention", "Segments", "Masks"),
     *("Compare", "Methods", "Heads"),
 )
 FOCUSED = "document.activeElement"
@@ -21,9 +21,16 @@ def fill_tab(page, tab):
     if tab == "Words":
         page.click("#read")
         page.wait_for_selector("#read-words .cs-word")
+    elif tab == "Match":
+        page.get_by_label("Why this text").fill("a photo of a car")
+        page.get_by_label("And not this one").fill("a photo of a pig")
+        page.click("#show-why")
+        page.wait_for_selector("#match .cs-layer")
     elif tab == "Attention":
         page.locator("#attention .cs-frame").first.click(position={"x": 60, "y": 60})
         page.wait_for_selector("#attention .cs-layer")
+        page.click("#heads-of-point")
+        page.wait_for_selector("#attention .cs-thumbs")
     elif tab == "Masks":
         page.click("#segment")
         page.wait_for_selector("#masks .cs-layer")

@@ -123,3 +123,48 @@ def test_the_map_of_a_chosen_head(open_visit, site, image_files):
     label = page.locator("#heads .cs-frame").get_attribute("aria-label")
     assert " for pig: adds " in label
     assert site.runs == runs
+
+
+def test_why_one_text_and_not_another(open_visit, image_files):
+    page = open_visit()
+    explain(page, image_files / "scene.png", "car")
+    open_tab(page, "Match")
+    page.get_by_label("Why this text").fill("a photo of a car")
+    page.get_by_label("Why this text").press("Enter")
+    page.wait_for_selector("#match .cs-card[data-title='car']")
+    word = page.locator("#match button.cs-word", has_text="car")
+    word.focus()
+    assert page.locator("#match .cs-marked").get_attribute("data-title") == "car"
+    page.get_by_label("And not this one").fill("a photo of a pig")
+    page.click("#show-why")
+    title = "why a photo of a car, not a photo of a pig"
+    frame = page.locator(f"#match .cs-card[data-title='{title}'] .cs-frame")
+    frame.wait_for()
+    assert "adds most at the " in frame.get_attribute("aria-label")
+    box, values = frame.bounding_box(), []
+    for x in (0.1, 0.25, 0.4, 0.55, 0.7, 0.85):
+        for y in (0.2, 0.4, 0.6, 0.8):
+            frame.hover(position={"x": x * box["width"], "y": y * box["height"]})
+            text = page.locator("#cs-readout").inner_text().removeprefix(f"{title}: ")
+            values.append(float(text.replace("\u2212", "-")))
+    assert min(values) < 0 < max(values)  # parts speak for the one and for the other
+
+
+def test_the_attention_of_a_chosen_head(open_visit, site, image_files):
+    page = open_visit()
+    explain(page, image_files / "scene.png", "car")
+    open_tab(page, "Attention")
+    page.click("#heads-of-image")
+    page.wait_for_selector("#attention .cs-thumbs")
+    assert page.locator("#attention .cs-thumbs button").count() == 8 * 2
+    runs = site.runs
+    page.locator("#attention [data-block='3'][data-head='1']").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#attention .cs-card[data-title='block 3, head 1: attention']")
+    page.wait_for_function("document.activeElement.matches('#attention [data-block=\"3\"]')")
+    page.click("#attention [data-text='1']")
+    page.wait_for_selector("#attention [data-text='1'][aria-pressed=true]")
+    assert site.runs == runs
+    page.locator("#attention .cs-frame").last.click(position={"x": 60, "y": 60})
+    page.get_by_text("What the patch in row").wait_for()  # the heads follow the point
+    page.wait_for_selector("#attention .cs-card[data-title='block 3, head 1: attention']")

@@ -60,6 +60,14 @@ def image(small):
         (lambda a, i: a.explain(i, ["dog"], "small", "other"), "Unknown method 'other'"),
         (lambda a, i: a.sentence(i, " ", "small", "gem"), "Type a sentence"),
         (lambda a, i: a.sentence(i, "\n\t.", "small", "rollout"), "needs a class token"),
+        (lambda a, i: a.match(i, " ", None, "small"), "Type a sentence about the image"),
+        (lambda a, i: a.match(i, None, None, "small"), "Type a sentence about the image"),
+        (lambda a, i: a.match(i, "a dog", 7, "small"), "Type a sentence about the image"),
+        (lambda a, i: a.match(i, "a dog", "\ud800", "small"), "characters that are not valid"),
+        (lambda a, i: a.match(i, "a " * 140, "", "small"), "too long|at most 128 words"),
+        (lambda a, i: a.match(i, "a" * 301, "", "small"), "at most 300 characters"),
+        (lambda a, i: a.match(i, "a dog", "", ["small"]), "Unknown model"),
+        (lambda a, i: a.head_attention(i, (900, 3), "small"), "expected a point within"),
         (lambda a, i: a.attention(i, (900, 3), "small"), "red.png: expected a point within"),
         (lambda a, i: a.prepare_image(None), "Choose an image first"),
         (lambda a, i: a.prepare_image(b"text", "x.png"), "x.png: not an image, or not readable"),
@@ -70,7 +78,7 @@ def image(small):
 )
 def test_messages_of_actions(small, image, run, expected):
     text = message(lambda: run(small, image))
-    assert expected in text
+    assert re.search(expected, text), text
     assert not PYTHON_WORDS.search(text), text
 
 
@@ -105,6 +113,61 @@ def test_a_model_without_heads(small, image, monkeypatch):
     monkeypatch.setattr("clip_surgery.apps.page.actions.decompose", refuse)
     text = message(lambda: small.decompose(image, ["dog"], "small"))
     assert text == "The scores of small are no sums over heads. Choose another model."
+
+
+def test_a_model_whose_similarity_is_no_sum_or_without_attention(small, image, monkeypatch):
+    def refuse(*_):
+        raise UnsupportedModelError("The image tower has no blocks whose parts could be read.")
+
+    for name in ("explain_match", "head_attention"):
+        monkeypatch.setattr(f"clip_surgery.apps.page.actions.{name}", refuse)
+    text = message(lambda: small.match(image, "a dog", "", "small"))
+    assert text == (
+        "The similarity of small is no sum over parts of the image. Choose another model."
+    )
+    text = message(lambda: small.head_attention(image, None, "small"))
+    assert text == "small has no heads whose attention could be shown. Choose another model."
+
+
+class Event:
+    """An event of the browser with the given values."""
+
+    def __init__(self, **values):
+        vars(self).update(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"text": 2},
+        {"text": "0"},
+        {"text": float("nan")},
+        {"block": -1, "head": 0},
+        {"block": 0, "head": 99},
+        {"block": [0], "head": 0},
+        {"block": True, "head": 0},
+        {"block": 0},
+    ],
+)
+def test_a_head_that_the_page_does_not_show_is_refused(actions, scene, values):
+    image = actions.prepare_image(scene.image)
+    session = actions.explain(image, ["car"], "demo", "similarity")
+    tab, shown = tabs_of(actions)["attention"], Shown(results=Results(session=session))
+    assert message(lambda: tab.choose_head(shown, Event(**values))) == "Press All heads first."
+    assert "Choose a point first" in message(lambda: tab.show_point_heads(shown))
+    tab.show_image_heads(shown)
+    before = shown.results.by_tab["attention"]
+    text = message(lambda: tab.choose_head(shown, Event(**values)))
+    assert text.startswith("Expected a ")
+    assert not PYTHON_WORDS.search(text), text
+    assert shown.results.by_tab["attention"] is before
+    tab.choose_head(shown, Event(block=2, head=1))
+    tab.choose_head(shown, Event(text=1))
+    heads = shown.results.by_tab["attention"].heads
+    assert (heads.chosen, heads.kind) == ((2, 1), 1)
+    tab.choose_point(shown, Event(x=0.5, y=0.5))  # the heads follow the point
+    assert shown.results.by_tab["attention"].heads.found.patch == (6, 6)
 
 
 def test_what_only_the_operator_can_change():

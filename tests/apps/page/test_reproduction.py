@@ -1,6 +1,7 @@
 """Code and commands of the page reproduce what it shows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,15 @@ import torch
 from typer.testing import CliRunner
 
 from clip_surgery.apps.cli.main import app
+from clip_surgery.apps.page.attention_heads import ShownHeads
+from clip_surgery.apps.page.attention_views import PointAttention
 from clip_surgery.apps.page.results import maps, segmentation
 from clip_surgery.apps.page.sessions import Results
 from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.tabs.all_tabs import TABS, tabs_of
-from clip_surgery.apps.page.tabs.attention import PointAttention
 from clip_surgery.apps.page.tabs.heads import Heads
 from clip_surgery.apps.page.tabs.masks import FoundMasks
+from clip_surgery.apps.page.tabs.match import FoundMatch
 from clip_surgery.apps.page.tabs.methods import MethodMaps
 from clip_surgery.apps.page.tabs.words import ReadSentence
 from clip_surgery.errors import InputError
@@ -28,6 +31,7 @@ COMMANDS = {
     "points": "points",
     "tags": "tag",
     "words": "words",
+    "match": "match",
     "attention": "inspect",
     "segments": "segment",
     "masks": "masks",
@@ -50,10 +54,12 @@ def results(actions, scene, tmp_path, monkeypatch):
     texts = ["car", "pig's ear", "--dog"]
     session = actions.explain(image, texts, "demo", "gem")
     sentence = actions.sentence(image, "a pig", "demo", "gem")
+    match = actions.match(image, "--a pig's ear", "--a dog", "demo")
     return Results(
         session=session,
         by_tab={
             "words": ReadSentence(sentence, image, "demo", "gem"),
+            "match": FoundMatch(match=match, image=image, model="demo"),
             "attention": PointAttention(actions.attention(image, (60, 50), "demo"), image),
             "masks": FoundMasks(of_texts=actions.masks(session)),
             "compare": actions.explain(image, texts, "demo", "similarity"),
@@ -102,6 +108,39 @@ def test_python_code_of_several_methods_and_of_heads(tabs, results):
     torch.testing.assert_close(heads, results.by_tab["heads"].scores.heads)
 
 
+def test_python_code_of_a_match_and_of_the_attention_of_heads(actions, tabs, results):
+    match = results.by_tab["match"].match
+    again = run(tabs, results, "match")["match"]
+    torch.testing.assert_close(again.margin_scores(), match.margin_scores(), rtol=0, atol=1e-5)
+    for point in ((60, 50), None):
+        add_heads(actions, results, point)
+        found = run(tabs, results, "attention")["found"]
+        torch.testing.assert_close(found.lengths, results.by_tab["attention"].heads.found.lengths)
+
+
+def add_heads(actions, results, point):
+    """Show the attention of all heads in the tab of attention."""
+    attention = results.by_tab["attention"]
+    found = actions.head_attention(attention.image, point, "demo")
+    results.by_tab["attention"] = replace(attention, heads=ShownHeads.of(found, None))
+
+
+@pytest.mark.parametrize("point", [(60, 50), None])
+def test_the_command_of_the_attention_of_heads(actions, tabs, results, point):
+    add_heads(actions, results, point)
+    words = tabs["attention"].command(results, SETTINGS)
+    assert words[:3] == ["clip-surgery", "attention", "scene.png"]
+    assert ("--point=60.0,50.0" in words) == (point is not None)
+    result = CliRunner().invoke(app, [*words[1:], "--format=json", "--out=results"])
+    assert result.exit_code == 0, result.output
+    [file] = Path("results").glob("*.json")
+    written = json.loads(file.read_text())
+    chosen = tabs["attention"].record(results, SETTINGS)["attention"]["chosen_head"]
+    assert written["source"] == chosen["source"]
+    assert written["weights"][chosen["block"]][chosen["head"]] == chosen["weights"]
+    assert tabs["attention"].figure(results, SETTINGS).width > 300
+
+
 @pytest.mark.parametrize("tab", [tab for tab in COMMANDS if tab not in ("masks", "methods")])
 def test_commands_run(tabs, results, tab):
     words = tabs[tab].command(results, SETTINGS)
@@ -122,7 +161,7 @@ def test_every_tab_saves_a_figure_and_a_record(tabs, results):
 def test_a_tab_without_result_is_refused(tabs, results):
     empty = Results(session=results.session)
     for name, tab in tabs.items():
-        needs_a_button = name in ("words", "attention", "masks", "compare", "methods", "heads")
+        needs_a_button = name not in ("maps", "points", "tags", "segments")
         for write in (tab.python, tab.command, tab.figure):
             with pytest.raises(InputError, match="first"):
                 write(Results(), SETTINGS)

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -12,20 +13,23 @@ import torch
 from PIL import Image
 
 from clip_surgery.apps import page
+from clip_surgery.apps.page.attention_heads import ShownHeads
+from clip_surgery.apps.page.attention_views import PointAttention, attention_view
 from clip_surgery.apps.page.examples import examples, examples_view
 from clip_surgery.apps.page.html_cards import Card, cards_view, data_link, heat_layer
 from clip_surgery.apps.page.requests import with_messages
 from clip_surgery.apps.page.sessions import Results
 from clip_surgery.apps.page.settings import DEFAULTS
 from clip_surgery.apps.page.tabs.all_tabs import tabs_of
-from clip_surgery.apps.page.tabs.attention import attention_view
 from clip_surgery.apps.page.tabs.heads import Heads
 from clip_surgery.apps.page.tabs.masks import FoundMasks
+from clip_surgery.apps.page.tabs.match import FoundMatch, match_view
 from clip_surgery.apps.page.tabs.methods import MethodMaps
 from clip_surgery.apps.page.tabs.points import points_view
 from clip_surgery.apps.page.tabs.segments import segments_view
 from clip_surgery.apps.page.tabs.words import ReadSentence
 from clip_surgery.figures.overlay import OPACITY, overlay
+from clip_surgery.framing import Size
 from clip_surgery.inputs.images import read_image
 from clip_surgery.tasks.inspection import attention
 
@@ -65,6 +69,11 @@ def session(actions, scene):
     return actions.explain(image, ["car", "pig", EVIL], "demo", "clip_surgery")
 
 
+def found_match(actions, image, text, rival=None):
+    match = actions.match(image, text, rival, "demo")
+    return FoundMatch(match=match, image=image, model="demo")
+
+
 def test_every_view_escapes_texts(actions, session):
     image, texts = session.image, session.explanation.texts
     sentence = actions.sentence(image, f"a car {EVIL}", "demo", "clip_surgery")
@@ -76,6 +85,7 @@ def test_every_view_escapes_texts(actions, session):
             "compare": actions.explain(image, texts, "demo", "gem"),
             "methods": MethodMaps(explanations={EVIL: session.explanation}, refused={EVIL: EVIL}),
             "heads": Heads.of(*actions.decompose(image, texts, "demo")),
+            "match": found_match(actions, image, f"a car {EVIL}", EVIL),
         },
     )
     for tab in tabs_of(actions).values():
@@ -106,8 +116,57 @@ def test_a_method_without_dense_similarity_gets_a_message(actions, scene):
 
 def test_attention_marks_the_point(explainer, scene):
     image = read_image(scene.image)
-    html = attention_view(image, attention(explainer, image, (100, 50)))
+    html = attention_view(PointAttention(attention(explainer, image, (100, 50)), image))
     assert html.count('cx="100.0" cy="50.0"') == 3
+
+
+def test_the_small_maps_of_all_heads_are_parts_of_one_image(actions, scene):
+    image = read_image(scene.image)
+    found = actions.head_attention(image, (100, 50), "demo")
+    heads = ShownHeads.of(found, None)
+    html = attention_view(PointAttention((), image, heads))
+    blocks, heads_per_block = found.weights.shape[:2]
+    assert html.count("data-block=") == blocks * heads_per_block
+    [sprite] = re.findall(r"--cs-sprite:url\(([^)]*)\)", html)
+    pixels = opened(sprite).convert("RGB")
+    assert pixels.size == (44 * heads_per_block, 44 * blocks)
+    framing = replace(found.framing, original=Size(44, 44))
+    for block, head in ((0, 0), (blocks - 1, heads_per_block - 1)):
+        box = (44 * head, 44 * block, 44 * head + 44, 44 * block + 44)
+        brightness = np.asarray(pixels.crop(box).convert("L"), np.float64)
+        expected = framing.restore_map(found.weights[block, head]).numpy()
+        assert np.corrcoef(brightness.ravel(), expected.ravel())[0, 1] > 0.8
+    other = attention_view(PointAttention((), image, replace(heads, kind=1)))
+    assert re.findall(r"--cs-sprite:url\(([^)]*)\)", other) != [sprite]
+    assert f"block {blocks - 1}, head 0: attention" in html
+
+
+def test_chosen_heads_stay_chosen_where_they_exist(actions, scene):
+    found = actions.head_attention(read_image(scene.image), None, "demo")
+    chosen = ShownHeads(found=found, kind=1, chosen=(2, 1))
+    assert ShownHeads.of(found, chosen).chosen == (2, 1)
+    fewer = replace(found, weights=found.weights[:2], lengths=found.lengths[:2])
+    assert ShownHeads.of(fewer, chosen).chosen == (1, 0)
+
+
+def test_the_numbers_of_a_match_add_up(actions, scene):
+    image = read_image(scene.image)
+    html = match_view(found_match(actions, image, "a photo of a car", "a photo of a pig"))
+    rows = re.findall(r"<td>([+-][\d.]+)</td>" * 3, html)
+    assert len(rows) == 3
+    for total, patches, rest in np.array(rows, float):
+        assert total == pytest.approx(patches + rest, abs=0.002)
+    assert float(rows[2][0]) == pytest.approx(float(rows[0][0]) - float(rows[1][0]), abs=0.002)
+    alone = match_view(found_match(actions, image, "a photo of a car"))
+    assert 'data-title="car"' in alone
+    assert "adds most at the " in alone
+
+
+def test_a_match_of_a_text_with_itself_has_no_difference(actions, scene):
+    image = read_image(scene.image)
+    html = match_view(found_match(actions, image, "a car", "a car"))
+    assert "no part stands out" in html
+    assert "nan" not in html
 
 
 def test_examples_have_a_text_that_is_not_in_the_image():

@@ -25,7 +25,9 @@ from clip_surgery.segmenters.segmenter import Prompt, Segmenter
 from clip_surgery.surgery.decomposed_feature import DecomposedFeature
 from clip_surgery.tasks import inspection
 from clip_surgery.tasks.decompose import decompose
+from clip_surgery.tasks.head_attention import HeadAttention, head_attention
 from clip_surgery.tasks.masks import Mask, masks
+from clip_surgery.tasks.match import Match, explain_match
 from clip_surgery.tasks.points import Points
 from clip_surgery.tasks.words import words
 from clip_surgery.word_explanation import WordExplanation
@@ -210,6 +212,53 @@ class Actions:
                     f"The scores of {model} are no sums over heads. Choose another model."
                 ) from None
         return parts, features, explainer.frame(image)
+
+    def match(self, image: InputImage, text: str, rival: str, model: str) -> Match:
+        """Return what each part of an image adds to its similarity with a text.
+
+        Args:
+            image: the image of the visitor.
+            text: the text, used as it is.
+            rival: another text, or a blank one for none.
+            model: name of a model of the page.
+
+        Raises:
+            InputError: if a text is missing or cannot be used, or the similarity is no such sum.
+        """
+        checked_text = self.read_sentence(text)
+        is_blank = rival is None or (isinstance(rival, str) and not rival.strip())
+        checked_rival = None if is_blank else self.read_sentence(rival)
+        explainer = self._limited(self.models[model].explainer)
+        with self._model_turn():
+            try:
+                return explain_match(explainer, checked_text, image, checked_rival)
+            except UnsupportedModelError:
+                raise InputError(
+                    f"The similarity of {model} is no sum over parts of the image. "
+                    "Choose another model."
+                ) from None
+
+    def head_attention(
+        self, image: InputImage, point: tuple[float, float] | None, model: str
+    ) -> HeadAttention:
+        """Return what a token attends to in every head of every block.
+
+        Args:
+            image: the image of the visitor.
+            point: (x, y) in pixels of the image, whose patch attends; None for the class token.
+            model: name of a model of the page.
+
+        Raises:
+            InputError: if the point is outside of the image, or the model has no attention.
+        """
+        explainer = self._limited(self.models[model].explainer)
+        with self._model_turn():
+            try:
+                return head_attention(explainer, image, point)
+            except UnsupportedModelError:
+                raise InputError(
+                    f"{model} has no heads whose attention could be shown. Choose another model."
+                ) from None
 
     def masks(self, session: Session) -> list[Mask | None]:
         """Segment the object of each text in the kept image; None where no object was found.

@@ -177,14 +177,20 @@ def box(xyxy: Sequence[float]) -> str:
     return f'<rect class="cs-box-edge" {position}/><rect class="cs-box" {position}/>'
 
 
-def text_buttons(texts: Sequence[str], chosen: int) -> str:
-    """Return HTML of a button per text; the chosen one is marked."""
+def text_buttons(texts: Sequence[str], chosen: int, *, label: str = "Text") -> str:
+    """Return HTML of a button per text; the chosen one is marked.
+
+    Args:
+        texts: the texts.
+        chosen: index of the marked one.
+        label: name of the group of buttons, for screen readers.
+    """
     buttons = "".join(
         f'<button type="button" data-text="{number}" '
         f'aria-pressed="{str(number == chosen).lower()}">{plain(text)}</button>'
         for number, text in enumerate(texts)
     )
-    return f'<div class="cs-texts" role="group" aria-label="Text">{buttons}</div>'
+    return f'<div class="cs-texts" role="group" aria-label="{plain(label)}">{buttons}</div>'
 
 
 def hint(text: str) -> str:

@@ -49,11 +49,34 @@ def describe_peak(heatmap: Tensor, size: Size) -> str:
     """
     if float(heatmap.max()) <= float(heatmap.min()):
         return "no part stands out"
+    return f"strongest at the {_place(heatmap, size)}"
+
+
+def describe_signs(levels: Tensor, size: Size) -> str:
+    """Return in words where a map (H, W) of an image adds most and where it takes away most.
+
+    Example:
+        >>> import torch
+        >>> describe_signs(torch.tensor([[1.0, 0.0, -1.0]]), Size(100, 300))
+        'adds most at the left (x 50, y 50 px), takes away most at the right (x 250, y 50 px)'
+        >>> describe_signs(torch.zeros(2, 2), Size(100, 200))
+        'no part stands out'
+    """
+    parts = [
+        f"{verb} most at the {_place(signed, size)}"
+        for verb, signed in (("adds", levels), ("takes away", -levels))
+        if float(signed.max()) > 0
+    ]
+    return ", ".join(parts) or "no part stands out"
+
+
+def _place(heatmap: Tensor, size: Size) -> str:
+    """Where a map (H, W) is highest."""
     rows, columns = heatmap.shape
     row, column = divmod(int(heatmap.argmax()), columns)
     y, x = (row + 0.5) / rows, (column + 0.5) / columns
     place = PLACES[int(3 * y)][int(3 * x)]
-    return f"strongest at the {place} (x {x * size.width:.0f}, y {y * size.height:.0f} px)"
+    return f"{place} (x {x * size.width:.0f}, y {y * size.height:.0f} px)"
 
 
 def _sampled(values: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -29,6 +29,10 @@ _NEW_WORDS = (
     (r"(.*): not an image in a format that Pillow reads\.", r"\1: not an image, or not readable."),
     (r"(.*): larger than the limit of .*", r"\1: the file is larger than this page allows."),
     (r"Expected a sentence with words.*", "Type a sentence with at least one word."),
+    (
+        r"Expected at most (\d+) words, but got (\d+): join words to phrases\.",
+        r"A sentence may have at most \1 words, but yours has \2. Shorten it.",
+    ),
     (r"Expected a sentence whose words the model reads.*", "The model cannot read this sentence."),
     (r"Expected a text with words, but number (\d+) is (.*)", r"Text \1 has no words: \2"),
     (

@@ -33,7 +33,12 @@
     const names = frame.closest('[data-names]');
     if (!names) {
       const title = frame.closest('.cs-card').dataset.title;
-      const value = (layer) => interpolated(grid(frame, layer), x, y).toFixed(2);
+      const isSigned = frame.closest('.cs-signed') !== null;
+      const value = (layer) => {
+        const share = interpolated(grid(frame, layer), x, y);
+        if (!isSigned) return share.toFixed(2);
+        return `${share < 0.5 ? '−' : '+'}${Math.abs(2 * share - 1).toFixed(2)}`;
+      };
       const compared = 'rightValues' in frame.dataset ? ` and ${value('rightValues')}` : '';
       return `${title}: ${value('values')}${compared}`;
     }

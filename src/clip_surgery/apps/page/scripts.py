@@ -37,6 +37,16 @@ element.addEventListener('click', (event) => {
 });
 """
 
+CLICK_POINT_OR_HEAD = f"""{CLICK_POINT}
+element.addEventListener('click', (event) => {{
+  const pressed = event.target.closest('[data-text], [data-block]');
+  if (!pressed) return;
+  const chosen = Object.entries(pressed.dataset).map(([name, value]) => [name, Number(value)]);
+  trigger('select', Object.fromEntries(chosen));
+}});
+"""
+"""A click in an image is a "click"; one on a button with numbers is a "select" of these."""
+
 TOGGLE_WIDTH = """
 element.addEventListener('click', (event) => {
   const card = event.target.closest('.cs-zoom .cs-card');

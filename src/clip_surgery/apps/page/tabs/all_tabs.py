@@ -8,6 +8,7 @@ from clip_surgery.apps.page.tabs.compare import CompareTab
 from clip_surgery.apps.page.tabs.heads import HeadsTab
 from clip_surgery.apps.page.tabs.maps import MapsTab
 from clip_surgery.apps.page.tabs.masks import MasksTab
+from clip_surgery.apps.page.tabs.match import MatchTab
 from clip_surgery.apps.page.tabs.methods import MethodsTab
 from clip_surgery.apps.page.tabs.points import PointsTab
 from clip_surgery.apps.page.tabs.segments import SegmentsTab
@@ -20,6 +21,7 @@ TABS: tuple[type[Tab], ...] = (
     PointsTab,
     TagsTab,
     WordsTab,
+    MatchTab,
     AttentionTab,
     SegmentsTab,
     MasksTab,

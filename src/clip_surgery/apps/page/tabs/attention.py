@@ -1,20 +1,20 @@
-"""The tab "Attention": what the patch at a chosen point attends to."""
+"""The tab "Attention": what a chosen point attends to, on the whole and in every head."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 from PIL.Image import Image
 
-from clip_surgery.apps.page.html_cards import Card, cards_view, colour_scale, disc, heat_layer
-from clip_surgery.apps.page.map_values import describe_peak, encode_map
-from clip_surgery.apps.page.requests import read_point
-from clip_surgery.apps.page.scripts import CLICK_POINT
+from clip_surgery.apps.page.attention_heads import ShownHeads
+from clip_surgery.apps.page.attention_views import PointAttention, attention_view, image_view
+from clip_surgery.apps.page.requests import read_number, read_point
+from clip_surgery.apps.page.scripts import CLICK_POINT_OR_HEAD
 from clip_surgery.apps.page.sessions import (
     Results,
+    Shown,
     reduced,
     require_session,
     require_shown,
@@ -28,43 +28,39 @@ from clip_surgery.apps.page.tabs.tab import (
     result_element,
 )
 from clip_surgery.errors import InputError
+from clip_surgery.figures.attention import attention_figure
 from clip_surgery.figures.layout import gallery
 from clip_surgery.figures.tiles import Style, Tile
-from clip_surgery.inputs.images import InputImage
 from clip_surgery.records.explanations import DIGITS
-from clip_surgery.tasks.inspection import AttentionMap
 
 DRAWN_SIDE = 768
 """Longer side in pixels of the image in the attention view."""
-KEYS_NOTE = "or use the arrow keys and Enter"
-KEYS_ALT = (
-    "The image. Arrow keys move the point, Enter shows what the patch at this point attends to."
-)
-ATTENTION_TITLES = {"q-k": "CLIP's own attention (q-k)", "v-v": "CLIP Surgery's attention (v-v)"}
-
-
-@dataclass(frozen=True, eq=False)
-class PointAttention:
-    """The attention maps of a point and the image, reduced. The point is in its pixels."""
-
-    maps: Sequence[AttentionMap]
-    image: InputImage
 
 
 class AttentionTab(Tab):
-    """The image to be clicked, and the attention of the patch at the clicked point."""
+    """The image to be clicked, the attention of the clicked point, and the heads of the model."""
 
     name, title = "attention", "Attention"
     missing = "Choose a point first."
 
     def build(self) -> None:
-        """Create the image to be clicked."""
-        self.result = result_element("attention", self.hint, CLICK_POINT)
+        """Create the buttons and the image to be clicked."""
+        with gr.Row(elem_classes="cs-line"):
+            self.heads_of_image = gr.Button(
+                "All heads: whole image", size="sm", elem_id="heads-of-image", min_width=150
+            )
+            self.heads_of_point = gr.Button(
+                "All heads: chosen point", size="sm", elem_id="heads-of-point", min_width=150
+            )
+        self.result = result_element("attention", self.hint, CLICK_POINT_OR_HEAD)
 
     def connect(self, parts: PageParts) -> None:
-        """Show the attention of a clicked point."""
+        """Show the attention of a clicked point, of all heads, and of a chosen head."""
         outputs = [parts.shown, self.result]
         parts.run(self.result.click, self.choose_point, parts.shown, outputs)
+        parts.run(self.heads_of_image.click, self.show_image_heads, parts.shown, outputs)
+        parts.run(self.heads_of_point.click, self.show_point_heads, parts.shown, outputs)
+        parts.draw(self.result.select, self.choose_head, parts.shown, outputs)
 
     def choose_point(self, shown: Any, event: gr.EventData) -> tuple[Any, str]:
         """Return what is shown, and the attention of the patch at the clicked point."""
@@ -72,21 +68,71 @@ class AttentionTab(Tab):
         before = kept.results
         session = require_session(before)
         small = reduced(session.image, DRAWN_SIDE)
-        maps = self.actions.attention(small, read_point(event, small.size), session.model)
-        kept.keep(before, self.name, PointAttention(maps, small))
-        return kept, attention_view(small, maps)
+        point = read_point(event, small.size)
+        maps = self.actions.attention(small, point, session.model)
+        attention = PointAttention(maps, small)
+        earlier = before.by_tab.get(self.name)
+        if isinstance(earlier, PointAttention) and earlier.heads is not None:
+            found = self.actions.head_attention(small, point, session.model)
+            attention = replace(attention, heads=ShownHeads.of(found, earlier.heads))
+        return self._keep(kept, before, attention)
+
+    def show_image_heads(self, shown: Any) -> tuple[Any, str]:
+        """Return what is shown, and what the class token attends to in every head."""
+        return self._show_heads(require_shown(shown), of_point=False)
+
+    def show_point_heads(self, shown: Any) -> tuple[Any, str]:
+        """Return what is shown, and what the patch at the chosen point attends to in every head."""
+        return self._show_heads(require_shown(shown), of_point=True)
+
+    def _show_heads(self, kept: Shown, *, of_point: bool) -> tuple[Any, str]:
+        before = kept.results
+        session = require_session(before)
+        attention = before.by_tab.get(self.name)
+        if not isinstance(attention, PointAttention):
+            attention = PointAttention((), reduced(session.image, DRAWN_SIDE))
+        if of_point and attention.point is None:
+            raise InputError("Choose a point first: click in the image.")
+        point = attention.point if of_point else None
+        found = self.actions.head_attention(attention.image, point, session.model)
+        heads = ShownHeads.of(found, attention.heads)
+        return self._keep(kept, before, replace(attention, heads=heads))
+
+    def choose_head(self, shown: Any, event: gr.EventData) -> tuple[Any, str]:
+        """Return what is shown, with the maps of another head or small maps of the other kind."""
+        kept = require_shown(shown)
+        before = kept.results
+        attention = before.by_tab.get(self.name)
+        if not isinstance(attention, PointAttention) or attention.heads is None:
+            raise InputError("Press All heads first.")
+        blocks, heads_per_block = attention.heads.found.weights.shape[:2]
+        kind, block, head = (getattr(event, name, None) for name in ("text", "block", "head"))
+        if kind is not None:
+            number = read_number(kind, "a kind", low=0, high=1)
+            heads = replace(attention.heads, kind=int(number))
+        else:
+            block_number = read_number(block, "a block", low=0, high=blocks - 1)
+            head_number = read_number(head, "a head", low=0, high=heads_per_block - 1)
+            heads = replace(attention.heads, chosen=(int(block_number), int(head_number)))
+        return self._keep(kept, before, replace(attention, heads=heads))
+
+    def _keep(self, kept: Shown, before: Results, attention: PointAttention) -> tuple[Any, str]:
+        kept.keep(before, self.name, attention)
+        return kept, attention_view(attention)
 
     def draw(self, results: Results, settings: Settings) -> str:
         """Return the image to be clicked, with the attention of the last point if there is one."""
         attention = results.by_tab.get(self.name)
         if isinstance(attention, PointAttention):
-            return attention_view(attention.image, attention.maps)
+            return attention_view(attention)
         return image_view(require_session(results).image)
 
     def figure(self, results: Results, settings: Settings) -> Image:
-        """Return the attention maps over the image."""
+        """Return the attention maps over the image, or the table of all heads if it is shown."""
         attention = self._attention(results)
         image = attention.image
+        if attention.heads is not None:
+            return attention_figure(image, attention.heads.found, opacity=settings.opacity)
         style = Style.of(image, tile=340, opacity=settings.opacity)
         tiles = [
             Tile(style.mapped(image, attention_map.heatmap()), f"attention {attention_map.kind}")
@@ -101,10 +147,11 @@ class AttentionTab(Tab):
         if not isinstance(attention, PointAttention):
             return {}
         size = attention.image.size
-        record = {
+        point = attention.point
+        record: dict[str, Any] = {
             "image": attention.image.name,
             "size": {"height": size.height, "width": size.width},
-            "point": [round(value, 1) for value in attention.maps[0].point],
+            "point": None if point is None else [round(value, 1) for value in point],
             "maps": [
                 {
                     "kind": attention_map.kind,
@@ -114,19 +161,32 @@ class AttentionTab(Tab):
                 for attention_map in attention.maps
             ],
         }
+        if attention.heads is not None:
+            record["chosen_head"] = attention.heads.record()
         return {"attention": record}
 
     def python(self, results: Results, settings: Settings) -> list[str]:
-        """Return code that computes the attention."""
-        x, y = self._point(results)
-        session = self.require(results)
-        arguments = f"explainer, {session.image.name!r}, ({x}, {y})"
-        return [*load_lines(session), f"maps = clip_surgery.attention({arguments})"]
+        """Return code that computes the attention that is shown."""
+        attention, session = self._attention(results), require_session(results)
+        arguments = ["explainer", repr(session.image.name)]
+        point = self._point(results)
+        if point is not None:
+            arguments.append(str(point))
+        call = f"({', '.join(arguments)})"
+        if attention.heads is None:
+            return [*load_lines(session), f"maps = clip_surgery.attention{call}"]
+        return [*load_lines(session), f"found = clip_surgery.head_attention{call}"]
 
     def command(self, results: Results, settings: Settings) -> list[str]:
-        """Return the command `inspect`."""
-        x, y = self._point(results)
-        return [*command_words("inspect", self.require(results)), f"--point={x},{y}"]
+        """Return the command `inspect`, or `attention` if all heads are shown."""
+        attention, session = self._attention(results), require_session(results)
+        if attention.heads is None:
+            words = command_words("inspect", session)
+        else:
+            options = [session.image.name, f"--model={session.model}"]
+            words = ["clip-surgery", "attention", *options]
+        point = self._point(results)
+        return words if point is None else [*words, f"--point={point[0]},{point[1]}"]
 
     def _attention(self, results: Results) -> PointAttention:
         attention = results.by_tab.get(self.name)
@@ -134,39 +194,13 @@ class AttentionTab(Tab):
             raise InputError(f"{self.missing} This tab has no result yet.")
         return attention
 
-    def _point(self, results: Results) -> tuple[float, float]:
-        """The chosen point in pixels of the explained image, which may be larger."""
+    def _point(self, results: Results) -> tuple[float, float] | None:
+        """The point in pixels of the explained image, which may be larger; None for all of it."""
         attention = self._attention(results)
+        of_image = attention.heads is not None and attention.heads.found.patch is None
+        if attention.point is None or of_image:
+            return None
         original = require_session(results).explanation.framings[0].original
         scale = original.width / attention.image.size.width
-        x, y = attention.maps[0].point
+        x, y = attention.point
         return (round(x * scale, 1), round(y * scale, 1))
-
-
-def image_view(image: InputImage) -> str:
-    """Return the image by itself, to be clicked."""
-    card = Card(title="Click anywhere in the image", note=KEYS_NOTE, alt=KEYS_ALT)
-    return cards_view(image, [card], kind="cs-click")
-
-
-def attention_view(image: InputImage, attention_maps: Sequence[AttentionMap]) -> str:
-    """Return the clicked point, and a card per kind of attention of its patch."""
-    x, y = attention_maps[0].point
-    mark = disc(x, y, max(image.size) / 60)
-    position = f"x {x:.0f}, y {y:.0f} px"
-    cards = [Card(title="The point", note=position, marks=mark, alt=f"{KEYS_ALT} Now {position}.")]
-    for attention_map in attention_maps:
-        heatmap = attention_map.heatmap()
-        title = ATTENTION_TITLES.get(attention_map.kind, attention_map.kind)
-        alt = f"{title} of the point: {describe_peak(heatmap, image.size)}"
-        cards.append(
-            Card(
-                title=title,
-                layer=heat_layer(heatmap),
-                marks=mark,
-                alt=alt,
-                values=encode_map(heatmap),
-            )
-        )
-    meaning = "share of the attention, divided by the largest share of each map"
-    return cards_view(image, cards, kind="cs-click") + colour_scale(meaning)
