@@ -116,7 +116,7 @@ def test_the_features_depend_on_the_texts_and_those_of_the_first_pass_do_not():
 
 
 def test_it_cannot_be_exported_without_its_texts():
-    with pytest.raises(InputError, match="without the texts") as caught:
+    with pytest.raises(InputError, match="without texts") as caught:
         require_dense(ResClip())
     known = str(caught.value)
     assert "naclip" in known

@@ -1,5 +1,7 @@
 """Deletion and insertion against a version that computes one frame after another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -108,9 +110,7 @@ def test_the_right_order_beats_the_wrong_one(explainer):
     explained = explained_case(explainer, sample, ("cat", "dog"))
     values = []
     for scores in (effect, -effect):
-        explanation = type(explained.explanation)(
-            **{**vars(explained.explanation), "patch_scores": (scores,)}
-        )
+        explanation = replace(explained.explanation, patch_scores=(scores,))
         case = EvaluatedImage(
             explanation=explanation, sample=sample, names=("cat", "dog"), explainer=explainer
         )

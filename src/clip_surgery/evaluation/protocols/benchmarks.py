@@ -99,8 +99,8 @@ def benchmark_protocol(family: str, dataset: str) -> Protocol:
 
     Example:
         >>> protocol = benchmark_protocol("proxy_clip", "cityscapes")
-        >>> protocol.name, protocol.windows
-        ('proxy_clip on cityscapes', Windows(size=448, crop=224, stride=112))
+        >>> protocol.name, protocol.windows.size, protocol.windows.stride
+        ('proxy_clip on cityscapes', 448, 112)
     """
     setting = benchmark_setting(family, dataset)
     counts_background = dataset in WITH_BACKGROUND

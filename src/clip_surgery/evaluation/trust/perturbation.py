@@ -117,7 +117,7 @@ def linear_correlation(first: Tensor, second: Tensor) -> float:
     """Return Pearson's correlation of two vectors (n,); 0 if one of them is constant.
 
     Example:
-        >>> linear_correlation(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0]))
+        >>> round(linear_correlation(torch.tensor([1.0, 2, 3]), torch.tensor([2.0, 4, 6])), 6)
         1.0
     """
     centred = torch.stack([first.double(), second.double()])

@@ -19,7 +19,7 @@ def rank_correlation(first: Tensor, second: Tensor) -> float:
         second: scores of the same number.
 
     Example:
-        >>> rank_correlation(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([-1.0, 5.0, 9.0]))
+        >>> round(rank_correlation(torch.tensor([1.0, 2, 3]), torch.tensor([-1.0, 5, 9])), 6)
         1.0
     """
     flat = [
