@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -160,6 +161,12 @@ class Sheet:
             else:
                 _draw_text(paper, element, density)
         return paper
+
+    def _repr_png_(self) -> bytes:
+        """Return the sheet as PNG, which notebooks show."""
+        png = BytesIO()
+        self.image().save(png, format="PNG")
+        return png.getvalue()
 
     def save(self, path: Path | str) -> None:
         """Write the sheet for the screen, as a PNG file.

@@ -87,7 +87,7 @@ def test_a_reload_keeps_all_but_the_upload(open_visit, image_files):
     assert page.get_by_label("Method", exact=True).input_value() == "gem"
     open_tab(page, "Maps")
     assert page.locator("#contrast input:checked").get_attribute("value") == "presence"
-    wait_for_query(page, "text=car")
+    page.wait_for_function("!location.search.includes('tab=')")
     assert query_of(page) == {name: expected[name] for name in expected if name != "tab"}
 
 
