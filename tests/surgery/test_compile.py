@@ -10,7 +10,7 @@ import torch
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.dense import DenseMethod
-from clip_surgery.methods.registry import METHODS
+from clip_surgery.methods.registry import METHODS, parse_methods
 from clip_surgery.surgery.walk import walk, walk_two_paths
 from clip_surgery.text.features import TextFeatures
 from tests.slow_cases import slow_except
@@ -76,11 +76,14 @@ def test_walks_of_every_tower(backbone, two_paths):
 
 
 @pytest.mark.parametrize(
-    "repair_outliers", slow_except([False, True], [False]), ids=["", "repaired"]
+    "method",
+    slow_except(
+        [*DENSE, "clip_surgery(repair_outliers=true)", "naclip(repair_outliers=true)"],
+        ["clip_surgery"],
+    ),
 )
-@pytest.mark.parametrize("name", slow_except(DENSE, ["clip_surgery"]))
-def test_dense_methods(vision, name, repair_outliers):
-    method = DENSE[name](repair_outliers=repair_outliers)
+def test_dense_methods(vision, method):
+    [method] = parse_methods(method).values()
 
     def explain(pixels, texts):
         evidence = method(vision, pixels, texts)

@@ -15,9 +15,9 @@ from tests.towers import tiny_open_clip
 CHECKS_OF_TRUST = {
     *("randomisation", "gibberish", "absent", "road", "insertion_deletion", "sensitivity", "flip"),
 }
-# Checks of trust are one class, and each runs the model many times; one of them stands for all.
+# Checks of trust are one class, and each runs the model many times; two of them stand for all here.
 QUICK = [key for key in METRICS if key not in CHECKS_OF_TRUST or key == "absent"]
-EVERY = slow_except(METRICS, QUICK)
+EVERY = slow_except([*QUICK, "randomisation"], QUICK)
 
 
 @pytest.fixture(scope="module")
