@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # All tests of a file run in one process, so that its models and explanations are made once.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --maxprocesses 4 --numprocesses
 
 # Those that need no accelerator; benchmarks/gpu.py is for a machine that has one.
 BENCHMARKS := startup walk memory text_bank methods scenes tasks tasks_speed presence harness compiled batch page quantised
@@ -37,11 +37,11 @@ types: $(INSTALLED)    ## mypy, strict
 	$(BIN)/mypy
 
 tests: $(INSTALLED)    ## the quick tests, on all cores
-	$(PYTEST) -m "not slow"
+	$(PYTEST) auto -m "not slow"
 
 # Many slow tests wait for a browser or another process, so two cores are not busy with two of them.
 slow-tests: $(INSTALLED) ## the slow tests, on all cores
-	$(PYTEST) --numprocesses $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) -m slow
+	$(PYTEST) $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) -m slow
 
 fuzz: $(INSTALLED)      ## damaged inputs, ten times as many as in the tests
 	CLIP_SURGERY_FUZZ_TIMES=10 CLIP_SURGERY_FUZZ_SEED=$$(date +%j) $(BIN)/pytest tests/fuzz

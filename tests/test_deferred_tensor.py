@@ -9,8 +9,12 @@ import torch
 
 import clip_surgery as cs
 from clip_surgery import explainer as explainer_module
+from clip_surgery.apps.cli.shared.drawing import at_most
+from clip_surgery.apps.page.sessions import at_size
 from clip_surgery.deferred_tensor import DeferrableTensor, DeferredTensor, combined, transformed
 from clip_surgery.framed_images import compact_pixels, full_pixels
+from clip_surgery.framing import Size
+from clip_surgery.inputs.images import read_image
 from clip_surgery.surgery.consistent_features import consistent_features
 from clip_surgery.windows import Windows, explain_windows
 
@@ -128,6 +132,16 @@ def test_the_model_runs_once_more_only_if_presence_is_read(demo, images, extra_w
     assert torch.equal(parts[0].reference_log_ratios, explanation.reference_log_ratios[:1])
     assert torch.equal(parts[1].reference_log_ratios, explanation.reference_log_ratios[..., 1:])
     assert torch.equal(parts[2].reference_log_ratios, explanation.reference_log_ratios)
+
+
+def test_an_explanation_at_another_size_keeps_presence_unread(demo, images, extra_walks):
+    explanation = demo.with_method("rollout")(images[0], ["dog", "boat"])
+    smaller = at_size(explanation, Size(32, 40))
+    _, drawn = at_most(read_image(images[0]), explanation, pixels=1000)
+    assert extra_walks == []
+    assert torch.equal(smaller.reference_log_ratios, explanation.reference_log_ratios)
+    assert torch.equal(drawn.reference_log_ratios, explanation.reference_log_ratios)
+    assert extra_walks == [1]
 
 
 def test_presence_of_a_method_without_patch_features_is_that_of_surgery(demo, images):

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from inspect import getattr_static
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Instance = TypeVar("Instance", bound="DataclassInstance")
 
 
 class DeferredTensor:
@@ -78,6 +85,28 @@ def unread(instance: object, name: str) -> Tensor | DeferredTensor | None:
     """Return what a `DeferrableTensor` field holds, without computing it."""
     stored: Tensor | DeferredTensor | None = vars(instance)[f"_{name}"]
     return stored
+
+
+def replaced(instance: Instance, **changes: Any) -> Instance:
+    """Return `dataclasses.replace`, which would read all fields, without computing deferred ones.
+
+    Example:
+        >>> import torch
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Scores:
+        ...     name: str
+        ...     ratios: DeferrableTensor = DeferrableTensor()
+        >>> deferred = DeferredTensor(lambda: torch.ones(2))
+        >>> unread(replaced(Scores("a", deferred), name="b"), "ratios") is deferred
+        True
+    """
+    kept = {
+        field.name: unread(instance, field.name)
+        for field in fields(instance)
+        if isinstance(getattr_static(type(instance), field.name, None), DeferrableTensor)
+    }
+    return replace(instance, **{**kept, **changes})
 
 
 def transformed(

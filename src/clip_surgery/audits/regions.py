@@ -130,5 +130,5 @@ def cluster(patches: Tensor, count: int) -> NDArray[np.int64]:
         return np.zeros(len(values), dtype=np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fewer different patches than regions
-        found = KMeans(min(count, different), n_init=1, random_state=0).fit(values)
-    return np.unique(found.labels_, return_inverse=True)[1].astype(np.int64)
+        clusters = KMeans(min(count, different), n_init=1, random_state=0).fit(values)
+    return np.unique(clusters.labels_, return_inverse=True)[1].astype(np.int64)

@@ -114,13 +114,13 @@ def audit(
     def measure(index: int) -> bytes:
         try:
             pixels = explainer.pixels(read_image(images[index]))
-            found = image_regions(
+            of_image = image_regions(
                 explainer.backbone, pixels, words, labels=len(label_names), count=regions
             )
         except ClipSurgeryError as error:
             return b"!" + " ".join(str(error).split()).encode("utf-8", "backslashreplace")
         file = io.BytesIO()
-        np.savez(file, **{field.name: getattr(found, field.name) for field in fields(found)})
+        np.savez(file, **{field.name: getattr(of_image, field.name) for field in fields(of_image)})
         return file.getvalue()
 
     measured, used, skipped = [], [], []

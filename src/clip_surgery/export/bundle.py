@@ -18,18 +18,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
-
 from clip_surgery.errors import (
     ClipSurgeryError,
     InputError,
     UnknownNameError,
-    UnsupportedModelError,
 )
 from clip_surgery.explainer import Explainer
+from clip_surgery.export.fidelity import largest_difference, native_patches
 from clip_surgery.export.onnx_file import INPUTS, OUTPUTS, open_onnx, require_onnx, write_onnx
 from clip_surgery.export.quantised import (
-    INT8_TOLERANCE,
     Weights,
     calibration_pixels,
     check_weights,
@@ -47,8 +44,6 @@ FORMAT = "clip-surgery bundle 1"
 BANK = "bank.safetensors"
 DESCRIPTION = "bundle.json"
 TOWERS = {"onnx": "tower.onnx", "torch": "tower.pt2"}
-TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
-"""Largest accepted difference between an entry of a unit-length feature and that of the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +138,10 @@ def _write(
         write_torch(program, path)
     if weights == "int8":
         quantise(path, images=calibration_pixels(explainer, calibration))
-    difference = _largest_difference(tower, path, weights)
+    native = native_patches(tower)
+    shapes = ((1, native, native), (2, native, native + 2), (3, 2, 4))
+    run = (open_onnx if to == "onnx" else open_torch)(path)
+    difference = largest_difference(tower, run, shapes, weights)
     write_description(explainer, folder, to, features)
     return difference
 
@@ -163,32 +161,6 @@ def write_description(
         save_texts(folder / BANK, features, explainer)
     description = json.dumps(_description(explainer, to, features), indent=2, ensure_ascii=False)
     (folder / DESCRIPTION).write_text(description + "\n", encoding="utf-8")
-
-
-def _largest_difference(tower: ImageTower, path: Path, weights: Weights) -> float:
-    """The largest difference between the exported tower and the model on noise of three grids.
-
-    Raises:
-        UnsupportedModelError: if it is larger than rounding in the type of the weights explains.
-    """
-    native = max(MIN_PATCHES, tower.backbone.image_size // tower.backbone.tower.patch_size)
-    run = (open_onnx if path.suffix == ".onnx" else open_torch)(path)
-    generator = torch.Generator().manual_seed(0)
-    largest = 0.0
-    for shape in ((1, native, native), (2, native, native + 2), (3, 2, 4)):
-        example = tower.example(*shape)
-        pixels = torch.rand(example.shape, generator=generator).to(example.device)
-        with torch.no_grad():
-            expected_features = tower(pixels)
-        for features, expected in zip(run(pixels), expected_features, strict=True):
-            difference = (features.cpu() - expected.cpu()).abs().max().nan_to_num(torch.inf)
-            largest = max(largest, float(difference))
-    if largest > (INT8_TOLERANCE if weights == "int8" else TOLERANCE.get(tower.dtype, 1e-4)):
-        raise UnsupportedModelError(
-            f"{tower.backbone.name}: the exported tower's features differ from the model's by "
-            f"{largest:.1e}; nothing was written."
-        )
-    return largest
 
 
 def _description(

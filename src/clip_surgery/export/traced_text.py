@@ -9,8 +9,7 @@ from torch.nn.functional import normalize
 
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.block import run_block
-from clip_surgery.errors import UnsupportedModelError
-from clip_surgery.export.traced_tower import MAX_BATCH, modules_used
+from clip_surgery.export.traced_tower import MAX_BATCH, modules_used, traced
 
 TEXT_INPUTS, TEXT_OUTPUTS = ("ids",), ("features",)
 
@@ -78,13 +77,5 @@ def trace_text(module: PromptTower) -> ExportedProgram:
     shape: dict[int, Dim] = {0: Dim("batch", min=1, max=MAX_BATCH)}
     if module.any_length:
         shape[1] = Dim("length", min=2, max=module.longest)
-    try:
-        with torch.no_grad():
-            return torch.export.export(
-                module, (module.example(),), dynamic_shapes={"ids": shape}, strict=False
-            )
-    except Exception as error:  # torch raises many classes of errors here
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnsupportedModelError(
-            f"{module.backbone.name}: torch.export cannot trace this text tower ({reason[0]})."
-        ) from error
+    failure = f"{module.backbone.name}: torch.export cannot trace this text tower"
+    return traced(module, module.example(), {"ids": shape}, failure=failure)

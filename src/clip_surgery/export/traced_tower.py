@@ -130,17 +130,33 @@ def trace_tower(tower: ImageTower) -> ExportedProgram:
     side = tower.backbone.tower.patch_size
     rows, columns = (Dim(n, min=MIN_PATCHES, max=MAX_PATCHES) for n in ("rows", "columns"))
     shape = {0: Dim("batch", min=1, max=MAX_BATCH), 2: side * rows, 3: side * columns}
+    failure = (
+        f"{tower.backbone.name}: torch.export cannot trace this image tower with "
+        f"{tower.method.name}"
+    )
+    return traced(tower, tower.example(), {"pixels": shape}, failure=failure)
+
+
+def traced(
+    module: nn.Module, example: Tensor, shapes: dict[str, dict[int, Any]], *, failure: str
+) -> ExportedProgram:
+    """Return a module as one graph.
+
+    Args:
+        module: a module with one input.
+        example: an input.
+        shapes: the dimensions of the input that may change, by its name.
+        failure: beginning of the message of an error, which ends with the reason of torch.
+
+    Raises:
+        UnsupportedModelError: if torch cannot trace it.
+    """
     try:
         with torch.no_grad():
-            return torch.export.export(
-                tower, (tower.example(),), dynamic_shapes={"pixels": shape}, strict=False
-            )
+            return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # torch raises many classes of errors here
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnsupportedModelError(
-            f"{tower.backbone.name}: torch.export cannot trace this image tower with "
-            f"{tower.method.name} ({reason[0]})."
-        ) from error
+        raise UnsupportedModelError(f"{failure} ({reason[0]}).") from error
 
 
 @contextmanager

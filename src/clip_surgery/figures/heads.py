@@ -16,6 +16,7 @@ from clip_surgery.figures.maps import figure
 from clip_surgery.figures.overlay import COLOUR_MAP, OPACITY, colour_table
 from clip_surgery.figures.page_format import MARGIN, SCREEN, PageFormat
 from clip_surgery.figures.sheet import Colour, Sheet
+from clip_surgery.figures.signed_overlay import DIVERGING
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.surgery.decomposed_feature import DecomposedFeature, PartScores
 from clip_surgery.surgery.min_max import min_max
@@ -23,7 +24,6 @@ from clip_surgery.surgery.min_max import min_max
 CELL_HW = (26, 78)
 """Height and width of a cell of the table, in pixels."""
 _NARROW = 74  # width in pixels below which a cell has no number and short titles
-_DIVERGING = "RdBu_r"  # blue is negative, white is zero, red is positive
 
 
 def heads_figure(
@@ -185,5 +185,5 @@ def _table(scores: PartScores, page: PageFormat) -> Sheet:
 def _colour(value: float, limit: float) -> Colour:
     """Return a light colour: red for positive, blue for negative values, white for zero."""
     level = 0.5 if limit <= 0 else 0.5 + 0.3 * max(-1.0, min(1.0, value / limit))
-    red, green, blue = colour_table(_DIVERGING)[round(255 * level)].tolist()
+    red, green, blue = colour_table(DIVERGING)[round(255 * level)].tolist()
     return int(red), int(green), int(blue)

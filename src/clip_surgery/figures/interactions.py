@@ -10,13 +10,11 @@ from clip_surgery.errors import InputError
 from clip_surgery.figures.layout import gallery
 from clip_surgery.figures.page_format import SCREEN, PageFormat
 from clip_surgery.figures.sheet import Sheet
-from clip_surgery.figures.signed_overlay import signed_tile
+from clip_surgery.figures.signed_overlay import OPACITY, signed_tile
 from clip_surgery.figures.tiles import Style, Tile
 from clip_surgery.inputs.function_words import is_function_word
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.tasks.interactions import Interactions
-
-OPACITY = 0.85
 
 
 def interactions_figure(

@@ -13,15 +13,12 @@ from clip_surgery.figures.layout import stack, tile_rows, with_margins
 from clip_surgery.figures.page_format import SCREEN, PageFormat
 from clip_surgery.figures.patch_frames import with_patch_frames
 from clip_surgery.figures.sheet import Sheet
-from clip_surgery.figures.signed_overlay import signed_tile
+from clip_surgery.figures.signed_overlay import OPACITY, signed_tile
 from clip_surgery.figures.tiles import Style, Tile
 from clip_surgery.framing import Framing
 from clip_surgery.inputs.function_words import is_function_word
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.tasks.match import Match
-
-OPACITY = 0.85
-"""Opacity of the patch that adds most. It is higher than that of heatmaps, for pale colours."""
 
 
 def match_figure(

@@ -17,6 +17,8 @@ from clip_surgery.inputs.images import InputImage
 
 DIVERGING = "RdBu_r"
 """A colour map of matplotlib: blue is negative, white is zero, red is positive."""
+OPACITY = 0.85
+"""Opacity of the strongest colours. It is higher than that of heatmaps, for pale colours."""
 
 
 def signed_colours(

@@ -135,13 +135,13 @@ class CorrClip(SegmenterMethod):
         segmenter = self.load_segmenter(pixels.device)
         regions = []
         for index, colours in enumerate(backbone.denormalise(pixels)):
-            found = segmented_regions(
+            segmented = segmented_regions(
                 segmenter,
                 image_of_pixels(colours, f"image {index}"),
                 points_per_side=self.points_per_side,
                 min_score=self.min_score,
             )
-            nearest = nearest_regions(found, grid).flatten().to(pixels.device)
+            nearest = nearest_regions(segmented, grid).flatten().to(pixels.device)
             regions.append(joined_regions(affinity[index], nearest, min_cosine=self.join_cosine))
         return torch.stack(regions)
 
@@ -183,11 +183,11 @@ def _tokens_of_patches(
         grid: rows and columns of the regions.
         own_grid: rows and columns of the tower.
     """
-    found = []
+    token_of_patches = []
     for index, region in enumerate(regions):
         numbers, places = torch.unique(region, return_inverse=True)
         members = nearest_regions(grid.to_map(places), own_grid).flatten()  # indices of `numbers`
         chosen = torch.arange(len(numbers), device=members.device)[:, None] == members
         tokens = region_tokens(tower, [source[index] for source in inputs], chosen)
-        found.append(tokens[places])
-    return torch.stack(found)
+        token_of_patches.append(tokens[places])
+    return torch.stack(token_of_patches)

@@ -97,8 +97,8 @@ def measure_costs(
         pairs = []
         for _ in range(repeats):
             plain = _seconds(backbone, partial(walk, tower, pixels), with_gradient=False)
-            own = _seconds(backbone, call, with_gradient=method.needs_gradient)
-            pairs.append(own / plain)
+            of_method = _seconds(backbone, call, with_gradient=method.needs_gradient)
+            pairs.append(of_method / plain)
         ratios[name] = median(pairs)
     return ratios
 

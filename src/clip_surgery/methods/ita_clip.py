@@ -50,12 +50,12 @@ class ItaClip(DenseMethod):
 
     def features(self, tower: Tower, pixels: Tensor) -> Features:
         """Return features with the attention of several blocks in the last block."""
-        own = summed(query_query, key_key)
+        last_rule = summed(query_query, key_key)
         return walk_two_paths(
             tower,
             pixels,
             depth=1,
-            rule=blend(own, with_earlier_heads(own, MIDDLE_BLOCKS), self.middle_share),
+            rule=blend(last_rule, with_earlier_heads(last_rule, MIDDLE_BLOCKS), self.middle_share),
             repair_outliers=self.repair_outliers,
             watch=Watch(heads=MIDDLE_BLOCKS),
         )

@@ -113,11 +113,11 @@ class ResClip(DenseMethod):
         """Return projected patches (B, P, D) of one pass, with or without feedback (B, P, P)."""
         nearness = gaussian_bumps(last.grid, self.std).to(last.tokens.device)
         if feedback is None:
-            own = biased_key_key(nearness)
+            last_rule = biased_key_key(nearness)
         else:
             bias = self.sharpness * self.feedback_share * feedback + nearness
-            own = biased_key_key(bias, sharpness=self.sharpness * (1 - self.feedback_share))
-        rule = blend(own, with_earlier_heads(query_key, MIDDLE_BLOCKS), self.middle_share)
+            last_rule = biased_key_key(bias, sharpness=self.sharpness * (1 - self.feedback_share))
+        rule = blend(last_rule, with_earlier_heads(query_key, MIDDLE_BLOCKS), self.middle_share)
         tokens = last.tokens
         if self.repair_outliers:
             outliers = find_outliers(last.seen.heads[last.seen.blocks - 1])

@@ -84,13 +84,13 @@ def text_matrix(maps: Tensor, texts: Tensor | None, variant: Variant) -> Tensor:
     "released", only the diagonal of G remains.
     """
     count = maps.shape[1]
-    own = torch.eye(count, dtype=maps.dtype, device=maps.device)
+    identity = torch.eye(count, dtype=maps.dtype, device=maps.device)
     if texts is None:
-        return own
+        return identity
     unit = normalize(texts.to(maps), dim=-1)
-    shares = (unit @ unit.mT / TEXT_TEMPERATURE).softmax(dim=-1) + OWN_TEXT_WEIGHT * own
+    shares = (unit @ unit.mT / TEXT_TEMPERATURE).softmax(dim=-1) + OWN_TEXT_WEIGHT * identity
     shares = shares / shares.sum(dim=-1, keepdim=True)
-    return shares * own if variant == "released" else (shares + shares.mT) / 2
+    return shares * identity if variant == "released" else (shares + shares.mT) / 2
 
 
 def edge_weights(grey: Tensor, down: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:

@@ -51,7 +51,7 @@ def class_and_own_attention(heads: Heads) -> tuple[Tensor, Tensor]:
     for query, key in zip(heads.query.unbind(1), heads.key.unbind(1), strict=True):
         logits = at_least_float32(query @ key.mT * heads.scale)
         attention = logits.softmax(dim=-1)
-        own = attention.diagonal(dim1=-2, dim2=-1)
-        rows.append(torch.stack([attention[:, 0, prefix:], own[:, prefix:]]))
+        to_itself = attention.diagonal(dim1=-2, dim2=-1)
+        rows.append(torch.stack([attention[:, 0, prefix:], to_itself[:, prefix:]]))
     from_class, from_itself = torch.stack(rows).sum(dim=0) / count
     return from_class, from_itself

@@ -81,9 +81,9 @@ def region_attention(
     for start in range(0, count, step):
         rows = slice(start, start + step)
         cosines = unit[rows] @ unit.mT  # (rows, P)
-        own = regions[rows, None]
-        is_key = (own == regions) & (own > 0)
-        is_key |= ((own == 0) | (regions == 0)) & (cosines > mean)
+        row_regions = regions[rows, None]
+        is_key = (row_regions == regions) & (row_regions > 0)
+        is_key |= ((row_regions == 0) | (regions == 0)) & (cosines > mean)
         is_key |= itself[rows, None] == itself
         weights = (sharpness * cosines).masked_fill(~is_key, -torch.inf).softmax(dim=-1)
         received.append(weights.to(values.dtype) @ values)

@@ -52,9 +52,9 @@ def joined_graphs(
     companions = _in_range_of(companion_keys.double(), keys.double())
     if len(companions) < len(keys):  # its heads are repeated, so that each head has a partner
         companions = companions.repeat(-(-len(keys) // len(companions)), 1, 1)[: len(keys)]
-    own = torch.stack([_spectrum(key, scale) for key in keys.double()])
-    other = torch.stack([_spectrum(key, scale) for key in companions])
-    distance = (other[:, None] - own).abs().sum(dim=-1)  # (companion heads, heads)
+    spectra = torch.stack([_spectrum(key, scale) for key in keys.double()])
+    companion_spectra = torch.stack([_spectrum(key, scale) for key in companions])
+    distance = (companion_spectra[:, None] - spectra).abs().sum(dim=-1)  # (companion heads, heads)
     joined = []
     for head, partner, share in _pairs(distance, released=variant == "released"):
         rank = _RELEASED_RANK if variant == "released" else None
@@ -81,11 +81,11 @@ def _pairs(distance: Tensor, *, released: bool) -> list[tuple[int, int, float]]:
         head, partner = (row, column) if released else (column, row)
         if head < distance.shape[1] and partner < distance.shape[0]:
             pairs.append((head, partner, float(distance[row, column])))
-    found = {head for head, _, _ in pairs}
+    paired = {head for head, _, _ in pairs}
     pairs += [
         (head, head, float(distance[head, head]))
         for head in range(distance.shape[1])
-        if head not in found
+        if head not in paired
     ]
     return sorted(pairs)
 

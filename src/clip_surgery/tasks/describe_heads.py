@@ -98,11 +98,11 @@ def _describe(
     block: int, head: int, values: Tensor, labels: Tensor, texts: Sequence[str], count: int
 ) -> HeadDescription:
     """Return the description of one head from its contributions (n, D)."""
-    found = text_span(values, labels, count=count)
+    span = text_span(values, labels, count=count)
     return HeadDescription(
         block=block,
         head=head,
-        texts=tuple(texts[text.position] for text in found),
-        shares=tuple(text.share for text in found),
+        texts=tuple(texts[text.position] for text in span),
+        shares=tuple(text.share for text in span),
         variance=float(values.double().var(dim=0, correction=0).sum()),
     )

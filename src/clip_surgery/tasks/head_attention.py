@@ -96,12 +96,12 @@ def head_attention(
     else:
         source, rows = "mean over patches", torch.arange(grid.patches)
     with torch.no_grad():
-        found = attention_rows(tower, pixels, rows=rows)
+        attended = attention_rows(tower, pixels, rows=rows)
     return HeadAttention(
         source=source,
         patch=patch,
-        weights=grid.to_map(found.weights[..., prefix:]).cpu(),
-        lengths=grid.to_map(found.lengths[..., prefix:]).cpu(),
-        prefix_weights=found.weights[..., :prefix].sum(dim=-1).cpu(),
+        weights=grid.to_map(attended.weights[..., prefix:]).cpu(),
+        lengths=grid.to_map(attended.lengths[..., prefix:]).cpu(),
+        prefix_weights=attended.weights[..., :prefix].sum(dim=-1).cpu(),
         framing=framing,
     )

@@ -100,18 +100,18 @@ def interactions(
         raise InputError(
             f"Expected more masks than the {shape[0] * shape[1]} regions, but got {masks}."
         )
-    found = word_directions(
+    directions = word_directions(
         explainer.backbone, sentence, phrases=phrases, truncate=explainer.truncate
     )
     generator = torch.Generator().manual_seed(0)
     visible = torch.rand(masks + _UNSEEN_MASKS, shape[0] * shape[1], generator=generator) < 0.5
     by_patch = visible.view(-1, *shape)[:, rows][:, :, columns]
-    cosines = _cosines(explainer, pixels, by_patch, found.features)
-    coefficients = masked_fit(cosines[:masks], visible[:masks], found.presence)
-    unseen = (cosines[masks:], visible[masks:], found.presence, coefficients)
+    cosines = _cosines(explainer, pixels, by_patch, directions.features)
+    coefficients = masked_fit(cosines[:masks], visible[:masks], directions.presence)
+    unseen = (cosines[masks:], visible[masks:], directions.presence, coefficients)
     single, pairs = coefficients[0, 1:], coefficients[1:, 1:]
     return Interactions(
-        words=tuple(word.text for word in found.words),
+        words=tuple(word.text for word in directions.words),
         word_scores=single.float(),
         region_scores=coefficients[1:, 0].float().view(shape),
         pair_scores=pairs.T.float().reshape(-1, *shape),

@@ -88,11 +88,11 @@ def redraw_regions(
                 f"{image.name}: expected masks of {size} from the segmenter, "
                 f"but got {tuple(mask.shape)}."
             )
-        own = torch.from_numpy(region.pixels).to(segmentation.device)
+        region_mask = torch.from_numpy(region.pixels).to(segmentation.device)
         accepted = float(candidate.scores[best]) >= min_score and bool(mask.any())
-        drawn.append((region, mask if accepted else own))
+        drawn.append((region, mask if accepted else region_mask))
         if accepted and with_background:
-            redrawn[own] = -1
+            redrawn[region_mask] = -1
     for region, mask in sorted(drawn, key=lambda entry: entry[0].score):
         redrawn[mask] = region.number
     return redrawn

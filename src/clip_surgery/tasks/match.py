@@ -226,13 +226,13 @@ def _text_parts(
     explainer: Explainer, text: str, phrases: Sequence[str]
 ) -> tuple[tuple[str, ...], FeatureParts]:
     """Return the words of a text and the parts of its feature; a text may have no word."""
-    found = word_directions(
+    directions = word_directions(
         explainer.backbone,
         text,
         phrases=[phrase for phrase in phrases if phrase in text],
         truncate=explainer.truncate,
     )
-    whole = found.features[-1]  # the last of the masked sentences has all words
-    parts = sentence_parts(found.directions, whole)
-    words = tuple(word.text for word in found.words)
+    whole = directions.features[-1]  # the last of the masked sentences has all words
+    parts = sentence_parts(directions.directions, whole)
+    words = tuple(word.text for word in directions.words)
     return words, FeatureParts(parts=parts.parts.cpu().float(), rest=parts.rest.cpu().float())

@@ -7,11 +7,11 @@ again an explanation, which `segment` and all other tasks can use.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from clip_surgery.deferred_tensor import replaced
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, Size
@@ -85,7 +85,7 @@ def refine(
         )
         for index, source in enumerate(sources)
     ]
-    return replace(explanation, similarity=tuple(refined))
+    return replaced(explanation, similarity=tuple(refined))
 
 
 def refine_image(

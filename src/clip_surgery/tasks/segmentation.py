@@ -138,17 +138,17 @@ def segment(
     segmentations = []
     for index in range(len(explanation)):
         competing = [c for c in classes if c[0] == NO_CLASS or present[index, c[1]]]
-        one = explanation[index]
+        explained = explanation[index]
         if sources is not None and competing:  # only the maps that compete are refined
             positions = sorted({position for _, position in competing})
-            one = one.only([explanation.texts[position] for position in positions])
-            one = refine_explanation(one, [sources[index]], refinement or "none")
+            explained = explained.only([explanation.texts[position] for position in positions])
+            explained = refine_explanation(explained, [sources[index]], refinement or "none")
             competing = [(number, positions.index(place)) for number, place in competing]
-        segmentation = segment_image(one, 0, competing, lowest=lowest, logit_scale=scale)
+        segmentation = segment_image(explained, 0, competing, lowest=lowest, logit_scale=scale)
         if segmenter is not None and sources is not None and competing:
             segmentation = redraw_regions(
                 segmentation,
-                _best_scores(one),
+                _best_scores(explained),
                 sources[index],
                 segmenter,
                 with_background=background != "none",

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clip_surgery.backbones.backbone import Backbone
+from clip_surgery.deferred_tensor import replaced
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
@@ -129,7 +130,7 @@ def _by_contribution(
         patch_scores = decomposed.grid.to_map(split.pairs)
     return WordExplanation(
         sentence=sentence,
-        explanation=replace(explanation, patch_scores=(patch_scores,), image_scores=scores[None]),
+        explanation=replaced(explanation, patch_scores=(patch_scores,), image_scores=scores[None]),
         kinds=tuple("word" for _ in lengths),
         scores=scores,
         evidence="contribution",

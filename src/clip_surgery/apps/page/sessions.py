@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from clip_surgery.deferred_tensor import replaced
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
@@ -143,7 +144,7 @@ def require_session(results: object) -> Session:
 def at_size(explanation: Explanation, size: Size) -> Explanation:
     """Return the explanation of one image for a copy of the image of another size."""
     [framing] = explanation.framings
-    return replace(explanation, framings=(replace(framing, original=size),))
+    return replaced(explanation, framings=(replace(framing, original=size),))
 
 
 def within(size: Size, side: int) -> Size:

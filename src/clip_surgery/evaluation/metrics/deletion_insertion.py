@@ -81,13 +81,10 @@ class DeletionInsertion(SummedMetric):
         Raises:
             InputError: if the evaluated image has no explainer.
         """
-        if evaluated.explainer is None:
-            raise InputError(
-                "Expected an evaluated image with its explainer, to run the model again."
-            )
+        explainer = evaluated.require_explainer()
         if not evaluated.labelled:
             return
-        explainer, image = evaluated.explainer, read_image(evaluated.sample.image)
+        image = read_image(evaluated.sample.image)
         framing, patch = explainer.frame(image), explainer.backbone.tower.patch_size
         grid = PatchGrid(framing.frame.height // patch, framing.frame.width // patch)
         ranks = patch_ranks(

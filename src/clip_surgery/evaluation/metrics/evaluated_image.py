@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from clip_surgery.deferred_tensor import transformed, unread
+from clip_surgery.deferred_tensor import replaced, transformed, unread
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.datasets.dataset import NOT_JUDGED, Sample
 from clip_surgery.explainer import Explainer
@@ -78,6 +77,18 @@ class EvaluatedImage:
                 f"Expected mask values below {len(self.names)}, one per class, but got {highest}."
             )
 
+    def require_explainer(self) -> Explainer:
+        """Return the explainer, for a metric that runs the model again.
+
+        Raises:
+            InputError: if there is none.
+        """
+        if self.explainer is None:
+            raise InputError(
+                "Expected an evaluated image with its explainer, to run the model again."
+            )
+        return self.explainer
+
     @property
     def texts_of_names(self) -> tuple[tuple[str, ...], ...]:
         """For each class, the texts that it is prompted with."""
@@ -94,8 +105,7 @@ class EvaluatedImage:
         if self.prompts is None and not self.background:
             return self.explanation
         if not self.background and all(len(texts) == 1 for texts in self.texts_of_names):
-            ratios: Any = unread(self.explanation, "reference_log_ratios")
-            return replace(self.explanation, texts=self.names, reference_log_ratios=ratios)
+            return replaced(self.explanation, texts=self.names)
         whole, starts = self.explanation, self.starts
         ratios = transformed(
             unread(whole, "reference_log_ratios"),

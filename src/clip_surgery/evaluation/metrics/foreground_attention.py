@@ -48,15 +48,12 @@ class ForegroundAttention(SummedMetric):
         Raises:
             InputError: if the evaluated image has no explainer.
         """
-        if evaluated.explainer is None:
-            raise InputError(
-                "Expected an evaluated image with its explainer, to run the model again."
-            )
+        explainer = evaluated.require_explainer()
         if not evaluated.present:
             return
         image = read_image(evaluated.sample.image)
-        framing = evaluated.explainer.frame(image)
-        tower = evaluated.explainer.backbone.tower
+        framing = explainer.frame(image)
+        tower = explainer.backbone.tower
         grid = PatchGrid(
             framing.frame.height // tower.patch_size, framing.frame.width // tower.patch_size
         )
@@ -66,7 +63,7 @@ class ForegroundAttention(SummedMetric):
             return
         try:
             with torch.no_grad():
-                attentions = patch_attention(tower, evaluated.explainer.pixels(image), kinds=KINDS)
+                attentions = patch_attention(tower, explainer.pixels(image), kinds=KINDS)
         except UnsupportedModelError:
             return
         weights = [attentions[kind][0].float().cpu() for kind in KINDS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,34 +48,35 @@ class Check:
 
 def randomisation(checked: Checked) -> float | None:
     """Return the mean over stages of the correlation with the map of a randomised model."""
-    values = list(correlations_by_stage(checked).values())
-    return sum(values) / len(values) if values else None
+    return _mean(list(correlations_by_stage(checked).values()))
 
 
 def correlations_by_stage(checked: Checked) -> dict[str, float]:
     """Return the correlation with the map of the randomised model at each stage."""
     on = checked.on
-    own = on.explain(on.case.pixels, on.target_text)[0]
+    trained = on.explain(on.case.pixels, on.target_text)[0]
     values = {}
     for stage, backbone in checked.randomised.items():
         explainer = replace(on.explainer, backbone=backbone)
         other = on.explain(on.case.pixels, on.target_text, explainer)[0]
-        values[stage] = rank_correlation(own, other)
+        values[stage] = rank_correlation(trained, other)
     return values
 
 
 def absent_words(checked: Checked) -> float | None:
     """Return the mean correlation of the map with those of absent words."""
     maps = checked.on.maps[1 : 1 + len(checked.on.case.absent)]
-    values = [rank_correlation(checked.on.map, other) for other in maps]
-    return sum(values) / len(values) if values else None
+    return _mean([rank_correlation(checked.on.map, other) for other in maps])
 
 
-def nonsense(checked: Checked) -> float:
+def nonsense(checked: Checked) -> float | None:
     """Return the mean correlation of the map with those of texts without meaning."""
     maps = checked.on.maps[1 + len(checked.on.case.absent) :]
-    values = [rank_correlation(checked.on.map, other) for other in maps]
-    return sum(values) / len(values)
+    return _mean([rank_correlation(checked.on.map, other) for other in maps])
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def flip(checked: Checked) -> float:
@@ -101,8 +102,8 @@ def mosaic_localisation(checked: Checked) -> float | None:
 
 
 def _insertion(checked: Checked) -> float:
-    own = float(insertion_minus_deletion(checked.on.case, checked.on.map[None])[0])
-    return own - checked.shared.random_order
+    of_map = float(insertion_minus_deletion(checked.on.case, checked.on.map[None])[0])
+    return of_map - checked.shared.random_order
 
 
 CHECKS: dict[str, Check] = {

@@ -48,13 +48,9 @@ class TrustMetric(SummedMetric):
         Raises:
             InputError: if the evaluated image has no explainer.
         """
-        if evaluated.explainer is None:
-            raise InputError(
-                "Expected an evaluated image with its explainer, to run the model again."
-            )
+        explainer = evaluated.require_explainer()
         if not evaluated.labelled:
             return
-        explainer = evaluated.explainer
         seed = crc32(evaluated.sample.image.tobytes())
         target = evaluated.labelled[seed % len(evaluated.labelled)]
         if self._nonsense is None:

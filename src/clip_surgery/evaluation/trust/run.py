@@ -52,11 +52,15 @@ class TrustReport:
         Returns:
             None if one of them has no value.
         """
-        own = self.values.get(method, {}).get(check)
-        other = self.values.get(baseline, {}).get(check)
-        if own is None or other is None:
+        of_method = self.values.get(method, {}).get(check)
+        of_baseline = self.values.get(baseline, {}).get(check)
+        if of_method is None or of_baseline is None:
             return None
-        return own.above(other) if CHECKS[check].higher_is_better else other.above(own)
+        return (
+            of_method.above(of_baseline)
+            if CHECKS[check].higher_is_better
+            else of_baseline.above(of_method)
+        )
 
     def to_values(self) -> dict[str, object]:
         """Return the report as values for JSON."""

@@ -22,7 +22,7 @@ from PIL import Image
 
 from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
 from clip_surgery.explainer import Explainer
-from clip_surgery.export.bundle import TOLERANCE
+from clip_surgery.export.fidelity import largest_difference, native_patches
 from clip_surgery.export.half_weights import store_exact_halves
 from clip_surgery.export.onnx_file import (
     MAX_EMBEDDED_BYTES,
@@ -31,7 +31,6 @@ from clip_surgery.export.onnx_file import (
     write_onnx,
 )
 from clip_surgery.export.quantised import (
-    INT8_TOLERANCE,
     Weights,
     calibration_pixels,
     check_weights,
@@ -167,34 +166,9 @@ def write_tower(
     if weights == "int8":
         quantise(path, images=calibration_pixels(explainer, calibration))
     store_exact_halves(path)
-    return largest_difference(tower, path, weights)
-
-
-def largest_difference(tower: WebTower, path: Path, weights: Weights) -> float:
-    """Return the largest difference between an exported tower and the model on two grids.
-
-    Raises:
-        UnsupportedModelError: if it is larger than rounding explains.
-    """
-    native = max(MIN_PATCHES, tower.backbone.image_size // tower.backbone.tower.patch_size)
-    run = open_outputs(path, WEB_OUTPUTS)
-    generator = torch.Generator().manual_seed(0)
-    largest = 0.0
-    for shape in ((1, native, native + 2), (1, 2, 4)):
-        example = tower.example(*shape)
-        pixels = torch.rand(example.shape, generator=generator).to(example.device)
-        with torch.no_grad():
-            expected = tower(pixels)
-        for actual, other in zip(run(pixels), expected, strict=True):
-            scale = other.abs().max().clamp(min=1.0)  # heads are not of unit length
-            difference = ((actual - other.cpu()) / scale).abs().max().nan_to_num(torch.inf)
-            largest = max(largest, float(difference))
-    if largest > (INT8_TOLERANCE if weights == "int8" else TOLERANCE.get(tower.dtype, 1e-4)):
-        raise UnsupportedModelError(
-            f"{tower.backbone.name}: the exported tower's features differ from the model's by "
-            f"{largest:.1e}; nothing was written."
-        )
-    return largest
+    native = native_patches(tower)
+    shapes = ((1, native, native + 2), (1, 2, 4))
+    return largest_difference(tower, open_outputs(path, WEB_OUTPUTS), shapes, weights)
 
 
 def describe(explainer: Explainer, features: TextFeatures) -> dict[str, Any]:

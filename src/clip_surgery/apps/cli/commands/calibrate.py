@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.evaluation_options import DatasetRoot, DatasetSplit
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import BatchSize, ExplainerOptions
 
@@ -33,13 +33,8 @@ def calibrate(
         ),
     ],
     model: CalibratedModel,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder of the data set.", metavar="FOLDER")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Part of the data set.", show_default="the one that papers use"),
-    ] = None,
+    root: DatasetRoot = None,
+    split: DatasetSplit = None,
     count: Annotated[
         int | None,
         typer.Option(min=1, help="Number of images, evenly spaced.", show_default="300"),
@@ -54,6 +49,8 @@ def calibrate(
     templates find it there: presence is then calibrated for images like these, and
     'clip-surgery tag' can promise a miss rate or a false discovery rate.
     """
+    import torch
+
     from clip_surgery.apps.cli.shared.evaluation_run import open_images
     from clip_surgery.apps.cli.shared.tables import Number, show_rows
     from clip_surgery.errors import InputError
@@ -69,7 +66,7 @@ def calibrate(
     rows = []
     for rate in MISS_RATES:
         threshold = rule.threshold(rate)
-        score = threshold_score(threshold)
+        score = float(torch.logit(torch.tensor(threshold, dtype=torch.float64)))
         false = sum(value >= score for value in rule.absent) / len(rule.absent)
         rows.append((f"{rate:.0%}", f"{threshold:.4g}", f"{false:.2%}"))
     show_rows(("misses", Number("presence"), Number("absent texts kept")), rows)
@@ -80,17 +77,3 @@ def calibrate(
     path = explainer.presence_rule_path()
     if path is not None:
         console.notice(f"the calibration is in {path}")
-
-
-def threshold_score(probability: float) -> float:
-    """Return the logit of a probability; minus infinity for 0.
-
-    Example:
-        >>> threshold_score(0.5)
-        0.0
-    """
-    from math import inf, log
-
-    if probability <= 0:
-        return -inf
-    return inf if probability >= 1 else log(probability / (1 - probability))

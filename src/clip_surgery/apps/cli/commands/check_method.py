@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.evaluation_options import JournalOptions
+from clip_surgery.apps.cli.shared.evaluation_options import (
+    DatasetRoot,
+    DatasetSplit,
+    JournalOptions,
+)
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import BatchSize, ExplainerOptions, Overwrite
 from clip_surgery.errors import InputError
@@ -43,13 +47,8 @@ def check_method(
     ],
     model: CheckedModel,
     running: JournalOptions,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder of the data set.", metavar="FOLDER")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Part of the data set.", show_default="the one that papers use"),
-    ] = None,
+    root: DatasetRoot = None,
+    split: DatasetSplit = None,
     method: Annotated[
         str,
         typer.Option(help="Methods separated by commas, such as 'gem,clip_surgery(depth=8)'."),

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.evaluation_options import SCENES, RunOptions
+from clip_surgery.apps.cli.shared.evaluation_options import (
+    SCENES,
+    DatasetRoot,
+    DatasetSplit,
+    RunOptions,
+)
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
     MODEL,
@@ -113,13 +118,8 @@ def evaluate(
     ],
     model: EvaluatedModel,
     running: RunOptions,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder of the data set.", metavar="FOLDER")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Part of the data set.", show_default="the one that papers use"),
-    ] = None,
+    root: DatasetRoot = None,
+    split: DatasetSplit = None,
     protocol: Annotated[
         str | None,
         typer.Option(

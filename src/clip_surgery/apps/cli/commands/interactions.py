@@ -11,7 +11,6 @@ from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import ExplainerOptions, FigureFormats, OutputOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions, notice_unknown_words
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
-from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from clip_surgery.apps.cli.shared.output_formats import ImageResult
@@ -55,12 +54,7 @@ def interactions(
     from clip_surgery.records.interactions import interactions_record
     from clip_surgery.tasks.interactions import interactions as find_interactions
 
-    request = inputs.read()
-    if len(request.texts) != 1:
-        raise InputError(
-            f"Expected one sentence, but got {len(request.texts)} texts: put it in quotes."
-        )
-    [sentence] = request.texts
+    request, sentence = inputs.read_sentence()
     sheet.check()
     loop = ImageLoop.begin(
         "interactions",

@@ -16,7 +16,6 @@ from clip_surgery.apps.cli.shared.options import (
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
-from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from clip_surgery.inputs.images import InputImage
@@ -62,17 +61,10 @@ def match(
     from clip_surgery.apps.cli.shared.match_files import MATCH_COLUMNS, match_result
     from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format
     from clip_surgery.apps.cli.shared.tables import Number
-    from clip_surgery.inputs.images import read_image
     from clip_surgery.tasks.match import explain_match
 
     sheet.check()
-    request = inputs.read(need_texts=like is None)
-    if len(request.texts) != (like is None):
-        raise InputError(
-            f"Expected one text (in quotes), or --like, but got {len(request.texts)} texts"
-            f"{'' if like is None else ' and --like'}."
-        )
-    query: str | InputImage = request.texts[0] if like is None else read_image(like)
+    request, query = inputs.read_query(like)
     loop = ImageLoop.begin(
         "match",
         request,

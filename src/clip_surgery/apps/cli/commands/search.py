@@ -17,7 +17,7 @@ from clip_surgery.apps.cli.shared.options import (
     formats_option,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions
-from clip_surgery.errors import ClipSurgeryError, InputError
+from clip_surgery.errors import ClipSurgeryError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,17 +58,11 @@ def search(
     from clip_surgery.apps.cli.shared.match_files import MATCH_COLUMNS
     from clip_surgery.apps.cli.shared.output_formats import Format
     from clip_surgery.apps.cli.shared.tables import Number
-    from clip_surgery.inputs.images import MAX_PIXELS, read_image
+    from clip_surgery.inputs.images import MAX_PIXELS
     from clip_surgery.inputs.names import printable
     from clip_surgery.tasks.search import image_features, query_feature, rank_images
 
-    request = inputs.read(need_texts=like is None)
-    if len(request.texts) != (like is None):
-        raise InputError(
-            f"Expected one text (in quotes), or --like, but got {len(request.texts)} texts"
-            f"{'' if like is None else ' and --like'}."
-        )
-    query: str | InputImage = request.texts[0] if like is None else read_image(like)
+    request, query = inputs.read_query(like)
     plain = [Format.JSON, Format.JSONL]
     drawn = [Format.PNG, Format.HTML, *plain]
     loop = ImageLoop.begin(
@@ -92,7 +86,9 @@ def search(
         else image_features(explainer, [query])[0]
     )
     hits = rank_images(wanted, features, top=top)
-    found = {printable(paths[hit.position]): (rank, hit) for rank, hit in enumerate(hits, start=1)}
+    hits_by_name = {
+        printable(paths[hit.position]): (rank, hit) for rank, hit in enumerate(hits, start=1)
+    }
 
     def explain_each(images: Sequence[InputImage]) -> list[Match | None]:
         from clip_surgery.tasks.match import explain_match
@@ -102,7 +98,7 @@ def search(
     loop.run(
         [paths[hit.position] for hit in hits],
         explain_each,
-        lambda image, match: hit_result(image, match, explainer, query, *found[image.name]),
+        lambda image, match: hit_result(image, match, explainer, query, *hits_by_name[image.name]),
     )
     first, *numbers, last = MATCH_COLUMNS
     reasons = [first, *map(Number, numbers), last] if why else [Number("similarity")]

@@ -19,7 +19,6 @@ from clip_surgery.apps.cli.shared.options import (
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
-from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from clip_surgery.figures.page_format import PageFormat
@@ -96,12 +95,7 @@ def words(
     from clip_surgery.tasks.words import words as find_words
     from clip_surgery.word_explanation import score_scale
 
-    request = inputs.read()
-    if len(request.texts) != 1:
-        raise InputError(
-            f"Expected one sentence, but got {len(request.texts)} texts: put it in quotes."
-        )
-    [sentence] = request.texts
+    request, sentence = inputs.read_sentence()
     colours.check()
     sheet.check()
     loop = ImageLoop.begin(

@@ -11,6 +11,7 @@ from torch import Tensor
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
 from clip_surgery.apps.cli.shared.short_names import short_method, short_model
+from clip_surgery.deferred_tensor import replaced
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage
@@ -30,7 +31,7 @@ def at_most(
     if small is image:
         return image, explanation
     [framing] = explanation.framings
-    return small, replace(explanation, framings=(replace(framing, original=small.size),))
+    return small, replaced(explanation, framings=(replace(framing, original=small.size),))
 
 
 def shrunk(image: InputImage, *, pixels: int = DRAWN_PIXELS) -> InputImage:

@@ -1,4 +1,4 @@
-"""Options of evaluations: the journal of partial results, and the workers."""
+"""Options of evaluations: the data set, the journal of partial results, and the workers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+DatasetRoot = Annotated[Path | None, typer.Option(help="Folder of the data set.", metavar="FOLDER")]
+DatasetSplit = Annotated[
+    str | None, typer.Option(help="Part of the data set.", show_default="the one that papers use")
+]
 
 SCENES = 500
 """Default number of generated scenes."""

@@ -22,6 +22,7 @@ from clip_surgery.errors import InputError
 if TYPE_CHECKING:
     from clip_surgery.backbones.backbone import Backbone
     from clip_surgery.explainer import Explainer
+    from clip_surgery.inputs.images import InputImage
     from clip_surgery.text.features import TextFeatures
 
 
@@ -89,6 +90,37 @@ class RequestOptions:
         if not request.images:
             raise typer.Exit(2)
         return request
+
+    def read_sentence(self) -> tuple[Request, str]:
+        """Return the images and texts, of which there must be one, and this text.
+
+        Raises:
+            InputError: as `read`, or if there are several texts.
+            typer.Exit: as `read`.
+        """
+        request = self.read()
+        if len(request.texts) != 1:
+            raise InputError(
+                f"Expected one sentence, but got {len(request.texts)} texts: put it in quotes."
+            )
+        return request, request.texts[0]
+
+    def read_query(self, like: Path | None) -> tuple[Request, str | InputImage]:
+        """Return the images and texts, and the query: the one text, or the image of --like.
+
+        Raises:
+            InputError: as `read`, or unless there is either one text or an image that can be read.
+            typer.Exit: as `read`.
+        """
+        from clip_surgery.inputs.images import read_image
+
+        request = self.read(need_texts=like is None)
+        if len(request.texts) != (like is None):
+            raise InputError(
+                f"Expected one text (in quotes), or --like, but got {len(request.texts)} texts"
+                f"{'' if like is None else ' and --like'}."
+            )
+        return request, request.texts[0] if like is None else read_image(like)
 
 
 def sort_arguments(arguments: Iterable[str]) -> Request:

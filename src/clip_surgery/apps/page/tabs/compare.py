@@ -29,6 +29,7 @@ from clip_surgery.apps.page.sessions import (
 from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.tabs.maps import SCALES
 from clip_surgery.apps.page.tabs.tab import (
+    DRAWN_SIDE,
     PageParts,
     Tab,
     explain_lines,
@@ -37,8 +38,6 @@ from clip_surgery.apps.page.tabs.tab import (
 from clip_surgery.figures.comparison import comparison
 from clip_surgery.tasks.heatmaps import heatmaps
 
-DRAWN_SIDE = 640
-"""Longer side in pixels of the image in a saved figure."""
 SLIDER = (
     '<label class="cs-split"><span>{left}</span>'
     '<input type="range" min="0" max="100" value="50" aria-label="Border: left of it {left}, '

@@ -30,7 +30,7 @@ from clip_surgery.apps.page.sessions import (
     within,
 )
 from clip_surgery.apps.page.settings import Settings
-from clip_surgery.apps.page.tabs.tab import PageParts, Tab, load_lines, result_element
+from clip_surgery.apps.page.tabs.tab import DRAWN_SIDE, PageParts, Tab, load_lines, result_element
 from clip_surgery.errors import InputError
 from clip_surgery.figures.maps import figure
 from clip_surgery.figures.overlay import colour_table
@@ -39,8 +39,6 @@ from clip_surgery.records.explanations import DIGITS
 from clip_surgery.surgery.decomposed_feature import DecomposedFeature, PartScores
 from clip_surgery.surgery.min_max import min_max
 
-DRAWN_SIDE = 640
-"""Longer side in pixels of the image in a saved figure."""
 MAPS_SAVED = 6
 MEANING = "from the lowest to the highest contribution of a patch through this head"
 COLOURS = "RdBu_r"

@@ -28,6 +28,7 @@ from clip_surgery.apps.page.sessions import (
 )
 from clip_surgery.apps.page.settings import Settings, read_contrast
 from clip_surgery.apps.page.tabs.tab import (
+    DRAWN_SIDE,
     PageParts,
     Tab,
     command_words,
@@ -53,8 +54,6 @@ CONTRASTS = [
     ("all texts on one scale", "image"),
     ("by presence", "presence"),
 ]
-DRAWN_SIDE = 640
-"""Longer side in pixels of the image in a saved figure."""
 
 
 class MapsTab(Tab):

@@ -15,15 +15,13 @@ from clip_surgery.apps.page.scripts import TOGGLE_WIDTH
 from clip_surgery.apps.page.sessions import Results, reduced, require_shown
 from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.signed_cards import SignedMap, chip_style, signed_view
-from clip_surgery.apps.page.tabs.tab import PageParts, Tab, result_element
+from clip_surgery.apps.page.tabs.tab import KEPT_SIDE, PageParts, Tab, result_element
 from clip_surgery.errors import InputError
 from clip_surgery.figures.match import best_words, match_figure
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.records.matches import match_record
 from clip_surgery.tasks.match import Match
 
-KEPT_SIDE = 768
-"""Longer side in pixels of the kept image."""
 WORDS = 4
 """Maximum number of words whose maps are shown."""
 SUM_NOTE = (

@@ -34,7 +34,13 @@ from clip_surgery.apps.page.sessions import (
 )
 from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.tabs.maps import SCALES
-from clip_surgery.apps.page.tabs.tab import PageParts, Tab, explain_lines, result_element
+from clip_surgery.apps.page.tabs.tab import (
+    DRAWN_SIDE,
+    PageParts,
+    Tab,
+    explain_lines,
+    result_element,
+)
 from clip_surgery.errors import InputError
 from clip_surgery.explanation import Explanation
 from clip_surgery.figures.layout import gallery
@@ -43,8 +49,6 @@ from clip_surgery.tasks.heatmaps import heatmaps
 
 PROGRESS = gr.Progress()
 """Tells Gradio to pass an object that shows the progress."""
-DRAWN_SIDE = 640
-"""Longer side in pixels of the image in a saved figure."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

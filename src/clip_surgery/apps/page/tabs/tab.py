@@ -7,6 +7,7 @@ redraws all tabs, keeps the history, and stops requests.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,6 +21,10 @@ from clip_surgery.apps.page.sessions import Results, Session, require_session
 from clip_surgery.apps.page.settings import Settings
 from clip_surgery.errors import InputError
 
+DRAWN_SIDE = 640
+"""Longer side in pixels of the image in a saved figure."""
+KEPT_SIDE = 768
+"""Longer side in pixels of the kept image."""
 START_HINT = "Choose an image, type the texts to look for, and press Explain."
 
 
@@ -48,7 +53,7 @@ class PageParts:
     run: Callable[..., Any]
 
 
-class Tab:
+class Tab(ABC):
     """One tab. Elements belong to one page, so a page has its own objects.
 
     Attributes:
@@ -71,12 +76,13 @@ class Tab:
         self.result: Any = None
         self.settings: dict[str, Any] = {}
 
+    @abstractmethod
     def build(self) -> None:
         """Create the elements of the tab; one of them is `result`."""
-        raise NotImplementedError
 
     def connect(self, parts: PageParts) -> None:
-        """Connect the elements of the tab with their handlers."""
+        """Connect the elements of the tab with their handlers; by default there are none."""
+        return
 
     def view(self, results: Results, settings: Settings) -> str:
         """Return HTML of the result, or the hint if there is none."""
@@ -99,25 +105,25 @@ class Tab:
             raise InputError(f"{self.missing} This tab has no result yet.")
         return session
 
+    @abstractmethod
     def draw(self, results: Results, settings: Settings) -> str:
         """Return HTML of the result."""
-        raise NotImplementedError
 
+    @abstractmethod
     def figure(self, results: Results, settings: Settings) -> Image:
         """Return the result as an image to save."""
-        raise NotImplementedError
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
         """Return entries for the JSON of all results."""
         return {}
 
+    @abstractmethod
     def python(self, results: Results, settings: Settings) -> list[str]:
         """Return lines of Python code that compute the result."""
-        raise NotImplementedError
 
+    @abstractmethod
     def command(self, results: Results, settings: Settings) -> list[str]:
         """Return the words of a command that computes the result."""
-        raise NotImplementedError
 
 
 def result_element(name: str, text: str, script: str | None = None) -> Any:

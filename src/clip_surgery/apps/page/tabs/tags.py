@@ -13,6 +13,7 @@ from clip_surgery.apps.page.results import tags_with_presence
 from clip_surgery.apps.page.sessions import Results, reduced, require_shown
 from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.tabs.tab import (
+    DRAWN_SIDE,
     PageParts,
     Tab,
     explain_lines,
@@ -27,8 +28,6 @@ from clip_surgery.records.texts import tags_record
 from clip_surgery.tasks.tags import tags
 
 SHOWN_TAGS = 12
-DRAWN_SIDE = 640
-"""Longer side in pixels of the image in a saved figure."""
 
 
 class TagsTab(Tab):

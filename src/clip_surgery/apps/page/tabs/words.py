@@ -23,7 +23,7 @@ from clip_surgery.apps.page.scripts import TOGGLE_WIDTH
 from clip_surgery.apps.page.sessions import Results, at_size, reduced, require_shown, within
 from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.tabs.maps import SCALES
-from clip_surgery.apps.page.tabs.tab import PageParts, Tab, result_element
+from clip_surgery.apps.page.tabs.tab import KEPT_SIDE, PageParts, Tab, result_element
 from clip_surgery.errors import InputError
 from clip_surgery.figures.overlay import COLOUR_MAP, colour_table
 from clip_surgery.figures.words import word_levels, words_figure
@@ -33,8 +33,6 @@ from clip_surgery.records.texts import words_record
 from clip_surgery.tasks.heatmaps import heatmaps
 from clip_surgery.word_explanation import RankedWord, WordExplanation
 
-KEPT_SIDE = 768
-"""Longer side in pixels of the kept image."""
 MAPS = 6
 """Maximum number of words whose maps are shown."""
 
