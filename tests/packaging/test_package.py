@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What an extra's packages are called when they are imported, where that is another name.
-MODULES = {"ray[data]": "ray.data", "onnxruntime": "onnxruntime"}
+MODULES = {"ray[data]": "ray.data", "scikit-learn": "sklearn"}
 needs_ci = pytest.mark.skipif(
     "CLIP_SURGERY_CI" not in os.environ,
     reason="builds and installs the package with all it needs: set CLIP_SURGERY_CI=1",
