@@ -132,7 +132,7 @@ def test_shares_are_parts_of_the_positive_losses():
     assert [(f.word, f.share.mean, f.flagged) for f in findings] == [
         ("water", 0.75, True), ("sky", 0.0, False),
     ]  # fmt: skip
-    assert summary.own.mean == 0.25
+    assert summary.label_share.mean == 0.25
     assert summary.images == 5
     assert findings[0].regions[0] == (0,)
     assert find_shortcuts([], words, ("boat", "water", "sky"), labels=1)[0] == []

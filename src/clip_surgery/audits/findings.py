@@ -58,13 +58,13 @@ class LabelSummary:
     Attributes:
         label: the label.
         images: number of images that are read as the label.
-        own: mean share of the evidence in regions that look like the label itself; None without
-            images.
+        label_share: mean share of the evidence in regions that look like the label itself; None
+            without images.
     """
 
     label: str
     images: int
-    own: Interval | None
+    label_share: Interval | None
 
 
 def find_shortcuts(
@@ -82,28 +82,28 @@ def find_shortcuts(
         labels: number of labels.
     """
     if not images:
-        return [], [LabelSummary(label=names[n], images=0, own=None) for n in range(labels)]
+        return [], [LabelSummary(label=names[n], images=0, label_share=None) for n in range(labels)]
     features = np.concatenate([image.features for image in images])
     starts = np.cumsum([0, *(len(image.features) for image in images)])
     findings, summaries = [], []
     for label in range(labels):
         read = [index for index, image in enumerate(images) if image.best_word == label]
         named = name_regions(features, words, label) if read else np.zeros(0, dtype=np.int64)
-        own: list[float] = []
-        found: dict[int, list[Entry]] = {}
+        label_shares: list[float] = []
+        entries_of_words: dict[int, list[Entry]] = {}
         for index in read:
             words_of_regions = named[starts[index] : starts[index + 1]]
             losses = images[index].losses[:, label]
             shares = _shares(losses)
-            own.append(float(shares[words_of_regions == OWN].sum()))
+            label_shares.append(float(shares[words_of_regions == OWN].sum()))
             for word in np.unique(words_of_regions[words_of_regions != OWN]).tolist():
                 is_word = words_of_regions == word
                 entry = (index, float(shares[is_word].sum()), float(losses[is_word].sum()))
-                found.setdefault(word, []).append((*entry, np.flatnonzero(is_word)))
-        for word, entries in found.items():
+                entries_of_words.setdefault(word, []).append((*entry, np.flatnonzero(is_word)))
+        for word, entries in entries_of_words.items():
             findings.append(_finding(names[label], names[word], entries, len(read)))
-        summary = Interval.of_mean(own, bounds=(0, 1)) if own else None
-        summaries.append(LabelSummary(label=names[label], images=len(read), own=summary))
+        share = Interval.of_mean(label_shares, bounds=(0, 1)) if label_shares else None
+        summaries.append(LabelSummary(label=names[label], images=len(read), label_share=share))
     findings.sort(key=_rank)
     return findings, summaries
 

@@ -167,16 +167,19 @@ def _slices(explainer: Explainer, report: AuditReport) -> str:
     if not report.slices:
         return ""
     return "<h2>Slices of errors</h2>" + "".join(
-        _slice(explainer, report, found) for found in report.slices
+        _slice(explainer, report, error_slice) for error_slice in report.slices
     )
 
 
-def _slice(explainer: Explainer, report: AuditReport, found: Slice) -> str:
-    figures = "".join(_figure(explainer, report.images[i], None, ()) for i in found.images[:6])
+def _slice(explainer: Explainer, report: AuditReport, error_slice: Slice) -> str:
+    figures = "".join(
+        _figure(explainer, report.images[i], None, ()) for i in error_slice.images[:6]
+    )
     return (
-        f"<article><header><h3>“{_plain(found.name)}”: {_plain(found.truth)} read as "
-        f"{_plain(found.prediction)}</h3><span class=soft>{_images(len(found.images))}</span>"
-        f"</header><small>{_percent(found.accuracy)} of the labels are right.</small>"
+        f"<article><header><h3>“{_plain(error_slice.name)}”: {_plain(error_slice.truth)} read as "
+        f"{_plain(error_slice.prediction)}</h3>"
+        f"<span class=soft>{_images(len(error_slice.images))}</span></header>"
+        f"<small>{_percent(error_slice.accuracy)} of the labels are right.</small>"
         f"<div class=examples>{figures}</div></article>\n"
     )
 
@@ -184,7 +187,7 @@ def _slice(explainer: Explainer, report: AuditReport, found: Slice) -> str:
 def _labels(report: AuditReport) -> str:
     rows = "".join(
         f"<tr><td>{_plain(summary.label)}</td><td class=number>{summary.images}</td>"
-        f"<td class=number>{'-' if summary.own is None else _percent(summary.own)}</td></tr>"
+        f"<td class=number>{_percent(summary.label_share)}</td></tr>"
         for summary in report.summaries
     )
     return (
@@ -201,8 +204,10 @@ def _skipped(report: AuditReport) -> str:
     return f"<details><summary>{_images(len(report.skipped))} skipped</summary>{lines}</details>\n"
 
 
-def _percent(interval: Interval) -> str:
-    """A share in per cent with its interval."""
+def _percent(interval: Interval | None) -> str:
+    """A share in per cent with its interval, or "-" without a share."""
+    if interval is None:
+        return "-"
     if interval.low is None or interval.high is None:
         return f"{interval.mean:.0%}"
     return f"{interval.mean:.0%} ({interval.low:.0%} to {interval.high:.0%})"

@@ -188,8 +188,10 @@ def _slices(
         labels=len(labels),
     )
     return [
-        Slice(**{**vars(found), "images": tuple(where[index] for index in found.images)})
-        for found in slices
+        Slice(
+            **{**vars(error_slice), "images": tuple(where[index] for index in error_slice.images)}
+        )
+        for error_slice in slices
     ]
 
 

@@ -94,7 +94,7 @@ def error_slices(
                 prediction=names[int(np.bincount(predictions[members]).argmax())],
             )
         )
-    return sorted(slices[:SLICES], key=lambda found: found.accuracy.mean)
+    return sorted(slices[:SLICES], key=lambda error_slice: error_slice.accuracy.mean)
 
 
 def fit_mixture(

@@ -23,7 +23,7 @@ _GAP, _LABEL, _TOP = 3, 58, 44  # pixels between maps, and of the labels at the 
 
 def attention_figure(
     image: ImageSource | InputImage,
-    found: HeadAttention,
+    attention: HeadAttention,
     *,
     tile: int = 72,
     colour_map: str = COLOUR_MAP,
@@ -35,7 +35,7 @@ def attention_figure(
 
     Args:
         image: the image.
-        found: its attention, from `head_attention`.
+        attention: its attention, from `head_attention`.
         tile: typical side of a map in pixels.
         colour_map: name of a colour map of matplotlib.
         opacity: opacity of the maps in [0, 1], where they are 1.
@@ -44,12 +44,14 @@ def attention_figure(
         InputError: if `tile` is below 1, or the image cannot be used.
         UnknownNameError: if matplotlib does not have the colour map.
     """
-    return attention_sheet(image, found, tile=tile, colour_map=colour_map, opacity=opacity).image()
+    return attention_sheet(
+        image, attention, tile=tile, colour_map=colour_map, opacity=opacity
+    ).image()
 
 
 def attention_sheet(
     image: ImageSource | InputImage,
-    found: HeadAttention,
+    attention: HeadAttention,
     *,
     tile: int = 72,
     colour_map: str = COLOUR_MAP,
@@ -61,7 +63,7 @@ def attention_sheet(
 
     Args:
         image: as for `attention_figure`.
-        found: as for `attention_figure`.
+        attention: as for `attention_figure`.
         tile: as for `attention_figure`; on a page with a width, maps fill the page.
         colour_map: as for `attention_figure`.
         opacity: as for `attention_figure`.
@@ -75,16 +77,17 @@ def attention_sheet(
     shown = read_image(image)
     grey = shown.image.convert("L").convert("RGB")  # so that only the maps have colours
     background = InputImage(image=grey, name=shown.name)
-    blocks, heads = found.weights.shape[:2]
+    blocks, heads = attention.weights.shape[:2]
     style = _style(background, heads, tile, colour_map, opacity, page)
+    titled_maps = {"attention": attention.weights, "attention x value": attention.lengths}
     first, second = (
-        _table(background, maps, found, title, style)
-        for maps, title in ((found.weights, "attention"), (found.lengths, "attention x value"))
+        _table(background, maps, attention, title, style) for title, maps in titled_maps.items()
     )
     body = beside(first, second, page)
     if is_plain:
         return with_margins(body, colour_map=colour_map, page=page)
-    source = found.source if found.patch is None else f"patch {found.patch} (row, column)"
+    patch = attention.patch
+    source = attention.source if patch is None else f"patch {patch} (row, column)"
     return with_margins(
         body,
         heading=f"What the {source} attends to, by block (rows, {blocks}) and head ({heads}).",
@@ -111,11 +114,11 @@ def _style(
 
 
 def _table(
-    image: InputImage, maps: Tensor, found: HeadAttention, title: str, style: Style
+    image: InputImage, maps: Tensor, attention: HeadAttention, title: str, style: Style
 ) -> Sheet:
     """Return the maps (L, h, rows, columns) of all heads, the first block at the top."""
     blocks, heads = maps.shape[:2]
-    framing = replace(found.framing, original=image.size)
+    framing = replace(attention.framing, original=image.size)
     step_x, step_y = style.size.width + _GAP, style.size.height + _GAP
     table, letters = Sheet(_LABEL + heads * step_x, _TOP + blocks * step_y), font(11)
     table.text((_LABEL, 0), title, INK, font(15, bold=True))

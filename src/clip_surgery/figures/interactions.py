@@ -19,7 +19,7 @@ from clip_surgery.tasks.interactions import Interactions
 
 def interactions_figure(
     image: ImageSource | InputImage,
-    found: Interactions,
+    interactions: Interactions,
     *,
     top: int = 4,
     tile: int = 300,
@@ -31,7 +31,7 @@ def interactions_figure(
 
     Args:
         image: the image.
-        found: the interactions of the image and a sentence, from `interactions`.
+        interactions: the interactions of the image and a sentence, from `interactions`.
         top: maximum number of words, those that add most; function words are left out, unless the
             sentence consists of nothing else.
         tile: typical side of a tile in pixels.
@@ -40,12 +40,12 @@ def interactions_figure(
     Raises:
         InputError: if `top` or `tile` is below 1, or the image cannot be used.
     """
-    return interactions_sheet(image, found, top=top, tile=tile, opacity=opacity).image()
+    return interactions_sheet(image, interactions, top=top, tile=tile, opacity=opacity).image()
 
 
 def interactions_sheet(
     image: ImageSource | InputImage,
-    found: Interactions,
+    interactions: Interactions,
     *,
     top: int = 4,
     tile: int = 300,
@@ -57,7 +57,7 @@ def interactions_sheet(
 
     Args:
         image: as for `interactions_figure`.
-        found: as for `interactions_figure`.
+        interactions: as for `interactions_figure`.
         top: as for `interactions_figure`.
         tile: as for `interactions_figure`.
         opacity: as for `interactions_figure`.
@@ -68,30 +68,30 @@ def interactions_sheet(
         InputError: as for `interactions_figure`.
     """
     shown = read_image(image)
-    positions = drawn_words(found, top=top)
+    positions = drawn_words(interactions, top=top)
     style = Style.for_gallery(shown, 1 + len(positions), tile=tile, page=page, opacity=opacity)
-    framing = replace(found.framing, original=shown.size)
-    rows, columns = found.patch_regions
-    patches = found.pair_scores[:, rows][:, :, columns]
-    limit = float(found.pair_scores[positions].abs().max())
+    framing = replace(interactions.framing, original=shown.size)
+    rows, columns = interactions.patch_regions
+    patches = interactions.pair_scores[:, rows][:, :, columns]
+    limit = float(interactions.pair_scores[positions].abs().max())
     tiles = [Tile(style.plain(shown), "image")]
     for position in positions:
         drawn = signed_tile(shown, patches[position], framing, style, limit=limit)
-        note = "" if is_plain else f"adds {float(found.word_scores[position]):+.3f}"
-        tiles.append(Tile(drawn, found.words[position], note))
+        note = "" if is_plain else f"adds {float(interactions.word_scores[position]):+.3f}"
+        tiles.append(Tile(drawn, interactions.words[position], note))
     if is_plain:
         return gallery(tiles, page=page)
     return gallery(
         tiles,
-        heading=f"Words and regions that count together. The fit explains {found.fit:.0%} of the "
-        f"similarities of images and sentences with hidden parts, {found.fit_without_pairs:.0%} "
-        "without pairs of a word and a region.",
+        heading="Words and regions that count together. The fit explains "
+        f"{interactions.fit:.0%} of the similarities of images and sentences with hidden parts, "
+        f"{interactions.fit_without_pairs:.0%} without pairs of a word and a region.",
         notes=["Red: the word adds more if the region is visible. Blue: it adds less."],
         page=page,
     )
 
 
-def drawn_words(found: Interactions, *, top: int) -> list[int]:
+def drawn_words(interactions: Interactions, *, top: int) -> list[int]:
     """Return the positions of the words that are drawn, the one that adds most first.
 
     Raises:
@@ -99,6 +99,6 @@ def drawn_words(found: Interactions, *, top: int) -> list[int]:
     """
     if top < 1:
         raise InputError(f"Expected top of at least 1 word, but got {top}.")
-    order = found.word_scores.argsort(descending=True).tolist()
-    content = [position for position in order if not is_function_word(found.words[position])]
+    order = interactions.word_scores.argsort(descending=True).tolist()
+    content = [position for position in order if not is_function_word(interactions.words[position])]
     return (content or order)[:top]

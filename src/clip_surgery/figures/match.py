@@ -108,8 +108,8 @@ def sums(match: Match) -> str:
     Example:
         >>> from clip_surgery.loading import load
         >>> from clip_surgery.tasks.match import explain_match
-        >>> found = explain_match(load("demo"), "dog", Image.radial_gradient("L"))
-        >>> sums(found).startswith("dog: ")
+        >>> match = explain_match(load("demo"), "dog", Image.radial_gradient("L"))
+        >>> sums(match).startswith("dog: ")
         True
     """
     parts = [_sum(title_of(match), match.similarity, match.rest)]
@@ -173,18 +173,19 @@ def best_words(match: Match, *, top: int) -> list[tuple[str, float, Tensor]]:
 def _rival_row(image: InputImage, match: Match, rival: Match, style: Style) -> list[Tile]:
     """Return the image, the maps of query and rival, and the map of their difference."""
     framing = _at(match.framing, image)
-    own, other, margin = match.patch_scores(), rival.patch_scores(), match.margin_scores()
-    limit = _limit(own, other)
+    query_scores, rival_scores = match.patch_scores(), rival.patch_scores()
+    margin = match.margin_scores()
+    limit = _limit(query_scores, rival_scores)
     titles = (title_of(match), title_of(rival))
     return [
         Tile(style.plain(image), "image"),
         Tile(
-            signed_tile(image, own, framing, style, limit=limit),
+            signed_tile(image, query_scores, framing, style, limit=limit),
             titles[0],
             f"similarity {match.similarity:.3f}",
         ),
         Tile(
-            signed_tile(image, other, framing, style, limit=limit),
+            signed_tile(image, rival_scores, framing, style, limit=limit),
             titles[1],
             f"similarity {rival.similarity:.3f}",
         ),

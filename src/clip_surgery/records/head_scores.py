@@ -99,18 +99,18 @@ def decomposition_record(
 
 
 def head_attention_record(
-    image: InputImage, found: HeadAttention, *, backbone: str
+    image: InputImage, attention: HeadAttention, *, backbone: str
 ) -> HeadAttentionRecord:
     """Return the record of the attention of one image."""
     return {
         "image": image.name,
         "size": {"height": image.size.height, "width": image.size.width},
         "backbone": backbone,
-        "source": found.source,
-        "patch": None if found.patch is None else list(found.patch),
-        "weights": _plain(found.weights),
-        "lengths": _plain(found.lengths),
-        "prefix_weights": _plain(found.prefix_weights),
+        "source": attention.source,
+        "patch": None if attention.patch is None else list(attention.patch),
+        "weights": _plain(attention.weights),
+        "lengths": _plain(attention.lengths),
+        "prefix_weights": _plain(attention.prefix_weights),
     }
 
 

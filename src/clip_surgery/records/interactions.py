@@ -34,7 +34,7 @@ class InteractionsRecord(TypedDict):
 
 
 def interactions_record(
-    image: InputImage, found: Interactions, sentence: str, *, backbone: str
+    image: InputImage, interactions: Interactions, sentence: str, *, backbone: str
 ) -> InteractionsRecord:
     """Return the record of the interactions of a sentence and an image."""
     return {
@@ -42,13 +42,16 @@ def interactions_record(
         "size": {"height": image.size.height, "width": image.size.width},
         "backbone": backbone,
         "sentence": sentence,
-        "fit": round(found.fit, DIGITS),
-        "fit_without_pairs": round(found.fit_without_pairs, DIGITS),
-        "regions": _rows(found.region_scores),
+        "fit": round(interactions.fit, DIGITS),
+        "fit_without_pairs": round(interactions.fit_without_pairs, DIGITS),
+        "regions": _rows(interactions.region_scores),
         "words": [
             {"text": word, "score": round(score, DIGITS), "regions": _rows(pairs)}
             for word, score, pairs in zip(
-                found.words, found.word_scores.tolist(), found.pair_scores, strict=True
+                interactions.words,
+                interactions.word_scores.tolist(),
+                interactions.pair_scores,
+                strict=True,
             )
         ],
     }

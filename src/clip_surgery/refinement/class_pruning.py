@@ -44,7 +44,7 @@ def ambiguous_groups(maps: Tensor, *, threshold: float) -> list[list[int]]:
     from scipy.sparse.csgraph import connected_components  # only needed where classes are pruned
 
     total = maps.sum(dim=-1)
-    shared = torch.stack([torch.minimum(one, maps).sum(dim=-1) for one in maps])
+    shared = torch.stack([torch.minimum(class_map, maps).sum(dim=-1) for class_map in maps])
     union = total[:, None] + total - shared  # min + max of two numbers is their sum
     close = (shared >= threshold * union) & (union > 0)
     _, labels = connected_components(close.cpu().numpy(), directed=False)

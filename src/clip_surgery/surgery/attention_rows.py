@@ -57,8 +57,8 @@ def attention_rows(tower: Tower, pixels: Tensor, *, rows: Tensor) -> AttentionRo
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
         >>> tower = load_backbone("demo").tower
-        >>> found = attention_rows(tower, torch.zeros(1, 3, 96, 96), rows=torch.tensor([0]))
-        >>> found.weights.shape, bool(torch.allclose(found.weights.sum(-1), torch.ones(8, 2)))
+        >>> outputs = attention_rows(tower, torch.zeros(1, 3, 96, 96), rows=torch.tensor([0]))
+        >>> outputs.weights.shape, bool(torch.allclose(outputs.weights.sum(-1), torch.ones(8, 2)))
         (torch.Size([8, 2, 145]), True)
     """
     grid = checked_grid(tower, pixels)

@@ -87,8 +87,8 @@ def split_similarity(query: FeatureParts, image: FeatureParts) -> SimilaritySpli
         InputError: if the features differ in width.
 
     Example:
-        >>> one = FeatureParts(parts=torch.eye(2), rest=torch.zeros(2))
-        >>> split = split_similarity(one, one)
+        >>> patches = FeatureParts(parts=torch.eye(2), rest=torch.zeros(2))
+        >>> split = split_similarity(patches, patches)
         >>> [round(float(score), 3) for score in split.patch_scores()], round(split.total(), 3)
         ([0.5, 0.5], 1.0)
     """
@@ -138,16 +138,16 @@ def best_pairs(
         nothing are left out.
     """
     remaining = scores.clone().view(*query_grid, *grid)
-    found: list[tuple[int, int, float]] = []
+    pairs: list[tuple[int, int, float]] = []
     for _ in range(count):
         value, index = remaining.flatten().max(dim=0)
         if not float(value) > 0:
             break
         first, second = divmod(int(index), scores.shape[1])
-        found.append((first, second, float(value)))
+        pairs.append((first, second, float(value)))
         remaining[_near(first, query_grid)] = -torch.inf
         remaining[(..., *_near(second, grid))] = -torch.inf
-    return found
+    return pairs
 
 
 def _near(patch: int, grid: tuple[int, int]) -> tuple[slice, slice]:

@@ -48,7 +48,7 @@ def text_span(contributions: Tensor, texts: Tensor, *, count: int = 5) -> list[S
     Example:
         >>> contributions = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
         >>> texts = torch.eye(2)
-        >>> [(found.position, round(found.share, 2)) for found in text_span(contributions, texts)]
+        >>> [(text.position, round(text.share, 2)) for text in text_span(contributions, texts)]
         [(0, 0.8), (1, 0.2)]
     """
     if count < 1:
@@ -67,7 +67,7 @@ def text_span(contributions: Tensor, texts: Tensor, *, count: int = 5) -> list[S
     axes = axes[spread > _SHORT * spread[0]][:_RANK]  # the others are rounding errors
     rows = texts.double() @ axes.T @ axes
     lengths = texts.double().norm(dim=1)
-    found: list[SpannedText] = []
+    chosen: list[SpannedText] = []
     for _ in range(min(count, len(texts))):
         norms = rows.norm(dim=1)
         usable = norms > _SHORT * lengths
@@ -77,8 +77,8 @@ def text_span(contributions: Tensor, texts: Tensor, *, count: int = 5) -> list[S
         share = float(explained[best]) / variance
         if share <= 1e-9:
             break
-        found.append(SpannedText(best, min(1.0, share)))
+        chosen.append(SpannedText(best, min(1.0, share)))
         direction = directions[best]
         left = left - (left @ direction)[:, None] * direction
         rows = rows - (rows @ direction)[:, None] * direction
-    return found
+    return chosen

@@ -135,9 +135,9 @@ def boxes(
                 groups += of_image
         if maps:
             used = TextSelection(names=("",) * len(groups), groups=tuple(groups))
-            found_boxes = _boxes(torch.cat(maps), framing, used, rule)
-            for (image, number), found in zip(places, found_boxes, strict=True):
-                result[image][number] = found
+            boxes_of_texts = _boxes(torch.cat(maps), framing, used, rule)
+            for (image, number), boxes_of_text in zip(places, boxes_of_texts, strict=True):
+                result[image][number] = boxes_of_text
     return result
 
 

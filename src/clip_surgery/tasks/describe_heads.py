@@ -74,8 +74,8 @@ def describe_heads(
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
         >>> images = [Image.radial_gradient("L"), Image.linear_gradient("L")]
-        >>> found = describe_heads(load("demo"), images, ["clock", "cow", "ball"], blocks=1)
-        >>> [(head.block, head.head, len(head.texts)) for head in found]
+        >>> heads = describe_heads(load("demo"), images, ["clock", "cow", "ball"], blocks=1)
+        >>> [(head.block, head.head, len(head.texts)) for head in heads]
         [(7, 0, 1), (7, 1, 1)]
     """
     if blocks < 1:

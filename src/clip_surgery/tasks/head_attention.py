@@ -70,8 +70,8 @@ def head_attention(
     Example:
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
-        >>> found = head_attention(load("demo"), Image.radial_gradient("L"))
-        >>> found.source, found.weights.shape
+        >>> attention = head_attention(load("demo"), Image.radial_gradient("L"))
+        >>> attention.source, attention.weights.shape
         ('class token', torch.Size([8, 2, 12, 12]))
     """
     input_image = read_image(image)

@@ -83,9 +83,9 @@ def interactions(
     Example:
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
-        >>> found = interactions(
+        >>> result = interactions(
         ...     load("demo"), Image.radial_gradient("L"), "a clock", regions=2, masks=16)
-        >>> found.words, found.pair_scores.shape
+        >>> result.words, result.pair_scores.shape
         (('a', 'clock'), torch.Size([2, 2, 2]))
     """
     if regions < 1:

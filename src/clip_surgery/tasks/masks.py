@@ -151,26 +151,30 @@ def _prompts(
     """The prompts of all objects in one image."""
     objects = selection.texts_of(explanation)
     [points_of_objects] = points(explanation, objects, rule=rule, min_presence=min_presence)
-    usable = [number for number, found in enumerate(points_of_objects) if len(found.positives)]
+    usable = [
+        number
+        for number, object_points in enumerate(points_of_objects)
+        if len(object_points.positives)
+    ]
     boxes_of_objects: dict[int, list[Box]] = {}
     if "box" in prompt_kinds and usable:
-        [found_boxes] = boxes(
+        [boxes_of_usable] = boxes(
             explanation,
             [objects[number] for number in usable],
             rule=box_rule,
             min_presence=min_presence,
         )
-        boxes_of_objects = dict(zip(usable, found_boxes, strict=True))
+        boxes_of_objects = dict(zip(usable, boxes_of_usable, strict=True))
     prompts = []
-    for number, found in enumerate(points_of_objects):
+    for number, object_points in enumerate(points_of_objects):
         box = next(iter(boxes_of_objects.get(number, [])), None)
-        shown = found if "points" in prompt_kinds else NO_POINTS
+        shown = object_points if "points" in prompt_kinds else NO_POINTS
         logits = None
-        if "map" in prompt_kinds and len(found.positives):
+        if "map" in prompt_kinds and len(object_points.positives):
             [maps] = heatmaps(explanation, [objects[number]])
             logits = _LOGIT * (2 * maps[0] - 1)
         prompt = None
-        if len(found.positives) and (len(shown) or box is not None or logits is not None):
+        if len(object_points.positives) and (len(shown) or box is not None or logits is not None):
             prompt = Prompt(
                 xy=shown.xy,
                 labels=shown.labels,

@@ -182,9 +182,9 @@ def explain_match(
     Example:
         >>> from PIL import Image
         >>> from clip_surgery.loading import load
-        >>> found = explain_match(load("demo"), "a clock", Image.radial_gradient("L"), "a cow")
-        >>> total = float(found.margin_scores().sum()) + found.margin_rest()
-        >>> abs(total - found.margin()) < 1e-5
+        >>> match = explain_match(load("demo"), "a clock", Image.radial_gradient("L"), "a cow")
+        >>> total = float(match.margin_scores().sum()) + match.margin_rest()
+        >>> abs(total - match.margin()) < 1e-5
         True
     """
     texts = [text for text in (query, rival) if isinstance(text, str)]

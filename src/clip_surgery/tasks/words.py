@@ -116,16 +116,16 @@ def _by_contribution(
     maps: WordMaps,
 ) -> WordExplanation:
     """Return scores and maps of the directions of the words."""
-    found = word_directions(
+    encoded_words = word_directions(
         explainer.backbone, sentence, phrases=phrases, truncate=explainer.truncate
     )
-    lengths = found.directions.norm(dim=-1).cpu()  # (W,)
-    explanation, cosines = _explain_directions(explainer, image, found)
+    lengths = encoded_words.directions.norm(dim=-1).cpu()  # (W,)
+    explanation, cosines = _explain_directions(explainer, image, encoded_words)
     scores = explanation.image_scores[0] * lengths
     patch_scores = explanation.patch_scores[0] * lengths[:, None, None]
     if maps == "patches":
         decomposed = decompose(explainer, image)
-        query = sentence_parts(found.directions.cpu(), found.features[-1].cpu())
+        query = sentence_parts(encoded_words.directions.cpu(), encoded_words.features[-1].cpu())
         split = split_similarity(query, image_parts(decomposed))
         patch_scores = decomposed.grid.to_map(split.pairs)
     return WordExplanation(
@@ -139,25 +139,26 @@ def _by_contribution(
 
 
 def _explain_directions(
-    explainer: Explainer, image: InputImage, found: WordDirections
+    explainer: Explainer, image: InputImage, encoded_words: WordDirections
 ) -> tuple[Explanation, Tensor]:
     """Return the explanation for the unit directions of the words, and the cosines (M,).
 
     The cosines are those of the masked sentences with the image.
     """
-    names = tuple(word.text for word in found.words)
-    unit = F.normalize(found.directions, dim=-1)
-    empty = found.features[0]
+    names = tuple(word.text for word in encoded_words.words)
+    unit = F.normalize(encoded_words.directions, dim=-1)
+    empty = encoded_words.features[0]
     if not isinstance(explainer.method, DenseMethod):
         texts = TextFeatures(texts=names, labels=unit, empty=empty)
         with torch.no_grad():
             feature = walk(explainer.backbone.tower, explainer.pixels(image)).image[0]
-        return explainer.explain_images([image], texts), cosine(found.features, feature[None])[:, 0]
+        cosines = cosine(encoded_words.features, feature[None])[:, 0]
+        return explainer.explain_images([image], texts), cosines
     # A direction is a difference of sentences, so that what all texts share cancels in it.
     # The masked sentences are texts too, so that the image tower runs only once.
     explainer = explainer.with_method(replace(explainer.method, redundancy="none"))
-    sentences = tuple(f"masked sentence {index}" for index in range(len(found.features)))
-    labels = torch.cat([unit, found.features])
+    sentences = tuple(f"masked sentence {index}" for index in range(len(encoded_words.features)))
+    labels = torch.cat([unit, encoded_words.features])
     explanation = explainer.explain_images(
         [image], TextFeatures(texts=(*names, *sentences), labels=labels, empty=empty)
     )

@@ -119,7 +119,7 @@ def _phrase_spans(
 ) -> list[tuple[int, int]]:
     """Return the spans of phrases in the sentence, which begin and end with whole words."""
     begins, ends = {begin for begin, _ in words}, {end for _, end in words}
-    found: list[tuple[int, int]] = []
+    phrase_spans: list[tuple[int, int]] = []
     for phrase in phrases:
         text = phrase.strip()
         spans = [
@@ -132,9 +132,9 @@ def _phrase_spans(
                 f"Expected phrases that occur in the sentence {sentence!r} as whole words, "
                 f"but got {phrase!r}."
             )
-        found += spans
+        phrase_spans += spans
     chosen: list[tuple[int, int]] = []
-    for begin, end in sorted(found, key=lambda span: (span[0], -span[1])):
+    for begin, end in sorted(phrase_spans, key=lambda span: (span[0], -span[1])):
         if not chosen or begin >= chosen[-1][1]:
             chosen.append((begin, end))
     return chosen

@@ -79,8 +79,8 @@ def word_directions(
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone
-        >>> found = word_directions(load_backbone("demo"), "a red car", phrases=["red car"])
-        >>> [word.text for word in found.words], len(found.features)
+        >>> directions = word_directions(load_backbone("demo"), "a red car", phrases=["red car"])
+        >>> [word.text for word in directions.words], len(directions.features)
         (['a', 'red car'], 4)
     """
     tower = backbone.text_tower

@@ -167,7 +167,7 @@ def test_a_head_that_the_page_does_not_show_is_refused(actions, scene, values):
     heads = shown.results.by_tab["attention"].heads
     assert (heads.chosen, heads.kind) == ((2, 1), 1)
     tab.choose_point(shown, Event(x=0.5, y=0.5))  # the heads follow the point
-    assert shown.results.by_tab["attention"].heads.found.patch == (6, 6)
+    assert shown.results.by_tab["attention"].heads.attention.patch == (6, 6)
 
 
 def test_what_only_the_operator_can_change():

@@ -16,7 +16,7 @@ from clip_surgery.apps.page.sessions import Results
 from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.tabs.all_tabs import TABS, tabs_of
 from clip_surgery.apps.page.tabs.heads import Heads
-from clip_surgery.apps.page.tabs.masks import FoundMasks
+from clip_surgery.apps.page.tabs.masks import ShownMasks
 from clip_surgery.apps.page.tabs.match import FoundMatch
 from clip_surgery.apps.page.tabs.methods import MethodMaps
 from clip_surgery.apps.page.tabs.words import ReadSentence
@@ -61,7 +61,7 @@ def results(actions, scene, tmp_path, monkeypatch):
             "words": ReadSentence(sentence, image, "demo", "gem"),
             "match": FoundMatch(match=match, image=image, model="demo"),
             "attention": PointAttention(actions.attention(image, (60, 50), "demo"), image),
-            "masks": FoundMasks(of_texts=actions.masks(session)),
+            "masks": ShownMasks(of_texts=actions.masks(session)),
             "compare": actions.explain(image, texts, "demo", "similarity"),
             "methods": MethodMaps(explanations={"gem": session.explanation}, refused={"x": "y"}),
             "heads": Heads.of(*actions.decompose(image, texts, "demo")),
@@ -114,15 +114,17 @@ def test_python_code_of_a_match_and_of_the_attention_of_heads(actions, tabs, res
     torch.testing.assert_close(again.margin_scores(), match.margin_scores(), rtol=0, atol=1e-5)
     for point in ((60, 50), None):
         add_heads(actions, results, point)
-        found = run(tabs, results, "attention")["found"]
-        torch.testing.assert_close(found.lengths, results.by_tab["attention"].heads.found.lengths)
+        attention = run(tabs, results, "attention")["attention"]
+        torch.testing.assert_close(
+            attention.lengths, results.by_tab["attention"].heads.attention.lengths
+        )
 
 
 def add_heads(actions, results, point):
     """Show the attention of all heads in the tab of attention."""
     attention = results.by_tab["attention"]
-    found = actions.head_attention(attention.image, point, "demo")
-    results.by_tab["attention"] = replace(attention, heads=ShownHeads.of(found, None))
+    heads = actions.head_attention(attention.image, point, "demo")
+    results.by_tab["attention"] = replace(attention, heads=ShownHeads.of(heads, None))
 
 
 @pytest.mark.parametrize("point", [(60, 50), None])

@@ -22,7 +22,7 @@ from clip_surgery.apps.page.sessions import Results
 from clip_surgery.apps.page.settings import DEFAULTS
 from clip_surgery.apps.page.tabs.all_tabs import tabs_of
 from clip_surgery.apps.page.tabs.heads import Heads
-from clip_surgery.apps.page.tabs.masks import FoundMasks
+from clip_surgery.apps.page.tabs.masks import ShownMasks
 from clip_surgery.apps.page.tabs.match import FoundMatch, match_view
 from clip_surgery.apps.page.tabs.methods import MethodMaps
 from clip_surgery.apps.page.tabs.points import points_view
@@ -81,7 +81,7 @@ def test_every_view_escapes_texts(actions, session):
         session=session,
         by_tab={
             "words": ReadSentence(sentence, image, "demo", "gem"),
-            "masks": FoundMasks(of_texts=actions.masks(session)),
+            "masks": ShownMasks(of_texts=actions.masks(session)),
             "compare": actions.explain(image, texts, "demo", "gem"),
             "methods": MethodMaps(explanations={EVIL: session.explanation}, refused={EVIL: EVIL}),
             "heads": Heads.of(*actions.decompose(image, texts, "demo")),
@@ -122,19 +122,19 @@ def test_attention_marks_the_point(explainer, scene):
 
 def test_the_small_maps_of_all_heads_are_parts_of_one_image(actions, scene):
     image = read_image(scene.image)
-    found = actions.head_attention(image, (100, 50), "demo")
-    heads = ShownHeads.of(found, None)
+    attention = actions.head_attention(image, (100, 50), "demo")
+    heads = ShownHeads.of(attention, None)
     html = attention_view(PointAttention((), image, heads))
-    blocks, heads_per_block = found.weights.shape[:2]
+    blocks, heads_per_block = attention.weights.shape[:2]
     assert html.count("data-block=") == blocks * heads_per_block
     [sprite] = re.findall(r"--cs-sprite:url\(([^)]*)\)", html)
     pixels = opened(sprite).convert("RGB")
     assert pixels.size == (44 * heads_per_block, 44 * blocks)
-    framing = replace(found.framing, original=Size(44, 44))
+    framing = replace(attention.framing, original=Size(44, 44))
     for block, head in ((0, 0), (blocks - 1, heads_per_block - 1)):
         box = (44 * head, 44 * block, 44 * head + 44, 44 * block + 44)
         brightness = np.asarray(pixels.crop(box).convert("L"), np.float64)
-        expected = framing.restore_map(found.weights[block, head]).numpy()
+        expected = framing.restore_map(attention.weights[block, head]).numpy()
         assert np.corrcoef(brightness.ravel(), expected.ravel())[0, 1] > 0.8
     other = attention_view(PointAttention((), image, replace(heads, kind=1)))
     assert re.findall(r"--cs-sprite:url\(([^)]*)\)", other) != [sprite]
@@ -142,10 +142,10 @@ def test_the_small_maps_of_all_heads_are_parts_of_one_image(actions, scene):
 
 
 def test_chosen_heads_stay_chosen_where_they_exist(actions, scene):
-    found = actions.head_attention(read_image(scene.image), None, "demo")
-    chosen = ShownHeads(found=found, kind=1, chosen=(2, 1))
-    assert ShownHeads.of(found, chosen).chosen == (2, 1)
-    fewer = replace(found, weights=found.weights[:2], lengths=found.lengths[:2])
+    attention = actions.head_attention(read_image(scene.image), None, "demo")
+    chosen = ShownHeads(attention=attention, kind=1, chosen=(2, 1))
+    assert ShownHeads.of(attention, chosen).chosen == (2, 1)
+    fewer = replace(attention, weights=attention.weights[:2], lengths=attention.lengths[:2])
     assert ShownHeads.of(fewer, chosen).chosen == (1, 0)
 
 

@@ -116,8 +116,8 @@ def image_rows(
     )
     probabilities = presence(explanation).tolist() if "presence" in settings.tasks else None
     rows = []
-    for index, (image, found) in enumerate(zip(images, instances_of_images, strict=True)):
-        row = _row(image, explanation, index, found, settings)
+    for index, (image, image_instances) in enumerate(zip(images, instances_of_images, strict=True)):
+        row = _row(image, explanation, index, image_instances, settings)
         if probabilities is not None:
             row["presence"] = probabilities[index]
         if "masks" in settings.tasks and segmenter is not None:
@@ -130,7 +130,7 @@ def _row(
     image: InputImage,
     explanation: Explanation,
     index: int,
-    found: Instances,
+    image_instances: Instances,
     settings: TaskSettings,
 ) -> Row:
     """The columns of one image, apart from its presence and the masks of a segmenter."""
@@ -144,11 +144,11 @@ def _row(
     if "scores" in settings.tasks:
         row["scores"] = explanation.image_scores[index].tolist()
     if "points" in settings.tasks:
-        row["points"] = [_points(entry.points) for entry in found]
+        row["points"] = [_points(entry.points) for entry in image_instances]
     if "boxes" in settings.tasks:
-        row["boxes"] = [[_box(box) for box in entry.boxes] for entry in found]
+        row["boxes"] = [[_box(box) for box in entry.boxes] for entry in image_instances]
     if "masks" in settings.tasks:
-        row["masks"] = [None if entry.rle is None else dict(entry.rle) for entry in found]
+        row["masks"] = [None if entry.rle is None else dict(entry.rle) for entry in image_instances]
     if "maps" in settings.tasks:
         row["grid"] = {"rows": scores.shape[1], "columns": scores.shape[2]}
         row["maps"] = _half(scores, image.name)

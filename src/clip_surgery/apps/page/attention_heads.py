@@ -43,42 +43,42 @@ class ShownHeads:
     """The attention of all heads, and what of it is shown.
 
     Attributes:
-        found: the attention of all heads.
+        attention: the attention of all heads.
         kind: index in `KINDS` of the small maps.
         chosen: block and head whose maps are shown larger.
     """
 
-    found: HeadAttention
+    attention: HeadAttention
     kind: int = 0
     chosen: tuple[int, int] = (0, 0)
 
     @classmethod
-    def of(cls, found: HeadAttention, before: ShownHeads | None) -> ShownHeads:
+    def of(cls, attention: HeadAttention, before: ShownHeads | None) -> ShownHeads:
         """Return new attention; what the visitor chose before stays chosen where it exists."""
-        blocks, heads = found.weights.shape[:2]
+        blocks, heads = attention.weights.shape[:2]
         if before is None or before.chosen[0] >= blocks or before.chosen[1] >= heads:
-            return cls(found=found, chosen=(blocks - 1, 0))
-        return replace(before, found=found)
+            return cls(attention=attention, chosen=(blocks - 1, 0))
+        return replace(before, attention=attention)
 
     @property
     def source(self) -> str:
         """Which token attends, in words."""
-        patch = self.found.patch
+        patch = self.attention.patch
         if patch is None:
-            return self.found.source
+            return self.attention.source
         return f"patch in row {patch[0] + 1}, column {patch[1] + 1}"
 
     def record(self) -> dict[str, Any]:
         """Return the attention of the chosen head, ready for JSON."""
         block, head = self.chosen
-        prefix = float(self.found.prefix_weights[block, head])
+        prefix = float(self.attention.prefix_weights[block, head])
         return {
-            "source": self.found.source,
-            "patch": None if self.found.patch is None else list(self.found.patch),
+            "source": self.attention.source,
+            "patch": None if self.attention.patch is None else list(self.attention.patch),
             "block": block,
             "head": head,
-            "weights": _rounded(self.found.weights[block, head]),
-            "lengths": _rounded(self.found.lengths[block, head]),
+            "weights": _rounded(self.attention.weights[block, head]),
+            "lengths": _rounded(self.attention.lengths[block, head]),
             "prefix_weight": round(prefix, DIGITS),
         }
 
@@ -97,10 +97,10 @@ def attention_heads_view(image: InputImage, shown: ShownHeads, *, marks: str = "
         marks: SVG marks on the larger maps, in pixels of the image.
     """
     block, head = shown.chosen
-    found = shown.found
-    framing = replace(found.framing, original=within(image.size, LAYER_SIDE))
-    chosen = torch.stack([found.weights[block, head], found.lengths[block, head]])
-    prefix = float(found.prefix_weights[block, head])
+    attention = shown.attention
+    framing = replace(attention.framing, original=within(image.size, LAYER_SIDE))
+    chosen = torch.stack([attention.weights[block, head], attention.lengths[block, head]])
+    prefix = float(attention.prefix_weights[block, head])
     notes = [f"{1 - prefix:.0%} of it to the image" if prefix > 0 else "", ""]
     cards = [
         Card(
@@ -127,10 +127,10 @@ def attention_heads_view(image: InputImage, shown: ShownHeads, *, marks: str = "
 
 def _table(image: InputImage, shown: ShownHeads) -> str:
     """HTML of a table with a button per head; the maps of all buttons are one image."""
-    found = shown.found
-    maps = (found.weights, found.lengths)[shown.kind]
+    attention = shown.attention
+    maps = (attention.weights, attention.lengths)[shown.kind]
     size = within(image.size, SMALL_SIDE)
-    framing = replace(found.framing, original=size)
+    framing = replace(attention.framing, original=size)
     blocks, heads = maps.shape[:2]
     restored = framing.restore_map(maps)
     small = min_max(restored.flatten(0, 1)).reshape(restored.shape)

@@ -54,7 +54,7 @@ def attention_view(attention: PointAttention) -> str:
     if heads is None:
         return html
     marks = ""
-    if attention.point is not None and heads.found.patch is not None:
+    if attention.point is not None and heads.attention.patch is not None:
         marks = disc(*attention.point, max(image.size) / 60)
     return html + attention_heads_view(image, heads, marks=marks)
 

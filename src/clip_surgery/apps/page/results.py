@@ -29,8 +29,8 @@ def points_and_boxes(
     explanation: Explanation, min_presence: float | None = None
 ) -> dict[str, tuple[Points, list[Box]]]:
     """Return points and boxes of each text, in pixels of the explained image."""
-    [found] = instances(explanation, parts=("points", "boxes"), min_presence=min_presence)
-    return {entry.text: (entry.points, list(entry.boxes)) for entry in found}
+    [image_instances] = instances(explanation, parts=("points", "boxes"), min_presence=min_presence)
+    return {entry.text: (entry.points, list(entry.boxes)) for entry in image_instances}
 
 
 def segmentation(session: Session, background: Background = "none") -> Tensor:

@@ -40,8 +40,8 @@ class BoxIoU(SummedMetric):
         names = [evaluated.names[index] for index in evaluated.present]
         [boxes_of_classes] = boxes(evaluated.by_name, names, rule=self.rule)
         mask = evaluated.mask.numpy()
-        for index, found in zip(evaluated.present, boxes_of_classes, strict=True):
-            predicted = np.array([box.xyxy for box in found], np.float64).reshape(-1, 4)
+        for index, boxes_of_class in zip(evaluated.present, boxes_of_classes, strict=True):
+            predicted = np.array([box.xyxy for box in boxes_of_class], np.float64).reshape(-1, 4)
             for region in self._regions(mask == index):
                 self.overlaps.add(index, 100 * _best_iou(region, predicted))
 

@@ -241,11 +241,11 @@ class _Run:
 
     def _others(self, index: int, target: str) -> tuple[InputImage, ...]:
         """Return three images without the target, the next ones in the data set."""
-        found: list[InputImage] = []
+        images: list[InputImage] = []
         for step in range(1, min(_SEARCHED, len(self.dataset))):
             sample = self.dataset[(index + step) % len(self.dataset)]
             if target not in sample.present and target not in sample.unsure:
-                found.append(read_image(sample.image, name=f"image {index + step}"))
-            if len(found) == _OTHERS:
+                images.append(read_image(sample.image, name=f"image {index + step}"))
+            if len(images) == _OTHERS:
                 break
-        return tuple(found)
+        return tuple(images)

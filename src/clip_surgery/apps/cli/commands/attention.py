@@ -72,23 +72,23 @@ def attention(
     def attend_each(images: Sequence[InputImage]) -> list[HeadAttention]:
         return [head_attention(explainer, image, chosen) for image in images]
 
-    def to_result(image: InputImage, found: HeadAttention) -> ImageResult:
-        record = head_attention_record(image, found, backbone=explainer.backbone.name)
-        blocks, heads = found.weights.shape[:2]
-        prefix = f"{float(found.prefix_weights[-1].mean()):.0%}"
+    def to_result(image: InputImage, attention: HeadAttention) -> ImageResult:
+        record = head_attention_record(image, attention, backbone=explainer.backbone.name)
+        blocks, heads = attention.weights.shape[:2]
+        prefix = f"{float(attention.prefix_weights[-1].mean()):.0%}"
         return ImageResult(
             record=dict(record),
             files=sheet.files(
                 lambda page: attention_sheet(
                     shrunk(image),
-                    found,
+                    attention,
                     colour_map=colours.colour_map,
                     opacity=colours.opacity,
                     is_plain=sheet.plain,
                     page=page,
                 )
             ),
-            rows=[(found.source, str(blocks), str(heads), prefix)],
+            rows=[(attention.source, str(blocks), str(heads), prefix)],
         )
 
     loop.run(request.images, attend_each, to_result)

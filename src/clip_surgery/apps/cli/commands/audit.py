@@ -86,7 +86,7 @@ def audit(
     kept = journal or out / "audit-journal"
     explainer = model.load()
     with console.progress("auditing", total=len(images)) as advance:
-        report, found = run_audit(
+        report, image_regions = run_audit(
             explainer,
             images,
             names,
@@ -96,7 +96,7 @@ def audit(
             journal=kept,
             on_progress=advance,
         )
-    page = html_report(explainer, report, found)
+    page = html_report(explainer, report, image_regions)
     write_durably(pages["html"], page.encode("utf-8", "backslashreplace"))
     values = json.dumps(report.to_values(), indent=1)
     write_durably(pages["json"], (values + "\n").encode())

@@ -75,17 +75,19 @@ def interactions(
             for image in images
         ]
 
-    def to_result(image: InputImage, found: Interactions) -> ImageResult:
-        record = interactions_record(image, found, sentence, backbone=explainer.backbone.name)
-        scores = zip(found.words, found.word_scores.tolist(), strict=True)
+    def to_result(image: InputImage, interactions: Interactions) -> ImageResult:
+        record = interactions_record(
+            image, interactions, sentence, backbone=explainer.backbone.name
+        )
+        scores = zip(interactions.words, interactions.word_scores.tolist(), strict=True)
         return ImageResult(
             record=dict(record),
             files=sheet.files(
                 lambda page: interactions_sheet(
-                    shrunk(image), found, top=top, is_plain=sheet.plain, page=page
+                    shrunk(image), interactions, top=top, is_plain=sheet.plain, page=page
                 )
             ),
-            rows=[(word, f"{score:+.3f}", f"{found.fit:.2f}") for word, score in scores],
+            rows=[(word, f"{score:+.3f}", f"{interactions.fit:.2f}") for word, score in scores],
         )
 
     loop.run(request.images, find_each, to_result)

@@ -83,9 +83,9 @@ def match(
     loop.run(
         request.images,
         explain_each,
-        lambda image, found: match_result(
+        lambda image, match: match_result(
             image,
-            found,
+            match,
             explainer,
             query_image=None if isinstance(query, str) else query,
             top=top,

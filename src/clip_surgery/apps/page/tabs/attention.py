@@ -73,8 +73,8 @@ class AttentionTab(Tab):
         attention = PointAttention(maps, small)
         earlier = before.by_tab.get(self.name)
         if isinstance(earlier, PointAttention) and earlier.heads is not None:
-            found = self.actions.head_attention(small, point, session.model)
-            attention = replace(attention, heads=ShownHeads.of(found, earlier.heads))
+            head_attention = self.actions.head_attention(small, point, session.model)
+            attention = replace(attention, heads=ShownHeads.of(head_attention, earlier.heads))
         return self._keep(kept, before, attention)
 
     def show_image_heads(self, shown: Any) -> tuple[Any, str]:
@@ -94,8 +94,8 @@ class AttentionTab(Tab):
         if of_point and attention.point is None:
             raise InputError("Choose a point first: click in the image.")
         point = attention.point if of_point else None
-        found = self.actions.head_attention(attention.image, point, session.model)
-        heads = ShownHeads.of(found, attention.heads)
+        head_attention = self.actions.head_attention(attention.image, point, session.model)
+        heads = ShownHeads.of(head_attention, attention.heads)
         return self._keep(kept, before, replace(attention, heads=heads))
 
     def choose_head(self, shown: Any, event: gr.EventData) -> tuple[Any, str]:
@@ -105,7 +105,7 @@ class AttentionTab(Tab):
         attention = before.by_tab.get(self.name)
         if not isinstance(attention, PointAttention) or attention.heads is None:
             raise InputError("Press All heads first.")
-        blocks, heads_per_block = attention.heads.found.weights.shape[:2]
+        blocks, heads_per_block = attention.heads.attention.weights.shape[:2]
         kind, block, head = (getattr(event, name, None) for name in ("text", "block", "head"))
         if kind is not None:
             number = read_number(kind, "a kind", low=0, high=1)
@@ -132,7 +132,7 @@ class AttentionTab(Tab):
         attention = self._attention(results)
         image = attention.image
         if attention.heads is not None:
-            return attention_figure(image, attention.heads.found, opacity=settings.opacity)
+            return attention_figure(image, attention.heads.attention, opacity=settings.opacity)
         style = Style.of(image, tile=340, opacity=settings.opacity)
         tiles = [
             Tile(style.mapped(image, attention_map.heatmap()), f"attention {attention_map.kind}")
@@ -175,7 +175,7 @@ class AttentionTab(Tab):
         call = f"({', '.join(arguments)})"
         if attention.heads is None:
             return [*load_lines(session), f"maps = clip_surgery.attention{call}"]
-        return [*load_lines(session), f"found = clip_surgery.head_attention{call}"]
+        return [*load_lines(session), f"attention = clip_surgery.head_attention{call}"]
 
     def command(self, results: Results, settings: Settings) -> list[str]:
         """Return the command `inspect`, or `attention` if all heads are shown."""
@@ -197,7 +197,7 @@ class AttentionTab(Tab):
     def _point(self, results: Results) -> tuple[float, float] | None:
         """The point in pixels of the explained image, which may be larger; None for all of it."""
         attention = self._attention(results)
-        of_image = attention.heads is not None and attention.heads.found.patch is None
+        of_image = attention.heads is not None and attention.heads.attention.patch is None
         if attention.point is None or of_image:
             return None
         original = require_session(results).explanation.framings[0].original

@@ -45,7 +45,7 @@ KEYS_ALT = "The image. Arrow keys move the point, Enter segments the object at t
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FoundMasks:
+class ShownMasks:
     """The masks of an image.
 
     Attributes:
@@ -66,7 +66,7 @@ class FoundMasks:
         return [*clicked, *zip(session.explanation.texts, self.of_texts, strict=True)]
 
 
-NO_MASKS = FoundMasks()
+NO_MASKS = ShownMasks()
 
 
 class MasksTab(Tab):
@@ -93,7 +93,7 @@ class MasksTab(Tab):
         before = kept.results
         session = require_session(before)
         masks = self.actions.masks(session)
-        return self._keep(kept, before, replace(self._found(before), of_texts=masks))
+        return self._keep(kept, before, replace(self._shown_masks(before), of_texts=masks))
 
     def segment_at_point(self, shown: Any, event: gr.EventData) -> tuple[Any, str]:
         """Return what is shown, and the object at the clicked point."""
@@ -101,11 +101,11 @@ class MasksTab(Tab):
         before = kept.results
         image = require_session(before).image
         mask = self.actions.mask_at(image, read_point(event, image.size))
-        return self._keep(kept, before, replace(self._found(before), at_point=mask))
+        return self._keep(kept, before, replace(self._shown_masks(before), at_point=mask))
 
-    def _keep(self, kept: Shown, before: Results, found: FoundMasks) -> tuple[Any, str]:
-        kept.keep(before, self.name, found)
-        return kept, masks_view(require_session(before), found)
+    def _keep(self, kept: Shown, before: Results, masks: ShownMasks) -> tuple[Any, str]:
+        kept.keep(before, self.name, masks)
+        return kept, masks_view(require_session(before), masks)
 
     def require(self, results: Results) -> Session:
         """Return the explanation of results with masks.
@@ -120,14 +120,14 @@ class MasksTab(Tab):
 
     def draw(self, results: Results, settings: Settings) -> str:
         """Return the image to be clicked, and a card per mask."""
-        return masks_view(require_session(results), self._found(results))
+        return masks_view(require_session(results), self._shown_masks(results))
 
     def figure(self, results: Results, settings: Settings) -> Image.Image:
         """Return the objects, cut out."""
         session = self.require(results)
         style = Style.of(session.image, tile=340)
         tiles = []
-        for text, mask in self._found(results).all(session):
+        for text, mask in self._shown_masks(results).all(session):
             drawn, note = style.plain(session.image), "no object found"
             if mask is not None:
                 drawn = drawn.edited(partial(cut_out, mask=mask.mask)).edited(
@@ -142,7 +142,7 @@ class MasksTab(Tab):
         session = results.session
         if session is None or self.name not in results.by_tab:
             return {}
-        titles, masks = zip(*self._found(results).all(session), strict=True)
+        titles, masks = zip(*self._shown_masks(results).all(session), strict=True)
         return {"masks": masks_record(session.kept_explanation, masks, titles)}
 
     def python(self, results: Results, settings: Settings) -> list[str]:
@@ -159,15 +159,15 @@ class MasksTab(Tab):
         """Return the command `masks`."""
         return command_words("masks", self.require(results))
 
-    def _found(self, results: Results) -> FoundMasks:
-        found = results.by_tab.get(self.name)
-        return found if isinstance(found, FoundMasks) else NO_MASKS
+    def _shown_masks(self, results: Results) -> ShownMasks:
+        masks = results.by_tab.get(self.name)
+        return masks if isinstance(masks, ShownMasks) else NO_MASKS
 
 
-def masks_view(session: Session, found: FoundMasks) -> str:
+def masks_view(session: Session, shown_masks: ShownMasks) -> str:
     """Return the image to be clicked, and a card per mask with the points of its prompt."""
     click = Card(title="Click an object to segment it", note=KEYS_NOTE, alt=KEYS_ALT)
-    cards = [_mask_card(title, mask, session) for title, mask in found.all(session)]
+    cards = [_mask_card(title, mask, session) for title, mask in shown_masks.all(session)]
     masks = cards_view(session.image, cards, kind="cs-zoom cs-solid") if cards else ""
     image = cards_view(session.image, [click], kind="cs-click")
     return f'{image}<div class="cs-masks">{masks}</div>'

@@ -95,9 +95,9 @@ class TagsTab(Tab):
 
 def _tagged(results: Results) -> Explanation | None:
     """The explanation that is ranked: of all texts of the list, or of the texts of the visitor."""
-    found = results.by_tab.get(TagsTab.name)
-    if isinstance(found, Explanation):
-        return found
+    of_list = results.by_tab.get(TagsTab.name)
+    if isinstance(of_list, Explanation):
+        return of_list
     return None if results.session is None else results.session.explanation
 
 
