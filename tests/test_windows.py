@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import clip_surgery as cs
 from clip_surgery.errors import InputError
-from clip_surgery.windows import Windows, explain_windows, window_starts
+from clip_surgery.surgery.window_layout import window_starts
+from clip_surgery.windows import Windows, explain_windows
 from tests.towers import tiny_open_clip
 
 TEXTS = ["cat", "bench"]

@@ -12,7 +12,8 @@ from clip_surgery.errors import InputError
 from clip_surgery.explainer import Explainer
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.method import Evidence
-from clip_surgery.surgery.stitching import WindowLayout, stitched_features, stitched_tower
+from clip_surgery.surgery.stitching import stitched_features, stitched_tower
+from clip_surgery.surgery.window_layout import WindowLayout
 from clip_surgery.text.features import TextFeatures
 
 

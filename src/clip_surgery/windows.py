@@ -9,34 +9,27 @@ weight. Memory is needed for one batch and one map per text, whatever the number
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from clip_surgery.batch_splitting import results_or_errors
-from clip_surgery.deferred_tensor import DeferredTensor, unread
+from clip_surgery.blended_windows import blended_scores
+from clip_surgery.deferred_tensor import unread
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
-from clip_surgery.framed_images import compact_pixels, full_pixels
 from clip_surgery.framing import Framing, Size
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import ImageSource, read_image, to_pixels
 from clip_surgery.methods.applied_settings import applied_settings
-from clip_surgery.methods.method import Evidence
 from clip_surgery.stitched_windows import evidence_of_outputs, evidence_of_values
-from clip_surgery.surgery.stitching import WindowLayout
+from clip_surgery.surgery.window_layout import WindowLayout, WindowWeighting
 from clip_surgery.text.features import TextFeatures
 
 MAX_PATCHES = 2**20
 """Maximum number of patches of a whole image; a larger image is scaled down."""
-
-
 Stitch = Literal["logits", "outputs", "values"]
-Weighting = Literal["tent", "equal"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +58,10 @@ class Windows:
     crop: int | None = None
     stride: int | None = None
     stitch: Stitch = "logits"
-    weighting: Weighting = "tent"
+    weighting: WindowWeighting = "tent"
 
     def __post_init__(self) -> None:
-        for name, known in (("stitch", Stitch), ("weighting", Weighting)):
+        for name, known in (("stitch", Stitch), ("weighting", WindowWeighting)):
             if getattr(self, name) not in get_args(known):
                 raise UnknownNameError.among(name, getattr(self, name), get_args(known))
         for name in ("size", "crop", "stride"):
@@ -134,18 +127,8 @@ def explain_windows(
     framing = windows.framing(input_image.size, patch)
     grid = PatchGrid(rows=framing.frame.height // patch, columns=framing.frame.width // patch)
     side, step = windows.side_and_step(explainer.backbone.image_size, patch)
-    window = PatchGrid(rows=min(side, grid.rows), columns=min(side, grid.columns))
-    corners = tuple(
-        (top, left)
-        for top in window_starts(grid.rows, side, step)
-        for left in window_starts(grid.columns, side, step)
-    )
-    layout = WindowLayout(
-        whole=grid,
-        window=window,
-        corners=corners,
-        weight=window_weight(window.rows, window.columns, windows.weighting),
-        patch_size=patch,
+    layout = WindowLayout.covering(
+        grid, side=side, step=step, weighting=windows.weighting, patch_size=patch
     )
     pixels = to_pixels(framing.apply(input_image.image))
     stitched = "" if windows.stitch == "logits" else f", {windows.stitch} stitched"
@@ -170,7 +153,7 @@ def _scores(
 ) -> dict[str, Any]:
     """Return the fields of an explanation that hold scores, for pixels (3, H, W)."""
     if windows.stitch == "logits":
-        return _blended_scores(explainer, compact_pixels(pixels), texts, layout, windows.weighting)
+        return blended_scores(explainer, pixels, texts, layout, windows.weighting)
     stitch = evidence_of_outputs if windows.stitch == "outputs" else evidence_of_values
     evidence = stitch(explainer, pixels[None], texts, layout)
     similarity = evidence.similarity
@@ -181,153 +164,3 @@ def _scores(
         "image_scores": evidence.image,
         "reference_log_ratios": unread(evidence, "reference_log_ratios"),
     }
-
-
-def _blended_scores(
-    explainer: Explainer,
-    pixels: Tensor,
-    texts: TextFeatures,
-    layout: WindowLayout,
-    weighting: Weighting,
-) -> dict[str, Any]:
-    """Return the scores of windows of compact pixels, blended on the grid of the image."""
-    blend = _Blend(layout.whole, layout.window, weighting)
-    parts = [
-        layout.corners[start : start + explainer.batch_size]
-        for start in range(0, len(layout.corners), explainer.batch_size)
-    ]
-
-    def crops(part: Sequence[tuple[int, int]]) -> Tensor:
-        crops = [_crop(pixels, corner, layout.window, layout.patch_size) for corner in part]
-        return full_pixels(torch.stack(crops))
-
-    def explain_part(part: Sequence[tuple[int, int]]) -> list[tuple[Evidence, int]]:
-        evidence = explainer.explain_pixels(crops(part), texts)
-        return [(evidence, row) for row in range(len(part))]
-
-    def log_ratios() -> Tensor:
-        deferred = (explainer.deferred_log_ratios(crops(part), texts) for part in parts)
-        return torch.stack([ratios.value.amax(dim=0) for ratios in deferred]).amax(dim=0)[None]
-
-    for part in parts:
-        results = results_or_errors(explain_part, part)
-        for corner, result in zip(part, results, strict=True):
-            if isinstance(result, Exception):
-                raise result
-            blend.add(corner, *result)
-    ratios: Any = blend.highest.get("reference_log_ratios")
-    if ratios is not None:
-        ratios = ratios[None]
-    elif texts.reference is not None:
-        ratios = DeferredTensor(log_ratios)
-    return {
-        "patch_scores": (blend.mean("patches"),),
-        "similarity": (blend.mean("similarity"),) if "similarity" in blend.sums else None,
-        "image_scores": blend.highest["image"][None],
-        "reference_log_ratios": ratios,
-    }
-
-
-def window_starts(length: int, side: int, step: int) -> list[int]:
-    """Return the starts of windows of length `side`, `step` apart; the last ends at `length`.
-
-    Example:
-        >>> window_starts(10, 4, 3), window_starts(11, 4, 3), window_starts(3, 4, 3)
-        ([0, 3, 6], [0, 3, 6, 7], [0])
-    """
-    last = max(0, length - side)
-    return [*range(0, last, step), last]
-
-
-@dataclass(eq=False)
-class _Blend:
-    """Weighted sums of the windows on the grid of the image, and maxima over the windows.
-
-    Maps on another grid than that of the window, for example on the patches of a companion, are
-    interpolated to the grid of the window, or to a whole multiple of it if they are finer.
-    """
-
-    grid: PatchGrid
-    window: PatchGrid
-    weighting: Weighting
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    highest: dict[str, Tensor] = field(default_factory=dict)
-    multiple: int = 0
-
-    def _begin(self, evidence: PatchGrid) -> None:
-        """Set the grid of the blended maps from the grid of the first window's map."""
-        self.multiple = max(1, round(evidence.rows / self.window.rows))
-        rows, columns = (self.multiple * n for n in (self.window.rows, self.window.columns))
-        self.weight = window_weight(rows, columns, self.weighting)
-        shape = (self.grid.rows, self.grid.columns)
-        self.weights = torch.zeros(*(self.multiple * length for length in shape))
-
-    def _maps(self, scores: Tensor, grid: PatchGrid) -> Tensor:
-        """Scores of patches (C, P) as maps of the size of the weights of a window."""
-        maps, size = grid.to_map(scores), list(self.weight.shape)
-        if list(maps.shape[-2:]) == size:
-            return maps
-        if grid.rows >= size[0] and grid.columns >= size[1]:  # this window was refined alone
-            return adaptive_avg_pool2d(maps, (size[0], size[1]))
-        return interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
-
-    def add(self, corner: tuple[int, int], evidence: Evidence, row: int) -> None:
-        """Add the evidence of a window; log ratios that are deferred are left out.
-
-        Args:
-            corner: row and column of the upper left patch of the window.
-            evidence: evidence of a batch of windows.
-            row: index of the window in this batch.
-        """
-        if not self.multiple:
-            self._begin(evidence.grid)
-        within = self._within(*corner)
-        self.weights[within] += self.weight
-        for name in ("patches", "similarity"):
-            scores = getattr(evidence, name)
-            if scores is not None:
-                finer = evidence.similarity_grid if name == "similarity" else None
-                maps = self._maps(scores[row], finer or evidence.grid)
-                total = self.sums.setdefault(name, torch.zeros(len(maps), *self.weights.shape))
-                total[:, *within] += maps * self.weight
-        of_texts = {
-            "image": evidence.image[row],
-            "reference_log_ratios": evidence.log_ratios_of_image(row),
-        }
-        for name, values in of_texts.items():
-            if isinstance(values, Tensor):
-                self.highest[name] = torch.maximum(values, self.highest.get(name, values))
-
-    def mean(self, name: str) -> Tensor:
-        """Return the blended maps (C, rows, columns) of "patches" or "similarity"."""
-        return self.sums[name] / self.weights
-
-    def _within(self, top: int, left: int) -> tuple[slice, slice]:
-        first_row, first_column = self.multiple * top, self.multiple * left
-        rows, columns = self.weight.shape
-        return slice(first_row, first_row + rows), slice(first_column, first_column + columns)
-
-
-def _crop(pixels: Tensor, corner: tuple[int, int], window: PatchGrid, patch: int) -> Tensor:
-    """Return the pixels (3, h, w) of the window whose upper left patch is `corner`."""
-    top, left = (patch * index for index in corner)
-    return pixels[:, top : top + patch * window.rows, left : left + patch * window.columns]
-
-
-def window_weight(rows: int, columns: int, weighting: Weighting) -> Tensor:
-    """Return the weight of each patch of a window (rows, columns).
-
-    Example:
-        >>> window_weight(1, 4, "tent").tolist(), window_weight(1, 2, "equal").tolist()
-        ([[0.5, 1.0, 1.0, 0.5]], [[1.0, 1.0]])
-    """
-    if weighting == "equal":
-        return torch.ones(rows, columns)
-    return _tent(rows)[:, None] * _tent(columns)
-
-
-def _tent(length: int) -> Tensor:
-    """Return weights (length,) that rise from the borders to 1 in the middle; all are positive."""
-    half = torch.arange(1, length + 1, dtype=torch.float32)
-    rising = torch.minimum(half, half.flip(0))
-    return rising / rising.max()

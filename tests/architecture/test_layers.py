@@ -41,6 +41,7 @@ LAYERS = {
     "presets": 5,
     "settings": 6,
     "loading": 6,
+    "blended_windows": 6,
     "stitched_windows": 6,
     "windows": 6,
     "tasks": 7,

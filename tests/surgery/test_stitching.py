@@ -14,7 +14,8 @@ from clip_surgery.methods.free_cp import FreeCp
 from clip_surgery.methods.lposs import Lposs
 from clip_surgery.methods.naclip import NaClip
 from clip_surgery.surgery.last_block import enter_last_block
-from clip_surgery.surgery.stitching import WindowLayout, stitched_features, stitched_tower
+from clip_surgery.surgery.stitching import stitched_features, stitched_tower
+from clip_surgery.surgery.window_layout import WindowLayout
 from tests.methods.naive import PATCH, double_backbone, double_model, labels
 from tests.zoo import TOWERS
 

@@ -9,8 +9,8 @@ Letters: W windows, K prefix tokens, P patches, E tower width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,48 +18,10 @@ from torch.nn.functional import normalize
 
 from clip_surgery.backbones.tower import Block, Tower
 from clip_surgery.errors import InputError
-from clip_surgery.grid import PatchGrid
 from clip_surgery.surgery.companion_features import resample_patches
 from clip_surgery.surgery.last_block import enter_last_block
 from clip_surgery.surgery.walk import Features
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class WindowLayout:
-    """Where the windows of an image are.
-
-    Attributes:
-        whole: rows and columns of the patches of the image.
-        window: rows and columns of the patches of a window.
-        corners: row and column of the upper left patch of each window.
-        weight: weight of each patch of a window where windows overlap (rows, columns).
-        patch_size: side of a patch in pixels.
-    """
-
-    whole: PatchGrid
-    window: PatchGrid
-    corners: tuple[tuple[int, int], ...]
-    weight: Tensor
-    patch_size: int
-
-    def within(self, corner: tuple[int, int]) -> tuple[slice, slice]:
-        """Return the rows and columns of patches of the window at a corner."""
-        top, left = corner
-        return slice(top, top + self.window.rows), slice(left, left + self.window.columns)
-
-    def batches(
-        self, pixels: Tensor, size: int
-    ) -> Iterator[tuple[tuple[tuple[int, int], ...], Tensor]]:
-        """Yield corners and pixels (n, 3, h, w) of up to `size` windows of pixels (3, H, W)."""
-        side = self.patch_size
-        height, width = side * self.window.rows, side * self.window.columns
-        for start in range(0, len(self.corners), size):
-            corners = self.corners[start : start + size]
-            crops = [
-                pixels[:, side * top : side * top + height, side * left : side * left + width]
-                for top, left in corners
-            ]
-            yield corners, torch.stack(crops)
+from clip_surgery.surgery.window_layout import Corner, WindowLayout
 
 
 class StitchedPatches:
@@ -74,7 +36,7 @@ class StitchedPatches:
         self._sums: Tensor | None = None  # (rows, columns, E)
         self._weights: Tensor | None = None
 
-    def add(self, corners: tuple[tuple[int, int], ...], patches: Tensor) -> None:
+    def add(self, corners: Sequence[Corner], patches: Tensor) -> None:
         """Add the patches (n, P, E) of n windows."""
         layout = self._layout
         weight = layout.weight.to(patches)[..., None]
@@ -117,8 +79,8 @@ def stitched_features(
     """
     stitched: dict[str, StitchedPatches] = {}
     images, last = [], None
-    for corners, crops in layout.batches(pixels[0], batch_size):
-        last = features_of(crops)
+    for corners in layout.batches(batch_size):
+        last = features_of(layout.crops(pixels[0], corners))
         if not last.per_patch:
             raise InputError(
                 "Expected a method whose outputs can be stitched, but this method compares all "
@@ -150,8 +112,8 @@ def stitched_tower(tower: Tower, pixels: Tensor, layout: WindowLayout, *, batch_
     prefix = tower.prefix_tokens
     stitched = StitchedPatches(layout), StitchedPatches(layout)
     sums: list[Tensor] = []
-    for corners, crops in layout.batches(pixels[0], batch_size):
-        last = enter_last_block(tower, crops)
+    for corners in layout.batches(batch_size):
+        last = enter_last_block(tower, layout.crops(pixels[0], corners))
         normed = last.tower.blocks[-1].norm_attention(last.tokens)
         for whole, tokens in zip(stitched, (last.tokens, normed), strict=True):
             whole.add(corners, tokens[:, prefix:])
