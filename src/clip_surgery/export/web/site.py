@@ -12,44 +12,26 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
-from clip_surgery.errors import ClipSurgeryError, InputError, UnsupportedModelError
+from clip_surgery.errors import ClipSurgeryError, InputError
 from clip_surgery.explainer import Explainer
-from clip_surgery.export.fidelity import largest_difference, native_patches
-from clip_surgery.export.half_weights import store_exact_halves
-from clip_surgery.export.onnx_file import (
-    MAX_EMBEDDED_BYTES,
-    open_outputs,
-    require_onnx,
-    write_onnx,
-)
-from clip_surgery.export.quantised import (
-    Weights,
-    calibration_pixels,
-    check_weights,
-    quantise,
-)
+from clip_surgery.export.onnx_file import require_onnx
+from clip_surgery.export.quantised import Weights, check_weights
 from clip_surgery.export.text_file import save_texts
-from clip_surgery.export.traced_tower import MIN_PATCHES, require_dense, trace_tower
+from clip_surgery.export.traced_tower import require_dense
+from clip_surgery.export.web.description import describe
 from clip_surgery.export.web.runtime import copy_runtime
-from clip_surgery.export.web.tower import WEB_OUTPUTS, WebTower
+from clip_surgery.export.web.tower import write_tower
 from clip_surgery.export.web.words import TEXT_TOWER, write_text_tower
-from clip_surgery.figures.overlay import COLOUR_MAP, colour_table
 from clip_surgery.inputs.images import ImageSource, read_image
 from clip_surgery.inputs.texts import check_texts
 from clip_surgery.methods.dense import DenseMethod
-from clip_surgery.presence_rule import PresenceRule
-from clip_surgery.surgery.reference_log_ratios import BEST_SHARE
-from clip_surgery.text.features import TextFeatures
 
-FORMAT = "clip-surgery web 1"
 DESCRIPTION, BANK, TOWER = "model.json", "bank.safetensors", "tower.onnx"
 PART_BYTES = 48 * 2**20
 """Largest size of a file of weights; hosts of static files limit the size of a file."""
@@ -126,6 +108,7 @@ def export_web(
             shown = _write_examples(new, examples)
             difference = write_tower(explainer, new / TOWER, weights, calibration)
             description = describe(explainer, features) | {
+                "bank": BANK,
                 "weights": weights,
                 "webgpu": webgpu,
                 "examples": shown,
@@ -145,74 +128,6 @@ def export_web(
             raise
         raise InputError(f"{target}: cannot be written ({error.strerror or error}).") from error
     return WebSite(folder=target, files=written, difference=difference)
-
-
-def write_tower(
-    explainer: Explainer, path: Path, weights: Weights, calibration: Sequence[ImageSource]
-) -> float:
-    """Write the image tower of a page, and return its largest difference from the model.
-
-    Raises:
-        UnsupportedModelError: if the weights are too large for a browser, or the outputs differ.
-    """
-    tower = WebTower(explainer.backbone, explainer.method)
-    size = sum(weight.numel() * weight.element_size() for weight in tower.parts.parameters())
-    if size > MAX_EMBEDDED_BYTES:
-        raise UnsupportedModelError(
-            f"{explainer.backbone.name}: {size / 1e9:.1f} GB of weights are too much for a "
-            f"browser, which has room for {MAX_EMBEDDED_BYTES / 1e9:.1f} GB."
-        )
-    write_onnx(trace_tower(tower), path, outputs=WEB_OUTPUTS)
-    if weights == "int8":
-        quantise(path, images=calibration_pixels(explainer, calibration))
-    store_exact_halves(path)
-    native = native_patches(tower)
-    shapes = ((1, native, native + 2), (1, 2, 4))
-    return largest_difference(tower, open_outputs(path, WEB_OUTPUTS), shapes, weights)
-
-
-def describe(explainer: Explainer, features: TextFeatures) -> dict[str, Any]:
-    """Return what the page must know of a model; the fields are those of web/src/protocol.ts."""
-    backbone, method, framing = explainer.backbone, explainer.method, explainer.framing
-    method = require_dense(method)
-    grid = backbone.tower.grid(torch.zeros(1, 3, *(2 * [MIN_PATCHES * backbone.tower.patch_size])))
-    rule = explainer.find_presence_rule() or PresenceRule()
-    return {
-        "format": FORMAT,
-        "clip_surgery": version("clip-surgery"),
-        "model": backbone.name,
-        "method": repr(method),
-        "method_name": method.name,
-        "bank": BANK,
-        "texts": features.texts,
-        "templates": explainer.templates,
-        "framing": framing.mode,
-        "size": framing.size or backbone.image_size,
-        "patch_size": backbone.tower.patch_size,
-        "least_patches": MIN_PATCHES,
-        "max_patches": framing.max_patches,
-        "max_aspect_ratio": framing.max_aspect_ratio,
-        "margin": [round(255 * mean) for mean in backbone.image_mean],
-        "logit_scale": backbone.logit_scale,
-        "redundancy": method.redundancy,
-        "weighting": method.weighting,
-        "temperature": method.temperature,
-        "presence": None
-        if features.reference is None
-        else {
-            "image": rule.image,
-            "patches": rule.patches,
-            "offset": rule.offset,
-            "best_share": BEST_SHARE,
-        },
-        "attention": {
-            "scale": backbone.tower.at(grid).blocks[-1].attention.scale,
-            "prefix_tokens": backbone.tower.prefix_tokens,
-        },
-        "text_tower": None,
-        "nouns": backbone.nouns,
-        "palette": colour_table(COLOUR_MAP).tobytes().hex(),
-    }
 
 
 def split_file(path: Path) -> dict[str, Any]:

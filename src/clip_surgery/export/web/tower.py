@@ -8,7 +8,9 @@ these tokens first (SC-CLIP, SFP) need a walk of their own for CLIP's features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,8 +19,15 @@ from torch.nn.functional import normalize
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.block import finish_block, join_heads
 from clip_surgery.backbones.tower import Block, Tower
-from clip_surgery.export.traced_tower import ImageTower
+from clip_surgery.errors import UnsupportedModelError
+from clip_surgery.explainer import Explainer
+from clip_surgery.export.fidelity import largest_difference, native_patches
+from clip_surgery.export.half_weights import store_exact_halves
+from clip_surgery.export.onnx_file import MAX_EMBEDDED_BYTES, open_outputs, write_onnx
+from clip_surgery.export.quantised import Weights, calibration_pixels, quantise
+from clip_surgery.export.traced_tower import ImageTower, trace_tower
 from clip_surgery.grid import PatchGrid
+from clip_surgery.inputs.images import ImageSource
 from clip_surgery.methods.method import Method
 from clip_surgery.surgery.attention import attend
 from clip_surgery.surgery.heads import project_heads
@@ -99,6 +108,30 @@ class WebTower(ImageTower):
         normalised = ((pixels - self.mean) / self.std).to(self.dtype)
         with torch.no_grad():
             return normalize(walk(self.backbone.tower, normalised).patches.float(), dim=-1)
+
+
+def write_tower(
+    explainer: Explainer, path: Path, weights: Weights, calibration: Sequence[ImageSource]
+) -> float:
+    """Write the image tower of a page, and return its largest difference from the model.
+
+    Raises:
+        UnsupportedModelError: if the weights are too large for a browser, or the outputs differ.
+    """
+    tower = WebTower(explainer.backbone, explainer.method)
+    size = sum(weight.numel() * weight.element_size() for weight in tower.parts.parameters())
+    if size > MAX_EMBEDDED_BYTES:
+        raise UnsupportedModelError(
+            f"{explainer.backbone.name}: {size / 1e9:.1f} GB of weights are too much for a "
+            f"browser, which has room for {MAX_EMBEDDED_BYTES / 1e9:.1f} GB."
+        )
+    write_onnx(trace_tower(tower), path, outputs=WEB_OUTPUTS)
+    if weights == "int8":
+        quantise(path, images=calibration_pixels(explainer, calibration))
+    store_exact_halves(path)
+    native = native_patches(tower)
+    shapes = ((1, native, native + 2), (1, 2, 4))
+    return largest_difference(tower, open_outputs(path, WEB_OUTPUTS), shapes, weights)
 
 
 def _recording_last_input(tower: Tower, recorded: list[Tensor]) -> Tower:
