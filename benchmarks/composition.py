@@ -41,7 +41,8 @@ from clip_surgery.loading import load
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.methods.registry import METHODS
 from clip_surgery.presets import PRESETS
-from clip_surgery.refinement.registry import PamrRefinement, Refinement
+from clip_surgery.refinement.local_affinity import PamrRefinement
+from clip_surgery.refinement.registry import Refinement
 from clip_surgery.storage.atomic_file import writing_atomically
 
 TUNING_SEED, HELD_OUT_SEED = 2_500_009, 2_000_003

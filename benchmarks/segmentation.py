@@ -23,7 +23,8 @@ from timing import machine
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.loading import wrap
 from clip_surgery.methods.registry import parse_methods
-from clip_surgery.refinement.registry import REFINEMENTS, LaplacianRefinement, as_refinement
+from clip_surgery.refinement.laplacian import LaplacianRefinement
+from clip_surgery.refinement.registry import REFINEMENTS, as_refinement
 from clip_surgery.surgery.window_layout import window_starts
 from clip_surgery.text.features import TextFeatures
 from clip_surgery.windows import Windows, explain_windows

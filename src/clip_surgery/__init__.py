@@ -51,12 +51,10 @@ if TYPE_CHECKING:
     from clip_surgery.presence_rule import PresenceRule
     from clip_surgery.records.instances import Instance, Instances, instances
     from clip_surgery.records.mask_files import decode_rle, encode_rle, palette_image
-    from clip_surgery.refinement.registry import (
-        GuidedRefinement,
-        LaplacianRefinement,
-        PamrRefinement,
-        PixelGraphRefinement,
-    )
+    from clip_surgery.refinement.guided_filter import GuidedRefinement
+    from clip_surgery.refinement.laplacian import LaplacianRefinement
+    from clip_surgery.refinement.local_affinity import PamrRefinement
+    from clip_surgery.refinement.pixel_graph import PixelGraphRefinement
     from clip_surgery.segmenters.registry import load_segmenter, register_segmenter
     from clip_surgery.segmenters.sam import SamSegmenter
     from clip_surgery.segmenters.segmenter import Candidates, Prompt, Segmenter
@@ -107,7 +105,7 @@ _MODULES = {
     "FewTextsWarning": "errors",
     "Framing": "framing",
     "FramingRule": "framing",
-    "GuidedRefinement": "refinement.registry",
+    "GuidedRefinement": "refinement.guided_filter",
     "HeadAttention": "tasks.head_attention",
     "HeadDescription": "tasks.describe_heads",
     "Hit": "tasks.search",
@@ -117,7 +115,7 @@ _MODULES = {
     "Instances": "records.instances",
     "Interactions": "tasks.interactions",
     "Job": "apps.batch.job",
-    "LaplacianRefinement": "refinement.registry",
+    "LaplacianRefinement": "refinement.laplacian",
     "LocalEngine": "apps.batch.local_engine",
     "Mask": "tasks.masks",
     "Match": "tasks.match",
@@ -125,11 +123,11 @@ _MODULES = {
     "MeanContributions": "surgery.decomposed_feature",
     "Method": "methods.method",
     "MissingExtraError": "errors",
-    "PamrRefinement": "refinement.registry",
+    "PamrRefinement": "refinement.local_affinity",
     "PartScores": "surgery.decomposed_feature",
     "PatchGrid": "grid",
     "PeakPoints": "tasks.point_rules",
-    "PixelGraphRefinement": "refinement.registry",
+    "PixelGraphRefinement": "refinement.pixel_graph",
     "Points": "tasks.points",
     "PresenceRule": "presence_rule",
     "Prompt": "segmenters.segmenter",

@@ -2,15 +2,11 @@ import pytest
 import torch
 
 from clip_surgery.errors import InputError, UnknownNameError
-from clip_surgery.refinement.registry import (
-    REFINEMENTS,
-    GuidedRefinement,
-    LaplacianRefinement,
-    PamrRefinement,
-    PixelGraphRefinement,
-    as_refinement,
-    grid_of_cells,
-)
+from clip_surgery.refinement.guided_filter import GuidedRefinement
+from clip_surgery.refinement.laplacian import LaplacianRefinement
+from clip_surgery.refinement.local_affinity import PamrRefinement
+from clip_surgery.refinement.pixel_graph import PixelGraphRefinement
+from clip_surgery.refinement.registry import REFINEMENTS, as_refinement, grid_of_cells
 
 
 def test_names():

@@ -9,7 +9,8 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.framing import Framing, Size
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import read_image, to_pixels
-from clip_surgery.refinement.registry import GuidedRefinement, LaplacianRefinement
+from clip_surgery.refinement.guided_filter import GuidedRefinement
+from clip_surgery.refinement.laplacian import LaplacianRefinement
 from clip_surgery.tasks.refinement import framing_of_cells, refine
 from clip_surgery.tasks.segmentation import segment
 from clip_surgery.text.features import TextFeatures

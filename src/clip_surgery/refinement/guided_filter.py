@@ -8,8 +8,43 @@ Letters: B images, C texts, h x w pixels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
+
+from clip_surgery.refinement.setting_checks import check_at_least, check_positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuidedRefinement:
+    """Filter maps with the colours as guide (He et al., ECCV 2010; see `refine_by_guide`).
+
+    Attributes:
+        radius: reach of a window in cells, 0 or more.
+        regularisation: added to the variances of colours.
+        cells: cells along a side of a square image.
+
+    Raises:
+        InputError: if a setting is outside of its range.
+    """
+
+    name: ClassVar[str] = "guided"
+
+    radius: int = 8
+    regularisation: float = 1e-3
+    cells: int = 112
+
+    def __post_init__(self) -> None:
+        check_at_least(self, cells=1, radius=0)
+        check_positive(self, "regularisation")
+
+    def __call__(self, maps: Tensor, colours: Tensor, texts: Tensor | None = None) -> Tensor:
+        """Return refined maps (B, C, h, w)."""
+        return refine_by_guide(
+            maps, colours, radius=self.radius, regularisation=self.regularisation
+        )
 
 
 def refine_by_guide(

@@ -9,17 +9,67 @@ Letters: B images, C texts, h x w cells of a grid, D joint width.
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
+from clip_surgery.errors import UnknownNameError
 from clip_surgery.refinement.conjugate_gradients import conjugate_gradients
+from clip_surgery.refinement.setting_checks import check_at_least, check_positive
 
 Variant = Literal["paper", "released"]
 TEXT_TEMPERATURE, OWN_TEXT_WEIGHT = 0.5, 10.0
 EDGE_SHARPNESS = 5.0
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the brightness."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaplacianRefinement:
+    """Solve for maps that follow the scores where these are confident, and colour edges elsewhere.
+
+    The refinement of PEARL (see `refine_by_laplacian`).
+
+    Attributes:
+        steps: number of steps of conjugate gradients.
+        floor: lowest confidence of a cell, in (0, 1].
+        logit_scale: factor on the scores before their softmax; 1 in the released code.
+        variant: "paper" compares different texts, "released" does not.
+        cells: cells along a side of a square image; 80 in the code, 224 for Cityscapes.
+
+    Raises:
+        InputError: if a setting is outside of its range.
+        UnknownNameError: if variant is unknown.
+    """
+
+    name: ClassVar[str] = "laplacian"
+
+    steps: int = 25
+    floor: float = 0.05
+    logit_scale: float = 1.0
+    variant: Variant = "paper"
+    cells: int = 80
+
+    def __post_init__(self) -> None:
+        check_at_least(self, cells=1, steps=0)
+        check_positive(self, "floor", "logit_scale")
+        if self.variant not in get_args(Variant):
+            raise UnknownNameError.among("variant", self.variant, get_args(Variant))
+
+    def __call__(self, maps: Tensor, colours: Tensor, texts: Tensor | None = None) -> Tensor:
+        """Return refined maps (B, C, h, w)."""
+        return refine_by_laplacian(
+            maps,
+            brightness(colours),
+            texts=texts,
+            steps=self.steps,
+            floor=self.floor,
+            logit_scale=self.logit_scale,
+            variant=self.variant,
+        )
 
 
 def refine_by_laplacian(
@@ -113,3 +163,8 @@ def edge_weights(grey: Tensor, down: Tensor, across: Tensor) -> tuple[Tensor, Te
         for step, agreement in zip(steps, (down, across), strict=True)
     )
     return first, second
+
+
+def brightness(colours: Tensor) -> Tensor:
+    """Return the brightness (B, h, w) of colours (B, 3, h, w)."""
+    return torch.einsum("bchw,c->bhw", colours, colours.new_tensor(LUMA))

@@ -11,14 +11,46 @@ Letters: B images, C texts, h x w pixels, n neighbours.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from clip_surgery.refinement.setting_checks import check_at_least
+
 CONTRAST = 0.1
 """Differences are divided by this share of the local standard deviation."""
 _DIRECTIONS = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PamrRefinement:
+    """Average maps over neighbours of similar colour (PAMR, CVPR 2020; see `refine_by_colour`).
+
+    Attributes:
+        steps: number of steps.
+        dilation: distance of the nearer neighbours in cells; others are twice as far.
+        cells: cells along a side of a square image; the published dilations are for pixels.
+
+    Raises:
+        InputError: if a setting is outside of its range.
+    """
+
+    name: ClassVar[str] = "pamr"
+
+    steps: int = 10
+    dilation: int = 8
+    cells: int = 224
+
+    def __post_init__(self) -> None:
+        check_at_least(self, cells=1, steps=0, dilation=1)
+
+    def __call__(self, maps: Tensor, colours: Tensor, texts: Tensor | None = None) -> Tensor:
+        """Return refined maps (B, C, h, w)."""
+        dilations = (self.dilation, 2 * self.dilation)
+        return refine_by_colour(maps, colours, steps=self.steps, dilations=dilations)
 
 
 def refine_by_colour(

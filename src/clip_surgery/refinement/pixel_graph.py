@@ -9,10 +9,57 @@ Letters: B images, C texts, h x w pixels, e edges per pixel.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
+from clip_surgery.errors import InputError
 from clip_surgery.refinement.conjugate_gradients import conjugate_gradients, divide_or_zero
+from clip_surgery.refinement.setting_checks import check_at_least, check_positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelGraphRefinement:
+    """Propagate scores on a graph of pixels of similar colour (LPOSS+; see `propagate_on_pixels`).
+
+    Attributes:
+        reach: reach of the window of a pixel, in cells.
+        contrast: distance of colours at which a weight is 1 / e.
+        spread: share of the neighbours, in [0, 1).
+        steps: number of steps of conjugate gradients.
+        cells: cells along a side of a square image. The code refines all pixels of an image whose
+            short side is 448, which takes 16 times as long.
+
+    Raises:
+        InputError: if a setting is outside of its range.
+    """
+
+    name: ClassVar[str] = "pixel graph"
+
+    reach: int = 6
+    contrast: float = 0.01
+    spread: float = 0.95
+    steps: int = 10
+    cells: int = 112
+
+    def __post_init__(self) -> None:
+        check_at_least(self, cells=1, steps=0, reach=0)
+        check_positive(self, "contrast")
+        if not 0 <= self.spread < 1:
+            raise InputError(f"Expected spread of 0 or more and below 1, but got {self.spread}.")
+
+    def __call__(self, maps: Tensor, colours: Tensor, texts: Tensor | None = None) -> Tensor:
+        """Return refined maps (B, C, h, w)."""
+        return propagate_on_pixels(
+            maps,
+            colours,
+            reach=self.reach,
+            contrast=self.contrast,
+            spread=self.spread,
+            steps=self.steps,
+        )
 
 
 def propagate_on_pixels(
