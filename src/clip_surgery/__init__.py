@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from clip_surgery.refinement.laplacian import LaplacianRefinement
     from clip_surgery.refinement.local_affinity import PamrRefinement
     from clip_surgery.refinement.pixel_graph import PixelGraphRefinement
+    from clip_surgery.segmenters.image_attention import DenseSegmenter, ImageAttention
     from clip_surgery.segmenters.registry import load_segmenter, register_segmenter
     from clip_surgery.segmenters.sam import SamSegmenter
     from clip_surgery.segmenters.segmenter import Candidates, Prompt, Segmenter
@@ -98,6 +99,7 @@ _MODULES = {
     "Companion": "backbones.companion",
     "Dataset": "evaluation.datasets.dataset",
     "DecomposedFeature": "surgery.decomposed_feature",
+    "DenseSegmenter": "segmenters.image_attention",
     "Evidence": "methods.method",
     "Explainer": "explainer",
     "ExplainerSettings": "settings",
@@ -109,6 +111,7 @@ _MODULES = {
     "HeadAttention": "tasks.head_attention",
     "HeadDescription": "tasks.describe_heads",
     "Hit": "tasks.search",
+    "ImageAttention": "segmenters.image_attention",
     "InputError": "errors",
     "InputImage": "inputs.images",
     "Instance": "records.instances",
@@ -209,6 +212,7 @@ __all__ = [
     "Companion",
     "Dataset",
     "DecomposedFeature",
+    "DenseSegmenter",
     "Evidence",
     "Explainer",
     "ExplainerSettings",
@@ -220,6 +224,7 @@ __all__ = [
     "HeadAttention",
     "HeadDescription",
     "Hit",
+    "ImageAttention",
     "InputError",
     "InputImage",
     "Instance",

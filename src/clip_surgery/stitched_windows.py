@@ -101,9 +101,10 @@ class StitchedOutputs:
         """Return the evidence for one image (1, 3, H, W)."""
         self.method.check(backbone)
         features = stitched_features(
-            lambda crops: self.method.features_for(backbone, crops, texts),
+            lambda crops: self.method.window_features(backbone, crops, texts),
             pixels,
             self.layout,
             batch_size=self.batch_size,
         )
-        return self.method.evidence(backbone, pixels, texts, features)
+        whole = self.method.whole_features(backbone, pixels, features)
+        return self.method.evidence(backbone, pixels, texts, whole)

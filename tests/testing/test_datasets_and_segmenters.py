@@ -9,6 +9,8 @@ from PIL import Image
 
 from clip_surgery.evaluation import SceneDataset, Subset
 from clip_surgery.evaluation.datasets.dataset import Sample
+from clip_surgery.grid import PatchGrid
+from clip_surgery.segmenters.image_attention import ImageAttention
 from clip_surgery.segmenters.segmenter import Candidates
 from clip_surgery.testing import check_dataset, check_segmenter
 
@@ -211,6 +213,29 @@ class WithModel(Brightness):
         return super().change(masks, scores, prompt)
 
 
+class Attends(Brightness):
+    def image_attention(self, image):
+        weights = self.weights()
+        return ImageAttention(
+            grid=PatchGrid(rows=1, columns=2),
+            values=torch.ones(1, 2, 3),
+            weights=lambda queries: weights[:, queries],
+        )
+
+    def weights(self):
+        return torch.full((1, 2, 2), 0.5)
+
+
+class AttendsTooMuch(Attends):
+    def weights(self):
+        return torch.ones(1, 2, 2)
+
+
+class AttendsToOneHeadMore(Attends):
+    def weights(self):
+        return torch.full((2, 2, 2), 0.5)
+
+
 @pytest.mark.parametrize(
     ("segmenter", "contract", "message"),
     [
@@ -224,6 +249,8 @@ class WithModel(Brightness):
         (CountsCalls(), "determinism", "after another image in between"),
         (DrawsOnTheImage(), "unchanged", "an unchanged image"),
         (WithModel(), "unchanged", "changes of training modes"),
+        (AttendsTooMuch(), "image attention", "2 as largest sum"),
+        (AttendsToOneHeadMore(), "image attention", "weights (1, 2, 2), but got (2, 2, 2)"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Brightness) else "",
 )
@@ -236,3 +263,4 @@ def test_a_broken_segmenter_is_caught(segmenter, contract, message):
 
 def test_a_correct_segmenter_passes():
     check_segmenter(Brightness())
+    check_segmenter(Attends())

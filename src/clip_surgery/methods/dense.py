@@ -84,6 +84,23 @@ class DenseMethod(ABC):
         """Return the features that are compared with texts; by default those of `features`."""
         return self.features(backbone.tower, pixels)
 
+    def window_features(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Features:
+        """Return what is averaged where windows of one image overlap; by default the features.
+
+        It is what `stitch="outputs"` averages; `whole_features` is called with the mean.
+        """
+        return self.features_for(backbone, pixels, texts)
+
+    def whole_features(self, backbone: Backbone, pixels: Tensor, features: Features) -> Features:
+        """Return the features of whole images; by default those of `window_features`.
+
+        Args:
+            backbone: the model.
+            pixels: normalised pixels of the whole images (B, 3, H, W).
+            features: what `window_features` returned, averaged over windows.
+        """
+        return features
+
     def scores(self, features: Features, texts: Tensor) -> Tensor:
         """Return the scores (B, P, C) of patches for texts (C, D); by default their cosines."""
         return cosine(features.patches, texts)

@@ -19,6 +19,7 @@ from torch import Tensor
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.block import join_heads
 from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.grid import PatchGrid
 from clip_surgery.methods.companion_method import CompanionMethod
 from clip_surgery.surgery.companion_features import companion_patches, resample_patches
 from clip_surgery.surgery.heads import project_heads
@@ -69,20 +70,52 @@ class ProxyClip(CompanionMethod):
 
     def features_for(self, backbone: Backbone, pixels: Tensor, texts: TextFeatures) -> Features:
         """Return features with the proxy attention as the only output of the last block."""
-        blocks = len(backbone.tower.blocks)
-        watch = Watch(heads=(1 - 1 / blocks,) if self.repair_outliers else ())
-        last = enter_last_block(backbone.tower, pixels, watch)
-        proxy = companion_patches(backbone, pixels)
-        grid = proxy.grid if self.grid == "companion" else last.grid
-        values = resample_patches(patch_values(last, self.repair_outliers), last.grid, grid)
-        received = proxy_attention(
-            resample_patches(proxy.patches, proxy.grid, grid),
-            values,
+        outputs, last, grid = proxy_outputs(
+            backbone,
+            pixels,
             centring=self.centring,
             sharpness=self.sharpness,
+            on_companion_grid=self.grid == "companion",
+            repair_outliers=self.repair_outliers,
         )
-        output = last.tower.blocks[-1].attention.project_out(received)
-        return Features(image=last.image(), patches=last.tower.project(output), grid=grid)
+        return Features(image=last.image(), patches=last.tower.project(outputs), grid=grid)
+
+
+def proxy_outputs(
+    backbone: Backbone,
+    pixels: Tensor,
+    *,
+    centring: float,
+    sharpness: float,
+    on_companion_grid: bool = True,
+    repair_outliers: bool = False,
+) -> tuple[Tensor, LastBlock, PatchGrid]:
+    """Return the outputs of the last block with the proxy attention, before the final norm.
+
+    Args:
+        backbone: a model with a companion.
+        pixels: normalised pixels (B, 3, H, W).
+        centring: factor on the mean affinity.
+        sharpness: factor on the difference.
+        on_companion_grid: whether patches have the grid of the companion, or else of the model.
+        repair_outliers: whether outlier tokens are first replaced by the mean of their neighbours.
+
+    Returns:
+        Outputs (B, P, E), the last block, and rows and columns of the outputs.
+    """
+    blocks = len(backbone.tower.blocks)
+    watch = Watch(heads=(1 - 1 / blocks,) if repair_outliers else ())
+    last = enter_last_block(backbone.tower, pixels, watch)
+    proxy = companion_patches(backbone, pixels)
+    grid = proxy.grid if on_companion_grid else last.grid
+    values = resample_patches(patch_values(last, repair_outliers), last.grid, grid)
+    received = proxy_attention(
+        resample_patches(proxy.patches, proxy.grid, grid),
+        values,
+        centring=centring,
+        sharpness=sharpness,
+    )
+    return last.tower.blocks[-1].attention.project_out(received), last, grid
 
 
 def patch_values(last: LastBlock, repair_outliers: bool) -> Tensor:

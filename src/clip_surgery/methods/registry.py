@@ -36,6 +36,7 @@ from clip_surgery.methods.sclip import Sclip
 from clip_surgery.methods.sfp import Sfp
 from clip_surgery.methods.similarity import Reversed, Similarity
 from clip_surgery.methods.tag_clip import TagClip
+from clip_surgery.methods.trident import Trident
 from clip_surgery.plugins import import_plugin
 
 for _class in (
@@ -56,6 +57,7 @@ for _class in (
     ProxyClip,
     Cass,
     CorrClip,
+    Trident,
     Lposs,
     FreeCp,
     TagClip,

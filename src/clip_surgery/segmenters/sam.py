@@ -24,7 +24,10 @@ from clip_surgery.backbones.devices import resolve_device
 from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, require_hub
 from clip_surgery.errors import ClipSurgeryError, MissingExtraError, UnsupportedModelError
 from clip_surgery.framing import Size
+from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import InputImage, to_pixels
+from clip_surgery.segmenters.image_attention import ImageAttention
+from clip_surgery.segmenters.sam_attention import sam_attention
 from clip_surgery.segmenters.segmenter import Candidates, Prompt
 
 # Normalisation of ImageNet, with which both models were trained.
@@ -135,6 +138,31 @@ class SamSegmenter:
             scores = output.iou_scores[0, 0].float().cpu()
             candidates.append(Candidates(masks=(logits > 0).cpu(), scores=scores))
         return candidates
+
+    @torch.no_grad()
+    def image_attention(self, image: InputImage, /) -> ImageAttention:
+        """Return the attention of the last global block of the encoder; see `DenseSegmenter`.
+
+        The sides of the image are rounded to whole cells of the square.
+
+        Raises:
+            UnsupportedModelError: if the model is a SAM 2, whose encoder has no block at the
+                resolution of its output that attends to the whole image.
+        """
+        if self.squash:
+            raise UnsupportedModelError(
+                "SAM 2 has no attention of all pairs of cells. Use a SAM model such as "
+                "facebook/sam-vit-base."
+            )
+        model: Any = self.model
+        cell = 4 * self.side // self.mask_side
+        scale = self.side / max(image.size)
+        rows, columns = (max(1, round(length * scale / cell)) for length in image.size)
+        frame = _SquareFrame(
+            original=Size(*image.size), content=Size(rows * cell, columns * cell), side=self.side
+        )
+        pixels = self._on_model(frame.pixels(image)[None])
+        return sam_attention(model.vision_encoder, pixels, PatchGrid(rows=rows, columns=columns))
 
     def _inputs(self, prompt: Prompt, frame: _SquareFrame) -> dict[str, Tensor]:
         """The prompt as arguments of the model, in pixels of the square."""

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from clip_surgery.errors import UnsupportedModelError
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage, read_image
+from clip_surgery.segmenters.image_attention import DenseSegmenter, attention_of_image
 from clip_surgery.segmenters.segmenter import Candidates, Prompt, Segmenter
 from clip_surgery.testing.expectations import expect, expect_close, named_contract
 from clip_surgery.testing.model_state import model_state, state_differences
@@ -20,7 +22,7 @@ SIZES = (Size(50, 80), Size(80, 50), Size(33, 33), Size(7, 5))
 
 
 def check_segmenter(segmenter: Segmenter) -> None:
-    """Check that a segmenter keeps the contracts that `masks` relies on.
+    """Check that a segmenter keeps the contracts that `masks` and methods rely on.
 
     Args:
         segmenter: the segmenter.
@@ -102,6 +104,28 @@ def check_unchanged(segmenter: Segmenter) -> None:
         expect(not differences, f"an unchanged {name}", f"changes of {', '.join(differences)}")
 
 
+def check_image_attention(segmenter: Segmenter) -> None:
+    """If the segmenter gives attention, rows are finite and sum to at most 1, in any parts."""
+    for size in SIZES if isinstance(segmenter, DenseSegmenter) else ():
+        try:
+            attention = attention_of_image(segmenter, _image(size))
+        except UnsupportedModelError:
+            return
+        values, count = attention.values, attention.grid.patches
+        expect(bool(torch.isfinite(values).all()), "finite values", "others")
+        whole = attention.weights(slice(0, count))
+        shape = (len(values), count, count)
+        expect(tuple(whole.shape) == shape, f"weights {shape}", tuple(whole.shape))
+        sums = whole.float().sum(dim=-1)
+        expect(
+            bool((whole >= 0).all()) and bool((sums <= 1.01).all()),
+            "weights of 0 or more that sum to at most 1",
+            f"{float(whole.min()):.2g} as lowest weight and {float(sums.max()):.2g} as largest sum",
+        )
+        last = attention.weights(slice(count - 1, count))
+        expect_close(last, whole[:, count - 1 :], "weights of the last query alone")
+
+
 SEGMENTER_CONTRACTS: Mapping[str, Callable[[Segmenter], None]] = MappingProxyType(
     {
         "candidates": check_candidates,
@@ -109,6 +133,7 @@ SEGMENTER_CONTRACTS: Mapping[str, Callable[[Segmenter], None]] = MappingProxyTyp
         "order of prompts": check_order_of_prompts,
         "determinism": check_determinism,
         "unchanged": check_unchanged,
+        "image attention": check_image_attention,
     }
 )
 """All contracts of segmenters by name."""

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from clip_surgery.errors import UnknownNameError
 from clip_surgery.evaluation.protocols.protocol import Protocol
-from clip_surgery.windows import Windows
+from clip_surgery.windows import Stitch, Windows
 
 Value = TypeVar("Value", int, int | None)
 
@@ -40,6 +40,7 @@ class BenchmarkSetting:
         short_side: short side of the image in pixels.
         crop: side of the windows in pixels; None explains the image whole.
         stride: distance between windows in pixels.
+        stitch: what of windows is averaged.
         threshold: lowest softmax probability of the best name; 0 where background is no class.
         logit_scale: factor on the cosines before the softmax.
         method: settings of the method that differ from its defaults, as on the command line.
@@ -49,6 +50,7 @@ class BenchmarkSetting:
     short_side: int
     crop: int | None = 224
     stride: int = 112
+    stitch: Stitch = "logits"
     threshold: float = 0.0
     logit_scale: float = 40.0
     method: str = ""
@@ -81,8 +83,8 @@ def benchmark_setting(family: str, dataset: str) -> BenchmarkSetting:
 
     Example:
         >>> benchmark_setting("sc_clip", "coco")
-        BenchmarkSetting(short_side=336, crop=224, stride=112, threshold=0.35, logit_scale=55,
-        method='', note='')
+        BenchmarkSetting(short_side=336, crop=224, stride=112, stitch='logits', threshold=0.35,
+        logit_scale=55, method='', note='')
     """
     if family not in _SETTINGS:
         raise UnknownNameError.among("family of protocols", family, _SETTINGS)
@@ -104,7 +106,6 @@ def benchmark_protocol(family: str, dataset: str) -> Protocol:
     """
     setting = benchmark_setting(family, dataset)
     counts_background = dataset in WITH_BACKGROUND
-    method = _NEAREST.get(family, family)
     note = f" Left out here: {setting.note}." if setting.note else ""
     return Protocol(
         name=f"{family} on {dataset}",
@@ -113,7 +114,12 @@ def benchmark_protocol(family: str, dataset: str) -> Protocol:
         size=setting.short_side if setting.crop is None else None,
         windows=None
         if setting.crop is None
-        else Windows(size=setting.short_side, crop=setting.crop, stride=setting.stride),
+        else Windows(
+            size=setting.short_side,
+            crop=setting.crop,
+            stride=setting.stride,
+            stitch=setting.stitch,
+        ),
         templates="imagenet",
         prompts="aliases",
         labels="all",
@@ -121,7 +127,7 @@ def benchmark_protocol(family: str, dataset: str) -> Protocol:
         background_words=dataset == "coco",
         threshold=setting.threshold,
         logit_scale=setting.logit_scale,
-        methods=(f"{method}({setting.method})" if setting.method else method,),
+        methods=(f"{family}({setting.method})" if setting.method else family,),
     )
 
 
@@ -131,6 +137,7 @@ def _settings(
     thresholds: tuple[float, float, float],
     crop: int | Mapping[str, int | None] = 224,
     stride: int | Mapping[str, int] = 112,
+    stitch: Stitch = "logits",
     scales: Mapping[str, float] = MappingProxyType({}),
     methods: Mapping[str, str] = MappingProxyType({}),
     note: str = "",
@@ -143,6 +150,7 @@ def _settings(
                 short_side=_of(short_side, dataset),
                 crop=_of(crop, dataset),
                 stride=_of(stride, dataset),
+                stitch=stitch,
                 threshold=lowest.get(dataset, 0.0),
                 logit_scale=scales.get(dataset, 40.0),
                 method=methods.get(dataset, ""),
@@ -242,6 +250,9 @@ _SETTINGS: Mapping[str, Mapping[str, BenchmarkSetting]] = MappingProxyType(
             thresholds=(0.2, 0.15, 0.25),
             crop=336,
             stride={"": 224, "voc20": 112},
+            stitch="outputs",
+            methods={"cityscapes": "key_centring=3", "voc20": "key_centring=0"},
+            note="regions redrawn by SAM; Cityscapes in two halves",
         ),
         "corr_clip": _settings(
             {"": 336, "cityscapes": 448, "ade20k": 448},
@@ -269,7 +280,5 @@ _SETTINGS: Mapping[str, Mapping[str, BenchmarkSetting]] = MappingProxyType(
         ),
     }
 )
-_NEAREST = MappingProxyType({"trident": "proxy_clip"})
-"""The method that is evaluated by default for families whose own method is not in this library."""
 FAMILIES = tuple(_SETTINGS)
 """Names of all families of protocols."""

@@ -139,6 +139,7 @@ PUBLISHED: tuple[PublishedNumber, ...] = (
             "res_clip": (61.1, 33.5, 35.0, 86.0, 35.9, 36.8, 18.0, 24.7),
             "pearl": (64.1, 35.1, 37.3, 86.9, 37.6, 38.6, 19.4, 26.3),
             "ita_clip": (67.9, 37.5, 37.7, None, 40.2, None, None, 27.0),
+            "trident": (67.1, 38.6, 41.1, 84.5, 42.9, 42.2, 21.9, 28.3),
         },
         confidence="A",
         source="table of the authors",

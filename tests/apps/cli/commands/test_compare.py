@@ -65,9 +65,11 @@ def test_every_method(cli, scene, tmp_path):
     done = cli(*asked, "--companion", tmp_path / "dino")
     assert done.code == 0, done.err
     found = json.loads(Path("out/scene.compare.json").read_text())
-    assert list(found["methods"]) == [name for name in METHODS if name != "corr_clip"]
-    assert "corr_clip is left out: it needs a segmenter" in done.err
-    assert list(found["refused"]) == ["corr_clip"]
+    with_segmenter = ["corr_clip", "trident"]
+    assert list(found["methods"]) == [name for name in METHODS if name not in with_segmenter]
+    for name in with_segmenter:
+        assert f"{name} is left out: it needs a segmenter" in done.err
+    assert list(found["refused"]) == with_segmenter
     texts = found["methods"]["clip_surgery"]["texts"]
     assert [text["text"] for text in texts] == ["dog"]
     with Image.open("out/scene.compare.png") as drawn:
