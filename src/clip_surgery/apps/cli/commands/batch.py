@@ -13,7 +13,6 @@ import typer
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
-    SEGMENTER_HELP,
     ExplainerOptions,
     MethodOptions,
     MinPresence,
@@ -21,6 +20,7 @@ from clip_surgery.apps.cli.shared.options import (
     PresetOption,
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
+from clip_surgery.apps.cli.shared.segmenter_option import SEGMENTER_HELP
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:

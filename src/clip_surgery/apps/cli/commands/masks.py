@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
-    SEGMENTER_HELP,
     ExplainerOptions,
     MaskFormats,
     MethodOptions,
@@ -21,6 +19,7 @@ from clip_surgery.apps.cli.shared.options import (
 )
 from clip_surgery.apps.cli.shared.point_options import PointOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
+from clip_surgery.apps.cli.shared.segmenter_option import SEGMENTER_HELP, load_named_segmenter
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 
 if TYPE_CHECKING:
@@ -84,10 +83,7 @@ def masks(
         known=[*FIGURE_FORMATS, Format.MASK, Format.JSON],
         default=[Format.PNG, Format.MASK, Format.JSON],
     )
-    with console.status(f"loading {segmenter}"):
-        from clip_surgery.segmenters.registry import load_segmenter
-
-        loaded_segmenter = load_segmenter(segmenter, device=model.device)
+    loaded_segmenter = load_named_segmenter(segmenter, model.device)
     explainer = model.load(method=method)
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:

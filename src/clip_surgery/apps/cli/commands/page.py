@@ -10,11 +10,11 @@ import typer
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.options import (
     MODEL,
-    SEGMENTER_HELP,
     Precision,
     PresetName,
     PresetOption,
 )
+from clip_surgery.apps.cli.shared.segmenter_option import SEGMENTER_HELP, load_named_segmenter
 from clip_surgery.errors import InputError
 
 SERVER, LIMITS = "Server", "Limits"  # headings of the help
@@ -127,12 +127,7 @@ def page(
             )
             explainer.encode(["word"])  # Encode the reference words before the first visit.
             explainers.append(explainer)
-    loaded_segmenter = None
-    if segmenter is not None:
-        with console.status(f"loading {segmenter}"):
-            from clip_surgery.segmenters.registry import load_segmenter
-
-            loaded_segmenter = load_segmenter(segmenter, device=device)
+    loaded_segmenter = None if segmenter is None else load_named_segmenter(segmenter, device)
     actions = Actions(
         models=ModelChoices.of(explainers), limits=limits, segmenter=loaded_segmenter, preset=preset
     )

@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.options import (
-    SEGMENTER_HELP,
     ExplainerOptions,
-    FramingName,
     MaskFormats,
     MethodOptions,
-    MinPresence,
     OutputOptions,
-    PresetName,
-    PresetOption,
 )
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
+from clip_surgery.apps.cli.shared.segmentation_options import SegmentationOptions
+from clip_surgery.apps.cli.shared.segmenter_option import load_named_segmenter
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
+from clip_surgery.apps.cli.shared.window_options import WindowOptions
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from clip_surgery.explanation import Explanation
     from clip_surgery.inputs.images import InputImage
-    from clip_surgery.segmenters.segmenter import Segmenter
-    from clip_surgery.windows import Windows
-
-
-class BackgroundName(StrEnum):
-    """How pixels of no class are recognised."""
-
-    NONE = "none"
-    THRESHOLD = "threshold"
-    PROBABILITY = "probability"
-    WORDS = "words"
-
-
-class StitchName(StrEnum):
-    """What is averaged where windows overlap."""
-
-    LOGITS = "logits"
-    OUTPUTS = "outputs"
-    VALUES = "values"
 
 
 @with_options
@@ -56,46 +31,8 @@ def segment(
     method_options: MethodOptions,
     model: ExplainerOptions,
     sheet: SheetOptions,
-    background: Annotated[
-        BackgroundName | None,
-        typer.Option(
-            help="Pixels without a class: none; those whose best score is below --threshold; those "
-            "whose best class is less likely than --threshold (probability, as in published "
-            "codes); or those that one of --background-words matches better. Default: words if "
-            "--background-words is given, otherwise none.",
-            show_default=False,
-        ),
-    ] = None,
-    threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Lowest score of a class, from 0 to 1.")
-    ] = 0.6,
-    background_words: Annotated[
-        str | None, typer.Option(help="Texts for the background, such as 'sky,wall,floor'.")
-    ] = None,
-    crop: Annotated[
-        int | None,
-        typer.Option(min=1, help="Explain the image in windows of this side, in pixels."),
-    ] = None,
-    stride: Annotated[
-        int | None, typer.Option(min=1, help="Distance from one window to the next, in pixels.")
-    ] = None,
-    stitch: Annotated[
-        StitchName,
-        typer.Option(
-            help="What windows share: logits (scores), outputs (patch features) or values (the "
-            "last block attends to the whole image)."
-        ),
-    ] = StitchName.LOGITS,
-    min_presence: MinPresence = None,
-    refine: Annotated[
-        str,
-        typer.Option(
-            help="Move the borders of classes to edges of the image: laplacian, guided, pamr or "
-            "'pixel graph'."
-        ),
-    ] = "none",
-    preset: PresetOption = None,
-    segmenter: Annotated[str | None, typer.Option(help=SEGMENTER_HELP)] = None,
+    segmentation_options: SegmentationOptions,
+    window_options: WindowOptions,
     formats: MaskFormats = None,
 ) -> None:
     """Assign every pixel to the class whose text matches it best.
@@ -112,7 +49,6 @@ def segment(
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.records.mask_files import MAX_CLASSES, palette_image
     from clip_surgery.records.regions import segmentation_record
-    from clip_surgery.refinement.registry import as_refinement
     from clip_surgery.tasks.presence import presence
     from clip_surgery.tasks.segmentation import segment as find_segments
     from clip_surgery.tasks.text_selection import split_names
@@ -122,19 +58,11 @@ def segment(
     classes = split_names(request.texts)
     if len(classes) > MAX_CLASSES:
         raise InputError(f"Expected at most {MAX_CLASSES} classes, but got {len(classes)}.")
-    other_words = (
-        tuple(word.strip() for word in background_words.split(",")) if background_words else ()
-    )
-    texts = check_texts([*(name for names in classes for name in names), *other_words])
-    background_kind = background or (BackgroundName.WORDS if other_words else BackgroundName.NONE)
-    if background_kind is BackgroundName.WORDS and not other_words:
-        raise InputError("--background words needs texts: --background-words sky,wall,floor.")
-    if other_words and background_kind is not BackgroundName.WORDS:
-        raise InputError(f"--background-words do not go with --background {background_kind}.")
+    background_words = segmentation_options.words
+    texts = check_texts([*(name for names in classes for name in names), *background_words])
+    segmentation_options.check()
     sheet.check()
-    windows = _windows(model, crop, stride, stitch)
-    as_refinement(refine)
-    check_preset(preset, segmenter, threshold=threshold, min_presence=min_presence, refine=refine)
+    windows = window_options.build(model)
     loop = ImageLoop.begin(
         "segment",
         request,
@@ -143,19 +71,20 @@ def segment(
         known=[*FIGURE_FORMATS, Format.MASK, Format.JSON],
         default=[Format.PNG, Format.MASK, Format.JSON],
     )
+    preset, segmenter = segmentation_options.preset, segmentation_options.segmenter
     explainer = model.load(method=method_options.build_for(preset))
-    loaded_segmenter = load_named(segmenter, model.device)
+    loaded_segmenter = None if segmenter is None else load_named_segmenter(segmenter, model.device)
     features = encode(explainer, texts)
 
     def to_result(image: InputImage, explanation: Explanation) -> ImageResult:
         [segmentation] = find_segments(
             explanation,
             classes,
-            background=background_kind.value,
-            threshold=threshold,
-            background_words=other_words,
-            min_presence=min_presence,
-            refine=refine,
+            background=segmentation_options.background_kind.value,
+            threshold=segmentation_options.threshold,
+            background_words=background_words,
+            min_presence=segmentation_options.min_presence,
+            refine=segmentation_options.refine,
             images=image,
             segmenter=loaded_segmenter,
             preset=preset,
@@ -200,63 +129,3 @@ def segment(
 
         loop.run(request.images, explain_each, to_result)
     loop.finish(["class", Number("mask value"), Number("share")])
-
-
-def load_named(segmenter: str | None, device: str) -> Segmenter | None:
-    """Return the segmenter of a name, or None for None."""
-    from clip_surgery.segmenters.registry import load_segmenter
-
-    if segmenter is None:
-        return None
-    with console.status(f"loading {segmenter}"):
-        return load_segmenter(segmenter, device=device)
-
-
-def check_preset(
-    preset: str | None,
-    segmenter: str | None,
-    *,
-    threshold: float,
-    min_presence: float | None,
-    refine: str,
-) -> None:
-    """Check that a preset has what it needs, and is not given with an option that it sets.
-
-    Raises:
-        InputError: if not.
-    """
-    if preset == PresetName.BEST and segmenter is None:
-        raise InputError("--preset best needs --segmenter, such as facebook/sam-vit-base.")
-    if preset is not None and (threshold, min_presence, refine) != (0.6, None, "none"):
-        raise InputError(
-            "--preset sets --threshold, --min-presence and --refine; give it or these."
-        )
-
-
-def split_background_words(text: str | None) -> tuple[str, ...]:
-    """Return the words of a list with commas; none if there is no list.
-
-    Example:
-        >>> split_background_words("sky, wall")
-        ('sky', 'wall')
-    """
-    return tuple(word.strip() for word in text.split(",")) if text else ()
-
-
-def _windows(
-    model: ExplainerOptions, crop: int | None, stride: int | None, stitch: StitchName
-) -> Windows | None:
-    """Return the windows that --crop and --stride ask for; None without these options.
-
-    Raises:
-        InputError: if --framing is given, which windows do not use, or --stitch without windows.
-    """
-    from clip_surgery.windows import Windows
-
-    if crop is None and stride is None:
-        if stitch is not StitchName.LOGITS:
-            raise InputError(f"--stitch {stitch} needs windows: --crop or --stride.")
-        return None
-    if model.framing is not FramingName.KEEP_RATIO:
-        raise InputError(f"--framing {model.framing} does not go with windows (--crop, --stride).")
-    return Windows(size=model.size, crop=crop, stride=stride, stitch=stitch.value)

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 PAPER_MODEL = "open_clip:ViT-B-16/openai"
 MODEL = "Model"  # a heading of the help
-SEGMENTER_HELP = (
-    "SAM or SAM 2 model that segments objects (hub name or local folder), a registered segmenter, "
-    "or package.module:Class."
-)
 
 ModelName = Annotated[
     str,
