@@ -1,11 +1,11 @@
-"""Cost of segmentation beside the forward pass: refinements, methods on a base, and windows.
+"""Cost of segmentation beside the forward pass: refinements, and methods on a base.
 
 ViT-B/16 with random weights (speed does not depend on them), float32, one thread by default. Values
 are ratios of processor time, which depends little on other programs. A refinement is compared with
-`encode_image` of one 224 px image, a large image with the forward passes of its windows.
+`encode_image` of one 224 px image. Windows of a large image are measured by `windows.py`.
 
-    python benchmarks/segmentation.py                                     1,024 x 2,048 px, minutes
-    python benchmarks/segmentation.py --height 448 --width 672 --repeats 3
+    python benchmarks/segmentation.py
+    python benchmarks/segmentation.py --methods naclip,lposs --repeats 3
 """
 
 from __future__ import annotations
@@ -15,19 +15,14 @@ import statistics
 import time
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from methods import random_model, random_pixels, random_texts
 from timing import machine
 
 from clip_surgery.backbones.loading import wrap_backbone
-from clip_surgery.loading import wrap
 from clip_surgery.methods.registry import parse_methods
 from clip_surgery.refinement.laplacian import LaplacianRefinement
 from clip_surgery.refinement.registry import REFINEMENTS, as_refinement
-from clip_surgery.surgery.window_layout import window_starts
-from clip_surgery.text.features import TextFeatures
-from clip_surgery.windows import Windows, explain_windows
 
 METHODS = (
     "clearclip,naclip,maskclip,lposs,free_cp,tag_clip,pearl,pearl(refine=laplacian),"
@@ -42,15 +37,11 @@ def main() -> None:
     with torch.no_grad():
         measure_refinements(options)
         measure_methods(options)
-        measure_windows(options)
 
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts", type=int, default=20, help="how many texts")
-    parser.add_argument("--height", type=int, default=1024, help="of the large image, in pixels")
-    parser.add_argument("--width", type=int, default=2048, help="of the large image, in pixels")
-    parser.add_argument("--batch-size", type=int, default=4, help="windows at a time")
     parser.add_argument("--methods", default=METHODS, help="as the command line writes them")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -95,38 +86,6 @@ def measure_methods(options: argparse.Namespace) -> None:
             own.append(seconds(lambda method=method: method(backbone, pixels, texts), 1))  # type: ignore[misc]
         print(f"| `{name}` | {min(own) / min(plain):.2f} |", flush=True)
     print()
-
-
-def measure_windows(options: argparse.Namespace) -> None:
-    model = random_model("ViT-B-16", 224)
-    explainer = wrap(model, vocabulary=None, cache=False, batch_size=options.batch_size)
-    texts: TextFeatures = random_texts(explainer.backbone, options.texts)
-    image = np.random.default_rng(0).integers(
-        0, 256, (options.height, options.width, 3), dtype=np.uint8
-    )
-    rows, columns = (
-        len(window_starts(side // 16, 14, 7)) for side in (options.height, options.width)
-    )
-    count = rows * columns
-    crops = torch.randn(options.batch_size, 3, 224, 224)
-
-    def forwards() -> None:
-        for start in range(0, count, options.batch_size):
-            model.encode_image(crops[: count - start])
-
-    forward = seconds(forwards, 1)
-    print(f"{options.height} x {options.width} px: {count} windows, {forward:.1f} s of forwards\n")
-    print("| method | stitch | ratio to the forwards |\n|---|---|---|")
-    for name, stitch in (
-        ("naclip", "logits"),
-        ("naclip", "outputs"),
-        ("naclip", "values"),
-        ("lposs", "outputs"),
-    ):
-        windows = Windows(crop=224, stride=112, stitch=stitch)  # type: ignore[arg-type]
-        own = explainer.with_method(name)
-        taken = seconds(lambda: explain_windows(own, image, texts, windows=windows), 1)  # noqa: B023
-        print(f"| `{name}` | {stitch} | {taken / forward:.2f} |", flush=True)
 
 
 def seconds(call: Callable[[], object], repeats: int) -> float:
