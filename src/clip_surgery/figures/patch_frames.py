@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from clip_surgery.figures.fonts import PAPER, font
 from clip_surgery.figures.sheet import Picture, text_image
@@ -27,23 +28,36 @@ def with_patch_frames(
         framing: how the image was resized for the model.
         grid: the grid of patches.
     """
-    side_y, side_x = framing.frame.height / grid.rows, framing.frame.width / grid.columns
 
     def draw(drawn: Image.Image) -> Image.Image:
         canvas = drawn.copy()
         unit = drawn.width / picture.size.width  # pixels per unit of the sheet
         scale_x = drawn.width / framing.original.width
         scale_y = drawn.height / framing.original.height
-        for number, (row, column) in enumerate(patches, start=1):
-            corners = torch.tensor(
-                [[column * side_x, row * side_y], [(column + 1) * side_x, (row + 1) * side_y]]
-            )
-            (left, upper), (right, lower) = framing.restore_points(corners).tolist()
+        for number, patch in enumerate(patches, start=1):
+            corners = patch_corners(patch, framing, grid)
+            (left, upper), (right, lower) = corners.tolist()
             box = (left * scale_x, upper * scale_y, right * scale_x, lower * scale_y)
             _draw_frame(canvas, box, number, unit)
         return canvas
 
     return picture.edited(draw)
+
+
+def patch_corners(patch: tuple[int, int], framing: Framing, grid: PatchGrid) -> Tensor:
+    """Return the upper left and lower right corner (x, y) of a patch in pixels of the image (2, 2).
+
+    Args:
+        patch: row and column of the patch.
+        framing: how the image was resized for the model.
+        grid: the grid of patches.
+    """
+    side_y, side_x = framing.frame.height / grid.rows, framing.frame.width / grid.columns
+    row, column = patch
+    corners = torch.tensor(
+        [[column * side_x, row * side_y], [(column + 1) * side_x, (row + 1) * side_y]]
+    )
+    return framing.restore_points(corners)
 
 
 def _draw_frame(

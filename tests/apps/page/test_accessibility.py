@@ -51,7 +51,7 @@ def test_axe_finds_nothing_on_any_tab(open_visit, scheme, width):
         found = axe.run(page, part).response["violations"]
         return [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found]
 
-    page.wait_for_function("clipSurgery.isOpen")
+    page.wait_for_function("window.clipSurgery?.isOpen")
     assert violations() == []
     page.click("[data-example='0']")
     page.wait_for_selector("#maps .cs-card")

@@ -18,13 +18,15 @@ def read(actions, query):
 
 
 def test_an_address_is_read(actions):
-    query = "?text=car&text=a+pig&model=demo&method=gem&sentence=a+dog&tab=points&contrast=image"
+    query = "?text=car&text=a+pig&model=demo&method=gem&sentence=a+dog&why=a+cow&rival=a+pig"
     state, errors = read(
-        actions, f"{query}&opacity=0.25&min_presence=0.5&background=none&example=0"
+        actions,
+        f"{query}&tab=points&contrast=image&opacity=0.25&min_presence=0.5&background=none&example=0",
     )
     assert errors == []
     assert (state.texts, state.model, state.method) == (("car", "a pig"), "demo", "gem")
-    assert (state.sentence, state.tab, state.example) == ("a dog", "points", 0)
+    assert state.sentences == {"sentence": "a dog", "why": "a cow", "rival": "a pig"}
+    assert (state.tab, state.example) == ("points", 0)
     assert state.settings == {
         "contrast": "image", "opacity": 0.25, "min_presence": 0.5, "background": "none",
     }  # fmt: skip
@@ -38,15 +40,16 @@ def test_an_address_is_read(actions):
         *(f"{name}=%00%ff" for name in ("model", "method", "tab", "contrast", "background")),
         *(f"{name}={value}" for name in NUMBERS for value in NO_NUMBERS),
         *(f"text={'a' * 301}", "&".join(f"text={number}" for number in range(25))),
-        *(f"sentence={'a' * 301}", "contrast=none", "model=../../etc/passwd", "method=Surgery"),
+        *(f"{name}={'a' * 301}" for name in ("sentence", "why", "rival")),
+        *("contrast=none", "model=../../etc/passwd", "method=Surgery"),
         *("&".join(["text=a"] * 101), "text=" + "a" * QUERY_CHARACTERS, 7),
     ],
 )
 def test_hostile_values_are_left_out_with_a_reason(actions, query):
     state, errors = read(actions, query)
     assert len(errors) == 1
-    given = (state.texts, state.model, state.method, state.sentence, state.tab, state.example)
-    assert (given, state.settings) == ((None,) * 6, {})
+    given = (state.texts, state.model, state.method, state.tab, state.example)
+    assert (given, state.settings, state.sentences) == ((None,) * 5, {}, {})
     assert "Traceback" not in str(errors[0])
 
 
@@ -61,7 +64,7 @@ def wait_for_query(page, text):
 @pytest.mark.slow
 def test_a_reload_keeps_all_but_the_upload(open_visit, image_files):
     page = open_visit()
-    page.wait_for_function("clipSurgery.isOpen")
+    page.wait_for_function("window.clipSurgery?.isOpen")
     assert query_of(page) == {}
     explain(page, image_files / "scene.png", "car", "a pig")
     page.get_by_label("by presence").check()
@@ -77,7 +80,7 @@ def test_a_reload_keeps_all_but_the_upload(open_visit, image_files):
     }  # fmt: skip
     assert query_of(page) == expected
     page.reload()
-    page.wait_for_function("clipSurgery.isOpen")
+    page.wait_for_function("window.clipSurgery?.isOpen")
     page.wait_for_function("document.querySelector('#sentence textarea, #sentence input').value")
     assert page.get_by_label("Sentence").input_value() == "a pig & a car?"
     assert page.locator("#image img").count() == 0
@@ -89,6 +92,18 @@ def test_a_reload_keeps_all_but_the_upload(open_visit, image_files):
     assert page.locator("#contrast input:checked").get_attribute("value") == "presence"
     page.wait_for_function("!location.search.includes('tab=')")
     assert query_of(page) == {name: expected[name] for name in expected if name != "tab"}
+
+
+@pytest.mark.slow
+def test_a_link_has_the_texts_of_a_match(open_visit):
+    page = open_visit("?tab=match&why=a+car+%26+a+pig&rival=%3Cb%3E")
+    page.wait_for_function("window.clipSurgery?.isOpen")
+    page.wait_for_function("document.querySelector('#match-rival :is(textarea, input)').value")
+    assert page.get_by_label("Why this text").input_value() == "a car & a pig"
+    assert page.get_by_label("And not this one").input_value() == "<b>"
+    page.get_by_label("And not this one").fill("")
+    page.wait_for_function("!location.search.includes('rival=')")
+    assert query_of(page) == {"tab": ["match"], "why": ["a car & a pig"]}
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from clip_surgery.records.mask_files import decode_rle
+from clip_surgery.tasks.match import explain_match
 
 TEXTS = ["car", "pig", "dog"]
 # gradio_client leaves its sockets to the garbage collector
@@ -33,7 +34,7 @@ def test_names_are_those_of_the_documentation(client):
     named = client.view_api(return_format="dict")["named_endpoints"]
     assert set(named) == {
         *("/models", "/explain", "/maps", "/figure", "/points"),
-        *("/tags", "/words", "/attention", "/segment", "/masks"),
+        *("/tags", "/words", "/match", "/attention", "/segment", "/masks"),
     }
 
 
@@ -75,6 +76,26 @@ def test_tags_and_words(client, scene_file, model_choices):
     assert len(client.predict(scene_file, TEXTS, api_name="/tags")["tags"]) == 3
     words = client.predict(scene_file, "a pig and a car", api_name="/words")
     assert words["sentence"] == "a pig and a car"
+
+
+def test_match_of_texts_and_of_images(client, scene_file, scene, explainer, image_files):
+    text = client.predict(scene_file, "a car", "a dog", api_name="/match")
+    expected = explain_match(explainer, "a car", scene.image, "a dog")
+    np.testing.assert_allclose(text["margin"]["patches"], expected.margin_scores(), atol=1e-5)
+    assert text["image"] == "scene.png"
+    assert [word["text"] for word in text["words"]] == ["a", "car"]
+    red = handle_file(image_files / "red.png")
+    images = client.predict(scene_file, like=scene_file, rival_image=red, api_name="/match")
+    assert images["similarity"]["total"] == pytest.approx(1, abs=1e-4)
+    assert (images["query"], images["rival"]) == ("scene.png", "red.png")
+    assert images["margin"]["total"] > 0
+    for name, reason in (("broken.png", "not an image"), ("large.png", "over the limit")):
+        bad = handle_file(image_files / name)
+        for images in ({"like": bad}, {"text": "a car", "rival_image": bad}):
+            with pytest.raises(AppError, match=rf"{name}: .*{reason}"):
+                client.predict(scene_file, **images, api_name="/match")
+    with pytest.raises(AppError, match="Type a sentence"):
+        client.predict(scene_file, api_name="/match")
 
 
 def test_figure_is_an_image(client, scene_file):

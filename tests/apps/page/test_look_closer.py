@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clip_surgery.methods.registry import METHODS
-from tests.apps.page.visits import explain, open_tab, titles
+from tests.apps.page.visits import explain, open_tab, titles, upload
 
 pytestmark = pytest.mark.slow
 SPLIT = "getComputedStyle(document.querySelector('#compare .cs-right')).clipPath"
@@ -148,6 +148,38 @@ def test_why_one_text_and_not_another(open_visit, image_files):
             text = page.locator("#cs-readout").inner_text().removeprefix(f"{title}: ")
             values.append(float(text.replace("\u2212", "-")))
     assert min(values) < 0 < max(values)  # parts speak for the one and for the other
+
+
+def test_an_image_is_compared_with_images(open_visit, site, image_files):
+    page = open_visit()
+    page.wait_for_function("window.clipSurgery?.isOpen")
+    upload(page, image_files / "scene.png")
+    page.wait_for_selector("#image img")
+    open_tab(page, "Match")
+    page.get_by_text("Compare with images").click()
+    page.set_input_files("#match-like input[type=file]", image_files / "broken.png")
+    page.get_by_text("broken.png: not an image, or not readable.").wait_for()
+    page.set_input_files("#match-like input[type=file]", image_files / "scene.png")
+    page.wait_for_selector("#match-like img")
+    page.click("#show-why")
+    page.wait_for_selector("#match .cs-pair .cs-layer")
+    assert page.locator("#match .cs-pair .cs-frame").count() == 2
+    label = page.locator("#match .cs-pair .cs-frame").first.get_attribute("aria-label")
+    assert label.startswith("What each part of scene.png adds to its similarity")
+    assert page.locator("#match-notice .cs-notice").count() == 0
+    page.locator("#match .cs-pair .cs-frame").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('#cs-readout').textContent.includes('0.')")
+    runs = site.runs
+    page.get_by_label("And not this one").fill("a photo of a pig")
+    page.get_by_text("This result is for scene.png with demo").wait_for()
+    assert site.runs == runs
+    page.click("#show-why")
+    page.wait_for_selector("#match .cs-card[data-title^='why scene.png, not a photo of a pig']")
+    page.wait_for_selector("#match-notice .cs-notice", state="detached")
+    page.wait_for_function("location.search.includes('rival=a+photo+of+a+pig')")
+    page.get_by_label("Remove Image").first.click()
+    page.wait_for_selector("#match .cs-hint")
 
 
 def test_the_attention_of_a_chosen_head(open_visit, site, image_files):

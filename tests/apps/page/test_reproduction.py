@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from clip_surgery.apps.cli.main import app
 from clip_surgery.apps.page.attention_heads import ShownHeads
 from clip_surgery.apps.page.attention_views import PointAttention
+from clip_surgery.apps.page.match_views import FoundMatch
 from clip_surgery.apps.page.results import maps, segmentation
 from clip_surgery.apps.page.sessions import Results
 from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.tabs.all_tabs import TABS, tabs_of
 from clip_surgery.apps.page.tabs.heads import Heads
 from clip_surgery.apps.page.tabs.masks import ShownMasks
-from clip_surgery.apps.page.tabs.match import FoundMatch
 from clip_surgery.apps.page.tabs.methods import MethodMaps
 from clip_surgery.apps.page.tabs.words import ReadSentence
 from clip_surgery.errors import InputError
@@ -118,6 +119,29 @@ def test_python_code_of_a_match_and_of_the_attention_of_heads(actions, tabs, res
         torch.testing.assert_close(
             attention.lengths, results.by_tab["attention"].heads.attention.lengths
         )
+
+
+@pytest.mark.parametrize("with_rival", [False, True])
+def test_code_and_command_of_a_match_of_images(actions, tabs, results, scene, with_rival):
+    scene.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save("pig's query.png")
+    query = actions.prepare_image(Path("pig's query.png"), "pig's query.png")
+    rival = results.session.image if with_rival else ""
+    match = actions.match(results.session.image, query, rival, "demo")
+    results.by_tab["match"] = FoundMatch(
+        match=match, image=results.session.image, model="demo", query_image=query,
+        rival_image=rival or None,
+    )  # fmt: skip
+    again = run(tabs, results, "match")["match"]
+    torch.testing.assert_close(again.patch_scores(), match.patch_scores(), rtol=0, atol=1e-5)
+    words = tabs["match"].command(results, SETTINGS)
+    result = CliRunner().invoke(app, [*words[1:], "--format=json", "--out=results"])
+    assert result.exit_code == 0, result.output
+    [file] = Path("results").glob("*.json")
+    written = json.loads(file.read_text())
+    record = tabs["match"].record(results, SETTINGS)["match"]
+    for name in ("similarity", *(["margin"] if with_rival else [])):
+        assert written[name]["total"] == pytest.approx(record[name]["total"], abs=1e-5)
+    assert tabs["match"].figure(results, SETTINGS).width > 300
 
 
 def add_heads(actions, results, point):

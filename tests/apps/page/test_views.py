@@ -17,20 +17,20 @@ from clip_surgery.apps.page.attention_heads import ShownHeads
 from clip_surgery.apps.page.attention_views import PointAttention, attention_view
 from clip_surgery.apps.page.examples import examples, examples_view
 from clip_surgery.apps.page.html_cards import Card, cards_view, data_link, heat_layer
+from clip_surgery.apps.page.match_views import FoundMatch, match_view
 from clip_surgery.apps.page.requests import with_messages
 from clip_surgery.apps.page.sessions import Results
 from clip_surgery.apps.page.settings import DEFAULTS
 from clip_surgery.apps.page.tabs.all_tabs import tabs_of
 from clip_surgery.apps.page.tabs.heads import Heads
 from clip_surgery.apps.page.tabs.masks import ShownMasks
-from clip_surgery.apps.page.tabs.match import FoundMatch, match_view
 from clip_surgery.apps.page.tabs.methods import MethodMaps
 from clip_surgery.apps.page.tabs.points import points_view
 from clip_surgery.apps.page.tabs.segments import segments_view
 from clip_surgery.apps.page.tabs.words import ReadSentence
 from clip_surgery.figures.overlay import OPACITY, overlay
 from clip_surgery.framing import Size
-from clip_surgery.inputs.images import read_image
+from clip_surgery.inputs.images import InputImage, read_image
 from clip_surgery.tasks.inspection import attention
 
 EVIL = '"><script>alert(1)</script>'
@@ -69,9 +69,12 @@ def session(actions, scene):
     return actions.explain(image, ["car", "pig", EVIL], "demo", "clip_surgery")
 
 
-def found_match(actions, image, text, rival=None):
-    match = actions.match(image, text, rival, "demo")
-    return FoundMatch(match=match, image=image, model="demo")
+def found_match(actions, image, query, rival=None):
+    images = [each if isinstance(each, InputImage) else None for each in (query, rival)]
+    match = actions.match(image, query, rival, "demo")
+    return FoundMatch(
+        match=match, image=image, model="demo", query_image=images[0], rival_image=images[1]
+    )
 
 
 def test_every_view_escapes_texts(actions, session):
@@ -167,6 +170,40 @@ def test_a_match_of_a_text_with_itself_has_no_difference(actions, scene):
     html = match_view(found_match(actions, image, "a car", "a car"))
     assert "no part stands out" in html
     assert "nan" not in html
+
+
+def test_a_match_of_two_images_frames_the_same_number_of_patches_in_both(actions, scene):
+    image = read_image(scene.image)
+    query = InputImage(image=scene.image.resize((200, 100)), name=f"{EVIL}.png")
+    html = match_view(found_match(actions, image, query))
+    assert "<script" not in html
+    assert html.count("--cs-image") == 2
+    count = len(re.findall(r"<b>\d</b> \+0", html))  # what each pair adds
+    assert count > 0
+    assert html.count('class="cs-box"') == 2 * count
+    box = r'cs-box" x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"'
+    query_part, image_part = html.split('class="cs-marks"')[1:]
+    for part, size in ((query_part, (200, 100)), (image_part, (320, 320))):
+        boxes = np.array(re.findall(box, part), float)
+        assert (boxes[:, 2:] > 0).all()
+        assert (boxes[:, :2] + boxes[:, 2:] <= size).all()
+    with_rival = match_view(found_match(actions, image, query, read_image(scene.image)))
+    assert "<script" not in with_rival
+    assert with_rival.count("--cs-image") == 3
+    assert "difference" in with_rival
+    mixed = match_view(found_match(actions, image, "a car", query))
+    assert mixed.count("--cs-image") == 2
+    assert mixed.count('class="cs-sentence"') == 1
+
+
+def test_an_image_is_most_similar_to_itself(actions, scene):
+    image = read_image(scene.image)
+    other = read_image(Image.new("RGB", (64, 64), "red"))
+    match = found_match(actions, image, image, other).match
+    assert match.similarity == pytest.approx(1, abs=1e-4)
+    assert match.margin() > 0
+    total = float(match.margin_scores().sum()) + match.margin_rest()
+    assert total == pytest.approx(match.margin(), abs=1e-5)
 
 
 def test_examples_have_a_text_that_is_not_in_the_image():

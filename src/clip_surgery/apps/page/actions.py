@@ -213,25 +213,27 @@ class Actions:
                 ) from None
         return parts, features, explainer.frame(image)
 
-    def match(self, image: InputImage, text: str, rival: str, model: str) -> Match:
-        """Return what each part of an image adds to its similarity with a text.
+    def match(
+        self, image: InputImage, query: str | InputImage, rival: str | InputImage, model: str
+    ) -> Match:
+        """Return what each part of an image adds to its similarity with a text or another image.
 
         Args:
             image: the image of the visitor.
-            text: the text, used as it is.
-            rival: another text, or a blank one for none.
+            query: a text, used as it is, or another image of the visitor.
+            rival: another text or image, or a blank text for none.
             model: name of a model of the page.
 
         Raises:
             InputError: if a text is missing or cannot be used, or the similarity is no such sum.
         """
-        checked_text = self.read_sentence(text)
+        checked_query = self._read_query(query)
         is_blank = rival is None or (isinstance(rival, str) and not rival.strip())
-        checked_rival = None if is_blank else self.read_sentence(rival)
+        checked_rival = None if is_blank else self._read_query(rival)
         explainer = self._limited(self.models[model].explainer)
         with self._model_turn():
             try:
-                return explain_match(explainer, checked_text, image, checked_rival)
+                return explain_match(explainer, checked_query, image, checked_rival)
             except UnsupportedModelError:
                 raise InputError(
                     f"The similarity of {model} is no sum over parts of the image. "
@@ -290,6 +292,9 @@ class Actions:
             points=points,
             box=None,
         )
+
+    def _read_query(self, query: object) -> str | InputImage:
+        return query if isinstance(query, InputImage) else self.read_sentence(query)
 
     def _require_segmenter(self) -> Segmenter:
         if self.segmenter is None:

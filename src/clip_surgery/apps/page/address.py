@@ -16,7 +16,7 @@ from clip_surgery.apps.page.api import METHOD
 from clip_surgery.apps.page.examples import Example
 from clip_surgery.apps.page.model_choices import ModelChoice
 from clip_surgery.apps.page.requests import read_choice, read_number
-from clip_surgery.apps.page.settings import DEFAULTS, NAMES, read_settings
+from clip_surgery.apps.page.settings import DEFAULTS, NAMES, SENTENCES, read_settings
 from clip_surgery.errors import ClipSurgeryError, InputError
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class AddressState:
         texts: texts to look for.
         model: name of a model of the page.
         method: name of a method that works with the model.
-        sentence: a sentence.
+        sentences: sentences of tabs by their name in `settings.SENTENCES`.
         tab: name of the tab that is open.
         settings: values of settings by their name in `settings.NAMES`.
         example: index of the example image. Images of visitors are not in the address.
@@ -43,7 +43,7 @@ class AddressState:
     texts: tuple[str, ...] | None = None
     model: str | None = None
     method: str | None = None
-    sentence: str | None = None
+    sentences: Mapping[str, str] = field(default_factory=dict)
     tab: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     example: int | None = None
@@ -78,12 +78,15 @@ def read_address(
 
     choice = read("model", lambda values: actions.models[values[0]])
     chosen = choice or actions.models.first
+    sentences = {
+        name: read(name, lambda values: actions.read_sentence(values[0])) for name in SENTENCES
+    }
     settings = {name: read(name, _setting_reader(name)) for name in NAMES}
     state = AddressState(
         texts=read("text", actions.read_texts),
         model=None if choice is None else choice.name,
         method=read("method", lambda values: _method(chosen, values[0])),
-        sentence=read("sentence", lambda values: actions.read_sentence(values[0])),
+        sentences={name: text for name, text in sentences.items() if text is not None},
         tab=read("tab", lambda values: read_choice(values[0], "the tab", tuple(tabs))),
         settings={name: value for name, value in settings.items() if value is not None},
         example=read("example", lambda values: _example(values[0], len(examples))),

@@ -17,12 +17,18 @@ import gradio as gr
 
 from clip_surgery.apps.page import results
 from clip_surgery.apps.page.actions import Actions
-from clip_surgery.apps.page.requests import read_number, read_upload, with_messages
+from clip_surgery.apps.page.requests import (
+    read_number,
+    read_query,
+    read_upload,
+    with_messages,
+)
 from clip_surgery.apps.page.sessions import Session
 from clip_surgery.apps.page.settings import read_contrast
 from clip_surgery.apps.page.tabs.maps import drawing
 from clip_surgery.figures.overlay import OPACITY
 from clip_surgery.records.explanations import DIGITS
+from clip_surgery.records.matches import match_record
 from clip_surgery.records.regions import masks_record, segmentation_record
 from clip_surgery.records.texts import image_record, words_record
 
@@ -96,6 +102,22 @@ class Api:
         checked_image = read_upload(self.actions, image)
         return words_record(self.actions.sentence(checked_image, sentence, model, method))
 
+    def match(
+        self,
+        image: Any,
+        text: Any,
+        rival: Any,
+        model: Any,
+        like: Any = None,
+        rival_image: Any = None,
+    ) -> Any:
+        """Return what each part adds to the similarity with a text or, if given, another image."""
+        checked_image = read_upload(self.actions, image)
+        query = read_query(self.actions, text, like)
+        other = read_query(self.actions, rival, rival_image)
+        found = self.actions.match(checked_image, query, other, model)
+        return match_record(checked_image, found, backbone=model)
+
     def attention(self, image: Any, x: Any, y: Any, model: Any) -> Any:
         """Return the attention of the patch at (x, y) in pixels, of kinds q-k and v-v."""
         checked_image = read_upload(self.actions, image)
@@ -142,6 +164,10 @@ def publish(actions: Actions, **queue_settings: Any) -> None:
         texts = gr.JSON(label="texts: a list")
         optional = gr.JSON(value=[], label="texts: a list, or [] for the texts of the page")
         sentence = gr.Textbox(label="sentence")
+        query = gr.Textbox("", label="text, or none for an image in `like`")
+        rival = gr.Textbox("", label="another text, or none")
+        like = gr.Image(type="filepath", label="an image instead of the text, or none")
+        rival_image = gr.Image(type="filepath", label="an image instead of the rival, or none")
         model = gr.Textbox(actions.models.names[0], label="model, see /models")
         method = gr.Textbox(METHOD, label="method, see /models")
         contrast = gr.Textbox("text", label="contrast: text, image or presence")
@@ -160,6 +186,7 @@ def publish(actions: Actions, **queue_settings: Any) -> None:
         (api.points, [*request, min_presence], result),
         (api.tags, [image, optional, model, top], result),
         (api.words, [image, sentence, model, method], result),
+        (api.match, [image, query, rival, model, like, rival_image], result),
         (api.attention, [image, x, y, model], result),
         (api.segment, request, result),
     ]

@@ -177,6 +177,30 @@ def box(xyxy: Sequence[float]) -> str:
     return f'<rect class="cs-box-edge" {position}/><rect class="cs-box" {position}/>'
 
 
+def numbered_box(
+    xyxy: Sequence[float], label: str, colour: tuple[int, int, int], *, side: float
+) -> str:
+    """Return the SVG rectangle with the corners (left, top, right, bottom) and a label in it.
+
+    Args:
+        xyxy: the corners in pixels.
+        label: plain text of one or two characters.
+        colour: red, green and blue in 0..255.
+        side: height of the label in pixels.
+    """
+    left, top, right, bottom = xyxy
+    position = f'x="{left:.1f}" y="{top:.1f}"'
+    size = f'width="{right - left:.1f}" height="{bottom - top:.1f}"'
+    paint = f"rgb{colour}".replace(" ", "")
+    return (
+        f'<rect class="cs-box-edge" {position} {size}/>'
+        f'<rect class="cs-box" {position} {size} style="stroke:{paint}"/>'
+        f'<rect {position} width="{0.75 * side:.1f}" height="{side:.1f}" fill="{paint}"/>'
+        f'<text x="{left + 0.37 * side:.1f}" y="{top + 0.82 * side:.1f}" fill="#fff" '
+        f'text-anchor="middle" font-weight="700" font-size="{0.9 * side:.1f}">{plain(label)}</text>'
+    )
+
+
 def text_buttons(texts: Sequence[str], chosen: int, *, label: str = "Text") -> str:
     """Return HTML of a button per text; the chosen one is marked.
 

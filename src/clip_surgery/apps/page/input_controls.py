@@ -15,9 +15,9 @@ from clip_surgery.apps.page.examples import Example
 from clip_surgery.apps.page.history import history_view
 from clip_surgery.apps.page.html_cards import notice
 from clip_surgery.apps.page.messages import page_message
-from clip_surgery.apps.page.requests import read_number, read_upload, warn
+from clip_surgery.apps.page.requests import drop_unusable, read_number, read_upload, warn
 from clip_surgery.apps.page.sessions import Results, require_session, require_shown
-from clip_surgery.apps.page.settings import DEFAULTS, NAMES, Settings, read_settings
+from clip_surgery.apps.page.settings import DEFAULTS, NAMES, SENTENCES, Settings, read_settings
 from clip_surgery.apps.page.tabs.tab import Tab
 from clip_surgery.errors import InputError
 from clip_surgery.methods.registry import METHODS
@@ -44,13 +44,7 @@ class InputControls:
         """Clear the results of the last image, and remove an image that cannot be used."""
         kept = require_shown(shown)
         kept.clear()
-        checked: Any = gr.skip()
-        if image is not None:
-            try:
-                read_upload(self.actions, image)
-            except InputError as error:
-                warn(error)
-                checked = None
+        checked = drop_unusable(self.actions, image)
         return (checked, kept, "", *self._views(kept.results, DEFAULTS))
 
     def note_changes(self, shown: Any, texts: Any, model: Any, method: Any) -> str:
@@ -95,7 +89,7 @@ class InputControls:
         return source + (f"\n\nNot available for this model:{missing}" if missing else "")
 
     def open_address(self, query: Any) -> tuple[Any, ...]:
-        """Return what an address contains: example, texts, model, method, sentence and settings."""
+        """Return what an address contains: an example, texts, the model, and settings of tabs."""
         state, errors = read_address(query, self.actions, self.examples, tuple(self.tabs))
         if errors:
             reasons = " ".join(page_message(error) for error in errors[:SHOWN_ERRORS])
@@ -103,15 +97,15 @@ class InputControls:
         model = state.model or self.actions.models.first.name
         methods = list(self.actions.models[model].methods)
         example = None if state.example is None else self.examples[state.example]
-        texts, sentence = state.texts, state.sentence
+        texts, sentences = state.texts, state.sentences
         if example is not None:
-            texts, sentence = texts or example.texts, sentence or example.caption
+            texts, sentences = texts or example.texts, {"sentence": example.caption, **sentences}
         given = [
             None if example is None else example.image.image,
             None if texts is None else list(texts),
             state.model,
             None if state.method is None else gr.update(choices=methods, value=state.method),
-            sentence,
+            *[sentences.get(name) for name in SENTENCES],
             None if state.tab is None else gr.update(selected=state.tab),
             *[state.settings.get(name) for name in NAMES],
         ]

@@ -11,7 +11,7 @@ import gradio as gr
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.address import start_method
 from clip_surgery.apps.page.scripts import GO_BACK, PRESS_EXAMPLE
-from clip_surgery.apps.page.settings import NAMES
+from clip_surgery.apps.page.settings import NAMES, SENTENCES
 from clip_surgery.apps.page.tabs.tab import Tab
 from clip_surgery.figures.overlay import OPACITY
 
@@ -56,6 +56,11 @@ class ResultElements:
     def setting_elements(self) -> list[Any]:
         """The settings in the order of `settings.NAMES`."""
         return [self.settings[name] for name in NAMES]
+
+    @property
+    def sentence_elements(self) -> list[Any]:
+        """The sentences in the order of `settings.SENTENCES`."""
+        return [self.settings[name] for name in SENTENCES]
 
 
 def input_elements(actions: Actions, examples: str, remark: str) -> InputElements:

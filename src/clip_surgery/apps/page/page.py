@@ -203,11 +203,10 @@ def _connect_address(
     events: Events, page: Any, controls: InputControls, tabs: Mapping[str, Tab],
     left: InputElements, right: ResultElements,
 ) -> None:  # fmt: skip
-    sentence = right.settings["sentence"]
     opened = events.draw(
         page.load, controls.open_address, left.address,
         [
-            left.image, left.texts, left.model, left.method, sentence, right.tabs,
+            left.image, left.texts, left.model, left.method, *right.sentence_elements, right.tabs,
             *right.setting_elements, left.link,
         ],
         js=scripts.READ_ADDRESS,
@@ -215,7 +214,9 @@ def _connect_address(
     opened.then(None, left.link, None, js=scripts.OPENED)
     first = controls.actions.models.first
     defaults = {"model": first.name, "method": start_method(first), "tab": next(iter(tabs))}
-    elements = [left.texts, left.model, left.method, sentence, *right.setting_elements]
+    elements = [
+        left.texts, left.model, left.method, *right.sentence_elements, *right.setting_elements,
+    ]  # fmt: skip
     gr.on(
         [element.change for element in elements]
         + [head.select for head in right.tab_heads.values()]

@@ -116,6 +116,26 @@ def read_upload(actions: Actions, value: Any) -> InputImage:
     return actions.prepare_image(content, name)
 
 
+def read_query(actions: Actions, text: Any, image: Any) -> Any:
+    """Return the image that a visitor chose to compare with, or the text if there is none.
+
+    Raises:
+        InputError: if the image cannot be used. Texts are checked by `Actions.match`.
+    """
+    return text if image is None else read_upload(actions, image)
+
+
+def drop_unusable(actions: Actions, image: Any) -> Any:
+    """Return None for an upload that cannot be used, with a message, and otherwise no change."""
+    if image is not None:
+        try:
+            read_upload(actions, image)
+        except InputError as error:
+            warn(error)
+            return None
+    return gr.skip()
+
+
 def _uploaded_content(folder: Path, path: str, max_bytes: int) -> bytes | None:
     """Return the content of a file that was uploaded to this server, and None for all others.
 

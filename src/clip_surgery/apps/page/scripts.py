@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from clip_surgery.apps.page.settings import DEFAULTS, NAMES
+from clip_surgery.apps.page.settings import DEFAULTS, NAMES, SENTENCES
 
 PRESS_EXAMPLE = """
 element.addEventListener('click', (event) => {
@@ -130,12 +130,12 @@ def set_running(call: int, *, running: bool) -> str:
 def write_address(defaults: Mapping[str, str]) -> str:
     """Return the script that writes the state of the page into its address.
 
-    It takes texts, model, method, sentence and the settings; what is at its default is left out.
+    It takes texts, model, method, sentences and settings; what is at its default is left out.
 
     Args:
         defaults: model, method and tab at the start.
     """
-    names = ["text", "model", "method", "sentence", *NAMES]
+    names = ["text", "model", "method", *SENTENCES, *NAMES]
     at_start = {name: getattr(DEFAULTS, name) or 0 for name in NAMES} | dict(defaults)
     arguments = f"{json.dumps(names)}, {json.dumps(at_start)}, values"
     return f"(...values) => clipSurgery.writeAddress({arguments})"

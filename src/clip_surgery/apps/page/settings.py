@@ -33,6 +33,8 @@ CONTRASTS: tuple[Contrast, ...] = ("text", "image", "presence")
 DEFAULTS = Settings()
 NAMES = ("contrast", "opacity", "min_presence", "background")
 """The settings in the order in which the browser sends them."""
+SENTENCES = ("sentence", "why", "rival")
+"""Sentences of tabs that the address keeps, by the name of their elements in `Tab.settings`."""
 
 
 def read_settings(contrast: Any, opacity: Any, min_presence: Any, background: Any) -> Settings:

@@ -31,6 +31,7 @@ class SignedMap:
         alt: what the map is of, in words.
         scores: scores of the patches (rows, columns).
         limit: absolute score that has the strongest colour; 0 leaves the image as it is.
+        marks: SVG elements in pixels of the image.
     """
 
     title: str
@@ -38,10 +39,11 @@ class SignedMap:
     alt: str
     scores: Tensor
     limit: float
+    marks: str = ""
 
 
-def signed_view(image: InputImage, maps: Sequence[SignedMap], framing: Framing) -> str:
-    """Return HTML of a card per map, and the scale of the colours.
+def signed_cards(image: InputImage, maps: Sequence[SignedMap], framing: Framing) -> str:
+    """Return HTML of a card per map.
 
     Args:
         image: the image.
@@ -60,10 +62,11 @@ def signed_view(image: InputImage, maps: Sequence[SignedMap], framing: Framing) 
                 note=signed.note,
                 layer=data_link(Image.fromarray(np.dstack([colours, alpha])), quality=85),
                 values=encode_map((levels + 1) / 2),
+                marks=signed.marks,
                 alt=f"{signed.alt}: {where}",
             )
         )
-    return cards_view(image, cards, kind="cs-zoom cs-signed") + _scale()
+    return cards_view(image, cards, kind="cs-zoom cs-signed")
 
 
 def chip_style(level: float) -> str:
@@ -81,8 +84,8 @@ def _colour(level: float) -> tuple[list[int], int]:
     return colours[0, 0].tolist(), int(alpha[0, 0])
 
 
-def _scale() -> str:
-    """HTML of a bar of the colours from -1 to +1."""
+def signed_scale() -> str:
+    """Return HTML of a bar of the colours from -1 to +1."""
     colours = [_colour(level)[0] for level in np.linspace(-1, 1, 17)]
     stops = ",".join(f"rgb({red},{green},{blue})" for red, green, blue in colours)
     meaning = plain("takes away (blue) or adds (red), relative to the strongest part")

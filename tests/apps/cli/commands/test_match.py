@@ -32,6 +32,14 @@ def test_two_images(cli, scene):
     assert "<article" in Path("out/match.html").read_text()
 
 
+def test_an_image_instead_of_the_rival(cli, scene):
+    done = cli("match", scene, "--like", scene, "--rival-image", scene, "--format", "json,png")
+    assert done.code == 0, done.err
+    record = json.loads(Path("out/scene.match.json").read_text())
+    assert record["margin"]["total"] == pytest.approx(0, abs=1e-5)
+    assert record["rival"] == record["query"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -39,6 +47,8 @@ def test_two_images(cli, scene):
         (["dog", "--like", "scene.png"], "but got 1 texts and --like."),
         (["dog", "--phrase", "cat"], "Expected phrases that occur in a text"),
         (["--like", "missing.png"], "missing.png"),
+        (["dog", "--rival-image", "missing.png"], "missing.png"),
+        (["dog", "--rival", "cat", "--rival-image", "scene.png"], "but got both"),
     ],
 )
 def test_bad_calls(cli, scene, arguments, reason):

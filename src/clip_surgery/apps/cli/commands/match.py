@@ -14,7 +14,7 @@ from clip_surgery.apps.cli.shared.options import (
     OutputOptions,
     formats_option,
 )
-from clip_surgery.apps.cli.shared.request import RequestOptions
+from clip_surgery.apps.cli.shared.request import RequestOptions, read_rival
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ def match(
     like: Annotated[
         Path | None,
         typer.Option(help="An image instead of a text, with which images are compared."),
+    ] = None,
+    rival_image: Annotated[
+        Path | None,
+        typer.Option(help="Another image instead of --rival: why the first one and not this one."),
     ] = None,
     phrase: Annotated[
         list[str] | None,
@@ -65,6 +69,7 @@ def match(
 
     sheet.check()
     request, query = inputs.read_query(like)
+    other = read_rival(rival, rival_image)
     loop = ImageLoop.begin(
         "match",
         request,
@@ -77,7 +82,7 @@ def match(
 
     def explain_each(images: Sequence[InputImage]) -> list[Match]:
         return [
-            explain_match(explainer, query, image, rival, phrases=phrase or ()) for image in images
+            explain_match(explainer, query, image, other, phrases=phrase or ()) for image in images
         ]
 
     loop.run(

@@ -123,6 +123,21 @@ class RequestOptions:
         return request, request.texts[0] if like is None else read_image(like)
 
 
+def read_rival(text: str | None, image: Path | None) -> str | InputImage | None:
+    """Return the rival of a query: a text, the image of a file, or None if there is none.
+
+    Raises:
+        InputError: if there are both, or the image cannot be read.
+    """
+    from clip_surgery.inputs.images import read_image
+
+    if image is None:
+        return text
+    if text is not None:
+        raise InputError("Expected --rival or --rival-image, but got both.")
+    return read_image(image)
+
+
 def sort_arguments(arguments: Iterable[str]) -> Request:
     """Separate arguments that mean images (files, folders, patterns) from texts.
 

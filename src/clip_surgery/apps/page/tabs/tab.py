@@ -59,8 +59,8 @@ class Tab(ABC):
     Attributes:
         actions: the computations of the page.
         result: the element that shows the result.
-        settings: elements that the address keeps, by name: those of `settings.NAMES`, and the
-            sentence.
+        settings: elements that the address keeps, by name: those of `settings.NAMES` and of
+            `settings.SENTENCES`.
     """
 
     name: ClassVar[str]
