@@ -8,13 +8,13 @@ import pytest
 import torch
 
 import clip_surgery as cs
-from clip_surgery import explainer as explainer_module
 from clip_surgery.apps.cli.shared.drawing import at_most
 from clip_surgery.apps.page.sessions import at_size
 from clip_surgery.deferred_tensor import DeferrableTensor, DeferredTensor, combined, transformed
 from clip_surgery.framed_images import compact_pixels, full_pixels
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import read_image
+from clip_surgery.surgery import deferred_log_ratios
 from clip_surgery.surgery.consistent_features import consistent_features
 from clip_surgery.windows import Windows, explain_windows
 
@@ -116,7 +116,7 @@ def extra_walks(monkeypatch):
         calls.append(len(pixels))
         return consistent_features(tower, pixels)
 
-    monkeypatch.setattr(explainer_module, "consistent_features", counted)
+    monkeypatch.setattr(deferred_log_ratios, "consistent_features", counted)
     return calls
 
 
@@ -194,6 +194,6 @@ def test_weights_that_are_not_finite_are_named_when_presence_is_read(demo, image
     def not_finite(features, texts, *, scale):
         return torch.full((1, 2, 1), torch.nan)
 
-    monkeypatch.setattr(explainer_module, "reference_log_ratios", not_finite)
+    monkeypatch.setattr(deferred_log_ratios, "reference_log_ratios", not_finite)
     with pytest.raises(cs.WeightsError, match="not finite"):
         cs.presence(explanation)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from clip_surgery.batch_splitting import results_or_errors
 from clip_surgery.deferred_tensor import DeferredTensor
+from clip_surgery.evidence_rows import evidence_rows
 from clip_surgery.explainer import Explainer
 from clip_surgery.framed_images import compact_pixels, full_pixels
 from clip_surgery.grid import PatchGrid
 from clip_surgery.methods.method import Evidence
+from clip_surgery.surgery.deferred_log_ratios import deferred_log_ratios
 from clip_surgery.surgery.window_layout import (
     Corner,
     WindowLayout,
@@ -50,23 +51,19 @@ def blended_scores(
     def crops(corners: Sequence[Corner]) -> Tensor:
         return full_pixels(layout.crops(kept_pixels, corners))
 
-    def explain_batch(corners: Sequence[Corner]) -> list[tuple[Evidence, int]]:
-        evidence = explainer.explain_pixels(crops(corners), texts)
-        return [(evidence, row) for row in range(len(corners))]
+    def explain_batch(corners: Sequence[Corner]) -> Evidence:
+        return explainer.explain_pixels(crops(corners), texts)
 
     def log_ratios() -> Tensor:
         deferred = (
-            explainer.deferred_log_ratios(crops(corners), texts)
+            deferred_log_ratios(explainer.backbone, crops(corners), texts)
             for corners in layout.batches(explainer.batch_size)
         )
         return torch.stack([ratios.value.amax(dim=0) for ratios in deferred]).amax(dim=0)[None]
 
     for corners in layout.batches(explainer.batch_size):
-        results = results_or_errors(explain_batch, corners)
-        for corner, result in zip(corners, results, strict=True):
-            if isinstance(result, Exception):
-                raise result
-            blend.add(corner, *result)
+        for corner, row in zip(corners, evidence_rows(explain_batch, corners), strict=True):
+            blend.add(corner, *row)
     ratios: Any = blend.highest.get("reference_log_ratios")
     if ratios is not None:
         ratios = ratios[None]

@@ -15,16 +15,11 @@ import torch
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
-from clip_surgery.batch_splitting import results_or_errors
-from clip_surgery.deferred_tensor import DeferredTensor, combined, unread
+from clip_surgery.deferred_tensor import unread
 from clip_surgery.errors import InputError, WeightsError
+from clip_surgery.evidence_rows import EvidenceRow, evidence_rows, joined_scores
 from clip_surgery.explanation import Explanation
-from clip_surgery.framed_images import (
-    batches_of_one_frame,
-    compact_pixels,
-    framed_pixels,
-    full_pixels,
-)
+from clip_surgery.framed_images import batches_of_one_frame, framed_pixels
 from clip_surgery.framing import Framing, FramingRule, Size
 from clip_surgery.inputs.image_lists import as_image_list
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
@@ -35,8 +30,7 @@ from clip_surgery.methods.method import Evidence, Method
 from clip_surgery.methods.registry import as_method
 from clip_surgery.presence_rule import PresenceRule
 from clip_surgery.presence_rule_files import read_rule, rule_path
-from clip_surgery.surgery.consistent_features import consistent_features
-from clip_surgery.surgery.reference_log_ratios import reference_log_ratios
+from clip_surgery.surgery.deferred_log_ratios import deferred_log_ratios
 from clip_surgery.text.bank import encode_texts
 from clip_surgery.text.cache import TextCache
 from clip_surgery.text.features import TextFeatures
@@ -195,38 +189,24 @@ class Explainer:
         """
         framings = tuple(self.frame(image) for image in input_images)
 
-        def evidence_of_images(indices: Sequence[int]) -> list[tuple[Evidence, int]]:
+        def explain_batch(indices: Sequence[int]) -> Evidence:
             pixels = torch.stack([self._framed(input_images[i], framings[i]) for i in indices])
-            evidence = self.explain_pixels(pixels, texts)
-            return [(evidence, row) for row in range(len(indices))]
+            return self.explain_pixels(pixels, texts)
 
-        evidence_rows: dict[int, tuple[Evidence, int]] = {}
+        rows: dict[int, EvidenceRow] = {}
         for indices in batches_of_one_frame(framings, self.batch_size):
-            results = results_or_errors(evidence_of_images, indices)
-            for index, evidence_row in zip(indices, results, strict=True):
-                if isinstance(evidence_row, Exception):
-                    raise evidence_row
-                evidence_rows[index] = evidence_row
-        rows = [evidence_rows[index] for index in range(len(input_images))]
-        similarity = [
-            (e.similarity_grid or e.grid).to_map(e.similarity[r])
-            for e, r in rows
-            if e.similarity is not None
-        ]
-        ratios: Any = combined([e.log_ratios_of_image(r) for e, r in rows], torch.stack)
+            rows.update(zip(indices, evidence_rows(explain_batch, indices), strict=True))
+        in_order = [rows[index] for index in range(len(input_images))]
+        scores = joined_scores(in_order, texts=len(texts.texts))
+        has_presence = scores["reference_log_ratios"] is not None
         return Explanation(
-            patch_scores=tuple(e.grid.to_map(e.patches[r]) for e, r in rows),
-            similarity=tuple(similarity) if similarity else None,
-            image_scores=torch.stack([e.image[r] for e, r in rows])
-            if rows
-            else torch.zeros(0, len(texts.texts)),
+            **scores,
             texts=texts.texts,
             framings=framings,
             images=tuple(image.name for image in input_images),
             method=repr(applied_settings(self.method, self.backbone.tower)),
             backbone=self.model_name,
-            reference_log_ratios=ratios,
-            presence_rule=None if ratios is None else self.find_presence_rule(),
+            presence_rule=self.find_presence_rule() if has_presence else None,
         )
 
     def explain_pixels(self, pixels: Tensor, texts: TextFeatures) -> Evidence:
@@ -251,39 +231,16 @@ class Explainer:
         with torch.set_grad_enabled(self.method.needs_gradient):
             evidence = self.method(self.backbone, self.backbone.normalise(pixels), texts)
         evidence = evidence.to_host()
-        self._check(evidence.is_finite())
-        if unread(evidence, "reference_log_ratios") is None and texts.reference is not None:
-            ratios: Any = self.deferred_log_ratios(pixels, texts)  # it has no patch features
-            return replace(evidence, reference_log_ratios=ratios)
-        return evidence
-
-    def deferred_log_ratios(self, pixels: Tensor, texts: TextFeatures) -> DeferredTensor:
-        """Return the log ratios (B, 2, C) to the reference words, computed when they are read.
-
-        They need the patch features of `consistent_features`, which cost a run of the model.
-
-        Args:
-            pixels: (B, 3, H, W) in [0, 1], with sides of whole patches.
-            texts: features of C texts with reference words.
-        """
-        kept_pixels = compact_pixels(pixels)
-
-        def compute() -> Tensor:
-            normalised = self.backbone.normalise(full_pixels(kept_pixels))
-            with torch.no_grad():
-                features = consistent_features(self.backbone.tower, normalised)
-                ratios = reference_log_ratios(features, texts, scale=self.backbone.logit_scale)
-            self._check(bool(torch.isfinite(ratios).all()))
-            return ratios.float().cpu()
-
-        return DeferredTensor(compute)
-
-    def _check(self, is_finite: bool) -> None:
-        if not is_finite:
+        if not evidence.is_finite():
             raise WeightsError(
                 f"{self.backbone.name}: method {self.method.name} gave scores that are not "
                 "finite. Check the weights for NaN, or load the model in float32."
             )
+        if unread(evidence, "reference_log_ratios") is None and texts.reference is not None:
+            # The method has no patch features.
+            ratios: Any = deferred_log_ratios(self.backbone, pixels, texts)
+            return replace(evidence, reference_log_ratios=ratios)
+        return evidence
 
     def frame(self, image: InputImage) -> Framing:
         """Return how this image is resized to the input of the model."""

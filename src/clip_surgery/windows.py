@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 from torch import Tensor
 
 from clip_surgery.blended_windows import blended_scores
-from clip_surgery.deferred_tensor import unread
 from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.evidence_rows import joined_scores
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing, Size
@@ -156,11 +156,4 @@ def _scores(
         return blended_scores(explainer, pixels, texts, layout, windows.weighting)
     stitch = evidence_of_outputs if windows.stitch == "outputs" else evidence_of_values
     evidence = stitch(explainer, pixels[None], texts, layout)
-    similarity = evidence.similarity
-    finer = evidence.similarity_grid or evidence.grid
-    return {
-        "patch_scores": (evidence.grid.to_map(evidence.patches[0]),),
-        "similarity": None if similarity is None else (finer.to_map(similarity[0]),),
-        "image_scores": evidence.image,
-        "reference_log_ratios": unread(evidence, "reference_log_ratios"),
-    }
+    return joined_scores([(evidence, 0)], texts=len(texts.texts))

@@ -37,6 +37,7 @@ LAYERS = {
     "refinement": 4,
     "surgery": 4,
     "methods": 5,
+    "evidence_rows": 6,
     "explainer": 6,
     "presets": 5,
     "settings": 6,
