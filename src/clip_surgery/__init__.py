@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from clip_surgery.tasks.interactions import Interactions, interactions
     from clip_surgery.tasks.masks import Mask, masks
     from clip_surgery.tasks.match import Match, MatchedPair, explain_match
+    from clip_surgery.tasks.patch_features import patch_features
     from clip_surgery.tasks.point_rules import PeakPoints, ReferencePoints
     from clip_surgery.tasks.points import Points, points
     from clip_surgery.tasks.presence import presence, presence_p_values
@@ -85,7 +86,9 @@ if TYPE_CHECKING:
     from clip_surgery.tasks.tags import Tag, tags
     from clip_surgery.tasks.text_selection import split_names
     from clip_surgery.tasks.words import words
+    from clip_surgery.text.bank import template_features
     from clip_surgery.text.cache import TextCache
+    from clip_surgery.text.experts import choose_templates, with_experts
     from clip_surgery.windows import Windows, explain_windows
     from clip_surgery.word_explanation import WordExplanation
 
@@ -156,6 +159,7 @@ _MODULES = {
     "attention_figure": "figures.attention",
     "boxes": "tasks.boxes",
     "calibrate_presence": "evaluation.calibration",
+    "choose_templates": "text.experts",
     "decode_rle": "records.mask_files",
     "decompose": "tasks.decompose",
     "default_protocol": "evaluation.protocols.registry",
@@ -184,6 +188,7 @@ _MODULES = {
     "overlay": "figures.overlay",
     "palette_image": "records.mask_files",
     "parse_methods": "methods.registry",
+    "patch_features": "tasks.patch_features",
     "points": "tasks.points",
     "presence": "tasks.presence",
     "presence_p_values": "tasks.presence",
@@ -197,6 +202,8 @@ _MODULES = {
     "segment": "tasks.segmentation",
     "split_names": "tasks.text_selection",
     "tags": "tasks.tags",
+    "template_features": "text.bank",
+    "with_experts": "text.experts",
     "words": "tasks.words",
     "words_figure": "figures.words",
     "wrap": "loading",
@@ -269,6 +276,7 @@ __all__ = [
     "attention_figure",
     "boxes",
     "calibrate_presence",
+    "choose_templates",
     "decode_rle",
     "decompose",
     "default_protocol",
@@ -297,6 +305,7 @@ __all__ = [
     "overlay",
     "palette_image",
     "parse_methods",
+    "patch_features",
     "points",
     "presence",
     "presence_p_values",
@@ -310,6 +319,8 @@ __all__ = [
     "segment",
     "split_names",
     "tags",
+    "template_features",
+    "with_experts",
     "words",
     "words_figure",
     "wrap",

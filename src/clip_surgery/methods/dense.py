@@ -24,6 +24,7 @@ from clip_surgery.refinement.registry import Refinement, as_refinement, grid_of_
 from clip_surgery.surgery.features import Weighting, cosine, feature_surgery
 from clip_surgery.surgery.reference_log_ratios import reference_log_ratios
 from clip_surgery.surgery.walk import Features
+from clip_surgery.text.experts import expert_scores
 from clip_surgery.text.features import TextFeatures
 
 Redundancy = Literal["auto", "none", "labels", "empty text", "vocabulary"]
@@ -139,6 +140,10 @@ class DenseMethod(ABC):
         similarity = self.scores(features, texts.labels)  # (B, P, C)
         image = cosine(features.image, texts.labels)  # (B, C)
         evidence = self._without_redundancy(features, texts, similarity, image)
+        if texts.experts is not None:
+            similarity = expert_scores(
+                lambda of_expert: self.scores(features, of_expert), texts.experts, similarity
+            )
         similarity = self.segmentation_scores(backbone, pixels, texts, features, similarity)
         similarity, similarity_grid = self._refined(
             backbone, pixels, texts, features.grid, similarity.transpose(1, 2)

@@ -92,6 +92,53 @@ def encode_texts(
     )
 
 
+def template_features(
+    backbone: Backbone,
+    texts: Iterable[str],
+    *,
+    templates: str | Sequence[str] = "imagenet",
+    truncate: bool = False,
+    chunk_tokens: int = CHUNK_TOKENS,
+) -> Tensor:
+    """Return the features of texts in each template on its own, from which experts are chosen.
+
+    Args:
+        backbone: the model.
+        texts: C texts.
+        templates: name of a template set, one template, or several.
+        truncate: whether prompts over the context length are cut; otherwise they are refused.
+        chunk_tokens: maximum number of tokens in memory at a time.
+
+    Returns:
+        (M, C, D) for M templates, of unit length, float32. Their mean over templates, normalised,
+        is what `encode_texts` returns.
+
+    Raises:
+        InputError: if a text or template cannot be used, or a prompt is over the context length and
+            `truncate` is False.
+
+    Example:
+        >>> from clip_surgery.backbones.loading import load_backbone
+        >>> backbone = load_backbone("demo")
+        >>> template_features(backbone, ["bench", "person"], templates="small").shape[:2]
+        torch.Size([7, 2])
+    """
+    checked_texts, sentences = check_texts(texts), resolve_templates(templates)
+    batch_size = max(1, _MAX_PROMPTS // len(sentences))
+    with torch.no_grad():
+        parts = [
+            _in_templates(
+                backbone,
+                checked_texts[begin : begin + batch_size],
+                sentences,
+                truncate=truncate,
+                chunk_tokens=chunk_tokens,
+            )
+            for begin in range(0, len(checked_texts), batch_size)
+        ]
+    return torch.cat(parts).transpose(0, 1)
+
+
 def _ensemble(
     backbone: Backbone,
     texts: Sequence[str],
@@ -101,6 +148,21 @@ def _ensemble(
     chunk_tokens: int,
 ) -> Tensor:
     """Return the normalised means over M templates of L texts (L, D), always in float32."""
+    features = _in_templates(
+        backbone, texts, templates, truncate=truncate, chunk_tokens=chunk_tokens
+    )
+    return F.normalize(features.mean(dim=1), dim=-1)
+
+
+def _in_templates(
+    backbone: Backbone,
+    texts: Sequence[str],
+    templates: Sequence[str],
+    *,
+    truncate: bool,
+    chunk_tokens: int,
+) -> Tensor:
+    """Return the unit features of L texts in M templates (L, M, D), always in float32."""
     tower = backbone.text_tower
     prompts = [fill(template, text) for text in texts for template in templates]
     ids = tower.tokenize(prompts, truncate=truncate).to(backbone.device)  # (L M, T)
@@ -109,7 +171,7 @@ def _ensemble(
         features = encode_prompts(  # (L, M, D)
             tower, ids.view(len(texts), len(templates), -1), chunk_tokens=chunk_tokens
         )
-    return F.normalize(F.normalize(features.float(), dim=-1).mean(dim=1), dim=-1)
+    return F.normalize(features.float(), dim=-1)
 
 
 def _read(

@@ -18,6 +18,8 @@ class TextFeatures:
         labels: features of the texts (C, D), of unit length, float32.
         empty: feature of the empty text in the same templates (D,).
         reference: features of the reference words (R, D), or None without a vocabulary.
+        experts: features of the C texts in the templates of the expert of each text (C, C, D), from
+            `with_experts`, or None. Segmentation then compares experts.
 
     Raises:
         InputError: if the shapes do not agree.
@@ -27,6 +29,7 @@ class TextFeatures:
     labels: Tensor
     empty: Tensor
     reference: Tensor | None = None
+    experts: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 2 or self.labels.shape[0] != len(self.texts) or not self.texts:
@@ -46,4 +49,10 @@ class TextFeatures:
             raise InputError(
                 f"Expected reference features of shape (R, {width}), "
                 f"but got {tuple(self.reference.shape)}."
+            )
+        count = len(self.texts)
+        if self.experts is not None and tuple(self.experts.shape) != (count, count, width):
+            raise InputError(
+                f"Expected experts of shape ({count}, {count}, {width}), "
+                f"but got {tuple(self.experts.shape)}."
             )
