@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import clip_surgery as cs
-from clip_surgery.apps.cli.shared.options import MethodOptions, PresetName
+from clip_surgery.apps.cli.shared.method_options import MethodOptions, PresetName
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.evaluation.metrics.evaluated_image import EvaluatedImage

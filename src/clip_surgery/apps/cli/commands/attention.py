@@ -9,8 +9,9 @@ import typer
 
 from clip_surgery.apps.cli.commands.inspect import read_point
 from clip_surgery.apps.cli.shared.drawing_options import ColourOptions
+from clip_surgery.apps.cli.shared.model_options import ModelOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import FigureFormats, ModelOptions, OutputOptions
+from clip_surgery.apps.cli.shared.output_options import FigureFormats, OutputOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 from clip_surgery.errors import InputError

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import ExplainerOptions, OutFolder, Overwrite
+from clip_surgery.apps.cli.shared.output_options import OutFolder, Overwrite
 from clip_surgery.errors import InputError
 
 

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.method_options import MethodOptions, PresetOption
+from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import (
-    ExplainerOptions,
-    MethodOptions,
-    MinPresence,
-    OutFolder,
-    PresetOption,
-)
+from clip_surgery.apps.cli.shared.output_options import OutFolder
 from clip_surgery.apps.cli.shared.point_options import PointOptions
+from clip_surgery.apps.cli.shared.presence_option import MinPresence
 from clip_surgery.apps.cli.shared.segmenter_option import SEGMENTER_HELP
 from clip_surgery.errors import InputError
 

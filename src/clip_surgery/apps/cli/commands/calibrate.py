@@ -9,8 +9,8 @@ import typer
 
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.evaluation_options import DatasetRoot, DatasetSplit
+from clip_surgery.apps.cli.shared.model_options import BatchSize, ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import BatchSize, ExplainerOptions
 
 MISS_RATES = (0.05, 0.1, 0.2)
 

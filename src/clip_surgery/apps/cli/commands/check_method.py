@@ -14,8 +14,9 @@ from clip_surgery.apps.cli.shared.evaluation_options import (
     DatasetSplit,
     JournalOptions,
 )
+from clip_surgery.apps.cli.shared.model_options import BatchSize, ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import BatchSize, ExplainerOptions, Overwrite
+from clip_surgery.apps.cli.shared.output_options import Overwrite
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.options import OutFolder, Overwrite
+from clip_surgery.apps.cli.shared.output_options import OutFolder, Overwrite
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:

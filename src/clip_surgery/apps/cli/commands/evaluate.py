@@ -17,15 +17,15 @@ from clip_surgery.apps.cli.shared.evaluation_options import (
     DatasetSplit,
     RunOptions,
 )
-from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import (
+from clip_surgery.apps.cli.shared.model_options import (
     MODEL,
     PAPER_MODEL,
     BatchSize,
     ExplainerOptions,
     FramingName,
-    Overwrite,
 )
+from clip_surgery.apps.cli.shared.option_groups import with_options
+from clip_surgery.apps.cli.shared.output_options import Overwrite
 
 if TYPE_CHECKING:
     from clip_surgery.evaluation.protocols.registry import Protocol

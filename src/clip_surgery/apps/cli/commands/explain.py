@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
+from clip_surgery.apps.cli.shared.method_options import MethodOptions
+from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import (
-    ExplainerOptions,
-    MethodOptions,
-    OutputOptions,
-    formats_option,
-)
+from clip_surgery.apps.cli.shared.output_options import OutputOptions, formats_option
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 

@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.method_options import MethodOptions
+from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import (
-    ExplainerOptions,
-    MethodOptions,
-    OutFolder,
-    Overwrite,
-)
+from clip_surgery.apps.cli.shared.output_options import OutFolder, Overwrite
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import ExplainerOptions, FigureFormats, OutputOptions
+from clip_surgery.apps.cli.shared.output_options import FigureFormats, OutputOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions, notice_unknown_words
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 

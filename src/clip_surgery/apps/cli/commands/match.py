@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clip_surgery.apps.cli.shared.model_options import ModelOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import (
-    ModelOptions,
-    OutputOptions,
-    formats_option,
-)
+from clip_surgery.apps.cli.shared.output_options import OutputOptions, formats_option
 from clip_surgery.apps.cli.shared.request import RequestOptions, read_rival
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 

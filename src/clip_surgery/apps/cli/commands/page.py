@@ -8,12 +8,8 @@ from typing import Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.options import (
-    MODEL,
-    Precision,
-    PresetName,
-    PresetOption,
-)
+from clip_surgery.apps.cli.shared.method_options import PresetName, PresetOption
+from clip_surgery.apps.cli.shared.model_options import MODEL, Precision
 from clip_surgery.apps.cli.shared.segmenter_option import SEGMENTER_HELP, load_named_segmenter
 from clip_surgery.errors import InputError
 

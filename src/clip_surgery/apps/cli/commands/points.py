@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
+from clip_surgery.apps.cli.shared.method_options import MethodOptions
+from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import (
-    ExplainerOptions,
-    FigureFormats,
-    MethodOptions,
-    MinPresence,
-    OutputOptions,
-)
+from clip_surgery.apps.cli.shared.output_options import FigureFormats, OutputOptions
 from clip_surgery.apps.cli.shared.point_options import PointOptions
+from clip_surgery.apps.cli.shared.presence_option import MinPresence
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 

@@ -12,7 +12,7 @@ import typer
 
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import Overwrite
+from clip_surgery.apps.cli.shared.output_options import Overwrite
 from clip_surgery.apps.cli.shared.sheet_options import SheetOptions
 from clip_surgery.errors import InputError
 

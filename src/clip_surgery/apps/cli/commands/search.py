@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
+from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import (
-    ExplainerOptions,
-    OutputOptions,
-    formats_option,
-)
+from clip_surgery.apps.cli.shared.output_options import OutputOptions, formats_option
 from clip_surgery.apps.cli.shared.request import RequestOptions
 from clip_surgery.errors import ClipSurgeryError
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from clip_surgery.apps.cli.shared.method_options import MethodOptions
+from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
-from clip_surgery.apps.cli.shared.options import (
-    ExplainerOptions,
-    MaskFormats,
-    MethodOptions,
-    OutputOptions,
-)
+from clip_surgery.apps.cli.shared.output_options import MaskFormats, OutputOptions
 from clip_surgery.apps.cli.shared.request import RequestOptions, encode
 from clip_surgery.apps.cli.shared.segmentation_options import SegmentationOptions
 from clip_surgery.apps.cli.shared.segmenter_option import load_named_segmenter

@@ -15,9 +15,9 @@ from typing import TypeVar
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.options import STANDARD_OUTPUT, OutputOptions
 from clip_surgery.apps.cli.shared.output_files import JsonLines, OutputFolder
 from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult, read_formats
+from clip_surgery.apps.cli.shared.output_options import STANDARD_OUTPUT, OutputOptions
 from clip_surgery.apps.cli.shared.request import Request
 from clip_surgery.apps.cli.shared.tables import Column, show_files, show_rows
 from clip_surgery.batch_splitting import is_out_of_memory, out_of_memory_error, results_or_errors

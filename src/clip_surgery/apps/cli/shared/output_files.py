@@ -8,8 +8,8 @@ from itertools import count
 from pathlib import Path
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.options import STANDARD_OUTPUT
 from clip_surgery.apps.cli.shared.output_formats import Format, ImageResult, Writer, json_writer
+from clip_surgery.apps.cli.shared.output_options import STANDARD_OUTPUT
 from clip_surgery.apps.cli.shared.run_results import RunResults
 from clip_surgery.apps.cli.shared.source_records import (
     FIELD,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clip_surgery.apps.cli.shared import console
-from clip_surgery.apps.cli.shared.options import PAPER_MODEL
+from clip_surgery.apps.cli.shared.model_options import PAPER_MODEL
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from clip_surgery.apps.cli.shared.options import MinPresence, PresetName, PresetOption
+from clip_surgery.apps.cli.shared.method_options import PresetName, PresetOption
+from clip_surgery.apps.cli.shared.presence_option import MinPresence
 from clip_surgery.apps.cli.shared.segmenter_option import SEGMENTER_HELP
 from clip_surgery.errors import InputError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clip_surgery.apps.cli.shared.options import FramingName, ModelOptions
+from clip_surgery.apps.cli.shared.model_options import FramingName, ModelOptions
 from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:

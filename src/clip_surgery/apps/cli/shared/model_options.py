@@ -1,4 +1,4 @@
-"""Options that several commands share, as fields of frozen dataclasses.
+"""Options of the model, as fields of frozen dataclasses.
 
 A command takes such a dataclass as one parameter (see `option_groups`), so that an option has the
 same name, help and default in every command. A subclass can change a default.
@@ -17,7 +17,6 @@ import typer
 if TYPE_CHECKING:
     from clip_surgery.explainer import Explainer
     from clip_surgery.framing import FramingMode, FramingRule
-    from clip_surgery.methods.method import Method
 
 PAPER_MODEL = "open_clip:ViT-B-16/openai"
 MODEL = "Model"  # a heading of the help
@@ -34,55 +33,6 @@ BatchSize = Annotated[
     int,
     typer.Option(
         min=1, help="Number of images that are processed together.", rich_help_panel=MODEL
-    ),
-]
-OutFolder = Annotated[
-    Path, typer.Option("--out", "-o", help="Folder for the results.", metavar="FOLDER")
-]
-STANDARD_OUTPUT = "-"
-"""The value of --out that means JSON lines on standard output."""
-Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", help="Replace existing files, even if they hold other results."),
-]
-MinPresence = Annotated[
-    float | None,
-    typer.Option(
-        min=0, max=1,
-        help="Leave out texts that are less likely to be in the image than this, from 0 to 1.",
-    ),
-]  # fmt: skip
-
-
-class PresetName(StrEnum):
-    """Presets of segmentation; a test compares them with the registry."""
-
-    FAST = "fast"
-    BALANCED = "balanced"
-    BEST = "best"
-
-
-PresetOption = Annotated[
-    PresetName | None,
-    typer.Option(
-        help="Settings that belong together: fast (the model alone), balanced (with --companion) "
-        "or best (with --companion and --segmenter). 'clip-surgery methods' lists them.",
-    ),
-]
-
-
-def formats_option(kinds: str) -> Any:
-    """Return the option --format, whose help lists the formats and the default."""
-    return typer.Option("--format", "-f", help=f"{kinds}; separate several by commas.")
-
-
-FigureFormats = Annotated[
-    list[str] | None, formats_option("png, pdf, svg, json; default: png,json")
-]
-MaskFormats = Annotated[
-    list[str] | None,
-    formats_option(
-        "png, pdf, svg (to look at), mask (palette PNG), json (COCO RLE); default: png,mask,json"
     ),
 ]
 
@@ -211,55 +161,3 @@ class ExplainerOptions(ModelOptions):
             cache=not self.no_cache,
             **settings,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutputOptions:
-    """Where results are written."""
-
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", "-o", metavar="FOLDER",
-            help="Folder for the results, or - for JSON lines on standard output. A result "
-            "replaces an earlier one for the same image only; other images of the same name get "
-            "the endings -2, -3 and so on.",
-        ),
-    ] = Path("out")  # fmt: skip
-    overwrite: Overwrite = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodOptions:
-    """The method that explains the model."""
-
-    method: Annotated[
-        str,
-        typer.Option(
-            help="Method, such as similarity or 'clip_surgery(depth=8)', or package.module:Class; "
-            "'clip-surgery methods' lists them."
-        ),
-    ] = "clip_surgery"
-    depth: Annotated[
-        int | None,
-        typer.Option(help="Number of blocks, counted from the last, that the method changes."),
-    ] = None
-
-    def build(self) -> Method:
-        """Return the method with its settings."""
-        from clip_surgery.apps.cli.shared.method_settings import read_method
-
-        return read_method(self.method, depth=self.depth)
-
-    def build_for(self, preset: str | None) -> Method:
-        """Return the method of a preset; without one, or if a method was chosen, as `build`.
-
-        Args:
-            preset: name of a preset, or None.
-        """
-        if preset is None or self != MethodOptions():
-            return self.build()
-        from clip_surgery.methods.registry import as_method
-        from clip_surgery.presets import preset_named
-
-        return as_method(preset_named(preset).method)
