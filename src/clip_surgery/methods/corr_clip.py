@@ -150,8 +150,8 @@ class CorrClip(SegmenterMethod):
     ) -> Tensor:
         """Outputs (B, P, E) of the last block for values (B, P, E) on the grid of the regions."""
         received = [
-            region_attention(patches, own, region, sharpness=self.sharpness)
-            for patches, own, region in zip(affinity, values, regions, strict=True)
+            region_attention(patches, image_values, region, sharpness=self.sharpness)
+            for patches, image_values, region in zip(affinity, values, regions, strict=True)
         ]
         return last.tower.blocks[-1].attention.project_out(torch.stack(received))
 

@@ -66,8 +66,8 @@ def sam_attention(encoder: nn.Module, pixels: Tensor, grid: PatchGrid) -> ImageA
         logits = layer.attn.scale * (query[:, chosen] @ key.mT)  # (h, n, N)
         for bias in biases:
             logits = logits + bias[:, chosen].expand(-1, -1, rows, columns).flatten(2)
-        found: Tensor = logits.softmax(dim=-1)[:, :, inside]
-        return found
+        attention: Tensor = logits.softmax(dim=-1)[:, :, inside]
+        return attention
 
     return ImageAttention(grid=grid, values=value[:, inside], weights=weights)
 

@@ -44,7 +44,7 @@ def patch_features(
     method, backbone = dense_method(explainer), explainer.backbone
     method.check(backbone)
     framings = tuple(explainer.frame(image) for image in images)
-    found: dict[int, Tensor] = {}
+    patches: dict[int, Tensor] = {}
     for indices in batches_of_one_frame(framings, explainer.batch_size):
         pixels = torch.stack(
             [
@@ -54,5 +54,5 @@ def patch_features(
         )
         with torch.no_grad():
             features = method.features_for(backbone, backbone.normalise(pixels), texts)
-        found.update(zip(indices, features.patches.float().cpu(), strict=True))
-    return [found[index] for index in range(len(images))]
+        patches.update(zip(indices, features.patches.float().cpu(), strict=True))
+    return [patches[index] for index in range(len(images))]

@@ -154,10 +154,10 @@ def expert_scores(
     """
     result, best = usual, torch.zeros_like(usual[..., 0])
     for number, texts in enumerate(experts):
-        own = scores(texts)
-        probability = (logit_scale * own).softmax(dim=-1)[..., number]
-        better = (own.argmax(dim=-1) == number) & (probability > best)
-        result = torch.where(better[..., None], own, result)
+        scores_by_expert = scores(texts)
+        probability = (logit_scale * scores_by_expert).softmax(dim=-1)[..., number]
+        better = (scores_by_expert.argmax(dim=-1) == number) & (probability > best)
+        result = torch.where(better[..., None], scores_by_expert, result)
         best = torch.where(better, probability, best)
     return result
 
