@@ -17,7 +17,10 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "docs/examples").glob("*.py"))
 
 
 # These take long: one exports a model, one checks a method on five towers, one starts processes.
-SLOW = {"onnx_bundle.py", "own_method.py", "batch.py", "trust.py", "audit.py", "promises.py"}
+SLOW = {
+    *("onnx_bundle.py", "own_method.py", "own_dataset.py", "batch.py", "trust.py", "audit.py"),
+    *("promises.py", "decompose.py", "match.py"),
+}
 QUICK = [path for path in EXAMPLES if path.name not in SLOW]
 
 

@@ -118,6 +118,7 @@ def fuzz(path, files, *, seed, count):
             (path / name).write_text(text)
 
 
+@pytest.mark.slow
 def test_mutated_configurations_load_or_are_refused_by_name(folder):
     path, files = folder
     fuzz(path, files, seed=0, count=MUTATIONS)

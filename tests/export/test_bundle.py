@@ -249,6 +249,7 @@ def test_without_the_extra_the_message_has_the_command(demo, tmp_path, monkeypat
         export_bundle(demo, tmp_path)
 
 
+@pytest.mark.slow
 def test_an_export_that_differs_is_not_written(demo, tmp_path, monkeypatch):
     (tmp_path / "bundle.json").write_text("older")
     monkeypatch.setattr(bundle, "write_torch", lambda *_: None)

@@ -98,6 +98,7 @@ def test_bad_overlays(heatmap, settings, reason):
         overlay(GREY, heatmap, **settings)
 
 
+@pytest.mark.slow
 def test_pyplot_is_never_loaded():
     code = (
         "import sys, torch\n"

@@ -33,8 +33,7 @@ def _without_compiled_functions():
     torch.compiler.reset()
 
 
-# A ViT, and blocks that depend on the size of the image.
-@pytest.fixture(scope="module", params=slow_except(TOWERS, ["open_clip", "timm_eva"]))
+@pytest.fixture(scope="module", params=slow_except(TOWERS, ["open_clip"]))
 def backbone(request):
     return wrap_backbone(TOWERS[request.param]())
 

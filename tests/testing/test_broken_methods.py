@@ -336,6 +336,7 @@ def test_backbones_are_new_and_leave_the_random_generator_alone():
     assert not state_differences(model_state(first.model), model_state(second.model))
 
 
+@pytest.mark.slow
 def test_importing_the_checks_loads_neither_pytest_nor_a_model_library():
     code = (
         "import sys, clip_surgery.testing;"

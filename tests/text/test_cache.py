@@ -276,6 +276,7 @@ folder.write("cat", torch.ones(24) / 24 ** 0.5)
 """
 
 
+@pytest.mark.slow
 def test_killed_writer_leaves_no_entry(cache):
     process = run_python(KILLED, cache.directory)
     process.communicate()
@@ -302,6 +303,7 @@ for _ in range(60):
 """
 
 
+@pytest.mark.slow
 def test_processes_write_the_same_texts(cache):
     processes = [run_python(WRITER, cache.directory, number) for number in range(2)]
     for process in processes:
@@ -348,6 +350,7 @@ def test_directory_of_the_environment(monkeypatch, tmp_path):
     assert TextCache().directory.parent == Path(platformdirs.user_cache_dir("clip-surgery", False))
 
 
+@pytest.mark.slow
 def test_no_corruption_of_an_entry_is_used(counted, cache):
     """300 corruptions: bytes changed or removed, entries swapped, entries of another folder."""
     texts = [f"word {number}" for number in range(12)]

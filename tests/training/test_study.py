@@ -86,6 +86,7 @@ def test_the_average_follows_the_weights() -> None:
     assert Average(model, 0.0).model is model
 
 
+@pytest.mark.slow
 def test_a_run_exports_its_averaged_weights_and_can_be_trained_further(tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, average_decay=0.9, described_every=7)
     train(config, tmp_path / "run")
@@ -139,6 +140,7 @@ def test_understanding_is_reported_for_colours_sizes_and_places(
     assert all(0 <= value <= 1 for value in figures.values())
 
 
+@pytest.mark.slow
 def test_the_study_trains_its_variants_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +169,7 @@ def test_every_variant_of_the_study_is_a_configuration() -> None:
     assert set(different) == set(study.TRIAL)
 
 
+@pytest.mark.slow
 def test_the_contrast_by_block_ends_with_that_of_plain_clip() -> None:
     vocabulary = Vocabulary(TINY.nouns)
     model = build(TINY, len(vocabulary))

@@ -92,6 +92,7 @@ def unmeasured(config: Config) -> Task:
     return dataclasses.replace(scenes_task(config), often=lambda _: {}, seldom=lambda _: {})
 
 
+@pytest.mark.slow
 def test_a_run_in_two_calls_equals_one_in_one_piece(tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, samples=320)
     train(config, tmp_path / "whole", unmeasured(config))

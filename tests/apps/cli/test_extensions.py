@@ -45,6 +45,7 @@ def peak_scores(name):
     }
 
 
+@pytest.mark.slow
 def test_a_method_in_a_module_of_the_working_folder(shell, scene, module):
     method = f"{module}:Brighter(factor=3)"
     common = ["--format", "json", "--model", "demo", "--templates", "name"]

@@ -1,3 +1,5 @@
+import pytest
+
 from clip_surgery.apps.cli.commands.methods import cost
 from clip_surgery.loading import load
 from clip_surgery.methods.costs import measure_costs, measured_costs
@@ -20,6 +22,7 @@ def test_methods_are_listed_with_settings(cli):
         assert preset.summary in " ".join(done.out.split())
 
 
+@pytest.mark.slow
 def test_the_cost_is_measured_on_this_machine(cli, monkeypatch):
     few = {name: METHODS[name] for name in ("similarity", "clip_surgery", "legrad", "proxy_clip")}
     monkeypatch.setattr("clip_surgery.methods.registry.METHODS", few)

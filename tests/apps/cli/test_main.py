@@ -115,6 +115,7 @@ def test_interrupted_in_process(cli, scene, monkeypatch):
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_interrupted_by_the_terminal(home, scene):
     code = (
@@ -138,6 +139,7 @@ def test_interrupted_by_the_terminal(home, scene):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
 def test_a_closed_pipe_is_no_error(home):
     code = "from clip_surgery.apps.cli.main import run; run(['methods'])"

@@ -176,6 +176,7 @@ def test_export_does_not_replace_another_bundle(cli, home, monkeypatch):
     assert cli(*arguments, "--overwrite").code == 0
 
 
+@pytest.mark.slow
 def test_evaluate_does_not_replace_another_report(cli, home):
     arguments = ["evaluate", "scenes", "--count", 1, "--method", "similarity", "--out", "r.json"]
     assert cli(*arguments).code == 0

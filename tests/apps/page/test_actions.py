@@ -116,6 +116,7 @@ def test_unknown_models_and_methods_are_refused(actions, scene):
             actions.explain(image, "dog", model, method)
 
 
+@pytest.mark.slow
 def test_every_offered_method_explains(actions, scene):
     image = actions.prepare_image(scene.image)
     for method in actions.models.first.methods:

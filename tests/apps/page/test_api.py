@@ -14,7 +14,10 @@ from clip_surgery.tasks.match import explain_match
 
 TEXTS = ["car", "pig", "dog"]
 # gradio_client leaves its sockets to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +178,6 @@ def test_a_file_over_the_limit_is_refused(site, tmp_path):
     assert "exceeded" in response.text
 
 
-@pytest.mark.slow
 def test_requests_beyond_the_queue_are_refused_and_the_others_get_results(site, image_files):
     clients = [Client(site.address, verbose=False) for _ in range(12)]
     barrier = threading.Barrier(len(clients))

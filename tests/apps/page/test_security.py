@@ -98,19 +98,23 @@ def forbidden_paths(folder, secret):
     }
 
 
-def test_no_endpoint_reads_a_file_outside_of_the_upload_folder(site, config, secret):
+@pytest.mark.parametrize("which", ["first", pytest.param("others", marks=pytest.mark.slow)])
+def test_no_endpoint_reads_a_file_outside_of_the_upload_folder(site, config, secret, which):
+    """All kinds of paths at the first endpoint; an existing and a missing file at the others."""
     folder = upload_folder(site)
     paths = forbidden_paths(folder, secret)
     before = site.runs
     endpoints = [d for d in config["dependencies"] if d["backend_fn"]]
     with_images = [d for d in endpoints if "image" in {c["type"] for c in inputs_of(config, d)}]
     assert len(with_images) >= 12
+    first = which == "first"
+    kinds = tuple(paths) if first else ("existing", "missing")
+    all_metadata = ({}, FORGED, {"meta": None}, LINKED) if first else ({}, FORGED)
     try:
-        for dependency in with_images:
-            few = dependency is not with_images[0]
-            for metadata in ({}, FORGED) if few else ({}, FORGED, {"meta": None}, LINKED):
+        for dependency in with_images[:1] if first else with_images[1:]:
+            for metadata in all_metadata:
                 answers = set()
-                for kind in ("existing", "missing") if few else paths:
+                for kind in kinds:
                     image = {"path": paths[kind], "orig_name": "x.png", **metadata}
                     answer = send(site, dependency, with_image(config, dependency, image))
                     assert '"success":true' not in answer or "no longer kept" in answer, (

@@ -57,6 +57,7 @@ def test_an_absent_text_leaves_the_image_as_it_is_in_every_row(cli, scene, monke
     assert notes == ["presence 98%", "presence 0%"]
 
 
+@pytest.mark.slow
 def test_every_method(cli, scene, tmp_path):
     model = tiny_companion("dino")
     sizes = {"img_size": 32, "patch_size": 8, "depth": 2, "embed_dim": 32, "num_heads": 2}
