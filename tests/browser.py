@@ -10,7 +10,7 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-TIMEOUT_MS = 25_000
+TIMEOUT_MS = 60_000
 
 
 def skip_outside_of_ci(reason):

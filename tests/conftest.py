@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +22,25 @@ settings.load_profile("no deadline")
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test asks the network
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a shell, and
     signal.signal(signal.SIGINT, signal.default_int_handler)  # every process made here inherits it
+
+
+# Files of few tests that take minutes. They are started first, so that no process is still busy with
+# one of them when the others have nothing left to do.
+STARTED_FIRST = (
+    "tests/packaging/test_package.py",
+    "tests/apps/batch/test_ray.py",
+    "tests/apps/page",
+    "tests/export/web",
+    "tests/architecture",
+    "tests/test_notebooks.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the files that take longest first."""
+    root = Path(__file__).parents[1]
+    first = tuple(str(root / path) for path in STARTED_FIRST)
+    items.sort(key=lambda item: not str(item.path).startswith(first))
 
 
 @pytest.fixture(autouse=True)

@@ -146,7 +146,7 @@ def run_python(code, *arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
 
 

@@ -58,7 +58,8 @@ def test_axe_finds_nothing_on_any_tab(open_visit, scheme, width):
     for tab in TABS:
         open_tab(page, tab)
         fill_tab(page, tab)
-        page.wait_for_function("!document.querySelector('.wrap.translucent:not(.hide)')")
+        page.wait_for_function("!document.querySelector('.wrap.translucent:not(.hide), .pending')")
+        page.wait_for_function("!document.getAnimations().some(a => a instanceof CSSTransition)")
         assert violations("#results") == [], tab
 
 

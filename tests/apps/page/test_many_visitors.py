@@ -31,7 +31,9 @@ def default_page(tmp_path):
 
 
 def test_sixteen_visitors_are_served_without_a_refusal(default_page, image_files):
-    clients = [Client(default_page, verbose=False) for _ in range(VISITORS)]
+    clients = [
+        Client(default_page, verbose=False, httpx_kwargs={"timeout": 120}) for _ in range(VISITORS)
+    ]
     barrier = threading.Barrier(VISITORS)
     outcomes = []
 
