@@ -24,8 +24,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the backgrou
     signal.signal(signal.SIGINT, signal.default_int_handler)  # every process made here inherits it
 
 
-# Files of few tests that take minutes. They are started first, so that no process is still busy with
-# one of them when the others have nothing left to do.
+# Files of few tests that take minutes. They are started first, so that no process is still busy
+# with one of them when the others have nothing left to do.
 STARTED_FIRST = (
     "tests/packaging/test_package.py",
     "tests/apps/batch/test_ray.py",
