@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @with_options
 def segment(
+    segmentation_options: SegmentationOptions,
+    window_options: WindowOptions,
     inputs: RequestOptions,
     outputs: OutputOptions,
     method_options: MethodOptions,
     model: ExplainerOptions,
     sheet: SheetOptions,
-    segmentation_options: SegmentationOptions,
-    window_options: WindowOptions,
     formats: MaskFormats = None,
 ) -> None:
     """Assign every pixel to the class whose text matches it best.
