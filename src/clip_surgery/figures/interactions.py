@@ -71,8 +71,7 @@ def interactions_sheet(
     positions = drawn_words(interactions, top=top)
     style = Style.for_gallery(shown, 1 + len(positions), tile=tile, page=page, opacity=opacity)
     framing = replace(interactions.framing, original=shown.size)
-    rows, columns = interactions.patch_regions
-    patches = interactions.pair_scores[:, rows][:, :, columns]
+    patches = interactions.patch_scores()
     limit = float(interactions.pair_scores[positions].abs().max())
     tiles = [Tile(style.plain(shown), "image")]
     for position in positions:
@@ -83,11 +82,18 @@ def interactions_sheet(
         return gallery(tiles, page=page)
     return gallery(
         tiles,
-        heading="Words and regions that count together. The fit explains "
-        f"{interactions.fit:.0%} of the similarities of images and sentences with hidden parts, "
-        f"{interactions.fit_without_pairs:.0%} without pairs of a word and a region.",
+        heading=fit_text(interactions),
         notes=["Red: the word adds more if the region is visible. Blue: it adds less."],
         page=page,
+    )
+
+
+def fit_text(interactions: Interactions) -> str:
+    """Return the sentences that say what is shown and how well the fit explains similarities."""
+    return (
+        "Words and regions that count together. The fit explains "
+        f"{interactions.fit:.0%} of the similarities of images and sentences with hidden parts, "
+        f"{interactions.fit_without_pairs:.0%} without pairs of a word and a region."
     )
 
 

@@ -47,11 +47,14 @@ class Interactions:
     framing: Framing
     patch_regions: tuple[Tensor, Tensor]
 
+    def patch_scores(self) -> Tensor:
+        """Return the pair scores of each word by patch instead of by region (W, rows, columns)."""
+        rows, columns = self.patch_regions
+        return self.pair_scores[:, rows][:, :, columns]
+
     def maps(self) -> Tensor:
         """Return the pair scores of each word at the size of the image (W, H, W'), not scaled."""
-        rows, columns = self.patch_regions
-        patches = self.pair_scores[:, rows][:, :, columns]
-        return torch.stack([self.framing.restore_map(scores) for scores in patches])
+        return torch.stack([self.framing.restore_map(scores) for scores in self.patch_scores()])
 
 
 def interactions(

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from PIL import Image
 
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.inputs.images import read_image
 from clip_surgery.loading import load
+from clip_surgery.tasks.interactions import Interactions
 from tests.apps.page.server import LeftHalf
 from tests.browser import TIMEOUT_MS, open_browser
 
@@ -38,6 +41,25 @@ def actions(model_choices):
 def scene():
     """A scene with known objects, 320 px."""
     return SceneDataset(seed=31, count=11, size=320)[10]
+
+
+@pytest.fixture
+def car_interactions(explainer, scene):
+    """Interactions of "a car" with 2 x 2 regions of the scene, made up."""
+    image = read_image(scene.image)
+    grid = explainer.backbone.tower.grid(explainer.pixels(image))
+    return Interactions(
+        words=("a", "car"),
+        word_scores=torch.tensor([0.01, 0.2]),
+        region_scores=torch.zeros(2, 2),
+        pair_scores=torch.tensor([[[0.5, 0.0], [0.0, 0.0]], [[0.1, -0.2], [0.4, 0.0]]]),
+        fit=0.75,
+        fit_without_pairs=0.5,
+        framing=explainer.frame(image),
+        patch_regions=tuple(
+            torch.arange(count) * 2 // count for count in (grid.rows, grid.columns)
+        ),
+    )
 
 
 @pytest.fixture

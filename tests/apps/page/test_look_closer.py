@@ -150,6 +150,29 @@ def test_why_one_text_and_not_another(open_visit, image_files):
     assert min(values) < 0 < max(values)  # parts speak for the one and for the other
 
 
+def test_the_regions_of_words(open_visit, image_files):
+    page = open_visit()
+    page.wait_for_function("window.clipSurgery?.isOpen")
+    upload(page, image_files / "scene.png")
+    page.wait_for_selector("#image img")
+    open_tab(page, "Words")
+    page.get_by_label("Sentence").fill("a car and a pig")
+    page.click("#word-regions")
+    regions = "#read-words .cs-card[data-title='car: regions']"
+    page.wait_for_selector(f"{regions} .cs-layer", timeout=90_000)  # it runs 500 masked images
+    assert "The fit explains " in page.locator("#read-words").inner_text()
+    word = page.locator("#read-words button.cs-word", has_text="car")
+    word.focus()  # marks the map of the word, not that of its regions
+    assert page.locator("#read-words .cs-marked").get_attribute("data-title") == "car"
+    page.locator(f"{regions} .cs-frame").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "/car: regions: .0/.test(document.querySelector('#cs-readout').textContent)"
+    )
+    page.click("#read")
+    page.wait_for_selector(regions, state="detached")
+
+
 def test_an_image_is_compared_with_images(open_visit, site, image_files):
     page = open_visit()
     page.wait_for_function("window.clipSurgery?.isOpen")

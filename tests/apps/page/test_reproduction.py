@@ -144,6 +144,22 @@ def test_code_and_command_of_a_match_of_images(actions, tabs, results, scene, wi
     assert tabs["match"].figure(results, SETTINGS).width > 300
 
 
+def test_code_figure_and_record_of_the_regions_of_words(tabs, results, car_interactions):
+    words = results.by_tab["words"]
+    only_words = tabs["words"].figure(results, SETTINGS)
+    results.by_tab["words"] = replace(words, interactions=car_interactions)
+    figure = tabs["words"].figure(results, SETTINGS)
+    assert figure.height > only_words.height + 200
+    record = tabs["words"].record(results, SETTINGS)
+    assert record["words"]["sentence"] == "a pig"
+    assert record["interactions"]["fit"] == pytest.approx(0.75)
+    command = tabs["words"].command(results, SETTINGS)
+    assert command[1:3] == ["interactions", "scene.png"]
+    lines = "\n".join(tabs["words"].python(results, SETTINGS))
+    assert "clip_surgery.interactions(explainer, 'scene.png', 'a pig')" in lines
+    compile(lines, "words", "exec")
+
+
 def add_heads(actions, results, point):
     """Show the attention of all heads in the tab of attention."""
     attention = results.by_tab["attention"]

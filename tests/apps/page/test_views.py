@@ -27,7 +27,7 @@ from clip_surgery.apps.page.tabs.masks import ShownMasks
 from clip_surgery.apps.page.tabs.methods import MethodMaps
 from clip_surgery.apps.page.tabs.points import points_view
 from clip_surgery.apps.page.tabs.segments import segments_view
-from clip_surgery.apps.page.tabs.words import ReadSentence
+from clip_surgery.apps.page.tabs.words import ReadSentence, read_view
 from clip_surgery.figures.overlay import OPACITY, overlay
 from clip_surgery.framing import Size
 from clip_surgery.inputs.images import InputImage, read_image
@@ -96,6 +96,24 @@ def test_every_view_escapes_texts(actions, session):
         assert "<script" not in html, tab.name
         assert "car" in html or tab.name == "attention"
         assert "&lt;" in html or tab.name == "attention"
+
+
+def test_words_and_their_regions(actions, scene, car_interactions):
+    image = read_image(scene.image)
+    words = actions.sentence(image, "a car", "demo", "gem")
+    alone = read_view(ReadSentence(words, image, "demo", "gem"))
+    assert "explains" not in alone
+    evil = replace(car_interactions, words=("a", EVIL))
+    assert "<script" not in read_view(ReadSentence(words, image, "demo", "gem", evil))
+    html = read_view(ReadSentence(words, image, "demo", "gem", car_interactions))
+    assert "The fit explains 75% of the similarities" in html
+    assert "50% without pairs" in html
+    # The only content word has a map, from -1 to 1 relative to its strongest region.
+    assert html.count(": regions</b>") == 1
+    [values] = re.findall(r'word car adds[^>]*data-values="64,64,([^"]*)"', html)
+    levels = np.frombuffer(base64.b64decode(values), np.uint8).reshape(64, 64) / 127.5 - 1
+    corners = levels[np.ix_([4, -5], [4, -5])]
+    np.testing.assert_allclose(corners, [[0.25, -0.5], [1, 0]], atol=0.02)
 
 
 def test_points_boxes_and_areas(session):

@@ -26,6 +26,7 @@ from clip_surgery.surgery.decomposed_feature import DecomposedFeature
 from clip_surgery.tasks import inspection
 from clip_surgery.tasks.decompose import decompose
 from clip_surgery.tasks.head_attention import HeadAttention, head_attention
+from clip_surgery.tasks.interactions import Interactions, interactions
 from clip_surgery.tasks.masks import Mask, masks
 from clip_surgery.tasks.match import Match, explain_match
 from clip_surgery.tasks.points import Points
@@ -176,6 +177,17 @@ class Actions:
         explainer = self._limited(self.models[model].with_method(method))
         with self._model_turn():
             return words(explainer, image, checked_sentence)
+
+    def interactions(self, image: InputImage, sentence: str, model: str) -> Interactions:
+        """Return which words of a sentence go with which regions of an image.
+
+        Raises:
+            InputError: if there is no sentence, or it is too long.
+        """
+        checked_sentence = self.read_sentence(sentence)
+        explainer = self._limited(self.models[model].explainer)
+        with self._model_turn():
+            return interactions(explainer, image, checked_sentence)
 
     def find_tags(self, image: InputImage, model: str) -> Explanation:
         """Explain the image for all texts that the page suggests for this model."""

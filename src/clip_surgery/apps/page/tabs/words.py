@@ -17,6 +17,7 @@ from clip_surgery.apps.page.html_cards import (
     heat_layer,
     plain,
 )
+from clip_surgery.apps.page.interaction_views import interactions_view
 from clip_surgery.apps.page.map_values import describe_peak, encode_map
 from clip_surgery.apps.page.requests import read_upload
 from clip_surgery.apps.page.scripts import TOGGLE_WIDTH
@@ -25,12 +26,16 @@ from clip_surgery.apps.page.settings import Settings
 from clip_surgery.apps.page.tabs.maps import SCALES
 from clip_surgery.apps.page.tabs.tab import KEPT_SIDE, PageParts, Tab, result_element
 from clip_surgery.errors import InputError
+from clip_surgery.figures.interactions import interactions_sheet
+from clip_surgery.figures.layout import stack
 from clip_surgery.figures.overlay import COLOUR_MAP, colour_table
-from clip_surgery.figures.words import word_levels, words_figure
+from clip_surgery.figures.words import word_levels, words_sheet
 from clip_surgery.inputs.function_words import is_function_word
 from clip_surgery.inputs.images import InputImage
+from clip_surgery.records.interactions import interactions_record
 from clip_surgery.records.texts import words_record
 from clip_surgery.tasks.heatmaps import heatmaps
+from clip_surgery.tasks.interactions import Interactions
 from clip_surgery.word_explanation import RankedWord, WordExplanation
 
 MAPS = 6
@@ -39,19 +44,23 @@ MAPS = 6
 
 @dataclass(frozen=True, eq=False)
 class ReadSentence:
-    """The words of a sentence and the image, reduced. The explanation is in its pixels."""
+    """The words of a sentence and the image, reduced. The explanation is in its pixels.
+
+    `interactions` is None unless the visitor asked for the regions of the words.
+    """
 
     words: WordExplanation
     image: InputImage
     model: str
     method: str
+    interactions: Interactions | None = None
 
 
 class WordsTab(Tab):
     """The sentence with words coloured by score, and maps of the best words."""
 
     name, title = "words", "Words"
-    hint = "Type a sentence and press Read."
+    hint = "Type a sentence and press Read, or Regions for the regions that each word goes with."
     missing = "Press Read first."
 
     def build(self) -> None:
@@ -63,65 +72,104 @@ class WordsTab(Tab):
             )  # fmt: skip
             self.settings["sentence"] = self.sentence
             self.read = gr.Button("Read", min_width=90, scale=1, elem_id="read")
+            self.regions = gr.Button("Regions", min_width=90, scale=1, elem_id="word-regions")
         self.result = result_element("read-words", self.hint, TOGGLE_WIDTH)
 
     def connect(self, parts: PageParts) -> None:
-        """Read the sentence when its button or Enter is pressed."""
+        """Read the sentence when a button or Enter is pressed."""
         inputs = [parts.shown, parts.image, self.sentence, parts.model, parts.method]
         for event in (self.read.click, self.sentence.submit):
             parts.run(event, self.read_sentence, inputs, [parts.shown, self.result])
+        parts.run(self.regions.click, self.find_regions, inputs, [parts.shown, self.result])
 
     def read_sentence(
         self, shown: Any, image: Any, sentence: Any, model: Any, method: Any
     ) -> tuple[Any, str]:
         """Return what is shown, and the words of a sentence."""
+        return self._read_sentence(shown, image, sentence, model, method, with_regions=False)
+
+    def find_regions(
+        self, shown: Any, image: Any, sentence: Any, model: Any, method: Any
+    ) -> tuple[Any, str]:
+        """Return what is shown, and the words of a sentence with the regions they go with."""
+        return self._read_sentence(shown, image, sentence, model, method, with_regions=True)
+
+    def _read_sentence(
+        self, shown: Any, image: Any, sentence: Any, model: Any, method: Any, *, with_regions: bool
+    ) -> tuple[Any, str]:
         kept = require_shown(shown)
         before = kept.results
         checked_image = read_upload(self.actions, image)
         words = self.actions.sentence(checked_image, sentence, model, method)
         small = reduced(checked_image, KEPT_SIDE)
         words = replace(words, explanation=at_size(words.explanation, small.size))
-        kept.keep(before, self.name, ReadSentence(words, small, model, method))
-        return kept, words_view(small, words)
+        interactions = (
+            self.actions.interactions(checked_image, sentence, model) if with_regions else None
+        )
+        read = ReadSentence(words, small, model, method, interactions)
+        kept.keep(before, self.name, read)
+        return kept, read_view(read)
 
     def has_result(self, results: Results) -> bool:
         """Whether a sentence was read."""
         return self.name in results.by_tab
 
     def draw(self, results: Results, settings: Settings) -> str:
-        """Return the sentence and the maps of its best words."""
-        read = self._read(results)
-        return words_view(read.image, read.words)
+        """Return the sentence, the maps of its best words, and their regions if asked for."""
+        return read_view(self._read(results))
 
     def figure(self, results: Results, settings: Settings) -> Image:
-        """Return the sentence and the maps of its best words as a figure."""
-        read = self._read(results)
-        return words_figure(read.image, read.words, top=MAPS, opacity=settings.opacity)
+        """Return the sentence and the maps of its best words as a figure, and their regions."""
+        read, opacity = self._read(results), settings.opacity
+        sheets = [words_sheet(read.image, read.words, top=MAPS, opacity=opacity)]
+        if read.interactions is not None:
+            sheets.append(
+                interactions_sheet(read.image, read.interactions, top=MAPS, opacity=opacity)
+            )
+        return stack(sheets, gap=0).image()
 
     def record(self, results: Results, settings: Settings) -> dict[str, Any]:
-        """Return the words with their scores."""
-        return (
-            {"words": words_record(self._read(results).words)} if self.has_result(results) else {}
-        )
+        """Return the words with their scores, and with the regions if asked for."""
+        if not self.has_result(results):
+            return {}
+        read = self._read(results)
+        record: dict[str, Any] = {"words": words_record(read.words)}
+        if read.interactions is not None:
+            record["interactions"] = interactions_record(
+                read.image, read.interactions, read.words.sentence, backbone=read.model
+            )
+        return record
 
     def python(self, results: Results, settings: Settings) -> list[str]:
         """Return code that computes the words."""
         read = self._read(results)
         arguments = f"explainer, {read.image.name!r}, {read.words.sentence!r}"
         load = f"explainer = clip_surgery.load({read.model!r}, method={read.method!r})"
-        return ["import clip_surgery", "", load, f"words = clip_surgery.words({arguments})"]
+        lines = ["import clip_surgery", "", load, f"words = clip_surgery.words({arguments})"]
+        if read.interactions is not None:
+            lines.append(f"interactions = clip_surgery.interactions({arguments})")
+        return lines
 
     def command(self, results: Results, settings: Settings) -> list[str]:
-        """Return the command `words`."""
+        """Return the command `words`, or `interactions` if the regions are shown."""
         read = self._read(results)
         options = [f"--model={read.model}", f"--method={read.method}"]
-        return ["clip-surgery", "words", read.image.name, read.words.sentence, *options]
+        command = "words" if read.interactions is None else "interactions"
+        return ["clip-surgery", command, read.image.name, f"--text={read.words.sentence}", *options]
 
     def _read(self, results: Results) -> ReadSentence:
         read = results.by_tab.get(self.name)
         if not isinstance(read, ReadSentence):
             raise InputError(f"{self.missing} This tab has no result yet.")
         return read
+
+
+def read_view(read: ReadSentence) -> str:
+    """Return the words of a sentence, and the regions they go with if these were computed."""
+    view = words_view(read.image, read.words)
+    if read.interactions is None:
+        return view
+    return f"<div>{view}</div><div>{interactions_view(read.image, read.interactions)}</div>"
 
 
 def words_view(image: InputImage, explanation: WordExplanation, *, top: int = MAPS) -> str:
@@ -138,7 +186,7 @@ def words_view(image: InputImage, explanation: WordExplanation, *, top: int = MA
     cards = [_word_card(word, word_maps[word.position], image) for word in best_words]
     return (
         f'<p class="cs-sentence">{_chips(explanation, best_words)}</p>'
-        f'<p class="cs-hint">{plain(explanation.scale)}</p>'
+        f'<p class="cs-note">{plain(explanation.scale)}</p>'
         + cards_view(image, cards, kind="cs-zoom")
         + colour_scale(SCALES["text"])
     )
