@@ -15,6 +15,7 @@ from clip_surgery.export.traced_tower import require_dense
 from clip_surgery.methods.corr_clip import CorrClip, nearest_regions
 from clip_surgery.methods.maskclip import MaskClip
 from clip_surgery.methods.registry import METHODS, as_method
+from clip_surgery.methods.segmenter_method import with_segmenter
 from clip_surgery.segmenters.registry import register_segmenter
 from clip_surgery.segmenters.segmenter import Candidates
 from clip_surgery.surgery.last_block import enter_last_block
@@ -291,6 +292,14 @@ def test_a_missing_part_is_named_with_advice(companion, segmenter, missing):
     assert "corr_clip" not in caught.value.alternatives
     with pytest.raises(InputError, match="cannot be exported"):
         require_dense(CorrClip(segmenter=segmenter))
+
+
+def test_a_segmenter_is_given_to_methods_without_one():
+    bare = MaskClip(residual=False)
+    assert with_segmenter(bare, "sam") is bare
+    assert with_segmenter(CorrClip(), "sam") == CorrClip(segmenter="sam")
+    assert with_segmenter(CorrClip(segmenter="own"), "sam") == CorrClip(segmenter="own")
+    assert with_segmenter(CorrClip(), None) == CorrClip()
 
 
 def test_a_method_with_a_segmenter_no_longer_needs_one():

@@ -83,8 +83,8 @@ def _missing_companion(backbone: Backbone) -> str | None:
 def _missing_segmenter(backbone: Backbone) -> str | None:
     """A segmenter is a setting of a method, which then no longer needs one."""
     return (
-        "a segmenter such as SAM, but none was given (the setting segmenter=; for example "
-        '"corr_clip(segmenter=facebook/sam-vit-base)" as the name of the method)'
+        "a segmenter such as SAM, but none was given (the setting segmenter=, --segmenter on the "
+        "command line; for example facebook/sam-vit-base)"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ import torch
 
 from clip_surgery.errors import InputError
 from clip_surgery.methods.companion_method import CompanionMethod
+from clip_surgery.methods.method import Method
 from clip_surgery.methods.requirements import Part
 from clip_surgery.segmenters.registry import SEGMENTERS, SegmenterLoader, load_segmenter
 from clip_surgery.segmenters.segmenter import Segmenter
@@ -56,6 +57,21 @@ class SegmenterMethod(CompanionMethod):
         if self.segmenter is None:
             raise InputError(f"{self.name}: expected a segmenter, but got none.")
         return _loaded(self.segmenter, str(device), SEGMENTERS.get(self.segmenter))
+
+
+def with_segmenter(method: Method, name: str | None) -> Method:
+    """Return the method with a segmenter, if it needs one and has none; otherwise the method.
+
+    Args:
+        method: any method.
+        name: what `load_segmenter` loads; None changes nothing.
+
+    Raises:
+        InputError: if the method needs a segmenter and the name is empty.
+    """
+    if name is None or not isinstance(method, SegmenterMethod) or method.segmenter is not None:
+        return method
+    return replace(method, segmenter=name)
 
 
 @lru_cache(maxsize=2)

@@ -13,6 +13,7 @@ from clip_surgery.methods.similarity import Similarity
 from clip_surgery.tasks import presence as presence_module
 from clip_surgery.tasks.presence import PresenceRule
 from clip_surgery.testing.tiny_models.companions import tiny_companion
+from clip_surgery.testing.tiny_models.segmenters import TINY_SEGMENTER
 
 
 def refuse(self, *_):
@@ -57,13 +58,34 @@ def test_an_absent_text_leaves_the_image_as_it_is_in_every_row(cli, scene, monke
     assert notes == ["presence 98%", "presence 0%"]
 
 
-@pytest.mark.slow
-def test_every_method(cli, scene, tmp_path):
-    model = tiny_companion("dino")
+@pytest.fixture
+def dino(tmp_path):
+    """A folder with a tiny companion."""
     sizes = {"img_size": 32, "patch_size": 8, "depth": 2, "embed_dim": 32, "num_heads": 2}
-    save_for_hf(model, str(tmp_path / "dino"), model_args=sizes, safe_serialization=True)
+    folder = str(tmp_path / "dino")
+    save_for_hf(tiny_companion("dino"), folder, model_args=sizes, safe_serialization=True)
+    return folder
+
+
+def test_the_segmenter_is_given_to_methods_that_need_one(cli, scene, dino):
+    methods = f"trident,trident(segmenter={TINY_SEGMENTER}),maskclip"
+    asked = ["compare", scene, "dog", "--methods", methods, "-f", "json", "--templates", "name"]
+    done = cli(*asked, "--companion", dino, "--segmenter", TINY_SEGMENTER)
+    assert done.code == 0, done.err
+    found = json.loads(Path("out/scene.compare.json").read_text())["methods"]
+    assert list(found) == methods.split(",")
+    first, second, _ = found.values()
+    assert first == second
+    assert f"segmenter='{TINY_SEGMENTER}'" in first["method"]
+    refused = cli(*asked, "--companion", dino, "--segmenter", " ")
+    assert refused.code == 2
+    assert "Expected segmenter to be a name" in refused.err
+
+
+@pytest.mark.slow
+def test_every_method(cli, scene, dino):
     asked = ["compare", scene, "dog", "--methods", "all", "-f", "json,png", "--templates", "name"]
-    done = cli(*asked, "--companion", tmp_path / "dino")
+    done = cli(*asked, "--companion", dino)
     assert done.code == 0, done.err
     found = json.loads(Path("out/scene.compare.json").read_text())
     with_segmenter = ["corr_clip", "trident"]

@@ -153,7 +153,7 @@ def batch(
     job = Job(
         source=open_source(source, column=column, key=key),
         texts=texts,
-        load=model.recipe(method=method_options.build_for(preset)),
+        load=model.recipe(method=method_options.build_for(preset, segmenter)),
         settings=settings,
         segmenter=_segmenter(segmenter, model.device),
         shard_size=engine_options.shard_size,

@@ -10,6 +10,7 @@ import typer
 
 from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
+from clip_surgery.apps.cli.shared.method_options import MethodSegmenter
 from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.output_options import OutputOptions, formats_option
@@ -44,6 +45,7 @@ def compare(
             help="Methods separated by commas, such as 'gem,clip_surgery(depth=8)', or 'all'.",
         ),
     ] = DEFAULT_METHODS,
+    segmenter: MethodSegmenter = None,
     formats: Annotated[
         list[str] | None, formats_option("png, pdf, svg, json; default: png")
     ] = None,
@@ -57,13 +59,16 @@ def compare(
     from clip_surgery.apps.cli.shared.tables import PEAK_COLUMNS, peak_rows
     from clip_surgery.inputs.texts import check_texts
     from clip_surgery.methods.registry import parse_methods
+    from clip_surgery.methods.segmenter_method import with_segmenter
     from clip_surgery.records.explanations import records
 
     request = inputs.read()
     texts = check_texts(request.texts)
     drawing.check()
     sheet.check()
-    chosen_methods = parse_methods(methods)
+    chosen_methods = {
+        name: with_segmenter(method, segmenter) for name, method in parse_methods(methods).items()
+    }
     loop = ImageLoop.begin(
         "compare",
         request,

@@ -17,6 +17,7 @@ from clip_surgery.apps.cli.shared.evaluation_options import (
     DatasetSplit,
     RunOptions,
 )
+from clip_surgery.apps.cli.shared.method_options import MethodSegmenter
 from clip_surgery.apps.cli.shared.model_options import (
     MODEL,
     PAPER_MODEL,
@@ -135,6 +136,7 @@ def evaluate(
             show_default=BY_PROTOCOL,
         ),
     ] = None,
+    segmenter: MethodSegmenter = None,
     count: Annotated[
         int | None,
         typer.Option(
@@ -175,6 +177,7 @@ def evaluate(
     from clip_surgery.evaluation.datasets.subset import Subset
     from clip_surgery.evaluation.protocols.registry import default_protocol, protocol_for
     from clip_surgery.methods.registry import parse_methods
+    from clip_surgery.methods.segmenter_method import with_segmenter
 
     base_protocol = (
         default_protocol(dataset) if protocol is None else protocol_for(protocol, dataset)
@@ -184,7 +187,10 @@ def evaluate(
         framing=FRAMING_MODES[model.framing] if _is_given(context, "framing") else None,
         templates=model.templates if _is_given(context, "templates") else None,
     )
-    methods = parse_methods(method or ",".join(protocol_settings.methods))
+    methods = {
+        name: with_segmenter(own, segmenter)
+        for name, own in parse_methods(method or ",".join(protocol_settings.methods)).items()
+    }
     images = open_images(dataset, root, split=split, seed=seed, count=count)
     if dataset != "scenes" and not _is_given(context, "model"):
         model = replace(model, model=PAPER_MODEL)

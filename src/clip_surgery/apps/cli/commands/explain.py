@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from clip_surgery.apps.cli.shared.drawing_options import DrawingOptions
-from clip_surgery.apps.cli.shared.method_options import MethodOptions
+from clip_surgery.apps.cli.shared.method_options import MethodOptions, MethodSegmenter
 from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.output_options import OutputOptions, formats_option
@@ -26,6 +26,7 @@ def explain(
     model: ExplainerOptions,
     drawing: DrawingOptions,
     sheet: SheetOptions,
+    segmenter: MethodSegmenter = None,
     formats: Annotated[
         list[str] | None,
         formats_option(
@@ -48,7 +49,7 @@ def explain(
     texts = check_texts(request.texts)
     drawing.check()
     sheet.check()
-    method = method_options.build()
+    method = method_options.build(segmenter)
     loop = ImageLoop.begin(
         "explain",
         request,

@@ -71,7 +71,7 @@ def masks(
     objects = split_objects(request.texts)
     names = ["+".join(texts) for texts in objects]
     sheet.check()
-    rule, method = point_options.build(), method_options.build()
+    rule, method = point_options.build(), method_options.build(segmenter)
     loop = ImageLoop.begin(
         "masks",
         request,

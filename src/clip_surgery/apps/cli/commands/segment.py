@@ -69,7 +69,7 @@ def segment(
         default=[Format.PNG, Format.MASK, Format.JSON],
     )
     preset, segmenter = segmentation_options.preset, segmentation_options.segmenter
-    explainer = model.load(method=method_options.build_for(preset))
+    explainer = model.load(method=method_options.build_for(preset, segmenter))
     loaded_segmenter = None if segmenter is None else load_named_segmenter(segmenter, model.device)
     features = encode(explainer, texts)
 

@@ -28,24 +28,40 @@ class MethodOptions:
         typer.Option(help="Number of blocks, counted from the last, that the method changes."),
     ] = None
 
-    def build(self) -> Method:
-        """Return the method with its settings."""
+    def build(self, segmenter: str | None = None) -> Method:
+        """Return the method with its settings.
+
+        Args:
+            segmenter: name of the segmenter, for a method that needs one and has none.
+        """
         from clip_surgery.apps.cli.shared.method_settings import read_method
+        from clip_surgery.methods.segmenter_method import with_segmenter
 
-        return read_method(self.method, depth=self.depth)
+        return with_segmenter(read_method(self.method, depth=self.depth), segmenter)
 
-    def build_for(self, preset: str | None) -> Method:
+    def build_for(self, preset: str | None, segmenter: str | None = None) -> Method:
         """Return the method of a preset; without one, or if a method was chosen, as `build`.
 
         Args:
             preset: name of a preset, or None.
+            segmenter: as for `build`.
         """
         if preset is None or self != MethodOptions():
-            return self.build()
+            return self.build(segmenter)
         from clip_surgery.methods.registry import as_method
         from clip_surgery.presets import preset_named
 
         return as_method(preset_named(preset).method)
+
+
+MethodSegmenter = Annotated[
+    str | None,
+    typer.Option(
+        "--segmenter",
+        help="SAM model (hub name or local folder) or another segmenter, for methods that need "
+        "one: corr_clip and trident.",
+    ),
+]
 
 
 class PresetName(StrEnum):
