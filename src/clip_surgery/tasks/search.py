@@ -63,7 +63,7 @@ def image_features(explainer: Explainer, images: Sequence[InputImage]) -> Tensor
         images: n images.
     """
     framings = tuple(explainer.frame(image) for image in images)
-    found: dict[int, Tensor] = {}
+    features_by_index: dict[int, Tensor] = {}
     backbone = explainer.backbone
     for indices in batches_of_one_frame(framings, explainer.batch_size):
         pixels = torch.stack(
@@ -74,8 +74,8 @@ def image_features(explainer: Explainer, images: Sequence[InputImage]) -> Tensor
         )
         with torch.no_grad():
             features = walk(backbone.tower, backbone.normalise(pixels)).image.float().cpu()
-        found.update(zip(indices, features, strict=True))
-    return torch.stack([found[index] for index in range(len(images))])
+        features_by_index.update(zip(indices, features, strict=True))
+    return torch.stack([features_by_index[index] for index in range(len(images))])
 
 
 def query_feature(explainer: Explainer, text: str) -> Tensor:

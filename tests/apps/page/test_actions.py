@@ -22,6 +22,7 @@ from clip_surgery.apps.page.sessions import Results, require_session
 from clip_surgery.apps.page.settings import DEFAULTS
 from clip_surgery.apps.page.tabs.all_tabs import tabs_of
 from clip_surgery.apps.page.tabs.maps import drawing
+from clip_surgery.apps.page.typed_texts import read_texts
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
@@ -71,9 +72,10 @@ def test_the_weights_of_a_model_of_the_page_are_read_once(explainer):
     assert calls == ["called"]
 
 
-def test_texts_are_read(actions):
-    assert actions.read_texts(["dog, boat", " cow ", "dog", ""]) == ("dog", "boat", "cow")
-    assert actions.read_texts("dog,cow") == ("dog", "cow")
+def test_texts_are_read():
+    texts = ["dog, boat", " cow ", "dog", ""]
+    assert read_texts(texts, Limits()) == ("dog", "boat", "cow")
+    assert read_texts("dog,cow", Limits()) == ("dog", "cow")
 
 
 @pytest.mark.parametrize(
@@ -89,9 +91,9 @@ def test_texts_are_read(actions):
         (5, "a list of texts, but got int"),
     ],
 )
-def test_texts_that_cannot_be_used(actions, texts, reason):
+def test_texts_that_cannot_be_used(texts, reason):
     with pytest.raises(InputError, match=reason):
-        actions.read_texts(texts)
+        read_texts(texts, Limits())
 
 
 def test_images_that_cannot_be_used(model_choices):

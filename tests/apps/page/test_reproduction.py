@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from clip_surgery.apps.cli.main import app
 from clip_surgery.apps.page.attention_heads import ShownHeads
 from clip_surgery.apps.page.attention_views import PointAttention
-from clip_surgery.apps.page.match_views import FoundMatch
+from clip_surgery.apps.page.match_views import ShownMatch
 from clip_surgery.apps.page.results import maps, segmentation
 from clip_surgery.apps.page.sessions import Results
 from clip_surgery.apps.page.settings import Settings
@@ -60,7 +60,7 @@ def results(actions, scene, tmp_path, monkeypatch):
         session=session,
         by_tab={
             "words": ReadSentence(sentence, image, "demo", "gem"),
-            "match": FoundMatch(match=match, image=image, model="demo"),
+            "match": ShownMatch(match=match, image=image, model="demo"),
             "attention": PointAttention(actions.attention(image, (60, 50), "demo"), image),
             "masks": ShownMasks(of_texts=actions.masks(session)),
             "compare": actions.explain(image, texts, "demo", "similarity"),
@@ -127,7 +127,7 @@ def test_code_and_command_of_a_match_of_images(actions, tabs, results, scene, wi
     query = actions.prepare_image(Path("pig's query.png"), "pig's query.png")
     rival = results.session.image if with_rival else ""
     match = actions.match(results.session.image, query, rival, "demo")
-    results.by_tab["match"] = FoundMatch(
+    results.by_tab["match"] = ShownMatch(
         match=match, image=results.session.image, model="demo", query_image=query,
         rival_image=rival or None,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from clip_surgery.apps.page.attention_heads import ShownHeads
 from clip_surgery.apps.page.attention_views import PointAttention, attention_view
 from clip_surgery.apps.page.examples import examples, examples_view
 from clip_surgery.apps.page.html_cards import Card, cards_view, data_link, heat_layer
-from clip_surgery.apps.page.match_views import FoundMatch, match_view
+from clip_surgery.apps.page.match_views import ShownMatch, match_view
 from clip_surgery.apps.page.requests import with_messages
 from clip_surgery.apps.page.sessions import Results
 from clip_surgery.apps.page.settings import DEFAULTS
@@ -72,7 +72,7 @@ def session(actions, scene):
 def found_match(actions, image, query, rival=None):
     images = [each if isinstance(each, InputImage) else None for each in (query, rival)]
     match = actions.match(image, query, rival, "demo")
-    return FoundMatch(
+    return ShownMatch(
         match=match, image=image, model="demo", query_image=images[0], rival_image=images[1]
     )
 

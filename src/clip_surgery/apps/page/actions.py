@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -14,13 +14,11 @@ from clip_surgery.apps.page.limits import Limits
 from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.apps.page.sessions import Session, reduced
 from clip_surgery.apps.page.stopping import check_running, time_limit
+from clip_surgery.apps.page.typed_texts import read_sentence, read_texts
 from clip_surgery.errors import InputError, UnsupportedModelError
-from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
-from clip_surgery.inputs.names import printable
-from clip_surgery.inputs.texts import check_texts
 from clip_surgery.segmenters.segmenter import Prompt, Segmenter
 from clip_surgery.surgery.decomposed_feature import DecomposedFeature
 from clip_surgery.tasks import inspection
@@ -77,43 +75,6 @@ class Actions:
             check_running()
             return reduced(read_image(source, name=name, max_pixels=max_pixels), self.limits.side)
 
-    def read_texts(self, texts: Iterable[str] | str | None) -> tuple[str, ...]:
-        """Return the texts to look for. Commas separate texts, and repeated texts count once.
-
-        Raises:
-            InputError: if there is no text, there are too many, one is too long, or one is not a
-                text.
-        """
-        listed: object = [texts] if isinstance(texts, str) else ([] if texts is None else texts)
-        if not isinstance(listed, Iterable) or isinstance(listed, Mapping):
-            raise InputError(f"Expected a list of texts, but got {type(listed).__name__}.")
-        unique: dict[str, None] = {}
-        for text in listed:
-            if not isinstance(text, str):
-                raise InputError(f"Expected a list of texts, but got {type(text).__name__} in it.")
-            unique.update((part.strip(), None) for part in text.split(",") if part.strip())
-        if not unique:
-            raise InputError("Type at least one text to look for.")
-        if len(unique) > self.limits.texts:
-            raise InputError(
-                f"Expected at most {self.limits.texts} texts at once, but got {len(unique)}."
-            )
-        for text in unique:
-            self._check_length(text)
-        return check_texts(unique)
-
-    def read_sentence(self, sentence: object) -> str:
-        """Return the sentence of a visitor.
-
-        Raises:
-            InputError: if there is no sentence, or it is too long.
-        """
-        if not isinstance(sentence, str) or not sentence.strip():
-            raise InputError("Type a sentence about the image.")
-        self._check_length(sentence)
-        [checked_sentence] = check_texts([sentence])
-        return checked_sentence
-
     def explain(
         self,
         image: InputImage,
@@ -137,8 +98,8 @@ class Actions:
             UnknownNameError: for an unknown model or method.
         """
         choice = self.models[model]
-        explainer = self._limited(choice.with_method(method))
-        checked_texts = self.read_texts(texts)
+        explainer = self.limits.applied_to(choice.with_method(method))
+        checked_texts = read_texts(texts, self.limits)
         with self._model_turn():
             explanation = explainer.explain_images([image], choice.encode(checked_texts))
         kept = image if keep_side is None else reduced(image, keep_side)
@@ -160,7 +121,7 @@ class Actions:
             InputError: if the point is outside of the image.
             UnsupportedModelError: if the image tower has no attention.
         """
-        explainer = self._limited(self.models[model].explainer)
+        explainer = self.limits.applied_to(self.models[model].explainer)
         with self._model_turn():
             return inspection.attention(explainer, image, point)
 
@@ -173,8 +134,8 @@ class Actions:
             InputError: if there is no sentence, or it is too long.
             UnsupportedModelError: if the text tower does not give features of its tokens.
         """
-        checked_sentence = self.read_sentence(sentence)
-        explainer = self._limited(self.models[model].with_method(method))
+        checked_sentence = read_sentence(sentence, self.limits)
+        explainer = self.limits.applied_to(self.models[model].with_method(method))
         with self._model_turn():
             return words(explainer, image, checked_sentence)
 
@@ -184,15 +145,15 @@ class Actions:
         Raises:
             InputError: if there is no sentence, or it is too long.
         """
-        checked_sentence = self.read_sentence(sentence)
-        explainer = self._limited(self.models[model].explainer)
+        checked_sentence = read_sentence(sentence, self.limits)
+        explainer = self.limits.applied_to(self.models[model].explainer)
         with self._model_turn():
             return interactions(explainer, image, checked_sentence)
 
     def find_tags(self, image: InputImage, model: str) -> Explanation:
         """Explain the image for all texts that the page suggests for this model."""
         choice = self.models[model]
-        explainer = self._limited(choice.with_method("similarity"))
+        explainer = self.limits.applied_to(choice.with_method("similarity"))
         with self._model_turn():
             return explainer.explain_images([image], choice.encode(choice.suggested_texts))
 
@@ -213,8 +174,8 @@ class Actions:
             InputError: if the image feature is no sum of contributions of heads.
         """
         choice = self.models[model]
-        explainer = self._limited(choice.explainer)
-        checked_texts = self.read_texts(texts)
+        explainer = self.limits.applied_to(choice.explainer)
+        checked_texts = read_texts(texts, self.limits)
         with self._model_turn():
             features = choice.encode(checked_texts).labels.cpu()
             try:
@@ -242,7 +203,7 @@ class Actions:
         checked_query = self._read_query(query)
         is_blank = rival is None or (isinstance(rival, str) and not rival.strip())
         checked_rival = None if is_blank else self._read_query(rival)
-        explainer = self._limited(self.models[model].explainer)
+        explainer = self.limits.applied_to(self.models[model].explainer)
         with self._model_turn():
             try:
                 return explain_match(explainer, checked_query, image, checked_rival)
@@ -265,7 +226,7 @@ class Actions:
         Raises:
             InputError: if the point is outside of the image, or the model has no attention.
         """
-        explainer = self._limited(self.models[model].explainer)
+        explainer = self.limits.applied_to(self.models[model].explainer)
         with self._model_turn():
             try:
                 return head_attention(explainer, image, point)
@@ -306,18 +267,12 @@ class Actions:
         )
 
     def _read_query(self, query: object) -> str | InputImage:
-        return query if isinstance(query, InputImage) else self.read_sentence(query)
+        return query if isinstance(query, InputImage) else read_sentence(query, self.limits)
 
     def _require_segmenter(self) -> Segmenter:
         if self.segmenter is None:
             raise InputError("This page has no segmenter; start it with --segmenter NAME.")
         return self.segmenter
-
-    def _limited(self, explainer: Explainer) -> Explainer:
-        """The explainer with at most as many patches per image as the limits allow."""
-        framing = explainer.framing
-        max_patches = min(framing.max_patches, self.limits.patches)
-        return replace(explainer, framing=replace(framing, max_patches=max_patches))
 
     @contextmanager
     def _model_turn(self) -> Iterator[None]:
@@ -325,10 +280,3 @@ class Actions:
         with self.model_lock, time_limit(self.limits.seconds):
             check_running()
             yield
-
-    def _check_length(self, text: str) -> None:
-        if len(text) > self.limits.characters:
-            raise InputError(
-                f"Expected at most {self.limits.characters} characters, but "
-                f"{printable(text[:40])!r}... has {len(text)}."
-            )

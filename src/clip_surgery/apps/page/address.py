@@ -17,6 +17,7 @@ from clip_surgery.apps.page.examples import Example
 from clip_surgery.apps.page.model_choices import ModelChoice
 from clip_surgery.apps.page.requests import read_choice, read_number
 from clip_surgery.apps.page.settings import DEFAULTS, NAMES, SENTENCES, read_settings
+from clip_surgery.apps.page.typed_texts import read_sentence, read_texts
 from clip_surgery.errors import ClipSurgeryError, InputError
 
 T = TypeVar("T")
@@ -79,11 +80,12 @@ def read_address(
     choice = read("model", lambda values: actions.models[values[0]])
     chosen = choice or actions.models.first
     sentences = {
-        name: read(name, lambda values: actions.read_sentence(values[0])) for name in SENTENCES
+        name: read(name, lambda values: read_sentence(values[0], actions.limits))
+        for name in SENTENCES
     }
     settings = {name: read(name, _setting_reader(name)) for name in NAMES}
     state = AddressState(
-        texts=read("text", actions.read_texts),
+        texts=read("text", lambda values: read_texts(values, actions.limits)),
         model=None if choice is None else choice.name,
         method=read("method", lambda values: _method(chosen, values[0])),
         sentences={name: text for name, text in sentences.items() if text is not None},

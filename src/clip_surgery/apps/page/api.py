@@ -115,8 +115,8 @@ class Api:
         checked_image = read_upload(self.actions, image)
         query = read_query(self.actions, text, like)
         other = read_query(self.actions, rival, rival_image)
-        found = self.actions.match(checked_image, query, other, model)
-        return match_record(checked_image, found, backbone=model)
+        match = self.actions.match(checked_image, query, other, model)
+        return match_record(checked_image, match, backbone=model)
 
     def attention(self, image: Any, x: Any, y: Any, model: Any) -> Any:
         """Return the attention of the patch at (x, y) in pixels, of kinds q-k and v-v."""

@@ -19,6 +19,7 @@ from clip_surgery.apps.page.requests import drop_unusable, read_number, read_upl
 from clip_surgery.apps.page.sessions import Results, require_session, require_shown
 from clip_surgery.apps.page.settings import DEFAULTS, NAMES, SENTENCES, Settings, read_settings
 from clip_surgery.apps.page.tabs.tab import Tab
+from clip_surgery.apps.page.typed_texts import read_texts
 from clip_surgery.errors import InputError
 from clip_surgery.methods.registry import METHODS
 
@@ -53,7 +54,7 @@ class InputControls:
         if session is None:
             return ""
         try:
-            current = (self.actions.read_texts(texts), model, method)
+            current = (read_texts(texts, self.actions.limits), model, method)
         except InputError:
             current = ((), model, method)
         if current == (session.explanation.texts, session.model, session.method):

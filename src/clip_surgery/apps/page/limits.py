@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from clip_surgery.errors import InputError
+from clip_surgery.explainer import Explainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +55,9 @@ class Limits:
                 raise InputError(
                     f"Expected {field.name} of at least 1, but got {getattr(self, field.name)}."
                 )
+
+    def applied_to(self, explainer: Explainer) -> Explainer:
+        """Return the explainer with at most as many patches of an image as these limits allow."""
+        framing = explainer.framing
+        max_patches = min(framing.max_patches, self.patches)
+        return replace(explainer, framing=replace(framing, max_patches=max_patches))

@@ -28,7 +28,7 @@ REST_NOTE = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FoundMatch:
+class ShownMatch:
     """A match and its images, reduced.
 
     Attributes:
@@ -62,17 +62,18 @@ def _stripped(text: object) -> str:
     return text.strip() if isinstance(text, str) else ""
 
 
-def match_view(found: FoundMatch) -> str:
+def match_view(shown_match: ShownMatch) -> str:
     """Return the similarities as sums, the words coloured by what they add, and the maps."""
-    match = found.match
+    match = shown_match.match
     if match.rival is not None:
         maps = _rival_maps(match, match.rival)
-        shown = signed_cards(found.image, maps, match.framing) + _side_maps(found, match.rival)
-    elif found.query_image is not None:
-        maps, shown = [], _pairs(found, found.query_image)
+        shown = signed_cards(shown_match.image, maps, match.framing)
+        shown += _side_maps(shown_match, match.rival)
+    elif shown_match.query_image is not None:
+        maps, shown = [], _pairs(shown_match, shown_match.query_image)
     else:
         maps = _text_maps(match)
-        shown = signed_cards(found.image, maps, match.framing)
+        shown = signed_cards(shown_match.image, maps, match.framing)
     return _sums(match) + _words(match, maps) + shown + signed_scale()
 
 
@@ -114,22 +115,22 @@ def _rival_maps(match: Match, rival: Match) -> list[SignedMap]:
     ]  # fmt: skip
 
 
-def _pairs(found: FoundMatch, query_image: InputImage) -> str:
+def _pairs(shown_match: ShownMatch, query_image: InputImage) -> str:
     """HTML of both images with their maps and the numbered pairs that add most, and a table."""
-    match = found.match
+    match = shown_match.match
     pairs = match.best_pairs(PAIRS)
     query_marks = _frames(match, query_image, [pair.query_patch for pair in pairs], of_query=True)
-    marks = _frames(match, found.image, [pair.patch for pair in pairs], of_query=False)
-    shown = _map(match, match.patch_scores(), title=f"this image: {found.image.name}")
+    marks = _frames(match, shown_match.image, [pair.patch for pair in pairs], of_query=False)
+    shown = _map(match, match.patch_scores(), title=f"this image: {shown_match.image.name}")
     sides = _query_map(match, query_image, marks=query_marks) + signed_cards(
-        found.image, [replace(shown, marks=marks)], match.framing
+        shown_match.image, [replace(shown, marks=marks)], match.framing
     )
     return f'<div class="cs-pair">{sides}</div>{_pair_scores(pairs)}'
 
 
-def _side_maps(found: FoundMatch, rival: Match) -> str:
+def _side_maps(shown_match: ShownMatch, rival: Match) -> str:
     """HTML of the maps of query and rival if they are images."""
-    sides = [(found.match, found.query_image), (rival, found.rival_image)]
+    sides = [(shown_match.match, shown_match.query_image), (rival, shown_match.rival_image)]
     maps = "".join(_query_map(match, image) for match, image in sides if image is not None)
     return f'<div class="cs-pair">{maps}</div>' if maps else ""
 

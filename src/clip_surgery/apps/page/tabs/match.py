@@ -9,7 +9,7 @@ import gradio as gr
 from PIL.Image import Image
 
 from clip_surgery.apps.page.html_cards import notice
-from clip_surgery.apps.page.match_views import WORDS, FoundMatch, match_view
+from clip_surgery.apps.page.match_views import WORDS, ShownMatch, match_view
 from clip_surgery.apps.page.requests import drop_unusable, read_query, read_upload
 from clip_surgery.apps.page.scripts import TOGGLE_WIDTH
 from clip_surgery.apps.page.sessions import Results, reduced, require_shown
@@ -72,7 +72,7 @@ class MatchTab(Tab):
         checked_image = read_upload(self.actions, image)
         query = read_query(self.actions, text, like)
         other = read_query(self.actions, rival, unlike)
-        found = FoundMatch(
+        shown_match = ShownMatch(
             match=self.actions.match(checked_image, query, other, model),
             image=reduced(checked_image, KEPT_SIDE),
             model=model,
@@ -80,15 +80,15 @@ class MatchTab(Tab):
             rival_image=_kept(other),
             texts=(text, rival),
         )
-        kept.keep(before, self.name, found)
-        return kept, match_view(found)
+        kept.keep(before, self.name, shown_match)
+        return kept, match_view(shown_match)
 
     def change_image(self, shown: Any, image: Any) -> tuple[Any, str]:
         """Remove an image that cannot be used, and mark a result that was computed before."""
         results = require_shown(shown).results
-        found = results.by_tab.get(self.name)
-        if isinstance(found, FoundMatch):
-            results.by_tab[self.name] = dataclasses.replace(found, is_outdated=True)
+        shown_match = results.by_tab.get(self.name)
+        if isinstance(shown_match, ShownMatch):
+            results.by_tab[self.name] = dataclasses.replace(shown_match, is_outdated=True)
         return drop_unusable(self.actions, image), self._notice(results)
 
     def note_changes(self, shown: Any, text: Any, rival: Any, model: Any) -> str:
@@ -96,15 +96,15 @@ class MatchTab(Tab):
         return self._notice(require_shown(shown).results, text, rival, model)
 
     def _notice(self, results: Results, *request: Any) -> str:
-        found = results.by_tab.get(self.name)
-        if not isinstance(found, FoundMatch):
+        shown_match = results.by_tab.get(self.name)
+        if not isinstance(shown_match, ShownMatch):
             return ""
-        if not found.is_outdated and found.is_of(*request):
+        if not shown_match.is_outdated and shown_match.is_of(*request):
             return ""
-        rival = found.match.rival
+        rival = shown_match.match.rival
         against = "" if rival is None else f", not {title_of(rival)},"
         return notice(
-            f"This result is for {title_of(found.match)}{against} with {found.model}. "
+            f"This result is for {title_of(shown_match.match)}{against} with {shown_match.model}. "
             "Press Show why to renew it."
         )
 
@@ -114,15 +114,15 @@ class MatchTab(Tab):
 
     def draw(self, results: Results, settings: Settings) -> str:
         """Return the sums, the words and the maps."""
-        return match_view(self._found(results))
+        return match_view(self._shown_match(results))
 
     def figure(self, results: Results, settings: Settings) -> Image:
         """Return the maps over the image in grey."""
-        found = self._found(results)
+        shown_match = self._shown_match(results)
         return match_figure(
-            found.image,
-            found.match,
-            query_image=found.query_image,
+            shown_match.image,
+            shown_match.match,
+            query_image=shown_match.query_image,
             top=WORDS,
             opacity=settings.opacity,
         )
@@ -131,46 +131,50 @@ class MatchTab(Tab):
         """Return the similarity as a sum over patches, words and the rest."""
         if not self.has_result(results):
             return {}
-        found = self._found(results)
-        record = match_record(found.image, found.match, backbone=found.model)
-        size = found.match.framing.original
+        shown_match = self._shown_match(results)
+        record = match_record(shown_match.image, shown_match.match, backbone=shown_match.model)
+        size = shown_match.match.framing.original
         record["size"] = {"height": size.height, "width": size.width}
         return {"match": dict(record)}
 
     def python(self, results: Results, settings: Settings) -> list[str]:
         """Return code that computes the match."""
-        found = self._found(results)
-        compared = [(found.match, found.query_image), (found.match.rival, found.rival_image)]
+        shown_match = self._shown_match(results)
+        compared = [
+            (shown_match.match, shown_match.query_image),
+            (shown_match.match.rival, shown_match.rival_image),
+        ]
         query, rival = (
             "" if match is None else repr(match.query) if image is None else f"Path({image.name!r})"
             for match, image in compared
         )
-        arguments = f"explainer, {query}, {found.image.name!r}" + (rival and f", rival={rival}")
-        has_image = found.query_image is not None or found.rival_image is not None
+        against = f", rival={rival}" if rival else ""
+        arguments = f"explainer, {query}, {shown_match.image.name!r}{against}"
+        has_image = shown_match.query_image is not None or shown_match.rival_image is not None
         return [
             *(["from pathlib import Path", ""] if has_image else []),
             "import clip_surgery",
             "",
-            f"explainer = clip_surgery.load({found.model!r})",
+            f"explainer = clip_surgery.load({shown_match.model!r})",
             f"match = clip_surgery.explain_match({arguments})",
         ]
 
     def command(self, results: Results, settings: Settings) -> list[str]:
         """Return the command `match`."""
-        found = self._found(results)
-        query, rival = found.match.query, found.match.rival
-        option = "--text" if found.query_image is None else "--like"
-        words = ["clip-surgery", "match", found.image.name, f"{option}={query}"]
+        shown_match = self._shown_match(results)
+        query, rival = shown_match.match.query, shown_match.match.rival
+        option = "--text" if shown_match.query_image is None else "--like"
+        words = ["clip-surgery", "match", shown_match.image.name, f"{option}={query}"]
         if rival is not None:
-            option = "--rival" if found.rival_image is None else "--rival-image"
+            option = "--rival" if shown_match.rival_image is None else "--rival-image"
             words.append(f"{option}={rival.query}")
-        return [*words, f"--model={found.model}"]
+        return [*words, f"--model={shown_match.model}"]
 
-    def _found(self, results: Results) -> FoundMatch:
-        found = results.by_tab.get(self.name)
-        if not isinstance(found, FoundMatch):
+    def _shown_match(self, results: Results) -> ShownMatch:
+        shown_match = results.by_tab.get(self.name)
+        if not isinstance(shown_match, ShownMatch):
             raise InputError(f"{self.missing} This tab has no result yet.")
-        return found
+        return shown_match
 
 
 def _kept(query: object) -> InputImage | None:
