@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from clip_surgery.text.bank import template_features
     from clip_surgery.text.cache import TextCache
     from clip_surgery.text.experts import choose_templates, with_experts
+    from clip_surgery.text.shift import with_text_shift
     from clip_surgery.windows import Windows, explain_windows
     from clip_surgery.word_explanation import WordExplanation
 
@@ -204,6 +205,7 @@ _MODULES = {
     "tags": "tasks.tags",
     "template_features": "text.bank",
     "with_experts": "text.experts",
+    "with_text_shift": "text.shift",
     "words": "tasks.words",
     "words_figure": "figures.words",
     "wrap": "loading",
@@ -321,6 +323,7 @@ __all__ = [
     "tags",
     "template_features",
     "with_experts",
+    "with_text_shift",
     "words",
     "words_figure",
     "wrap",

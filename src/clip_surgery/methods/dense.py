@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from clip_surgery.backbones.backbone import Backbone
@@ -23,9 +24,10 @@ from clip_surgery.refinement.finer_maps import colours_of_cells, refine_maps
 from clip_surgery.refinement.registry import Refinement, as_refinement, grid_of_cells
 from clip_surgery.surgery.features import Weighting, cosine, feature_surgery
 from clip_surgery.surgery.reference_log_ratios import reference_log_ratios
+from clip_surgery.surgery.text_shift import shifted_texts, text_clusters
 from clip_surgery.surgery.walk import Features
 from clip_surgery.text.experts import expert_scores
-from clip_surgery.text.features import TextFeatures
+from clip_surgery.text.features import TextFeatures, TextShift
 
 Redundancy = Literal["auto", "none", "labels", "empty text", "vocabulary"]
 
@@ -144,6 +146,8 @@ class DenseMethod(ABC):
             similarity = expert_scores(
                 lambda of_expert: self.scores(features, of_expert), texts.experts, similarity
             )
+        if texts.shift is not None:
+            similarity = self._scores_of_moved_texts(features, texts, texts.shift, image)
         similarity = self.segmentation_scores(backbone, pixels, texts, features, similarity)
         similarity, similarity_grid = self._refined(
             backbone, pixels, texts, features.grid, similarity.transpose(1, 2)
@@ -200,6 +204,22 @@ class DenseMethod(ABC):
                 FewTextsWarning,
                 stacklevel=stacklevel,
             )
+
+    def _scores_of_moved_texts(
+        self, features: Features, texts: TextFeatures, shift: TextShift, image: Tensor
+    ) -> Tensor:
+        """Return the scores (B, P, C) of patches for texts that move in each image."""
+        moved = shifted_texts(
+            features.patches,
+            texts.labels.to(features.patches.device),
+            image,
+            text_clusters(texts.labels, cut=shift.cut),
+            share=shift.share,
+        )
+        scores = torch.cat(
+            [self.scores(features.of_image(index), own) for index, own in enumerate(moved)]
+        )
+        return (1 - shift.image_share) * scores + shift.image_share * image[:, None]
 
     def _refined(
         self,

@@ -11,8 +11,8 @@ E tower width, h heads, d head width, D joint width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -50,6 +50,16 @@ class Features:
     image: Tensor
     patches: Tensor
     grid: PatchGrid
+
+    def of_image(self, index: int) -> Self:
+        """Return the features of one image, a batch of 1."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        rows: dict[str, Any] = {
+            name: value[index : index + 1]
+            for name, value in values.items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **rows)
 
 
 def walk(tower: Tower, pixels: Tensor) -> Features:

@@ -9,6 +9,31 @@ from torch import Tensor
 from clip_surgery.errors import InputError
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextShift:
+    """How texts move towards patches of an image; see `with_text_shift`.
+
+    Attributes:
+        share: share of the mean patch in a moved text, in [0, 1].
+        cut: highest distance of texts in a cluster, of which one moves.
+        image_share: share of the cosine of image and text in the similarity, in [0, 1].
+
+    Raises:
+        InputError: if a value is outside of its range.
+    """
+
+    share: float
+    cut: float
+    image_share: float
+
+    def __post_init__(self) -> None:
+        for name in ("share", "image_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"Expected {name} in [0, 1], but got {getattr(self, name)}.")
+        if not 0 <= self.cut < float("inf"):
+            raise InputError(f"Expected cut of 0 or more, but got {self.cut}.")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextFeatures:
     """Features of C texts, of the empty text and of R reference words, in the joint space.
@@ -20,9 +45,10 @@ class TextFeatures:
         reference: features of the reference words (R, D), or None without a vocabulary.
         experts: features of the C texts in the templates of the expert of each text (C, C, D), from
             `with_experts`, or None. Segmentation then compares experts.
+        shift: how texts move in each image, from `with_text_shift`, or None.
 
     Raises:
-        InputError: if the shapes do not agree.
+        InputError: if the shapes do not agree, or the texts have both experts and a shift.
     """
 
     texts: tuple[str, ...]
@@ -30,6 +56,7 @@ class TextFeatures:
     empty: Tensor
     reference: Tensor | None = None
     experts: Tensor | None = None
+    shift: TextShift | None = None
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 2 or self.labels.shape[0] != len(self.texts) or not self.texts:
@@ -56,3 +83,5 @@ class TextFeatures:
                 f"Expected experts of shape ({count}, {count}, {width}), "
                 f"but got {tuple(self.experts.shape)}."
             )
+        if self.experts is not None and self.shift is not None:
+            raise InputError("Expected texts with experts or with a shift, but got both.")
