@@ -8,7 +8,8 @@ from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import read_image
 from clip_surgery.segmenters.image_attention import ImageAttention, attention_of_image
-from clip_surgery.segmenters.sam import SamSegmenter, _SquareFrame
+from clip_surgery.segmenters.sam import SamSegmenter
+from clip_surgery.segmenters.square_frame import SquareFrame
 from clip_surgery.testing.tiny_models.segmenters import SameBrightness
 from tests.segmenters.test_sam import image, tiny_sam, tiny_sam2
 from tests.towers import assert_same_state, state_of
@@ -49,7 +50,7 @@ def test_the_attention_is_that_of_the_last_global_block(size, block):
     assert found.grid == PatchGrid(rows=rows, columns=columns)
 
     content = input_image.image.resize((8 * columns, 8 * rows), 2)
-    frame = _SquareFrame.of(read_image(np.asarray(content)).size, 64, squash=False)
+    frame = SquareFrame.of(read_image(np.asarray(content)).size, 64, squash=False)
     square = frame.pixels(read_image(np.asarray(content)))[None].double()
     qkv = []
     handle = model.vision_encoder.layers[block].attn.qkv.register_forward_hook(

@@ -1,9 +1,8 @@
 """SAM and SAM 2 of transformers as a `Segmenter`.
 
-Sources: Segment Anything (arXiv 2304.02643), SAM 2 (arXiv 2408.00714). This module converts images
-and prompts to the square input of the model, and masks back to the image. SAM places the image in
-the upper left corner of the square, SAM 2 stretches it to the square. The image is embedded once,
-and the decoder runs once per prompt.
+Sources: Segment Anything (arXiv 2304.02643), SAM 2 (arXiv 2408.00714). Images and prompts are
+converted to the square input of the model, and masks back to the image (see `square_frame`). The
+image is embedded once, and the decoder runs once per prompt.
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from clip_surgery.backbones.config_files import converting_errors, is_folder
 from clip_surgery.backbones.devices import resolve_device
@@ -25,14 +22,12 @@ from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, re
 from clip_surgery.errors import ClipSurgeryError, MissingExtraError, UnsupportedModelError
 from clip_surgery.framing import Size
 from clip_surgery.grid import PatchGrid
-from clip_surgery.inputs.images import InputImage, to_pixels
+from clip_surgery.inputs.images import InputImage
 from clip_surgery.segmenters.image_attention import ImageAttention
 from clip_surgery.segmenters.sam_attention import sam_attention
 from clip_surgery.segmenters.segmenter import Candidates, Prompt
+from clip_surgery.segmenters.square_frame import SquareFrame
 
-# Normalisation of ImageNet, with which both models were trained.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 _ADVICE = "Give a local folder with a SAM model."
 # SAM 2 checkpoints are published as video models; Sam2Model loads their image part.
 _CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
@@ -127,7 +122,7 @@ class SamSegmenter:
         if not prompts:
             return []
         model: Any = self.model
-        frame = _SquareFrame.of(image.size, self.side, squash=self.squash)
+        frame = SquareFrame.of(image.size, self.side, squash=self.squash)
         embedding = model.get_image_embeddings(self._on_model(frame.pixels(image)[None]))
         candidates = []
         for prompt in prompts:
@@ -158,13 +153,13 @@ class SamSegmenter:
         cell = 4 * self.side // self.mask_side
         scale = self.side / max(image.size)
         rows, columns = (max(1, round(length * scale / cell)) for length in image.size)
-        frame = _SquareFrame(
+        frame = SquareFrame(
             original=Size(*image.size), content=Size(rows * cell, columns * cell), side=self.side
         )
         pixels = self._on_model(frame.pixels(image)[None])
         return sam_attention(model.vision_encoder, pixels, PatchGrid(rows=rows, columns=columns))
 
-    def _inputs(self, prompt: Prompt, frame: _SquareFrame) -> dict[str, Tensor]:
+    def _inputs(self, prompt: Prompt, frame: SquareFrame) -> dict[str, Tensor]:
         """The prompt as arguments of the model, in pixels of the square."""
         inputs: dict[str, Tensor] = {}
         if len(prompt.xy):
@@ -184,74 +179,6 @@ class SamSegmenter:
         """Values on the device and in the dtype of the model."""
         weights = next(self.model.parameters())
         return values.to(weights.device, weights.dtype)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _SquareFrame:
-    """The position of an image in the square input of the model.
-
-    Attributes:
-        original: size of the image.
-        content: size of the image in the square, in whose upper left corner it is placed.
-        side: side of the square in pixels.
-    """
-
-    original: Size
-    content: Size
-    side: int
-
-    @classmethod
-    def of(cls, original: Size, side: int, *, squash: bool) -> _SquareFrame:
-        """The frame of an image, stretched to the square if `squash`, otherwise with its ratio."""
-        scale = side / max(original)
-        if squash:
-            content = Size(side, side)
-        else:
-            content = Size(*(max(1, round(length * scale)) for length in original))
-        return cls(original=original, content=content, side=side)
-
-    @property
-    def ratio(self) -> Tensor:
-        """Pixels of the square per pixel of the image, (x, y), as a tensor (2,)."""
-        return torch.tensor(
-            [
-                self.content.width / self.original.width,
-                self.content.height / self.original.height,
-            ]
-        )
-
-    def pixels(self, image: InputImage) -> Tensor:
-        """The normalised image in the square, (3, side, side)."""
-        resized = image.image.resize(
-            (self.content.width, self.content.height), Image.Resampling.BILINEAR
-        )
-        mean, std = (
-            torch.tensor(values, dtype=torch.float32).view(3, 1, 1) for values in (MEAN, STD)
-        )
-        return self._pad((to_pixels(resized) - mean) / std, self.side)
-
-    def place_maps(self, maps: Tensor, size: int) -> Tensor:
-        """Maps (1, 1, H, W) of the image, placed in a square: (1, 1, size, size)."""
-        scale = size / self.side
-        content = [max(1, round(side * scale)) for side in self.content]
-        return self._pad(
-            F.interpolate(maps.float(), size=content, mode="bilinear", antialias=True), size
-        )
-
-    def restore(self, logits: Tensor) -> Tensor:
-        """Maps (K, h, w) of the square, resized and cropped to the image: (K, H, W)."""
-        maps = logits[None]
-        if self.content != (self.side, self.side):
-            maps = F.interpolate(maps, size=[self.side] * 2, mode="bilinear", align_corners=False)
-            maps = maps[..., : self.content.height, : self.content.width]
-        size = list(self.original)
-        return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)[0]
-
-    @staticmethod
-    def _pad(maps: Tensor, side: int) -> Tensor:
-        """Maps with zeros on the right and at the bottom, up to a square."""
-        height, width = maps.shape[-2:]
-        return F.pad(maps, (0, side - width, 0, side - height))
 
 
 def _load(source: str, *, local_files_only: bool) -> nn.Module:

@@ -188,8 +188,8 @@ def evaluate(
         templates=model.templates if _is_given(context, "templates") else None,
     )
     methods = {
-        name: with_segmenter(own, segmenter)
-        for name, own in parse_methods(method or ",".join(protocol_settings.methods)).items()
+        name: with_segmenter(parsed, segmenter)
+        for name, parsed in parse_methods(method or ",".join(protocol_settings.methods)).items()
     }
     images = open_images(dataset, root, split=split, seed=seed, count=count)
     if dataset != "scenes" and not _is_given(context, "model"):
