@@ -15,8 +15,9 @@ Example:
     >>> summary = batch.run(job, "rows", batch.LocalEngine(workers=2))  # doctest: +SKIP
 """
 
+from clip_surgery.apps.batch.feature_index import FeatureIndex, read_feature_index
 from clip_surgery.apps.batch.items import Item, Source
-from clip_surgery.apps.batch.job import TASKS, Job, Task, TaskSettings
+from clip_surgery.apps.batch.job import DEFAULT_TASKS, TASKS, Job, Task, TaskSettings
 from clip_surgery.apps.batch.local_engine import LocalEngine
 from clip_surgery.apps.batch.ray_engine import RayEngine
 from clip_surgery.apps.batch.rows import maps_of
@@ -25,8 +26,10 @@ from clip_surgery.apps.batch.sources import open_source
 from clip_surgery.processes.worker_pool import WorkerError
 
 __all__ = [
+    "DEFAULT_TASKS",
     "TASKS",
     "Engine",
+    "FeatureIndex",
     "Item",
     "Job",
     "LocalEngine",
@@ -38,5 +41,6 @@ __all__ = [
     "WorkerError",
     "maps_of",
     "open_source",
+    "read_feature_index",
     "run",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from clip_surgery.errors import InputError
+from clip_surgery.errors import InputError, WeightsError
 from clip_surgery.explainer import Explainer
 from clip_surgery.framed_images import batches_of_one_frame, framed_pixels
 from clip_surgery.inputs.images import InputImage
@@ -76,6 +76,22 @@ def image_features(explainer: Explainer, images: Sequence[InputImage]) -> Tensor
             features = walk(backbone.tower, backbone.normalise(pixels)).image.float().cpu()
         features_by_index.update(zip(indices, features, strict=True))
     return torch.stack([features_by_index[index] for index in range(len(images))])
+
+
+def unit_features(explainer: Explainer, images: Sequence[InputImage]) -> Tensor:
+    """Return the image features (n, D) of `image_features` scaled to length 1.
+
+    Raises:
+        WeightsError: if a feature is not finite or zero.
+    """
+    features = image_features(explainer, images)
+    lengths = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+    if not bool((lengths.isfinite() & (lengths > 0)).all()):
+        raise WeightsError(
+            f"{explainer.backbone.name}: its image features are not finite, or zero. Check the "
+            "weights for NaN, or load the model in float32."
+        )
+    return features.div(lengths)
 
 
 def query_feature(explainer: Explainer, text: str) -> Tensor:

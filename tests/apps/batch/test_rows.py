@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from clip_surgery.apps.batch.job import TASKS, TaskSettings
+from clip_surgery.apps.batch.job import DEFAULT_TASKS, TaskSettings
 from clip_surgery.apps.batch.rows import error_row, image_row, maps_of, schema, table
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
@@ -98,7 +98,7 @@ def test_a_segmenters_masks(picture, explanation):
         assert bool(read["boxes"][index]) == (one >= between)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", DEFAULT_TASKS)
 def test_only_the_tasks_asked_for(picture, explanation, task):
     settings = TaskSettings(tasks=(task,))
     given = image_row(picture, explanation, settings, None)

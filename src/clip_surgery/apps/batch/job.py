@@ -19,8 +19,10 @@ from clip_surgery.tasks.boxes import BoxRule
 from clip_surgery.tasks.masks import PromptKind
 from clip_surgery.tasks.point_rules import PeakPoints, PointRule
 
-Task = Literal["scores", "presence", "points", "boxes", "masks", "maps"]
+Task = Literal["scores", "presence", "points", "boxes", "masks", "maps", "features"]
 TASKS: tuple[Task, ...] = get_args(Task)
+DEFAULT_TASKS: tuple[Task, ...] = tuple(task for task in TASKS if task != "features")
+"""All tasks that need texts."""
 _MAX_SHARDS, _MIN_SHARD_SIZE, _MAX_SHARD_SIZE = 64, 16, 512
 ModelIdentity = dict[str, str]
 """The properties of a loaded model that the results depend on, by name."""
@@ -31,7 +33,7 @@ class TaskSettings:
     """What to compute for each image.
 
     Attributes:
-        tasks: the tasks, which determine the columns of the rows; all by default.
+        tasks: the tasks, which determine the columns of the rows; by default all but `features`.
         points: how points are chosen.
         boxes: how boxes are chosen.
         prompt_kinds: the kinds of prompts for the segmenter.
@@ -47,7 +49,7 @@ class TaskSettings:
         ('scores', 'boxes')
     """
 
-    tasks: tuple[Task, ...] = TASKS
+    tasks: tuple[Task, ...] = DEFAULT_TASKS
     points: PointRule = field(default_factory=PeakPoints)
     boxes: BoxRule = field(default_factory=BoxRule)
     prompt_kinds: tuple[PromptKind, ...] = ("points",)
@@ -62,6 +64,11 @@ class TaskSettings:
         if self.min_presence is not None and not 0 <= self.min_presence <= 1:
             raise InputError(f"Expected min_presence within 0 to 1, but got {self.min_presence}.")
 
+    @property
+    def needs_texts(self) -> bool:
+        """Whether a task explains images for texts; features of images need none."""
+        return set(self.tasks) != {"features"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -69,7 +76,7 @@ class Job:
 
     Attributes:
         source: the images, from `open_source`.
-        texts: the texts for which every image is explained.
+        texts: the texts for which every image is explained; none if no task needs texts.
         load: returns the Explainer; called in each process. It must be picklable, for example
             `functools.partial(load, "demo")`.
         settings: what to compute for each image.
@@ -89,7 +96,8 @@ class Job:
     shard_size: int | None = None
 
     def __post_init__(self) -> None:
-        check_texts(self.texts)
+        if self.texts or self.settings.needs_texts:
+            check_texts(self.texts)
         if self.shard_size is not None and self.shard_size < 1:
             raise InputError(f"Expected at least 1 image a shard, but got {self.shard_size}.")
 
@@ -149,6 +157,13 @@ def model_identity(explainer: Explainer, segmenter: Segmenter | None) -> ModelId
         "vocabulary": hashlib.sha256(vocabulary.encode()).hexdigest()[:16],
         "segmenter weights": "" if segmenter is None else _segmenter_identity(segmenter),
     }
+
+
+def feature_identity(explainer: Explainer) -> ModelIdentity:
+    """The properties of a model that its image features depend on."""
+    names = ("backbone", "weights", "dtype", "framing")
+    identity = model_identity(explainer, None)
+    return {name: identity[name] for name in names}
 
 
 def _segmenter_identity(segmenter: Segmenter) -> str:

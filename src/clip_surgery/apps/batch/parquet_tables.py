@@ -61,7 +61,7 @@ class TableSource:
         """
         ends, total = [], 0
         for path in paths:
-            with _file(path) as file:
+            with open_parquet(path) as file:
                 names = file.schema_arrow.names
                 column = column or _column_of(path, names)
                 for name in (column, key or column):
@@ -134,7 +134,7 @@ class _Reader:
 
     def __init__(self, path: str, number: int, columns: list[str]) -> None:
         self.path, self.number = path, number
-        self._file = _file(path)
+        self._file = open_parquet(path)
         self._batches = self._file.iter_batches(batch_size=_ROWS_PER_READ, columns=columns)
         self._start = 0
         self._rows: list[dict[str, Any]] = []
@@ -162,7 +162,7 @@ class _Reader:
             ) from error
 
 
-def _file(path: str) -> Any:
+def open_parquet(path: str) -> Any:
     """Open a Parquet file.
 
     Raises:

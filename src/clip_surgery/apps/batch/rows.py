@@ -57,6 +57,7 @@ def schema(settings: TaskSettings, *, segmenter: bool) -> Any:
             "grid": pa.struct({"rows": int_type, "columns": int_type}),
             "maps": pa.list_(pa.float16()),
         },
+        "features": {"features": pa.list_(float_type)},
     }
     if segmenter:
         columns_of_task["masks"]["cut_outs"] = pa.list_(pa.struct({**rle, "score": float_type}))
@@ -155,6 +156,12 @@ def _row(
     return row
 
 
+def size_row(image: InputImage) -> Row:
+    """The row of an image for which nothing is computed that needs texts."""
+    height, width = image.size
+    return {"path": image.name, "size": {"height": height, "width": width}, "texts": []}
+
+
 def error_row(name: str, message: str) -> Row:
     r"""The row of an image that could not be used, with the reason in one line.
 
@@ -198,13 +205,14 @@ def maps_of(row: Row) -> Tensor | None:
 
 def _column(values: Sequence[Any], field: Any) -> Any:
     pa = require_arrow()
-    if field.name != "maps":
+    if field.name not in ("maps", "features"):
         return pa.array(values, field.type)
     # Made from numpy arrays: as Python objects, millions of values would take minutes.
     ends = np.cumsum([0 if value is None else value.size for value in values], dtype=np.int32)
     offsets = np.concatenate([[0], ends]).astype(np.int32)
     present = [value for value in values if value is not None]
-    flat = np.concatenate(present) if present else np.zeros(0, np.float16)
+    dtype = field.type.value_type.to_pandas_dtype()
+    flat = np.concatenate(present) if present else np.zeros(0, dtype)
     is_null = pa.array([value is None for value in values], pa.bool_())
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat), mask=is_null)
 

@@ -18,12 +18,14 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from clip_surgery.apps.batch.attempts import ShardAttempt
 from clip_surgery.apps.batch.decoding import DecodedImage, decode, prefetch_images, windows
+from clip_surgery.apps.batch.feature_index import features_metadata
 from clip_surgery.apps.batch.items import Item
-from clip_surgery.apps.batch.job import Job, ModelIdentity, model_identity
-from clip_surgery.apps.batch.rows import Row, error_row, image_row, image_rows, schema
+from clip_surgery.apps.batch.job import Job, ModelIdentity, feature_identity, model_identity
+from clip_surgery.apps.batch.rows import Row, error_row, image_rows, schema, size_row
 from clip_surgery.apps.batch.run_ahead import run_ahead
 from clip_surgery.apps.batch.shards import FinishedShard, write_shard
 from clip_surgery.batch_splitting import is_out_of_memory, out_of_memory_error, results_or_errors
@@ -33,6 +35,7 @@ from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.processes.worker_process import ItemReader
 from clip_surgery.segmenters.segmenter import Segmenter
+from clip_surgery.tasks.search import unit_features
 from clip_surgery.text.features import TextFeatures
 
 _BATCHES_PER_WINDOW = 2  # images of the same frame are batched within a window
@@ -42,12 +45,20 @@ _KILLED = "the process that reads it dies each time (a broken file, or lack of m
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class _Computed:
+    """What the model gives for an image: its explanation and its feature, if tasks need them."""
+
+    explanation: Explanation | None
+    feature: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Explained:
-    """An image with its explanation, or with the reason why there is none."""
+    """An image with what the model gives for it, or with the reason why there is nothing."""
 
     name: str
     image: InputImage | None
-    result: Explanation | str
+    result: _Computed | str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +83,14 @@ class ShardWorker:
     Attributes:
         job: what to compute.
         explainer: the model.
-        features: text features of the job's texts.
+        features: text features of the job's texts; None if no task needs them.
         segmenter: the segmenter, if the job has one.
         threads: number of threads that decode images in the background.
     """
 
     job: Job
     explainer: Explainer
-    features: TextFeatures
+    features: TextFeatures | None
     segmenter: Segmenter | None
     threads: int = 2
 
@@ -101,13 +112,13 @@ class ShardWorker:
         worker = cls(
             job=job,
             explainer=explainer,
-            features=explainer.encode(job.texts),
+            features=explainer.encode(job.texts) if job.settings.needs_texts else None,
             segmenter=None if job.segmenter is None else job.segmenter(),
             threads=threads,
         )
         side = explainer.backbone.tower.patch_size * 2
         empty = InputImage(image=Image.new("RGB", (side, side), "grey"), name="an empty image")
-        image_row(empty, worker._explain([empty])[0], job.settings, worker.segmenter)
+        worker._image_rows([(empty, worker._compute([empty])[0])])
         return worker
 
     @property
@@ -118,7 +129,11 @@ class ShardWorker:
     @property
     def schema(self) -> Any:
         """The Arrow schema of the rows."""
-        return schema(self.job.settings, segmenter=self.segmenter is not None)
+        row_schema = schema(self.job.settings, segmenter=self.segmenter is not None)
+        if "features" in self.job.settings.tasks:
+            metadata = features_metadata(feature_identity(self.explainer))
+            row_schema = row_schema.with_metadata(metadata)
+        return row_schema
 
     def results(self, read_item: ItemReader) -> Iterator[FinishedShard]:
         """Compute requested shards, and yield each when its file is written."""
@@ -168,7 +183,7 @@ class ShardWorker:
     def _explained(self, window: Sequence[DecodedImage]) -> list[_Explained]:
         """Run the model for the images of a window."""
         readable = [decoded.image for decoded in window if decoded.image is not None]
-        results = results_or_errors(self._explain, readable, errors=(Exception,))
+        results = results_or_errors(self._compute, readable, errors=(Exception,))
         return [
             _Explained(
                 name=decoded.item.name,
@@ -182,7 +197,7 @@ class ShardWorker:
 
     def _rows_of_window(self, window: Sequence[_Explained]) -> Iterator[list[Row]]:
         """The rows of a window in groups of several images, so that each task runs once a group."""
-        size = max(1, _TEXTS_PER_GROUP // len(self.job.texts))
+        size = max(1, _TEXTS_PER_GROUP // max(1, len(self.job.texts)))
         for start in range(0, len(window), size):
             yield self._rows(window[start : start + size])
 
@@ -191,7 +206,7 @@ class ShardWorker:
         usable = [
             (entry.image, entry.result)
             for entry in group
-            if entry.image is not None and isinstance(entry.result, Explanation)
+            if entry.image is not None and isinstance(entry.result, _Computed)
         ]
         rows = results_or_errors(self._image_rows, usable, errors=(Exception,))
         return [
@@ -201,16 +216,33 @@ class ShardWorker:
             for entry in group
         ]
 
-    def _image_rows(self, pairs: Sequence[tuple[InputImage, Explanation]]) -> list[Row]:
+    def _image_rows(self, pairs: Sequence[tuple[InputImage, _Computed]]) -> list[Row]:
         images = [image for image, _ in pairs]
-        explanation = Explanation.join([explanation for _, explanation in pairs])
-        return image_rows(images, explanation, self.job.settings, self.segmenter)
+        explanations = [each.explanation for _, each in pairs if each.explanation is not None]
+        rows = (
+            image_rows(images, Explanation.join(explanations), self.job.settings, self.segmenter)
+            if explanations
+            else [size_row(image) for image in images]
+        )
+        for row, (_, computed) in zip(rows, pairs, strict=True):
+            if computed.feature is not None:
+                row["features"] = computed.feature.numpy()
+        return rows
 
-    def _explain(self, images: Sequence[InputImage]) -> Explanation:
-        return self.explainer.explain_images(images, self.features)
+    def _compute(self, images: Sequence[InputImage]) -> list[_Computed]:
+        explanation = (
+            None if self.features is None else self.explainer.explain_images(images, self.features)
+        )
+        features: Sequence[Tensor | None] = [None] * len(images)
+        if "features" in self.job.settings.tasks:
+            features = list(unit_features(self.explainer, images))
+        return [
+            _Computed(explanation=None if explanation is None else explanation[index], feature=row)
+            for index, row in enumerate(features)
+        ]
 
 
-def _result_or_reason(result: Explanation | Exception, name: str) -> Explanation | str:
+def _result_or_reason(result: _Computed | Exception, name: str) -> _Computed | str:
     return _reason(result, name) if isinstance(result, Exception) else result
 
 

@@ -117,7 +117,8 @@ def batch(
         str | None,
         typer.Option(
             help="What to compute, separated by commas: scores, presence, points, boxes, masks, "
-            "maps; all by default.",
+            "maps, features (of images, for search --index; needs no texts). Default: all but "
+            "features.",
             show_default=False,
         ),
     ] = None,
@@ -146,8 +147,9 @@ def batch(
     from clip_surgery.apps.batch.sources import open_source
     from clip_surgery.inputs.texts import check_texts, read_labels
 
-    texts = check_texts([*(text or ()), *(read_labels(labels) if labels else ())])
     settings = _task_settings(tasks, point_options, min_presence)
+    given = [*(text or ()), *(read_labels(labels) if labels else ())]
+    texts = check_texts(given) if given or settings.needs_texts else ()
     if segmenter is not None and "masks" not in settings.tasks:
         raise InputError("--segmenter computes masks, which are not among --tasks.")
     job = Job(
@@ -169,9 +171,9 @@ def batch(
 def _task_settings(
     tasks: str | None, point_options: PointOptions, min_presence: float | None
 ) -> TaskSettings:
-    from clip_surgery.apps.batch.job import TASKS, TaskSettings
+    from clip_surgery.apps.batch.job import DEFAULT_TASKS, TaskSettings
 
-    names = tuple(name.strip() for name in tasks.split(",")) if tasks is not None else TASKS
+    names = tuple(name.strip() for name in tasks.split(",")) if tasks is not None else DEFAULT_TASKS
     return TaskSettings(
         tasks=tuple(dict.fromkeys(names)),  # type: ignore[arg-type]  # TaskSettings checks them
         points=point_options.build(),

@@ -13,7 +13,7 @@ from clip_surgery.apps.cli.shared import console
 from clip_surgery.apps.cli.shared.model_options import ExplainerOptions
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.output_options import OutputOptions, formats_option
-from clip_surgery.apps.cli.shared.request import RequestOptions
+from clip_surgery.apps.cli.shared.request import RequestOptions, TextOptions
 from clip_surgery.errors import ClipSurgeryError
 
 if TYPE_CHECKING:
@@ -28,9 +28,17 @@ if TYPE_CHECKING:
 
 @with_options
 def search(
-    inputs: RequestOptions,
+    texts: TextOptions,
     outputs: OutputOptions,
     model: ExplainerOptions,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[IMAGE...] [TEXT]",
+            help="Images (files, folders, quoted patterns), and the text to search for.",
+            show_default=False,
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="Number of images to find.")] = 5,
     why: Annotated[
         bool,
@@ -38,6 +46,14 @@ def search(
     ] = False,
     like: Annotated[
         Path | None, typer.Option(help="An image to search for instead of a text.")
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PARQUET",
+            help="Rank the images of these rows, a file or folder of `batch --tasks features`, "
+            "instead of images that are given.",
+        ),
     ] = None,
     formats: Annotated[
         list[str] | None,
@@ -50,6 +66,7 @@ def search(
 
     Images are ranked by the cosine of their features with that of the text, without templates. The
     features are kept on disk, so that a folder is encoded once (--no-cache does not keep them).
+    For many images, encode them with `batch --tasks features`, and search with --index.
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
     from clip_surgery.apps.cli.shared.match_files import MATCH_COLUMNS
@@ -59,7 +76,8 @@ def search(
     from clip_surgery.inputs.names import printable
     from clip_surgery.tasks.search import image_features, query_feature, rank_images
 
-    request, query = inputs.read_query(like)
+    inputs = RequestOptions(arguments=arguments or [], **vars(texts))
+    request, query = inputs.read_query(like, need_images=index is None)
     plain = [Format.JSON, Format.JSONL]
     drawn = [Format.PNG, Format.HTML, *plain]
     loop = ImageLoop.begin(
@@ -71,10 +89,12 @@ def search(
         default=drawn if why else [Format.JSON],
     )
     explainer = model.load()
-    paths, features = indexed_features(
-        explainer, request.images, max_pixels=request.max_pixels or MAX_PIXELS
-    )
-    loop.skipped += len(request.images) - len(paths)
+    max_pixels = request.max_pixels or MAX_PIXELS
+    if index is None:
+        paths, features = indexed_features(explainer, request.images, max_pixels=max_pixels)
+        loop.skipped += len(request.images) - len(paths)
+    else:
+        paths, features = stored_features(explainer, index)
     if not paths:
         raise typer.Exit(2)
     wanted = (
@@ -82,7 +102,10 @@ def search(
         if isinstance(query, str)
         else image_features(explainer, [query])[0]
     )
-    hits = rank_images(wanted, features, top=top)
+    hits = rank_images(wanted, features, top=top if index is None else len(paths))
+    if index is not None:
+        hits, missing = existing_hits(hits, paths, top=top)
+        loop.skipped += missing
     hits_by_name = {
         printable(paths[hit.position]): (rank, hit) for rank, hit in enumerate(hits, start=1)
     }
@@ -100,6 +123,54 @@ def search(
     first, *numbers, last = MATCH_COLUMNS
     reasons = [first, *map(Number, numbers), last] if why else [Number("similarity")]
     loop.finish([Number("rank"), *reasons])
+
+
+def stored_features(explainer: Explainer, index: Path) -> tuple[list[Path], Tensor]:
+    """Return the images of an index and their features (n, D).
+
+    Raises:
+        InputError: if the index cannot be used, or is of another model.
+    """
+    from clip_surgery.apps.batch.feature_index import read_feature_index
+    from clip_surgery.apps.batch.job import feature_identity
+
+    rows = read_feature_index(index)
+    rows.check_model(feature_identity(explainer))
+    return [Path(path) for path in rows.paths], rows.features
+
+
+def existing_hits(hits: Sequence[Hit], paths: Sequence[Path], *, top: int) -> tuple[list[Hit], int]:
+    """Return the first hits whose files exist, and the number of better ones whose files do not.
+
+    The latter are reported. An image that is in the index twice is one hit.
+    """
+    from clip_surgery.inputs.names import printable
+
+    existing: dict[Path, Hit] = {}
+    missing: set[Path] = set()
+    for hit in hits:
+        path = paths[hit.position]
+        if len(existing) == top:
+            break
+        if path in existing or path in missing:
+            continue
+        if is_file(path):
+            existing[path] = hit
+        else:
+            missing.add(path)
+            console.error(
+                f"{printable(path)}: in the index, but no such file; run the search from the "
+                "folder of the batch, or compute the index again."
+            )
+    return list(existing.values()), len(missing)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file at a path, which may be no valid one."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def hit_result(

@@ -44,16 +44,9 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RequestOptions:
-    """The arguments and options that name images and texts."""
+class TextOptions:
+    """The options that name texts, and the limit for images."""
 
-    arguments: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE... TEXT...",
-            help="Images (files, folders, quoted patterns) and the texts to look for in them.",
-        ),
-    ]
     text: Annotated[
         list[str] | None,
         typer.Option("--text", "-t", help="A text, even if it looks like the path of an image."),
@@ -69,11 +62,29 @@ class RequestOptions:
         ),
     ] = None  # fmt: skip
 
-    def read(self, *, need_texts: bool = True) -> Request:
+
+@dataclass(frozen=True, kw_only=True)
+class RequestOptions(TextOptions):
+    """The arguments and options that name images and texts."""
+
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE... TEXT...",
+            help="Images (files, folders, quoted patterns) and the texts to look for in them.",
+        ),
+    ]
+
+    def read(self, *, need_texts: bool = True, need_images: bool = True) -> Request:
         """Return the images and texts, and print an error for each image that is missing.
 
+        Args:
+            need_texts: whether there must be a text.
+            need_images: whether there must be an image; if not, there must be none.
+
         Raises:
-            InputError: if no argument means images, or there is no text although one is needed.
+            InputError: if no argument means images or one does, or there is no text, against
+                what is needed.
             typer.Exit: if none of the images exists.
         """
         from clip_surgery.inputs.texts import read_labels
@@ -81,13 +92,18 @@ class RequestOptions:
         request = sort_arguments(self.arguments)
         more_texts = (*(self.text or ()), *(read_labels(self.labels) if self.labels else ()))
         request = replace(request, texts=(*request.texts, *more_texts), max_pixels=self.max_pixels)
-        if not (request.images or request.missing):
+        if not need_images and (request.images or request.missing):
+            raise InputError(
+                "Expected no images beside --index, which has them, but got "
+                f"{len(request.images) + len(request.missing)}."
+            )
+        if need_images and not (request.images or request.missing):
             raise InputError("No image among the arguments: give a file, a folder or a pattern.")
         if need_texts and not request.texts:
             raise InputError("No text to look for: give one or more after the images.")
         for message in request.missing:
             console.error(message)
-        if not request.images:
+        if need_images and not request.images:
             raise typer.Exit(2)
         return request
 
@@ -105,7 +121,9 @@ class RequestOptions:
             )
         return request, request.texts[0]
 
-    def read_query(self, like: Path | None) -> tuple[Request, str | InputImage]:
+    def read_query(
+        self, like: Path | None, *, need_images: bool = True
+    ) -> tuple[Request, str | InputImage]:
         """Return the images and texts, and the query: the one text, or the image of --like.
 
         Raises:
@@ -114,7 +132,7 @@ class RequestOptions:
         """
         from clip_surgery.inputs.images import read_image
 
-        request = self.read(need_texts=like is None)
+        request = self.read(need_texts=like is None, need_images=need_images)
         if len(request.texts) != (like is None):
             raise InputError(
                 f"Expected one text (in quotes), or --like, but got {len(request.texts)} texts"
