@@ -39,8 +39,7 @@ def sam_with_positions(global_blocks=(1,), **changes):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("size", [(64, 64), (32, 64), (50, 80)])
-@pytest.mark.parametrize("block", [2, 1])
+@pytest.mark.parametrize(("size", "block"), [((64, 64), 2), ((32, 64), 1), ((50, 80), 2)])
 def test_the_attention_is_that_of_the_last_global_block(size, block):
     model = sam_with_positions(global_blocks=(0, block))
     segmenter = SamSegmenter.wrap(model)
