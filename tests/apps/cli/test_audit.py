@@ -1,12 +1,15 @@
 """The command `audit`."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from clip_surgery.audits import run
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
+from clip_surgery.storage.file_lock import take_lock
 
 
 def test_it_writes_a_page_and_json_beside_it(cli, home):
@@ -25,6 +28,82 @@ def test_it_writes_a_page_and_json_beside_it(cli, home):
     done = cli(*arguments)
     assert done.code == 2
     assert "--overwrite" in done.err
+
+
+@pytest.fixture
+def arguments(home):
+    """An audit of three images."""
+    (home / "photos").mkdir()
+    for colour in ("blue", "green", "red"):
+        Image.new("RGB", (40, 30), colour).save(home / "photos" / f"{colour}.png")
+    (home / "labels.txt").write_text("dog\ncat\n")
+    (home / "words.txt").write_text("grass\n")
+    return [
+        *("audit", "photos", "--labels", "labels.txt", "--vocabulary", "words.txt"),
+        *("--templates", "photo", "--regions", "1"),
+    ]
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The number of measured images; the second one is interrupted if `interrupted` is set."""
+    counts = {"images": 0, "interrupted": False}
+    measure = run.image_regions
+
+    def counting(*values, **named):
+        counts["images"] += 1
+        if counts["interrupted"] and counts["images"] == 2:
+            raise KeyboardInterrupt
+        return measure(*values, **named)
+
+    monkeypatch.setattr(run, "image_regions", counting)
+    return counts
+
+
+def test_an_interrupted_audit_continues_or_starts_again(cli, home, arguments, measured):
+    for options, expected in (((), 2), (("--fresh",), 3)):
+        measured.update(images=0, interrupted=True)
+        assert cli(*arguments, "--overwrite").code != 0
+        assert len(list((home / "out/audit-journal").glob("*.part"))) == 1
+        measured.update(images=0, interrupted=False)
+        done = cli(*arguments, "--overwrite", *options)
+        assert done.code == 0, done.err
+        assert measured["images"] == expected
+        assert ("going on where a run stopped" in done.err) == (not options)
+        assert not (home / "out/audit-journal").exists()
+
+
+def test_other_labels_do_not_continue_an_audit_but_may_replace_it(cli, home, arguments, measured):
+    measured["interrupted"] = True
+    assert cli(*arguments).code != 0
+    measured.update(images=0, interrupted=False)
+    (home / "labels.txt").write_text("dog\nboat\n")
+    done = cli(*arguments)
+    assert done.code == 2
+    assert "--fresh begins anew" in done.err
+    assert measured["images"] == 0
+    assert cli(*arguments, "--fresh").code == 0
+
+
+def test_two_audits_of_one_folder_are_not_mixed(cli, home, arguments, measured):
+    (home / "out").mkdir()
+    for folder, reason in (
+        ("out", "out: another audit is writing there."),
+        ("named", "named: this is running already."),
+    ):
+        (home / folder).mkdir(exist_ok=True)
+        handle = os.open(home / folder, os.O_RDONLY)
+        try:
+            assert take_lock(handle)
+            done = cli(*arguments, "--journal", "named")
+            assert done.code == 2
+            assert reason in done.err
+        finally:
+            os.close(handle)
+    assert measured["images"] == 0
+    assert list((home / "out").iterdir()) == []
+    assert cli(*arguments, "--journal", "named").code == 0
+    assert len(list((home / "named").glob("*.part"))) == 3  # a named journal stays
 
 
 @pytest.mark.slow

@@ -62,8 +62,23 @@ def run_journal(
         InputError: if the journal cannot be used, or the same run is going on in another process.
     """
     folder = options.journal or _cached_folder(kind, identity())
+    with opened_journal(options, folder) as journal:
+        yield journal
+
+
+@contextmanager
+def opened_journal(options: JournalOptions, folder: Path | None) -> Iterator[RunJournal]:
+    """Lock the journal in a folder, and clear it if the run should start again.
+
+    Args:
+        options: the folder, if the user named one, and whether to continue.
+        folder: the folder of the journal; None if nothing can be kept.
+
+    Raises:
+        InputError: if the journal cannot be used, or the same run is going on in another process.
+    """
     journal = RunJournal(folder=folder, is_named=options.journal is not None)
-    with _locked(folder):
+    with locked(folder, "this is running already"):
         if folder is not None and not options.resume:
             clear_journal(folder)  # the folder stays: it is what is locked
         if journal.has_parts():
@@ -93,11 +108,15 @@ def _cached_folder(kind: str, identity: tuple[object, ...]) -> Path | None:
 
 
 @contextmanager
-def _locked(folder: Path | None) -> Iterator[None]:
-    """Lock a journal, because the first of two runs to end would remove it.
+def locked(folder: Path | None, reason: str) -> Iterator[None]:
+    """Create and lock a folder, because two runs would mix or remove each other's files.
+
+    Args:
+        folder: the folder; with None, nothing is locked.
+        reason: what it means that another process has locked it.
 
     Raises:
-        InputError: if another process has locked it.
+        InputError: if another process has locked it, or it cannot be created.
     """
     if folder is None:
         yield
@@ -106,10 +125,10 @@ def _locked(folder: Path | None) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise InputError(f"{folder}: no journal can be kept here ({error.strerror}).") from error
+        raise InputError(f"{folder}: cannot be made and locked ({error.strerror}).") from error
     try:
         if not take_lock(handle):
-            raise InputError(f"{folder}: this evaluation is running already.")
+            raise InputError(f"{folder}: {reason}.")
         yield
     finally:
         os.close(handle)
