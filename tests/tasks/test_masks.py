@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from clip_surgery.errors import InputError
+from clip_surgery.inputs.images import read_image
 from clip_surgery.segmenters.segmenter import Candidates
-from clip_surgery.tasks.masks import masks
+from clip_surgery.tasks.masks import mask_at, masks
 from clip_surgery.tasks.points import points
 from tests.explanations import explained, random_scores
 
@@ -105,3 +106,18 @@ def test_masks_accept_a_single_image(explanation):
     [[from_image]] = masks(alone, IMAGES[0], Recorder(), "dog")
     [[from_list]] = masks(alone, IMAGES[:1], Recorder(), "dog")
     assert torch.equal(from_image.mask, from_list.mask)
+
+
+def test_the_best_mask_at_a_point():
+    segmenter = Recorder()
+    mask = mask_at(read_image(IMAGES[0]), (59, 7.5), segmenter)
+    [(_, [prompt])] = segmenter.calls
+    assert (prompt.xy.tolist(), prompt.labels.tolist()) == ([[59, 7.5]], [1])
+    assert mask.score == pytest.approx(0.9)
+    assert mask.mask[0].all()
+
+
+@pytest.mark.parametrize("point", [(60, 0), (0, 40), (-1, 0), (float("nan"), 0)])
+def test_a_point_outside_of_the_image_has_no_mask(point):
+    with pytest.raises(InputError, match=r"a point within 60 x 40 px \(x, y\)"):
+        mask_at(read_image(IMAGES[0]), point, Recorder())

@@ -15,6 +15,7 @@ from clip_surgery.explainer import Explainer
 from clip_surgery.framing import Framing
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.surgery.attention_rows import attention_rows
+from clip_surgery.tasks.image_points import checked_point, patch_at
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,16 +81,8 @@ def head_attention(
     grid, prefix = tower.grid(pixels), tower.prefix_tokens
     patch: tuple[int, int] | None = None
     if point is not None:
-        x, y = float(point[0]), float(point[1])
-        if not (0 <= x < input_image.size.width and 0 <= y < input_image.size.height):
-            raise InputError(
-                f"{input_image.name}: expected a point within {input_image.size.width} x "
-                f"{input_image.size.height} px (x, y), but got {tuple(point)}."
-            )
-        frame_x, frame_y = framing.frame_points(torch.tensor([[x, y]]))[0].tolist()
-        row = min(grid.rows - 1, max(0, int(frame_y // tower.patch_size)))
-        column = min(grid.columns - 1, max(0, int(frame_x // tower.patch_size)))
-        patch = (row, column)
+        patch = patch_at(checked_point(input_image, point), framing, grid)
+        row, column = patch
         source, rows = "patch", torch.tensor([prefix + row * grid.columns + column])
     elif prefix:
         source, rows = "class token", torch.tensor([0])

@@ -20,12 +20,14 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
+from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.image_lists import as_image_list
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.methods.clip_surgery import ClipSurgery
 from clip_surgery.methods.dense import DenseMethod
 from clip_surgery.surgery.attention import Heads
 from clip_surgery.surgery.trace import block_heads
+from clip_surgery.tasks.image_points import checked_point, patch_at
 
 AttentionKind = Literal["q-k", "v-v", "q-q", "k-k"]
 EMPTY = ""
@@ -88,27 +90,21 @@ def attention(
         ((6, 6), torch.Size([12, 12]))
     """
     picture = read_image(image)
-    x, y = point
-    if not (0 <= x < picture.size.width and 0 <= y < picture.size.height):
-        raise InputError(
-            f"{picture.name}: expected a point within {picture.size.width} x "
-            f"{picture.size.height} px (x, y), but got {tuple(point)}."
-        )
+    x, y = checked_point(picture, point)
     framing = explainer.frame(picture)
     with torch.no_grad():
         maps = patch_attention(
             explainer.backbone.tower, explainer.pixels(picture), kinds=kinds, block=block
         )
-    patch = explainer.backbone.tower.patch_size
-    rows, columns = framing.frame.height // patch, framing.frame.width // patch
-    frame_x, frame_y = framing.frame_points(torch.tensor([[float(x), float(y)]]))[0].tolist()
-    row, column = min(rows - 1, int(frame_y // patch)), min(columns - 1, int(frame_x // patch))
+    side = explainer.backbone.tower.patch_size
+    grid = PatchGrid(rows=framing.frame.height // side, columns=framing.frame.width // side)
+    row, column = patch_at((x, y), framing, grid)
     return [
         AttentionMap(
             kind=kind,
-            point=(float(x), float(y)),
+            point=(x, y),
             patch=(row, column),
-            weights=weights[0, row * columns + column].view(rows, columns).float().cpu(),
+            weights=grid.to_map(weights[0, row * grid.columns + column]).float().cpu(),
             framing=framing,
         )
         for kind, weights in maps.items()

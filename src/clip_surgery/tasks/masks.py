@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+import numpy as np
 from torch import Tensor
 
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explanation import Explanation
 from clip_surgery.inputs.image_lists import as_image_list
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
-from clip_surgery.segmenters.segmenter import Prompt, Segmenter
+from clip_surgery.segmenters.segmenter import Candidates, Prompt, Segmenter
 from clip_surgery.tasks.boxes import Box, BoxRule, boxes
 from clip_surgery.tasks.heatmaps import heatmaps
+from clip_surgery.tasks.image_points import checked_point
 from clip_surgery.tasks.point_rules import PointRule
 from clip_surgery.tasks.points import NO_POINTS, PointRuleName, Points, points
 from clip_surgery.tasks.text_selection import Texts, TextSelection, select_texts
@@ -107,16 +109,48 @@ def masks(
         answers = segmenter(picture, [p.prompt for p in shown if p.prompt]) if shown else []
         masks_of_image: list[Mask | None] = [None] * len(selection)
         for prompt, candidates in zip(shown, answers, strict=True):
-            best = int(candidates.scores.argmax())
-            masks_of_image[prompt.number] = Mask(
-                text=selection.names[prompt.number],
-                mask=candidates.masks[best],
-                score=float(candidates.scores[best]),
-                points=prompt.points,
-                box=prompt.box,
-            )
+            name = selection.names[prompt.number]
+            masks_of_image[prompt.number] = _best_mask(name, candidates, prompt.points, prompt.box)
         result.append(masks_of_image)
     return result
+
+
+def mask_at(image: InputImage, point: tuple[float, float], segmenter: Segmenter) -> Mask:
+    """Return the object at a point of an image, without a text.
+
+    Args:
+        image: the image.
+        point: (x, y) in pixels of the image.
+        segmenter: as for `masks`.
+
+    Raises:
+        InputError: if the point is outside of the image.
+
+    Example:
+        >>> import torch
+        >>> from PIL import Image
+        >>> from clip_surgery.segmenters.segmenter import Candidates
+        >>> def whole_image(image, prompts):
+        ...     return [Candidates(masks=torch.ones(1, *image.size) > 0, scores=torch.ones(1))]
+        >>> mask_at(read_image(Image.new("RGB", (8, 6))), (3, 2), whole_image).text
+        'object at x 3, y 2 px'
+    """
+    x, y = checked_point(image, point)
+    points = Points(xy=np.array([[x, y]], np.float32), labels=np.ones(1, np.int64))
+    [candidates] = segmenter(image, [Prompt(xy=points.xy, labels=points.labels)])
+    return _best_mask(f"object at x {x:.0f}, y {y:.0f} px", candidates, points, None)
+
+
+def _best_mask(text: str, candidates: Candidates, points: Points, box: Box | None) -> Mask:
+    """The candidate that the segmenter rates best."""
+    best = int(candidates.scores.argmax())
+    return Mask(
+        text=text,
+        mask=candidates.masks[best],
+        score=float(candidates.scores[best]),
+        points=points,
+        box=box,
+    )
 
 
 def _checked_images(

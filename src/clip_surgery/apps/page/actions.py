@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
 from torch import Tensor
 
 from clip_surgery.apps.page.limits import Limits
@@ -19,15 +18,14 @@ from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
-from clip_surgery.segmenters.segmenter import Prompt, Segmenter
+from clip_surgery.segmenters.segmenter import Segmenter
 from clip_surgery.surgery.decomposed_feature import DecomposedFeature
 from clip_surgery.tasks import inspection
 from clip_surgery.tasks.decompose import decompose
 from clip_surgery.tasks.head_attention import HeadAttention, head_attention
 from clip_surgery.tasks.interactions import Interactions, interactions
-from clip_surgery.tasks.masks import Mask, masks
+from clip_surgery.tasks.masks import Mask, mask_at, masks
 from clip_surgery.tasks.match import Match, explain_match
-from clip_surgery.tasks.points import Points
 from clip_surgery.tasks.words import words
 from clip_surgery.word_explanation import WordExplanation
 
@@ -254,17 +252,8 @@ class Actions:
             InputError: if the page has no segmenter.
         """
         segmenter = self._require_segmenter()
-        points = Points(xy=np.array([point], np.float32), labels=np.ones(1, np.int64))
         with self._model_turn():
-            [candidates] = segmenter(image, [Prompt(xy=points.xy, labels=points.labels)])
-        best = int(candidates.scores.argmax())
-        return Mask(
-            text=f"object at x {point[0]:.0f}, y {point[1]:.0f} px",
-            mask=candidates.masks[best],
-            score=float(candidates.scores[best]),
-            points=points,
-            box=None,
-        )
+            return mask_at(image, point, segmenter)
 
     def _read_query(self, query: object) -> str | InputImage:
         return query if isinstance(query, InputImage) else read_sentence(query, self.limits)
