@@ -1,8 +1,8 @@
-"""The features of the patches of images, from which templates of texts are chosen."""
+"""Features of many images, and those of their patches, from which templates are chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -43,16 +43,35 @@ def patch_features(
     """
     method, backbone = dense_method(explainer), explainer.backbone
     method.check(backbone)
+
+    def features_of(pixels: Tensor) -> Tensor:
+        return method.features_for(backbone, backbone.normalise(pixels), texts).patches
+
+    return features_per_image(explainer, images, features_of)
+
+
+def features_per_image(
+    explainer: Explainer, images: Sequence[InputImage], features_of: Callable[[Tensor], Tensor]
+) -> list[Tensor]:
+    """Return features of images, float32 on the CPU, which are computed in batches of one size.
+
+    Args:
+        explainer: the model, its framing and its batch size.
+        images: n images.
+        features_of: features (B, ...) of pixels (B, 3, H, W) in [0, 1].
+    """
     framings = tuple(explainer.frame(image) for image in images)
-    patches: dict[int, Tensor] = {}
+    features_by_index: dict[int, Tensor] = {}
     for indices in batches_of_one_frame(framings, explainer.batch_size):
         pixels = torch.stack(
             [
-                framed_pixels(images[index], framings[index], mean_rgb=backbone.image_mean)
+                framed_pixels(
+                    images[index], framings[index], mean_rgb=explainer.backbone.image_mean
+                )
                 for index in indices
             ]
         )
         with torch.no_grad():
-            features = method.features_for(backbone, backbone.normalise(pixels), texts)
-        patches.update(zip(indices, features.patches.float().cpu(), strict=True))
-    return [patches[index] for index in range(len(images))]
+            features = features_of(pixels).float().cpu()
+        features_by_index.update(zip(indices, features, strict=True))
+    return [features_by_index[index] for index in range(len(images))]

@@ -11,9 +11,9 @@ from torch.nn.functional import normalize
 
 from clip_surgery.errors import InputError, WeightsError
 from clip_surgery.explainer import Explainer
-from clip_surgery.framed_images import batches_of_one_frame, framed_pixels
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.surgery.walk import walk
+from clip_surgery.tasks.patch_features import features_per_image
 from clip_surgery.text.bank import encode_texts
 
 
@@ -62,20 +62,12 @@ def image_features(explainer: Explainer, images: Sequence[InputImage]) -> Tensor
         explainer: the model, its framing and its batch size.
         images: n images.
     """
-    framings = tuple(explainer.frame(image) for image in images)
-    features_by_index: dict[int, Tensor] = {}
     backbone = explainer.backbone
-    for indices in batches_of_one_frame(framings, explainer.batch_size):
-        pixels = torch.stack(
-            [
-                framed_pixels(images[index], framings[index], mean_rgb=backbone.image_mean)
-                for index in indices
-            ]
-        )
-        with torch.no_grad():
-            features = walk(backbone.tower, backbone.normalise(pixels)).image.float().cpu()
-        features_by_index.update(zip(indices, features, strict=True))
-    return torch.stack([features_by_index[index] for index in range(len(images))])
+
+    def features_of(pixels: Tensor) -> Tensor:
+        return walk(backbone.tower, backbone.normalise(pixels)).image
+
+    return torch.stack(features_per_image(explainer, images, features_of))
 
 
 def unit_features(explainer: Explainer, images: Sequence[InputImage]) -> Tensor:
