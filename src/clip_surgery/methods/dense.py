@@ -217,7 +217,7 @@ class DenseMethod(ABC):
             share=shift.share,
         )
         scores = torch.cat(
-            [self.scores(features.of_image(index), own) for index, own in enumerate(moved)]
+            [self.scores(features.of_image(index), labels) for index, labels in enumerate(moved)]
         )
         return (1 - shift.image_share) * scores + shift.image_share * image[:, None]
 

@@ -61,8 +61,8 @@ def write_shard(
     """
     pa = require_arrow()
     path = shard_path(folder, shard)
-    own = {_JOB: key.encode(), _NUMBER: str(shard).encode()}
-    row_schema = row_schema.with_metadata({**(row_schema.metadata or {}), **own})
+    metadata = {_JOB: key.encode(), _NUMBER: str(shard).encode()}
+    row_schema = row_schema.with_metadata({**(row_schema.metadata or {}), **metadata})
     count = errors = size = 0
     buffer: list[Any] = []
     try:
