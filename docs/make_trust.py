@@ -20,6 +20,7 @@ from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.evaluation.reporting.provenance import describe_machine
 from clip_surgery.evaluation.trust.checks import CHECKS
 from clip_surgery.evaluation.trust.run import check_methods
+from clip_surgery.methods.companion_method import CompanionMethod
 from clip_surgery.methods.registry import METHODS, parse_methods
 
 DOCS = Path(__file__).parent
@@ -35,7 +36,11 @@ def main() -> None:
     parser.add_argument("--pair-count", type=int, default=60, help="scenes for the pair")
     options = parser.parse_args()
     explainer = load("demo", templates="photo", batch_size=32)
-    everything = ", ".join(name for name in METHODS if name not in SLOW)
+    everything = ", ".join(
+        name
+        for name, method in METHODS.items()
+        if name not in SLOW and not isinstance(method, CompanionMethod)
+    )
     studies = {}
     for name, methods, count in (
         ("pair", PAIR, options.pair_count),
