@@ -20,8 +20,8 @@ from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.evaluation.reporting.provenance import describe_machine
 from clip_surgery.evaluation.trust.checks import CHECKS
 from clip_surgery.evaluation.trust.run import check_methods
-from clip_surgery.methods.companion_method import CompanionMethod
-from clip_surgery.methods.registry import METHODS, parse_methods
+from clip_surgery.methods.registry import parse_methods
+from clip_surgery.methods.requirements import supported_methods
 
 DOCS = Path(__file__).parent
 JOURNALS = DOCS.parent / "runs/trust"
@@ -37,9 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     explainer = load("demo", templates="photo", batch_size=32)
     everything = ", ".join(
-        name
-        for name, method in METHODS.items()
-        if name not in SLOW and not isinstance(method, CompanionMethod)
+        name for name in supported_methods(explainer.backbone) if name not in SLOW
     )
     studies = {}
     for name, methods, count in (

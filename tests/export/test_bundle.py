@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+import clip_surgery
 from clip_surgery.apps.cli.commands.demo import SCENE
 from clip_surgery.errors import (
     InputError,
@@ -127,6 +129,20 @@ def test_the_text_tower_is_not_exported(demo, written):
     vision = sum(weight.numel() for weight in demo.backbone.model.visual.parameters())
     initializers = onnx.load(written.folder / "tower.onnx").graph.initializer
     assert vision * 0.9 < sum(int(np.prod(weight.dims)) for weight in initializers) < vision * 1.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["onnx", "torch"])
+def test_the_files_do_not_hold_folders_of_this_machine(to, open_clip_model, tmp_path):
+    export_bundle(wrap(open_clip_model, cache=False), tmp_path, to=to)
+    package = str(Path(clip_surgery.__file__).parent)
+    for path in tmp_path.iterdir():
+        content = path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                content = b"".join(map(archive.read, archive.namelist()))
+        assert package.encode() not in content, path
+        assert b"site-packages" not in content, path
 
 
 @pytest.mark.slow

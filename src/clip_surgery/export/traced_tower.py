@@ -153,10 +153,14 @@ def traced(
     """
     try:
         with torch.no_grad():
-            return torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
+            program = torch.export.export(module, (example,), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # torch raises many classes of errors here
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UnsupportedModelError(f"{failure} ({reason[0]}).") from error
+    # torch writes the stack trace of each node into files, with the folders of this machine.
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program
 
 
 @contextmanager

@@ -34,16 +34,27 @@ def require(backbone: Backbone, needs: Iterable[Part], *, purpose: str) -> None:
             raise unsupported(backbone, f"{purpose} needs {problem}", purpose=purpose, part=part)
 
 
+def supported_methods(backbone: Backbone) -> tuple[str, ...]:
+    """Return the names of the registered methods whose needed parts a model has.
+
+    Example:
+        >>> from clip_surgery.backbones.loading import load_backbone
+        >>> "proxy_clip" in supported_methods(load_backbone("demo"))  # it needs a companion
+        False
+    """
+    missing = {part for part, check in _CHECKS.items() if check(backbone) is not None}
+    return tuple(
+        name
+        for name, method in REGISTERED.items()
+        if not missing.intersection(getattr(method, "needs", ()))
+    )
+
+
 def unsupported(
     backbone: Backbone, problem: str, *, purpose: str | None = None, part: str | None = None
 ) -> UnsupportedModelError:
     """Return the error for a problem, with the registered methods that support the model."""
-    missing = {part for part, check in _CHECKS.items() if check(backbone) is not None}
-    supported = [
-        name
-        for name, method in REGISTERED.items()
-        if not missing.intersection(getattr(method, "needs", ()))
-    ]
+    supported = supported_methods(backbone)
     problem = problem.rstrip(".")
     advice = (
         f" Methods that work with {backbone.name}: {', '.join(supported)}." if supported else ""
@@ -52,7 +63,7 @@ def unsupported(
         f"{problem}.{advice}",
         purpose=purpose,
         part=part,
-        alternatives=tuple(supported),
+        alternatives=supported,
         problem=f"{problem}.",
     )
 
