@@ -16,6 +16,8 @@ from clip_surgery.surgery.walk import walk
 from clip_surgery.tasks.patch_features import features_per_image
 from clip_surgery.text.bank import encode_texts
 
+_SHORTEST = 1e-12  # length below which a feature has no direction
+
 
 class Hit(NamedTuple):
     """The position of an image among those that were searched, and its cosine with the query."""
@@ -48,7 +50,8 @@ def rank_images(query: Tensor, features: Tensor, *, top: int = 5) -> list[Hit]:
             f"Expected features (n, D) and a query (D,), but got {tuple(features.shape)} "
             f"and {tuple(query.shape)}."
         )
-    cosines = normalize(features.float(), dim=-1) @ normalize(query.float(), dim=-1)
+    lengths = torch.linalg.vector_norm(features, dim=-1, dtype=torch.float32)
+    cosines = features.float() @ normalize(query.float(), dim=-1) / lengths.clamp(min=_SHORTEST)
     if not bool(cosines.isfinite().all()):
         raise InputError("Expected finite features, but got others.")
     order = cosines.argsort(descending=True, stable=True)[:top].tolist()

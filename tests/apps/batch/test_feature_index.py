@@ -89,6 +89,7 @@ def write(path, features, *, paths=None, kind=None, metadata=MODEL):
         ([[None, 1.0]], {}, "expected finite features"),
         ([[3.0, 4.0]], {}, "expected features of length 1, but got 5"),
         ([[0.0, 0.0]], {}, "expected features of length 1, but got 0"),
+        ([[3e38, 3e38]], {}, "expected features of length 1, but got inf"),
         ([[1.0], [0.6, 0.8]], {}, "of one length of at least 1, but got lengths from 1 to 2"),
         ([[], []], {}, "of one length of at least 1, but got lengths from 0 to 0"),
         ([], {}, "expected .*, but got"),

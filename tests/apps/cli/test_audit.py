@@ -73,6 +73,7 @@ def test_an_interrupted_audit_continues_or_starts_again(cli, home, arguments, me
         assert not (home / "out/audit-journal").exists()
 
 
+@pytest.mark.slow
 def test_other_labels_do_not_continue_an_audit_but_may_replace_it(cli, home, arguments, measured):
     measured["interrupted"] = True
     assert cli(*arguments).code != 0
@@ -82,7 +83,8 @@ def test_other_labels_do_not_continue_an_audit_but_may_replace_it(cli, home, arg
     assert done.code == 2
     assert "--fresh begins anew" in done.err
     assert measured["images"] == 0
-    assert cli(*arguments, "--fresh").code == 0
+    assert cli(*arguments, "--fresh", "--journal", "named").code == 0
+    assert len(list((home / "named").glob("*.part"))) == 3  # a named journal stays
 
 
 def test_two_audits_of_one_folder_are_not_mixed(cli, home, arguments, measured):
@@ -102,8 +104,6 @@ def test_two_audits_of_one_folder_are_not_mixed(cli, home, arguments, measured):
             os.close(handle)
     assert measured["images"] == 0
     assert list((home / "out").iterdir()) == []
-    assert cli(*arguments, "--journal", "named").code == 0
-    assert len(list((home / "named").glob("*.part"))) == 3  # a named journal stays
 
 
 @pytest.mark.slow

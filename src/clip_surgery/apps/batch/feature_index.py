@@ -186,7 +186,8 @@ def _features(name: str, column: Any) -> NDArray[np.float32]:
     features: NDArray[np.float32] = values.to_numpy(zero_copy_only=False).reshape(-1, width)
     if values.null_count or not np.isfinite(features).all():
         raise InputError(f"{name}: expected finite features, but got others.")
-    norms = np.linalg.norm(features.astype(np.float64), axis=1)
+    with np.errstate(over="ignore"):
+        norms = np.sqrt(np.einsum("ij,ij->i", features, features))
     if (abs(norms - 1) > _LENGTH_TOLERANCE).any():
         worst = norms[abs(norms - 1).argmax()]
         raise InputError(f"{name}: expected features of length 1, but got {worst:.3g}.")

@@ -124,22 +124,18 @@ def test_an_index_of_another_model_and_hostile_rows(cli, photos, index):
     assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e]", done.err)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
+def test_bad_calls_with_an_index(cli, photos):
+    for arguments, reason in (
         (["photos", "dog"], "Expected no images beside --index, which has them, but got 3."),
         (["dog", "cat"], "Expected one text"),
         ([], "No text to look for"),
         (["dog", "--like", "photos/red.png"], "and --like"),
-    ],
-)
-def test_bad_calls_with_an_index(cli, photos, arguments, reason):
-    done = cli("search", *arguments, "--index", "missing.parquet")
-    assert done.code == 2
-    assert reason in done.err
-    done = cli("search", "dog", "--index", "missing.parquet")
-    assert "missing.parquet: cannot be read as Parquet" in done.err
-    assert done.err.count("\n") == 1
+        (["dog"], "missing.parquet: cannot be read as Parquet"),
+    ):
+        done = cli("search", *arguments, "--index", "missing.parquet")
+        assert done.code == 2
+        assert reason in done.err
+        assert done.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
