@@ -6,6 +6,7 @@ python docs/make_page_picture.py
 from __future__ import annotations
 
 import shutil
+import tempfile
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from clip_surgery import load
 from clip_surgery.apps.page.actions import Actions
 from clip_surgery.apps.page.model_choices import ModelChoices
 from clip_surgery.apps.page.serving import serving
+from clip_surgery.evaluation import SceneDataset
 
 PICTURES = Path(__file__).parent / "pictures"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -39,6 +41,7 @@ def main() -> None:
         compared.wait_for_selector("#compare .cs-card")
         save(compared, "page-compare")
         save_match_and_attention(open_page(browser, f"{address}?example=0"))
+        save_match_of_images(open_page(browser, f"{address}?example=0"))
         browser.close()
 
 
@@ -56,6 +59,24 @@ def save_match_and_attention(page: Any) -> None:
     page.click("#heads-of-point")
     page.wait_for_selector("#attention .cs-thumbs")
     save(page, "page-attention")
+
+
+def save_match_of_images(page: Any) -> None:
+    """Save the result of the tab Match for two images that both show a turtle."""
+    scenes = SceneDataset(seed=11, count=12, size=480)
+    page.get_by_role("tab", name="Match", exact=True).click()
+    page.get_by_text("Compare with images").click()
+    page.get_by_label("Remove Image").first.click()
+    with tempfile.TemporaryDirectory() as folder:
+        for element, name, scene in (
+            ("image", "owl.png", scenes[0]), ("match-like", "horse.png", scenes[11]),
+        ):  # fmt: skip
+            scene.image.save(Path(folder) / name)
+            page.set_input_files(f"#{element} input[type=file]", Path(folder) / name)
+            page.wait_for_selector(f"#{element} img")
+    page.click("#show-why")
+    page.wait_for_selector("#match .cs-pair .cs-layer")
+    save(page, "page-match-images")
 
 
 def open_page(browser: Browser, address: str, *, width: int = 1280, scheme: Any = "light") -> Any:

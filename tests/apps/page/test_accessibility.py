@@ -24,6 +24,7 @@ def fill_tab(page, tab):
     elif tab == "Match":
         page.get_by_label("Why this text").fill("a photo of a car")
         page.get_by_label("And not this one").fill("a photo of a pig")
+        page.get_by_text("Compare with images").click()
         page.click("#show-why")
         page.wait_for_selector("#match .cs-layer")
     elif tab == "Attention":

@@ -115,7 +115,8 @@ def _read(path: Path, *, room: int) -> tuple[ModelIdentity, list[str], list[NDAr
             _check_columns(name, parquet.schema_arrow)
             columns = ["path", "features"]
             for batch in parquet.iter_batches(batch_size=_ROWS_PER_READ, columns=columns):
-                usable = batch.filter(batch.column("features").is_valid())
+                column = batch.column("features")
+                usable = batch.filter(column.is_valid()) if column.null_count else batch
                 if usable.num_rows:
                     paths += _names(name, usable.column("path"))
                     parts.append(_features(name, usable.column("features")))
