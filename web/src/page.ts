@@ -170,8 +170,9 @@ class Page {
     if (settings.method_name !== "clip_surgery") NAMES.method = settings.method_name;
     element("method-name", HTMLElement).textContent = NAMES.method;
     const how = backend.name === "webgpu" ? "WebGPU" : `WebAssembly, ${backend.threads} thread${backend.threads === 1 ? "" : "s"}`;
-    element("about", HTMLElement).textContent =
-      `Model ${settings.model} (${settings.weights}), method ${settings.method}, run by ${how}. clip-surgery ${settings.clip_surgery}.`;
+    const about = element("about", HTMLElement);
+    about.textContent = `${settings.method_name} · ${settings.model} (${settings.weights}), run by ${how}, clip-surgery ${settings.clip_surgery}`;
+    about.title = settings.method;
     if (settings.presence === null) this.view.querySelector("option[value='presence']")?.remove();
     const colours = element("colours", HTMLCanvasElement);
     const row = new ImageData(256, 1);
