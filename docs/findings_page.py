@@ -176,9 +176,9 @@ value is better, ↓ that a lower one is. Values are means over scenes with half
 
 ![The checks of two methods and of random maps](pictures/trust.png)
 
-By ROAD, insertion minus deletion, sensitivity-n and the mosaic, `clip_surgery` is better than `similarity` and than random maps, and the
-intervals are apart. By the first three columns, no method can be better than random maps, which depend on nothing; `similarity` and
-`clip_surgery` both change with the weights and the text. Both are equally stable under mirroring.
+By ROAD, insertion minus deletion, sensitivity-n, the mosaic and mirroring, `clip_surgery` is better than `similarity` and than random maps, and the
+intervals are apart; by mirroring, the difference to `similarity` is small. By the first three columns, no method can be better than random maps,
+which depend on nothing; `similarity` and `clip_surgery` both change with the weights and the text.
 
 All methods, over {methods["images"]} scenes. These are too few to rank methods: most intervals overlap. What the table does show is that `rollout` fails
 the first three checks. It reads neither the projection nor the text, so its maps are the same for any text.
