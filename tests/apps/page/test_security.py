@@ -130,6 +130,25 @@ def test_no_endpoint_reads_a_file_outside_of_the_upload_folder(site, config, sec
     assert site.runs == before
 
 
+def test_images_beside_an_uploaded_one_are_files_of_the_upload_folder_too(
+    site, config, secret, image_files
+):
+    with (image_files / "red.png").open("rb") as file:
+        [path] = httpx.post(f"{site.address}gradio_api/upload", files={"files": file}).json()
+    uploaded = {"path": path, "orig_name": "red.png"}
+    [match] = [d for d in config["dependencies"] if d["api_name"] == "match"]
+    before, answers = site.runs, set()
+    for forged in (secret, secret.with_name("missing.png")):
+        image = {"path": str(forged), "orig_name": "x.png", **FORGED}
+        for others in ([image, None], [None, image], [uploaded, image]):
+            answer = send(site, match, [uploaded, "dog", "cat", "demo", *others])
+            assert "no longer kept" in answer
+            assert str(forged) not in answer
+            answers.add(json.dumps(outputs_and_errors(answer)))
+    assert len(answers) == 1
+    assert site.runs == before
+
+
 @pytest.mark.slow
 def test_no_endpoint_fetches_a_link(site, config):
     """A server that counts its requests is named as path and as url of an image."""

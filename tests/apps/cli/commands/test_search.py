@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 from clip_surgery.apps.batch import local_engine
 from clip_surgery.apps.batch.feature_index import METADATA
 from clip_surgery.apps.cli.commands.demo import read_scene
+from clip_surgery.apps.cli.shared.index_hits import existing_hits
 from clip_surgery.tasks import search
 from tests.apps.batch.jobs import Here
 
@@ -103,6 +105,25 @@ def test_missing_files_of_an_index_are_reported(cli, photos, index):
     done = cli("search", f"a {seen}", "--index", index)
     assert done.code == 2
     assert done.err.count("no such file") == 3
+
+
+def test_files_whose_names_are_escaped_in_an_index_are_found(cli, home, photos, request):
+    for name in (b"caf\xe9.png", b"\x1b[31m.png"):
+        os.rename(photos / "red.png", os.fsencode(photos) + b"/" + name)
+        Image.new("RGB", (40, 30), "red").save(photos / "red.png")
+    index = request.getfixturevalue("index")
+    done = cli("search", "a dog", "--index", index, "--top", 9)
+    assert done.code == 0, done.err
+    lines = [json.loads(path.read_text()) for path in Path("out").glob("*.json")]
+    names = {Path(line["image"]).name for line in lines}
+    assert names == {"scene.png", "red.png", "green.png", r"caf\xe9.png", r"\x1b[31m.png"}
+
+
+def test_few_of_many_missing_files_are_named(capsys):
+    paths = [Path(f"missing-{number}.png") for number in range(2000)]
+    hits = [search.Hit(position, 0.5) for position in range(len(paths))]
+    assert existing_hits(hits, paths, top=1) == ([], 2000)
+    assert capsys.readouterr().err.count("\n") == 11
 
 
 def test_an_index_of_another_model_and_hostile_rows(cli, photos, index):

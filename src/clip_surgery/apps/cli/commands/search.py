@@ -69,6 +69,7 @@ def search(
     For many images, encode them with `batch --tasks features`, and search with --index.
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
+    from clip_surgery.apps.cli.shared.index_hits import existing_hits, stored_features
     from clip_surgery.apps.cli.shared.match_files import MATCH_COLUMNS
     from clip_surgery.apps.cli.shared.output_formats import Format
     from clip_surgery.apps.cli.shared.tables import Number
@@ -103,12 +104,11 @@ def search(
         else image_features(explainer, [query])[0]
     )
     hits = rank_images(wanted, features, top=top if index is None else len(paths))
+    files = [(paths[hit.position], hit) for hit in hits]
     if index is not None:
-        hits, missing = existing_hits(hits, paths, top=top)
+        files, missing = existing_hits(hits, paths, top=top)
         loop.skipped += missing
-    hits_by_name = {
-        printable(paths[hit.position]): (rank, hit) for rank, hit in enumerate(hits, start=1)
-    }
+    hits_by_name = {printable(path): (rank, hit) for rank, (path, hit) in enumerate(files, start=1)}
 
     def explain_each(images: Sequence[InputImage]) -> list[Match | None]:
         from clip_surgery.tasks.match import explain_match
@@ -116,61 +116,13 @@ def search(
         return [explain_match(explainer, query, image) if why else None for image in images]
 
     loop.run(
-        [paths[hit.position] for hit in hits],
+        [path for path, _ in files],
         explain_each,
         lambda image, match: hit_result(image, match, explainer, query, *hits_by_name[image.name]),
     )
     first, *numbers, last = MATCH_COLUMNS
     reasons = [first, *map(Number, numbers), last] if why else [Number("similarity")]
     loop.finish([Number("rank"), *reasons])
-
-
-def stored_features(explainer: Explainer, index: Path) -> tuple[list[Path], Tensor]:
-    """Return the images of an index and their features (n, D).
-
-    Raises:
-        InputError: if the index cannot be used, or is of another model.
-    """
-    from clip_surgery.apps.batch.feature_index import read_feature_index
-    from clip_surgery.apps.batch.job import feature_identity
-
-    rows = read_feature_index(index)
-    rows.check_model(feature_identity(explainer))
-    return [Path(path) for path in rows.paths], rows.features
-
-
-def existing_hits(hits: Sequence[Hit], paths: Sequence[Path], *, top: int) -> tuple[list[Hit], int]:
-    """Return the first hits whose files exist, and the number of better ones whose files do not.
-
-    The latter are reported. An image that is in the index twice is one hit.
-    """
-    from clip_surgery.inputs.names import printable
-
-    existing: dict[Path, Hit] = {}
-    missing: set[Path] = set()
-    for hit in hits:
-        path = paths[hit.position]
-        if len(existing) == top:
-            break
-        if path in existing or path in missing:
-            continue
-        if is_file(path):
-            existing[path] = hit
-        else:
-            missing.add(path)
-            console.error(
-                f"{printable(path)}: in the index, but no such file; run the search from the "
-                "folder of the batch, or compute the index again."
-            )
-    return list(existing.values()), len(missing)
-
-
-def is_file(path: Path) -> bool:
-    """Whether there is a regular file at a path, which may be no valid one."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def hit_result(
