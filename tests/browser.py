@@ -10,6 +10,11 @@ FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
+# WebGPU computed by software, and a camera that shows a moving test image.
+DEVICE_FLAGS = [
+    *("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+]
 TIMEOUT_MS = 60_000
 
 
@@ -21,7 +26,8 @@ def skip_outside_of_ci(reason):
 
 
 @contextmanager
-def open_browser():
+def open_browser(*more_flags):
+    """Open Chromium with `FLAGS` and more flags."""
     chromium = shutil.which("chromium")
     if chromium is None:
         skip_outside_of_ci("chromium is not installed")
@@ -31,6 +37,6 @@ def open_browser():
         skip_outside_of_ci("playwright is not installed")
     with sync_playwright() as playwright:
         # without a profile folder, playwright creates a new one
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *more_flags])
         yield browser
         browser.close()

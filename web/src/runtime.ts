@@ -7,13 +7,28 @@ export type Runtime = typeof Ort;
 
 const MOST_THREADS = 8;
 
-interface WithGpu {
-  readonly gpu?: { requestAdapter(): Promise<object | null> };
+interface Adapter {
+  readonly isFallbackAdapter?: boolean;
+  readonly info?: { readonly isFallbackAdapter?: boolean };
 }
 
-async function hasGpu(): Promise<boolean> {
+interface WithGpu {
+  readonly gpu?: { requestAdapter(): Promise<Adapter | null> };
+}
+
+/**
+ * Whether the browser has WebGPU on a graphics processor. Software in its place is many times slower
+ * than WebAssembly, and is used only on request. "?webgpu=always" and "?webgpu=never" in the address
+ * decide otherwise.
+ */
+async function usesGpu(base: string): Promise<boolean> {
+  const choice = new URL(base).searchParams.get("webgpu");
+  if (choice === "never") return false;
   try {
-    return ((await (navigator as WithGpu).gpu?.requestAdapter()) ?? null) !== null;
+    const adapter = (await (navigator as WithGpu).gpu?.requestAdapter()) ?? null;
+    if (adapter === null) return false;
+    const isSoftware = adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter ?? false;
+    return choice === "always" || !isSoftware;
   } catch {
     return false; // the browser has the interface, but no processor for it
   }
@@ -25,7 +40,7 @@ export async function loadRuntime(
   webgpu: boolean,
   progress: Progress,
 ): Promise<{ ort: Runtime; backend: Backend }> {
-  const name = webgpu && (await hasGpu()) ? "webgpu" : "wasm";
+  const name = webgpu && (await usesGpu(base)) ? "webgpu" : "wasm";
   const core = name === "webgpu" ? "ort-wasm-simd-threaded.asyncify" : "ort-wasm-simd-threaded";
   const address = (file: string): string => new URL(`runtime/${file}`, base).href;
   const binary = loadBytes(address(`${core}.wasm`));
@@ -50,5 +65,6 @@ export async function openModel(
   return ort.InferenceSession.create(content, {
     executionProviders: providers,
     graphOptimizationLevel: "all",
+    logSeverityLevel: 3, // errors; that shape operations stay on the CPU is expected
   });
 }

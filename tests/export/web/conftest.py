@@ -57,7 +57,6 @@ def folder(explainer, scenes, node_modules, tmp_path_factory):
         texts=WORDS,
         any_word=True,
         examples=[scenes / "square.png"],
-        webgpu=False,
         runtime=node_modules / PACKAGE,
     )
     return target

@@ -126,6 +126,13 @@ def test_what_cannot_be_used_is_said_and_words_are_never_read_as_markup(visit, t
     expect(page.locator("#maps figure")).to_have_count(2)  # the map before stays
 
 
+def test_a_device_without_a_camera_is_told_so(visit):
+    page = visit()
+    page.click("#camera")
+    expect(page.locator("#status.error")).to_contain_text("The camera cannot be used")
+    expect(page.locator("#maps figure")).to_have_count(6)
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(visit, scheme, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
