@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clip_surgery.evaluation.calibration import calibrate_presence
     from clip_surgery.evaluation.datasets.class_names import ClassNames
     from clip_surgery.evaluation.datasets.dataset import Dataset, Sample
+    from clip_surgery.evaluation.datasets.prompted_classes import PromptedClasses
     from clip_surgery.evaluation.datasets.registry import (
         DATASETS,
         open_dataset,
@@ -56,6 +57,7 @@ _MODULES = {
     "METRICS": "metrics.registry",
     "Metric": "metrics.metric",
     "PROTOCOLS": "protocols.registry",
+    "PromptedClasses": "datasets.prompted_classes",
     "Protocol": "protocols.protocol",
     "Report": "reporting.report",
     "Sample": "datasets.dataset",
@@ -85,6 +87,7 @@ __all__ = [
     "EvaluationInterrupted",
     "Interval",
     "Metric",
+    "PromptedClasses",
     "Protocol",
     "Report",
     "Sample",

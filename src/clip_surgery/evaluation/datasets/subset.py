@@ -6,14 +6,12 @@ hundred images are not representative.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.datasets.class_names import ClassNames
 from clip_surgery.evaluation.datasets.dataset import Dataset, Sample, describe_dataset
+from clip_surgery.evaluation.datasets.wrapped_dataset import WrappedDataset
 
 
-class Subset:
+class Subset(WrappedDataset):
     """Evenly spaced images of a data set.
 
     Args:
@@ -32,25 +30,10 @@ class Subset:
     def __init__(self, dataset: Dataset, count: int) -> None:
         if count < 1:
             raise InputError(f"Expected a count of at least 1 image, but got {count}.")
-        self.dataset = dataset
+        super().__init__(dataset)
         total = len(dataset)
         count = min(count, total)
         self.indices = tuple(number * total // count for number in range(count))
-
-    @property
-    def name(self) -> str:
-        """Name of the data set."""
-        return self.dataset.name
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Class names of the data set."""
-        return self.dataset.names
-
-    @property
-    def classes(self) -> ClassNames | None:
-        """Class names with aliases, or None if the data set has no aliases."""
-        return getattr(self.dataset, "classes", None)
 
     def __len__(self) -> int:
         return len(self.indices)

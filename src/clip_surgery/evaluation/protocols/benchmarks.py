@@ -6,9 +6,9 @@ and their stride, the lowest probability of a class, the logit scale and the set
 Sources are the released codes (see `SOURCES`). What all of them share: the score of a class is that
 of its best name, 80 ImageNet templates, softmax over all names, and a pixel whose best name is less
 likely than the threshold is background. Different here, for every family: class names and aliases
-are those of `evaluation.datasets.names`, because each author has an own list; windows are blended
-with lower weights at their borders, where the codes take the plain mean; the weights are in single
-precision.
+are those of `evaluation.datasets.names`, because each author has another list, which
+`PromptedClasses` reads; windows are blended with lower weights at their borders, where the codes
+take the plain mean; the weights are in single precision.
 """
 
 from __future__ import annotations

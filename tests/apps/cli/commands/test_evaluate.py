@@ -102,6 +102,21 @@ def test_options_override_the_protocol_and_are_recorded(cli, home, own):
     assert "scenes(size=64, framing=letterbox, templates=name)" in second.settings["protocol"]
 
 
+def test_class_names_of_a_file(cli, home, own):
+    (home / "author.txt").write_text("kitten\nhound,puppy\n")
+    arguments = ("evaluate", "folder", "--root", own, "--class-names", home / "author.txt")
+    done = cli(*arguments, "--count", 1)
+    assert done.code == 2
+    assert "prompts each class with its official name alone" in done.err
+    done = cli(
+        *(*arguments, "--protocol", "sliding_window", "--method", "similarity", "--count", 1),
+        *("--size", 224, "--templates", "name", "-o", home / "a.json"),
+    )
+    assert done.code == 0, done.err
+    [report] = load_reports(home / "a.json")
+    assert "author.txt" in report.settings["dataset"]
+
+
 @pytest.mark.parametrize("protocol", ["sliding_window", "sliding_window_background"])
 def test_windows_aliases_and_background_words(cli, own, protocol):
     done = cli(
@@ -383,6 +398,7 @@ def test_workers_load_the_model_with_the_same_settings(cli, monkeypatch):
         (["scenes", "--templates", "smal"], "'small'"),
         (["scenes", "--against", "papers"], "against"),
         (["scenes", "--out", "."], "this is a folder"),
+        (["scenes", "--class-names", "none.txt"], "none.txt"),
         (["scenes", "--protocol", "sliding_window_background", "--count", "1"], "background words"),
     ],
 )

@@ -27,6 +27,7 @@ from clip_surgery.apps.cli.shared.model_options import (
 )
 from clip_surgery.apps.cli.shared.option_groups import with_options
 from clip_surgery.apps.cli.shared.output_options import Overwrite
+from clip_surgery.errors import InputError
 
 if TYPE_CHECKING:
     from clip_surgery.evaluation.protocols.registry import Protocol
@@ -137,6 +138,15 @@ def evaluate(
         ),
     ] = None,
     segmenter: MethodSegmenter = None,
+    class_names: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the names that classes are prompted with, such as that of an author: "
+            "one line for each class, names separated by commas.",
+            metavar="FILE",
+            show_default="those of the data set",
+        ),
+    ] = None,
     count: Annotated[
         int | None,
         typer.Option(
@@ -191,7 +201,14 @@ def evaluate(
         name: with_segmenter(parsed, segmenter)
         for name, parsed in parse_methods(method or ",".join(protocol_settings.methods)).items()
     }
-    images = open_images(dataset, root, split=split, seed=seed, count=count)
+    images = open_images(
+        dataset, root, split=split, seed=seed, count=count, class_names=class_names
+    )
+    if class_names is not None and protocol_settings.prompts == "names":
+        raise InputError(
+            f"The protocol {protocol_settings.name} prompts each class with its official name "
+            "alone, so that --class-names has no effect; choose another --protocol."
+        )
     if dataset != "scenes" and not _is_given(context, "model"):
         model = replace(model, model=PAPER_MODEL)
     if out is not None:

@@ -15,6 +15,7 @@ from clip_surgery.apps.cli.shared.run_journal import run_journal
 from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.errors import InputError, UnsupportedModelError
 from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
+from clip_surgery.evaluation.datasets.prompted_classes import PromptedClasses
 from clip_surgery.evaluation.datasets.registry import open_dataset
 from clip_surgery.evaluation.datasets.subset import Subset
 from clip_surgery.evaluation.execution.run import EvaluationInterrupted, evaluate
@@ -181,20 +182,29 @@ def supported_methods(methods: Mapping[str, Method], backbone: Backbone) -> dict
 
 
 def open_images(
-    dataset: str, root: Path | None, *, split: str | None, seed: int | None, count: int | None
+    dataset: str,
+    root: Path | None,
+    *,
+    split: str | None,
+    seed: int | None,
+    count: int | None,
+    class_names: Path | None = None,
 ) -> Dataset:
     """Open a data set, or `count` images that are evenly spaced over it.
 
+    Classes are prompted with the names of the file `class_names`, if one is given.
+
     Raises:
         UnknownNameError: for an unknown name, or an option that this data set does not have.
-        InputError: if its folder is missing or incomplete.
+        InputError: if its folder is missing or incomplete, or the file of names does not fit.
     """
     options = {"split": split, "seed": seed}
     settings: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if dataset == "scenes":
         settings = {"seed": HELD_OUT_SEED, "count": count or SCENES, **settings}
-        return open_dataset(dataset, root, **settings)
     whole = open_dataset(dataset, root, **settings)
+    if class_names is not None:
+        whole = PromptedClasses(whole, class_names)
     return whole if count is None or count >= len(whole) else Subset(whole, count)
 
 
