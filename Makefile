@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# All tests of a file run in one process, so that its models and explanations are made once.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadfile --maxprocesses 4 --numprocesses
+# tests/conftest.py defines which tests run in one process, and which start first.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --dist loadgroup --no-loadscope-reorder --maxprocesses 4 --numprocesses
 
 # Those that need no accelerator; benchmarks/gpu.py is for a machine that has one.
 BENCHMARKS := startup walk memory text_bank methods scenes tasks tasks_speed presence harness compiled batch page quantised
@@ -15,10 +15,11 @@ BENCHMARKS := startup walk memory text_bank methods scenes tasks tasks_speed pre
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
+# Python compiles modules when they are first imported; compiling all of them takes longer.
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[transformers,evaluation,page,batch,export,supervision,audit]' --group dev --group docs
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[transformers,evaluation,page,batch,export,supervision,audit]' --group dev --group docs
 	touch $@
 
 demo: $(INSTALLED)     ## explain a scene with the bundled model, offline, into out/demo.png

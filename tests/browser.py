@@ -26,8 +26,7 @@ def skip_outside_of_ci(reason):
 
 
 @contextmanager
-def open_browser(*more_flags):
-    """Open Chromium with `FLAGS` and more flags."""
+def open_browser():
     chromium = shutil.which("chromium")
     if chromium is None:
         skip_outside_of_ci("chromium is not installed")
@@ -37,6 +36,6 @@ def open_browser(*more_flags):
         skip_outside_of_ci("playwright is not installed")
     with sync_playwright() as playwright:
         # without a profile folder, playwright creates a new one
-        browser = playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *more_flags])
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         browser.close()

@@ -36,11 +36,20 @@ STARTED_FIRST = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the files that take longest first."""
+    """Put the tests of the files that take longest first, and group them for the processes.
+
+    All tests of a file run in one process, so that its models and explanations are made once. All
+    tests of the page do, so that they share one server and one browser.
+    """
     root = Path(__file__).parents[1]
     first = tuple(str(root / path) for path in STARTED_FIRST)
     items.sort(key=lambda item: not str(item.path).startswith(first))
+    page = root / "tests/apps/page"
+    for item in items:
+        group = "page" if item.path.is_relative_to(page) else str(item.path.relative_to(root))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)

@@ -95,7 +95,7 @@ def token_ids() -> Tensor:
 
 def assert_same_state(before: dict[str, Any], after: dict[str, Any]) -> None:
     """Compare two results of `state_of`."""
-    assert not state_differences(before, after)
+    assert state_differences(before, after) == []
 
 
 def clip_tokenizer() -> Any:

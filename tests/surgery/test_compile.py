@@ -91,8 +91,17 @@ def test_dense_methods(vision, method):
     assert_compiles(explain, pixels_for(vision), texts_for(vision), backend="eager")
 
 
-@pytest.mark.parametrize("redundancy", slow_except(REDUNDANCIES, ["labels"]))
-@pytest.mark.parametrize("weighting", slow_except(["reference", "paper"], ["reference"]))
+@pytest.mark.parametrize(
+    ("redundancy", "weighting"),
+    [
+        ("labels", "reference"),
+        *(
+            pytest.param(redundancy, "paper", marks=pytest.mark.slow)
+            for redundancy in REDUNDANCIES
+            if redundancy != "labels"
+        ),
+    ],
+)
 def test_feature_surgery(vision, redundancy, weighting):
     method = ClipSurgery(redundancy=redundancy, weighting=weighting)
 

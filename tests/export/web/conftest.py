@@ -14,7 +14,7 @@ from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.export.web import export_web
 from clip_surgery.export.web.runtime import PACKAGE
 from clip_surgery.loading import load
-from tests.browser import TIMEOUT_MS, open_browser, skip_outside_of_ci
+from tests.browser import DEVICE_FLAGS, FLAGS, TIMEOUT_MS, open_browser, skip_outside_of_ci
 
 WORDS = ("dog", "car", "tree", "boat", "pig", "clock", "cat")
 SLOW_MS = 4 * TIMEOUT_MS
@@ -95,9 +95,32 @@ def browser():
         yield chromium
 
 
+@pytest.fixture(scope="module")
+def device_browser(browser):
+    """Chromium with WebGPU, computed in software, and with a simulated camera."""
+    chromium = browser.browser_type.launch(
+        executable_path=shutil.which("chromium"), args=[*FLAGS, *DEVICE_FLAGS]
+    )
+    yield chromium
+    chromium.close()
+
+
 @pytest.fixture
 def visit(browser, address):
     """A function that opens the site as a new visitor, and waits for the maps of the example."""
+    with visits(browser, address) as open_page:
+        yield open_page
+
+
+@pytest.fixture
+def device_visit(device_browser, address):
+    """As `visit`, with WebGPU and a camera."""
+    with visits(device_browser, address) as open_page:
+        yield open_page
+
+
+@contextlib.contextmanager
+def visits(browser, address):
     contexts = []
 
     def open_page(query="", *, width=1280, scheme="light", **options):

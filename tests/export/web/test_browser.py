@@ -160,3 +160,29 @@ def test_the_view_follows_its_options_and_threads_need_no_headers(visit):
     expect(page.locator("#maps figure")).to_have_count(5)
     page.get_by_label("Opacity").fill("0.2")
     assert page.evaluate("getComputedStyle(document.querySelector('canvas.heat')).opacity") == "0.2"
+
+
+def test_webgpu_computes_what_python_computes(device_visit, explainer, scenes):
+    page = device_visit("?webgpu=always")
+    assert "run by WebGPU" in page.inner_text("#about")
+    record = saved(page)
+    words = WORDS[:6]
+    explanation = explainer([scenes / "square.png"], words)
+    assert [entry["word"] for entry in record["words"]] == list(words)
+    for index, entry in enumerate(record["words"]):
+        assert_near(entry["map"], explanation.patch_scores[0][index])
+        assert_near(entry["cosine"], explanation.image_scores[0][index])
+
+
+def test_webgpu_in_software_is_not_used_and_the_camera_gives_an_image(device_visit):
+    page = device_visit(permissions=["camera"])
+    assert "run by WebAssembly" in page.inner_text("#about")
+    page.click("#camera")
+    page.click("#cancel")
+    expect(page.locator("#camera-dialog")).to_be_hidden()
+    expect(page.locator("#maps figure")).to_have_count(6)  # those of the example
+    page.click("#camera")
+    page.click("#shoot")
+    expect(page.locator("#maps")).to_have_attribute("data-image", "camera")
+    expect(page.locator("#status")).to_contain_text("Maps of 6 words")
+    assert page.evaluate("document.querySelector('#video').srcObject") is None

@@ -97,4 +97,7 @@ def tiny_coca(seed: int = 0, **visual: Any) -> nn.Module:
     vision = {"attentional_pool": True, "attn_pooler_heads": 4, "output_tokens": True, **visual}
     config = tiny_config(visual=vision)["vision_cfg"]
     decoder = {**SHORT_TEXT, "layers": 1, "dim_head": 16}
-    return randomise(CoCa(24, decoder, text, config))
+    model = CoCa(24, decoder, text, config)
+    # open_clip leaves this one as allocated, which may hold NaN.
+    nn.init.normal_(model.text_decoder.text_projection, std=0.2)
+    return randomise(model)
