@@ -15,11 +15,10 @@ BENCHMARKS := startup walk memory text_bank methods scenes tasks tasks_speed pre
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-# Python compiles modules when they are first imported; compiling all of them takes longer.
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --no-compile --editable '.[transformers,evaluation,page,batch,export,supervision,audit]' --group dev --group docs
+	$(BIN)/python -m pip install --quiet --editable '.[transformers,evaluation,page,batch,export,supervision,audit]' --group dev --group docs
 	touch $@
 
 demo: $(INSTALLED)     ## explain a scene with the bundled model, offline, into out/demo.png
