@@ -84,6 +84,7 @@ def test_the_activation_is_the_same_with_and_without_gradients():
     assert torch.equal(tokens, before)
 
 
+@pytest.mark.slow
 def test_loading_the_demo_imports_no_slow_library():
     program = (
         "import sys, clip_surgery as cs;"

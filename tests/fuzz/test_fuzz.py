@@ -106,6 +106,7 @@ def test_100_damaged_files_of_each_kind(kind, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model_format", "name"), FILES, ids=str)
 def test_20_damaged_model_files_of_each_kind(model_format, name, tmp_path, capfd):
     """A damaged configuration or checkpoint is refused, or gives a model with finite results."""

@@ -91,16 +91,10 @@ def test_dense_methods(vision, method):
     assert_compiles(explain, pixels_for(vision), texts_for(vision), backend="eager")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("redundancy", "weighting"),
-    [
-        ("labels", "reference"),
-        *(
-            pytest.param(redundancy, "paper", marks=pytest.mark.slow)
-            for redundancy in REDUNDANCIES
-            if redundancy != "labels"
-        ),
-    ],
+    [("labels", "reference"), *((name, "paper") for name in REDUNDANCIES if name != "labels")],
 )
 def test_feature_surgery(vision, redundancy, weighting):
     method = ClipSurgery(redundancy=redundancy, weighting=weighting)

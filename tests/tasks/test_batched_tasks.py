@@ -295,6 +295,7 @@ def same(one, other):
     return one == other
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(order=st.permutations(range(4)), images=st.permutations(range(3)), seed=st.integers(0, 99))
 def test_the_order_of_texts_and_images_changes_nothing(order, images, seed):

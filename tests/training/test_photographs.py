@@ -159,6 +159,7 @@ def test_box_area_against_pairs() -> None:
     assert len(pixel_auc(scores, torch.ones_like(inside))) == 0
 
 
+@pytest.mark.slow
 def test_it_trains_in_calls_and_measures(folder: Path, tmp_path: Path) -> None:
     concepts = read_concepts(folder)
     for file in folder.glob("*.parquet"):

@@ -51,6 +51,7 @@ def test_a_second_image_of_the_same_name_never_replaces_the_first_result(cli, st
     assert Explanation.load("out/street.explain-2.safetensors").images == ("b/street.png",)
 
 
+@pytest.mark.slow
 def test_the_same_call_again_replaces_its_own_results_only(cli, streets):
     for _ in range(2):
         assert cli("explain", "a/street.png", "dog", "-f", "png").code == 0
@@ -141,6 +142,7 @@ def test_results_of_a_run_are_kept_when_a_later_image_stops_it(cli, streets, mon
     assert Path("out/explain.html").read_text().count("<article") == 1
 
 
+@pytest.mark.slow
 def test_demo_does_not_replace_a_file_of_the_user(cli, home):
     (home / "scene.png").write_bytes(b"mine")
     done = cli("demo", "--out", ".", "--quiet")

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 FORGED = {"meta": {"_type": "gradio.FileData"}}
 LINKED = {**FORGED, "url": "http://127.0.0.1:9/x.png"}
 HOSTILE_VALUES = (None, 7, "text", [], {}, [None], {"path": 3}, {"path": None}, {"url": 1}, [[]])
@@ -98,7 +100,7 @@ def forbidden_paths(folder, secret):
     }
 
 
-@pytest.mark.parametrize("which", ["first", pytest.param("others", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", ["first", "others"])
 def test_no_endpoint_reads_a_file_outside_of_the_upload_folder(site, config, secret, which):
     """All kinds of paths at the first endpoint; an existing and a missing file at the others."""
     folder = upload_folder(site)
@@ -149,7 +151,6 @@ def test_images_beside_an_uploaded_one_are_files_of_the_upload_folder_too(
     assert site.runs == before
 
 
-@pytest.mark.slow
 def test_no_endpoint_fetches_a_link(site, config):
     """A server that counts its requests is named as path and as url of an image."""
     requested = []
@@ -182,7 +183,6 @@ def test_the_call_api_does_not_draw_a_file_of_the_machine(site, secret):
     assert str(secret) not in events
 
 
-@pytest.mark.slow
 def test_values_of_other_types_are_answered_with_a_message(site, config):
     for dependency in config["dependencies"]:
         if not dependency["backend_fn"]:

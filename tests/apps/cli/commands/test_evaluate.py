@@ -207,6 +207,7 @@ def stop_after(parts, monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_is_continued(cli, home, journals, monkeypatch):
     """Partial results are shown and kept, and the same command evaluates only the rest."""
     arguments = ("evaluate", "scenes", "--count", 34, *FAST, "--method", "similarity")
@@ -245,6 +246,7 @@ def test_interrupted_before_the_first_part(cli, home, monkeypatch):
     assert not (home / "r.json").exists()
 
 
+@pytest.mark.slow
 def test_a_journal_that_the_user_names_is_kept_and_reused(cli, home, monkeypatch):
     arguments = ("evaluate", "scenes", *FAST, "--method", "similarity", "--journal", "kept")
     assert cli(*arguments, "--count", 2).code == 0

@@ -48,6 +48,7 @@ def test_all_formats(cli, scene):
     )
 
 
+@pytest.mark.slow
 def test_every_format_of_the_readme_in_one_call(cli, scene):
     kinds = ["png", "overlays", "pdf", "svg", "html", "json", "jsonl", "npz", "safetensors"]
     done = cli("explain", scene, "dog", "--format", ",".join(kinds))
@@ -83,6 +84,7 @@ def test_overlays_of_other_contrasts(cli, scene, contrast):
     assert len(files()) == 2
 
 
+@pytest.mark.slow
 def test_a_plain_sheet_of_a_width_for_print(cli, scene):
     assert cli("explain", scene, "dog", "-f", "png", "--width", "600px", "--out", "a").code == 0
     done = cli("explain", scene, "dog", "-f", "png", "--width", "600px", "--plain", "--out", "b")
@@ -336,6 +338,7 @@ def test_a_large_photograph_is_drawn_small_and_its_record_is_in_its_own_pixels(c
         assert drawn.width < 1600
 
 
+@pytest.mark.slow
 def test_presence_that_draws_nothing_says_why(cli, scene, monkeypatch):
     from clip_surgery.tasks import heatmaps as module
 

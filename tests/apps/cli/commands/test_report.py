@@ -68,6 +68,7 @@ def test_a_report_compared_with_itself(cli, files):
     assert "nothing else differs" in done.out
 
 
+@pytest.mark.slow
 def test_files_of_one_report(cli, files):
     done = cli("report", "a.json", "--out", "r", "--format", "html", "-f", "md", "-f", "pdf")
     assert done.code == 0, done.err

@@ -13,6 +13,7 @@ def found():
     return json.loads(Path("out/scene.tag.json").read_text())["tags"]
 
 
+@pytest.mark.slow
 def test_without_texts_common_words_are_tried(cli, scene):
     done = cli("tag", scene)
     assert done.code == 0, done.err
