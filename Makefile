@@ -39,9 +39,8 @@ types: $(INSTALLED)    ## mypy, strict
 tests: $(INSTALLED)    ## the quick tests, on all cores
 	$(PYTEST) auto -m "not slow"
 
-# Many slow tests wait for a browser or another process, so two cores are not busy with two of them.
 slow-tests: $(INSTALLED) ## the slow tests, on all cores
-	$(PYTEST) $(shell expr $$(nproc 2>/dev/null || echo 2) + 1) -m slow
+	$(PYTEST) auto -m slow
 
 fuzz: $(INSTALLED)      ## damaged inputs, ten times as many as in the tests
 	CLIP_SURGERY_FUZZ_TIMES=10 CLIP_SURGERY_FUZZ_SEED=$$(date +%j) $(BIN)/pytest tests/fuzz
