@@ -64,7 +64,7 @@ def test_surgery_is_more_faithful_than_similarity_and_random_order(explainer):
     checks = ["road", "insertion_deletion", "sensitivity", "mosaic", "flip"]
     report = check_methods(
         explainer,
-        SceneDataset(seed=2_000_003, count=5),
+        SceneDataset(seed=2_000_003, count=8),
         parse_methods("similarity, clip_surgery"),
         checks=checks,
     )
