@@ -31,10 +31,9 @@ from clip_surgery.surgery.heads import project_heads
 from clip_surgery.surgery.last_block import enter_last_block, without_prefix
 from clip_surgery.surgery.outliers import fill_outliers, find_outliers
 from clip_surgery.surgery.spectral_graphs import Variant, joined_graphs
-from clip_surgery.surgery.text_shift import shifted_texts, text_clusters
 from clip_surgery.surgery.walk import Features
 from clip_surgery.surgery.watch import Watch
-from clip_surgery.text.features import TextFeatures
+from clip_surgery.text.features import TextFeatures, TextShift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +126,7 @@ class Cass(CompanionMethod):
         similarity: Tensor,
     ) -> Tensor:
         """Return cosines (B, P, C) with moved texts, mixed with those of the image."""
-        image = cosine(features.image, texts.labels)  # (B, C)
-        moved = shifted_texts(
-            features.patches,
-            texts.labels.to(features.patches.device),
-            image,
-            text_clusters(texts.labels, cut=self.cut),
-            share=self.text_shift,
+        shift = TextShift(share=self.text_shift, cut=self.cut, image_share=self.global_share)
+        return self.scores_of_moved_texts(
+            features, texts, shift, cosine(features.image, texts.labels)
         )
-        unit = torch.nn.functional.normalize(features.patches.float(), dim=-1)
-        cosines = unit @ moved.mT
-        return (1 - self.global_share) * cosines + self.global_share * image[:, None]

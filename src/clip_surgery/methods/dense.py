@@ -147,7 +147,7 @@ class DenseMethod(ABC):
                 lambda of_expert: self.scores(features, of_expert), texts.experts, similarity
             )
         if texts.shift is not None:
-            similarity = self._scores_of_moved_texts(features, texts, texts.shift, image)
+            similarity = self.scores_of_moved_texts(features, texts, texts.shift, image)
         similarity = self.segmentation_scores(backbone, pixels, texts, features, similarity)
         similarity, similarity_grid = self._refined(
             backbone, pixels, texts, features.grid, similarity.transpose(1, 2)
@@ -205,7 +205,7 @@ class DenseMethod(ABC):
                 stacklevel=stacklevel,
             )
 
-    def _scores_of_moved_texts(
+    def scores_of_moved_texts(
         self, features: Features, texts: TextFeatures, shift: TextShift, image: Tensor
     ) -> Tensor:
         """Return the scores (B, P, C) of patches for texts that move in each image."""

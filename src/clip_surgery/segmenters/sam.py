@@ -20,7 +20,6 @@ from clip_surgery.backbones.config_files import converting_errors, is_folder
 from clip_surgery.backbones.devices import resolve_device
 from clip_surgery.backbones.hub import could_not_fetch, not_usable, one_line, require_hub
 from clip_surgery.errors import ClipSurgeryError, MissingExtraError, UnsupportedModelError
-from clip_surgery.framing import Size
 from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.images import InputImage
 from clip_surgery.segmenters.image_attention import ImageAttention
@@ -151,13 +150,10 @@ class SamSegmenter:
             )
         model: Any = self.model
         cell = 4 * self.side // self.mask_side
-        scale = self.side / max(image.size)
-        rows, columns = (max(1, round(length * scale / cell)) for length in image.size)
-        frame = SquareFrame(
-            original=Size(*image.size), content=Size(rows * cell, columns * cell), side=self.side
-        )
+        frame = SquareFrame.of(image.size, self.side, squash=False, multiple_of=cell)
+        grid = PatchGrid(rows=frame.content.height // cell, columns=frame.content.width // cell)
         pixels = self._on_model(frame.pixels(image)[None])
-        return sam_attention(model.vision_encoder, pixels, PatchGrid(rows=rows, columns=columns))
+        return sam_attention(model.vision_encoder, pixels, grid)
 
     def _inputs(self, prompt: Prompt, frame: SquareFrame) -> dict[str, Tensor]:
         """The prompt as arguments of the model, in pixels of the square."""

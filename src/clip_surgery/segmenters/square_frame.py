@@ -35,13 +35,17 @@ class SquareFrame:
     side: int
 
     @classmethod
-    def of(cls, original: Size, side: int, *, squash: bool) -> SquareFrame:
-        """The frame of an image, stretched to the square if `squash`, otherwise with its ratio."""
+    def of(cls, original: Size, side: int, *, squash: bool, multiple_of: int = 1) -> SquareFrame:
+        """The frame of an image, stretched to the square if `squash`, otherwise with its ratio.
+
+        With its ratio, the sides in the square are rounded to multiples of `multiple_of` pixels.
+        """
         scale = side / max(original)
         if squash:
             content = Size(side, side)
         else:
-            content = Size(*(max(1, round(length * scale)) for length in original))
+            units = (max(1, round(length * scale / multiple_of)) for length in original)
+            content = Size(*(multiple_of * count for count in units))
         return cls(original=original, content=content, side=side)
 
     @property

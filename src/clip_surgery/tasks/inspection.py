@@ -20,7 +20,6 @@ from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.explainer import Explainer
 from clip_surgery.explanation import Explanation
 from clip_surgery.framing import Framing
-from clip_surgery.grid import PatchGrid
 from clip_surgery.inputs.image_lists import as_image_list
 from clip_surgery.inputs.images import ImageSource, InputImage, read_image
 from clip_surgery.methods.clip_surgery import ClipSurgery
@@ -92,12 +91,10 @@ def attention(
     picture = read_image(image)
     x, y = checked_point(picture, point)
     framing = explainer.frame(picture)
+    tower, pixels = explainer.backbone.tower, explainer.pixels(picture)
     with torch.no_grad():
-        maps = patch_attention(
-            explainer.backbone.tower, explainer.pixels(picture), kinds=kinds, block=block
-        )
-    side = explainer.backbone.tower.patch_size
-    grid = PatchGrid(rows=framing.frame.height // side, columns=framing.frame.width // side)
+        maps = patch_attention(tower, pixels, kinds=kinds, block=block)
+    grid = tower.grid(pixels)
     row, column = patch_at((x, y), framing, grid)
     return [
         AttentionMap(

@@ -11,8 +11,11 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 from clip_surgery.errors import InputError, UnknownNameError
+from clip_surgery.evaluation.datasets.files.listing import read_text
+from clip_surgery.inputs.names import printable
 
 _FOLDER = files("clip_surgery.evaluation.datasets") / "names"
 
@@ -73,6 +76,20 @@ def read_class_names(name: str) -> ClassNames:
         known = sorted(entry.name.removesuffix(".txt") for entry in _FOLDER.iterdir())
         raise UnknownNameError.among("list of class names", name, known)
     return parse_class_names(path.read_text(encoding="utf-8"))
+
+
+def read_names_file(path: Path) -> ClassNames:
+    """Return the class names of a file of a user, in the format of `parse_class_names`.
+
+    Raises:
+        InputError: if the file cannot be read, a name is missing or occurs twice; the message
+            names the file.
+    """
+    text = read_text(path, encoding="utf-8-sig")
+    try:
+        return parse_class_names(text)
+    except InputError as error:
+        raise InputError(f"{printable(path)}: {error}") from None
 
 
 def parse_class_names(text: str) -> ClassNames:

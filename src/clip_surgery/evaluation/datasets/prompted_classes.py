@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.datasets.class_names import ClassNames, parse_class_names
+from clip_surgery.evaluation.datasets.class_names import ClassNames, read_names_file
 from clip_surgery.evaluation.datasets.dataset import Dataset, describe_dataset
-from clip_surgery.evaluation.datasets.files.listing import read_text
 from clip_surgery.evaluation.datasets.wrapped_dataset import WrappedDataset
 from clip_surgery.inputs.names import printable
 
@@ -42,27 +41,26 @@ class PromptedClasses(WrappedDataset):
     def __init__(self, dataset: Dataset, path: str | Path) -> None:
         super().__init__(dataset)
         self.path = Path(path)
-        shown, expected = printable(self.path), len(dataset.names)
+        given, usual = read_names_file(self.path), super().classes
+        if len(given) != len(dataset.names):
+            raise InputError(
+                f"{printable(self.path)}: expected names of the {len(dataset.names)} classes of "
+                f"{dataset.name}, one line for each, but got {len(given)} lines."
+            )
+        aliases = tuple(
+            tuple(filter(None, map(str.strip, ",".join(names).split(","))))
+            for names in given.aliases
+        )
+        background = given.background or (() if usual is None else usual.background)
         try:
-            given = parse_class_names(read_text(self.path, encoding="utf-8-sig"))
-            if len(given) != expected:
-                raise InputError(
-                    f"expected names of the {expected} classes of {dataset.name}, one line for "
-                    f"each, but got {len(given)} lines."
-                )
-            usual = getattr(dataset, "classes", None)
             self._classes = ClassNames(
                 names=tuple(dataset.names),
-                aliases=tuple(
-                    tuple(filter(None, map(str.strip, ",".join(aliases).split(","))))
-                    for aliases in given.aliases
-                ),
-                background=given.background or (() if usual is None else usual.background),
+                aliases=aliases,
+                background=background,
                 source=given.source,
             )
         except InputError as error:
-            message = str(error)
-            raise InputError(message if shown in message else f"{shown}: {message}") from None
+            raise InputError(f"{printable(self.path)}: {error}") from None
 
     @property
     def classes(self) -> ClassNames:

@@ -55,20 +55,17 @@ def compare(
     clip-surgery compare street.jpg bench person --methods similarity,clip_surgery,gem
     """
     from clip_surgery.apps.cli.shared.image_loop import ImageLoop
+    from clip_surgery.apps.cli.shared.method_settings import read_methods
     from clip_surgery.apps.cli.shared.output_formats import FIGURE_FORMATS, Format, ImageResult
     from clip_surgery.apps.cli.shared.tables import PEAK_COLUMNS, peak_rows
     from clip_surgery.inputs.texts import check_texts
-    from clip_surgery.methods.registry import parse_methods
-    from clip_surgery.methods.segmenter_method import with_segmenter
     from clip_surgery.records.explanations import records
 
     request = inputs.read()
     texts = check_texts(request.texts)
     drawing.check()
     sheet.check()
-    chosen_methods = {
-        name: with_segmenter(method, segmenter) for name, method in parse_methods(methods).items()
-    }
+    chosen_methods = read_methods(methods, segmenter=segmenter)
     loop = ImageLoop.begin(
         "compare",
         request,

@@ -183,11 +183,10 @@ def evaluate(
     another evaluation is not replaced.
     """
     from clip_surgery.apps.cli.shared.evaluation_run import EvaluationRun, open_images, prepare_file
+    from clip_surgery.apps.cli.shared.method_settings import read_methods
     from clip_surgery.apps.cli.shared.report_tables import show_published_comparison, show_reports
     from clip_surgery.evaluation.datasets.subset import Subset
     from clip_surgery.evaluation.protocols.registry import default_protocol, protocol_for
-    from clip_surgery.methods.registry import parse_methods
-    from clip_surgery.methods.segmenter_method import with_segmenter
 
     base_protocol = (
         default_protocol(dataset) if protocol is None else protocol_for(protocol, dataset)
@@ -197,10 +196,7 @@ def evaluate(
         framing=FRAMING_MODES[model.framing] if _is_given(context, "framing") else None,
         templates=model.templates if _is_given(context, "templates") else None,
     )
-    methods = {
-        name: with_segmenter(parsed, segmenter)
-        for name, parsed in parse_methods(method or ",".join(protocol_settings.methods)).items()
-    }
+    methods = read_methods(method or ",".join(protocol_settings.methods), segmenter=segmenter)
     images = open_images(
         dataset, root, split=split, seed=seed, count=count, class_names=class_names
     )

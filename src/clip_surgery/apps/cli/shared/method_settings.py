@@ -41,6 +41,23 @@ def read_method(text: str, *, depth: int | None = None) -> Method:
     return replace(method, depth=depth)  # type: ignore[type-var]  # a dataclass with this field
 
 
+def read_methods(text: str, *, segmenter: str | None) -> dict[str, Method]:
+    """Return the methods that a text such as "gem, clip_surgery(depth=8)" names.
+
+    Args:
+        text: methods separated by commas, or "all".
+        segmenter: value of --segmenter, for methods that need one and have none.
+
+    Raises:
+        UnknownNameError: for an unknown method or setting.
+        InputError: for a value of the wrong type.
+    """
+    from clip_surgery.methods.registry import parse_methods
+    from clip_surgery.methods.segmenter_method import with_segmenter
+
+    return {name: with_segmenter(each, segmenter) for name, each in parse_methods(text).items()}
+
+
 def default_settings(method: type[Method]) -> dict[str, Any]:
     """Return the settings of a method with their defaults."""
     return {field.name: field.default for field in fields(method)} if is_dataclass(method) else {}

@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clip_surgery.errors import InputError
-from clip_surgery.evaluation.datasets.class_names import ClassNames, parse_class_names
+from clip_surgery.evaluation.datasets.class_names import ClassNames, read_names_file
 from clip_surgery.evaluation.datasets.dataset import NO_OBJECT, NOT_JUDGED, Dataset
 from clip_surgery.evaluation.datasets.files.folder_layout import Layout, is_folder
-from clip_surgery.evaluation.datasets.files.listing import read_text
 from clip_surgery.evaluation.datasets.files.mask_files import MaskFiles
 from clip_surgery.evaluation.datasets.files.orientation import upright_mask
 from clip_surgery.evaluation.datasets.own.folder_of_instances import FolderOfInstances
@@ -95,7 +94,9 @@ class FolderOfMasks(MaskFiles):
                 f"{', '.join(repeated[:3])}."
             )
         self._file_names = {path.stem: path.name for path in image_paths}
-        classes = _given_names(names) if names is not None else _read_names(self.base / "names.txt")
+        classes = (
+            _given_names(names) if names is not None else read_names_file(self.base / "names.txt")
+        )
         if classes.names[0].strip("_").lower() == "background":
             raise InputError(
                 f"{self.base}: expected the names of the values from 1 on, but the first name is "
@@ -154,12 +155,3 @@ def _given_names(names: str | Sequence[str]) -> ClassNames:
     return ClassNames(
         names=stripped, aliases=tuple((name,) for name in stripped), source="given by the caller"
     )
-
-
-def _read_names(path: Path) -> ClassNames:
-    """The class names of a file."""
-    text = read_text(path, encoding="utf-8-sig")
-    try:
-        return parse_class_names(text)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
