@@ -1,0 +1,1 @@
+"""Many variants of the recipe trained at once, on the same scenes: for a GPU."""
