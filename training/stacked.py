@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--workers", type=int, default=15, help="processes that compose scenes")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
+    parser.add_argument("--no-measure", action="store_true", help="train only")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_float32_matmul_precision("high")
@@ -51,7 +52,7 @@ def main() -> None:
     else:
         chosen = LISTS[options.list]
     variants = {
-        name: dataclasses.replace(config, **changes)  # type: ignore[arg-type]
+        name: dataclasses.replace(config, **changes)
         for name, config in chosen.items()
     }
     weights = None
@@ -63,7 +64,8 @@ def main() -> None:
             weights[run.name] = model
     store = scenes(next(iter(variants.values())), options)
     train_stacked(variants, options.out, store, first=options.first, weights=weights)
-    measure_all(options.out, options.workers)
+    if not options.no_measure:
+        measure_all(options.out, options.workers)
 
 
 def continued(run: Path, rate: float) -> Config:
