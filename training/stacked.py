@@ -51,10 +51,7 @@ def main() -> None:
         chosen = {run.name: continued(run, options.rate) for run in options.runs}
     else:
         chosen = LISTS[options.list]
-    variants = {
-        name: dataclasses.replace(config, **changes)
-        for name, config in chosen.items()
-    }
+    variants = {name: dataclasses.replace(config, **changes) for name, config in chosen.items()}
     weights = None
     if options.action == "continue":
         weights = {}
