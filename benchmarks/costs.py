@@ -24,12 +24,15 @@ import clip_surgery.methods
 from clip_surgery.backbones.companion_loading import load_companion
 from clip_surgery.backbones.loading import wrap_backbone
 from clip_surgery.methods.costs import TEXTS, measure_costs
-from clip_surgery.methods.registry import METHODS, parse_methods
+from clip_surgery.methods.registry import METHODS, as_method, parse_methods
 from clip_surgery.presets import PRESETS
 from clip_surgery.testing.tiny_models.segmenters import method_with_tiny_parts
 
 SLOW = ("gscorecam",)
 """Methods that run the tower hundreds of times an image; benchmarks/methods.py measures them."""
+
+WITH_OUTLIERS = {"rf_clip": "rf_clip(channels=0, factor=0)"}
+"""Settings by which every patch is an outlier. Random weights give none, trained ones some."""
 
 
 def main() -> None:
@@ -49,6 +52,7 @@ def main() -> None:
         name: method_with_tiny_parts(name) if name in METHODS else method
         for name, method in parse_methods(options.methods or ",".join(names)).items()
     }
+    methods |= {n: as_method(text) for n, text in WITH_OUTLIERS.items() if n in methods}
     path = Path(clip_surgery.methods.__file__).parent / "costs.json"
     ratios = json.loads(path.read_text(encoding="utf-8"))["ratios"] if options.methods else {}
     source = (

@@ -17,11 +17,13 @@ from tests.slow_cases import slow_except
 from tests.zoo import TOWERS
 
 # Companions are models of their own, and a segmenter runs outside of torch, as do the connected
-# regions of free_cp, which scipy finds.
+# regions of free_cp and the clusters of texts of rf_clip, which scipy finds.
 DENSE = {
     name: cls
     for name, cls in METHODS.items()
-    if issubclass(cls, DenseMethod) and "companion" not in cls.needs and name != "free_cp"
+    if issubclass(cls, DenseMethod)
+    and "companion" not in cls.needs
+    and name not in ("free_cp", "rf_clip")
 }
 REDUNDANCIES = ("none", "labels", "empty text", "vocabulary")
 

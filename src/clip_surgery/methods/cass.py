@@ -15,7 +15,7 @@ windows and thresholds are not part of the method.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -24,20 +24,20 @@ from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.block import join_heads, split_heads
 from clip_surgery.errors import InputError, UnknownNameError
 from clip_surgery.methods.companion_method import CompanionMethod
+from clip_surgery.methods.moved_texts import MovedTexts
 from clip_surgery.surgery.attention import gaussian_bumps
 from clip_surgery.surgery.companion_features import companion_heads, resample_patches
-from clip_surgery.surgery.features import cosine
 from clip_surgery.surgery.heads import project_heads
 from clip_surgery.surgery.last_block import enter_last_block, without_prefix
 from clip_surgery.surgery.outliers import fill_outliers, find_outliers
 from clip_surgery.surgery.spectral_graphs import Variant, joined_graphs
 from clip_surgery.surgery.walk import Features
 from clip_surgery.surgery.watch import Watch
-from clip_surgery.text.features import TextFeatures, TextShift
+from clip_surgery.text.features import TextFeatures
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cass(CompanionMethod):
+class Cass(MovedTexts, CompanionMethod):
     """The patch output of the last block is O(softmax(G + W) v), G the joined graphs of keys.
 
     G is (10 w K + s k k^T) / (10 w + 1), K the companion's graph, w the distance of the spectra of
@@ -49,9 +49,6 @@ class Cass(CompanionMethod):
         weight: factor on the distance of two heads.
         kept: share of the sum of singular values that a companion's graph keeps, in (0, 1].
         std: standard deviation of the Gaussian, in patches.
-        text_shift: how far texts move towards their best patches, in [0, 1].
-        cut: highest distance of texts within a cluster, 0 or more.
-        global_share: share of the image's cosine in the similarity, in [0, 1].
         variant: "paper", or "released" with the errors of the code.
 
     Raises:
@@ -61,28 +58,18 @@ class Cass(CompanionMethod):
 
     name = "cass"
     paper = "CASS (CVPR 2025, arXiv 2411.17150)"
-    features_need_texts: ClassVar[bool] = True
 
     weight: float = 10.0
     kept: float = 0.95
     std: float = 5.0
-    text_shift: float = 0.05
-    cut: float = 0.06
-    global_share: float = 0.3
     variant: Variant = "paper"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.variant not in get_args(Variant):
             raise UnknownNameError.among("variant", self.variant, get_args(Variant))
-        for setting in ("text_shift", "global_share"):
-            if not 0 <= getattr(self, setting) <= 1:
-                raise InputError(f"Expected {setting} in [0, 1], but got {getattr(self, setting)}.")
-        for setting in ("weight", "cut"):
-            if not 0 <= getattr(self, setting) < float("inf"):
-                raise InputError(
-                    f"Expected {setting} of 0 or more, but got {getattr(self, setting)}."
-                )
+        if not 0 <= self.weight < float("inf"):
+            raise InputError(f"Expected weight of 0 or more, but got {self.weight}.")
         if not 0 < self.kept <= 1:
             raise InputError(f"Expected kept in (0, 1], but got {self.kept}.")
         if not self.std > 0:
@@ -116,17 +103,3 @@ class Cass(CompanionMethod):
             received.append((graphs + nearness).softmax(dim=-1).to(value.dtype) @ value)
         output = block.attention.project_out(join_heads(torch.stack(received)))
         return Features(image=last.image(), patches=last.tower.project(output), grid=last.grid)
-
-    def segmentation_scores(
-        self,
-        backbone: Backbone,
-        pixels: Tensor,
-        texts: TextFeatures,
-        features: Features,
-        similarity: Tensor,
-    ) -> Tensor:
-        """Return cosines (B, P, C) with moved texts, mixed with those of the image."""
-        shift = TextShift(share=self.text_shift, cut=self.cut, image_share=self.global_share)
-        return self.scores_of_moved_texts(
-            features, texts, shift, cosine(features.image, texts.labels)
-        )

@@ -213,7 +213,7 @@ class DenseMethod(ABC):
             features.patches,
             texts.labels.to(features.patches.device),
             image,
-            text_clusters(texts.labels, cut=shift.cut),
+            text_clusters(texts.labels, cut=shift.cut, linkage=shift.linkage),
             share=shift.share,
         )
         scores = torch.cat(

@@ -30,6 +30,7 @@ from clip_surgery.methods.pearl import Pearl
 from clip_surgery.methods.proxy_clip import ProxyClip
 from clip_surgery.methods.registered import REGISTERED, register_method
 from clip_surgery.methods.res_clip import ResClip
+from clip_surgery.methods.rf_clip import RfClip
 from clip_surgery.methods.rollout import Rollout
 from clip_surgery.methods.sc_clip import ScClip
 from clip_surgery.methods.sclip import Sclip
@@ -61,6 +62,7 @@ for _class in (
     Lposs,
     FreeCp,
     TagClip,
+    RfClip,
     Rollout,
     GradCam,
     GScoreCam,

@@ -54,8 +54,8 @@ def fill_outliers(
         Patches (B, P, E).
     """
     is_regular = (~outliers)[..., None].to(patches.dtype)  # (B, P, 1)
-    total = _sum_of_neighbours(patches * is_regular, grid)
-    count = _sum_of_neighbours(is_regular, grid)
+    total = sum_of_neighbours(patches * is_regular, grid)
+    count = sum_of_neighbours(is_regular, grid)
     mean = total / count.clamp(min=1)
     replaced = outliers[..., None]
     return torch.where(replaced if zero_if_isolated else replaced & (count > 0), mean, patches)
@@ -79,8 +79,8 @@ def check_repairable(tower: Tower) -> None:
         )
 
 
-def _sum_of_neighbours(patches: Tensor, grid: PatchGrid) -> Tensor:
-    """Return the sum of the neighbours of each patch; those outside the grid count as zero."""
+def sum_of_neighbours(patches: Tensor, grid: PatchGrid) -> Tensor:
+    """Return the sum of the up to eight neighbours of each patch (B, P, E), for (B, P, E)."""
     maps = grid.to_map(patches.transpose(1, 2))  # (B, E, rows, columns)
     rows, columns = grid.rows, grid.columns
     padded = pad(maps, (1, 1, 1, 1))

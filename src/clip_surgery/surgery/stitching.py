@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,7 +67,8 @@ def stitched_features(
 ) -> Features:
     """Return the features of an image whose patches are the means over its windows.
 
-    The image feature is the mean of those of the windows, each of unit length.
+    The image feature, and whatever else has one row per image, is the mean of those of the windows,
+    each of unit length.
 
     Args:
         features_of: features of normalised pixels (n, 3, h, w).
@@ -78,7 +80,8 @@ def stitched_features(
         InputError: if the features hold something that cannot be stitched, such as attention.
     """
     stitched: dict[str, StitchedPatches] = {}
-    images, last = [], None
+    sums: dict[str, Tensor] = {}
+    last = None
     for corners in layout.batches(batch_size):
         last = features_of(layout.crops(pixels[0], corners))
         if not last.per_patch:
@@ -86,14 +89,16 @@ def stitched_features(
                 "Expected a method whose outputs can be stitched, but this method compares all "
                 "patches of a window with each other. Use stitch='logits'."
             )
-        images.append(normalize(last.image, dim=-1).sum(dim=0))
+        for name in last.per_image:
+            of_windows = normalize(getattr(last, name), dim=-1).sum(dim=0, keepdim=True)
+            sums[name] = sums[name] + of_windows if name in sums else of_windows
         for name in last.per_patch:
             patches = resample_patches(getattr(last, name), last.grid, layout.window)
             stitched.setdefault(name, StitchedPatches(layout)).add(corners, patches)
     assert last is not None
-    image = torch.stack(images).sum(dim=0, keepdim=True) / len(layout.corners)
-    means = {name: patches.mean() for name, patches in stitched.items()}
-    return replace(last, image=image, grid=layout.whole, **means)
+    means: dict[str, Any] = {name: patches.mean() for name, patches in stitched.items()}
+    means |= {name: total / len(layout.corners) for name, total in sums.items()}
+    return replace(last, grid=layout.whole, **means)
 
 
 def stitched_tower(tower: Tower, pixels: Tensor, layout: WindowLayout, *, batch_size: int) -> Tower:

@@ -2,7 +2,8 @@
 
 Source: the object-presence prior of CASS (arXiv 2411.17150) and its released code: Ward clusters of
 the texts by their cosine distances; in each cluster the text with the highest similarity to the
-image moves towards its two best patches.
+image moves towards its two best patches. The released code of RF-CLIP (arXiv 2511.16170) does the
+same with complete linkage.
 
 Letters: B images, P patches, C texts, D joint width.
 """
@@ -14,18 +15,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from clip_surgery.text.features import Linkage
+
 PATCHES = 2
 """Number of patches that a text moves towards."""
 
 
-def text_clusters(texts: Tensor, *, cut: float) -> list[list[int]]:
-    """Return the indices of the texts (C, D) in each Ward cluster.
+def text_clusters(texts: Tensor, *, cut: float, linkage: Linkage = "ward") -> list[list[int]]:
+    """Return the indices of the texts (C, D) in each cluster.
 
     Args:
         texts: features of any length.
         cut: highest distance within a cluster.
+        linkage: "ward" or "complete".
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.cluster import hierarchy
     from scipy.spatial.distance import squareform
 
     if len(texts) < 2:
@@ -33,7 +37,8 @@ def text_clusters(texts: Tensor, *, cut: float) -> list[list[int]]:
     unit = normalize(texts.double(), dim=-1)
     distances = (1 - unit @ unit.T).clamp(min=0).detach().cpu().numpy()
     np.fill_diagonal(distances, 0)
-    labels = fcluster(linkage(squareform(distances, checks=False), "ward"), cut, "distance")
+    tree = hierarchy.linkage(squareform(distances, checks=False), linkage)
+    labels = hierarchy.fcluster(tree, cut, "distance")
     return [np.flatnonzero(labels == label).tolist() for label in np.unique(labels)]
 
 

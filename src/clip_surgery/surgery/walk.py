@@ -43,8 +43,10 @@ class Features:
         grid: rows and columns of the patches.
         per_patch: names of the tensors with one row per patch, which windows of a large image can
             average; empty if patches of one window are compared with each other.
+        per_image: names of the tensors with one row per image.
     """
 
+    per_image: ClassVar[tuple[str, ...]] = ("image",)
     per_patch: ClassVar[tuple[str, ...]] = ("patches",)
 
     image: Tensor

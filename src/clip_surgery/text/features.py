@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from torch import Tensor
 
-from clip_surgery.errors import InputError
+from clip_surgery.errors import InputError, UnknownNameError
+
+Linkage = Literal["ward", "complete"]
+"""How the distance of two clusters follows from the distances of their texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,14 +21,17 @@ class TextShift:
         share: share of the mean patch in a moved text, in [0, 1].
         cut: highest distance of texts in a cluster, of which one moves.
         image_share: share of the cosine of image and text in the similarity, in [0, 1].
+        linkage: the clusters, of "ward" or "complete" linkage.
 
     Raises:
         InputError: if a value is outside of its range.
+        UnknownNameError: if linkage is unknown.
     """
 
     share: float
     cut: float
     image_share: float
+    linkage: Linkage = "ward"
 
     def __post_init__(self) -> None:
         for name in ("share", "image_share"):
@@ -32,6 +39,8 @@ class TextShift:
                 raise InputError(f"Expected {name} in [0, 1], but got {getattr(self, name)}.")
         if not 0 <= self.cut < float("inf"):
             raise InputError(f"Expected cut of 0 or more, but got {self.cut}.")
+        if self.linkage not in get_args(Linkage):
+            raise UnknownNameError.among("linkage", self.linkage, get_args(Linkage))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
