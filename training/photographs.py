@@ -31,20 +31,30 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, required=True, help="folder of parquet files")
     parser.add_argument("--out", type=Path, help="pack: folder of the pieces")
     parser.add_argument("--mebibytes", type=int, default=30, help="pack: largest piece")
+    parser.add_argument("--quality", type=int, help="pack: encode again as WebP of this quality")
+    parser.add_argument("--held-out", type=int, help="pack: only so many photographs of val")
     parser.add_argument("--decoded", type=Path, help="decode, measure: folder of the arrays")
     parser.add_argument("--limit", type=int, help="decode: only so many of each file")
+    parser.add_argument("--workers", type=int, default=0, help="decode: processes")
     parser.add_argument("--run", type=Path, help="measure: the run")
     parser.add_argument("--config", choices=sorted(CONFIGS), default="photographs")
     parser.add_argument("--device", help="measure: another device than the configuration's")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.action == "pack":
-        for path in pack(options.photographs, options.out, options.mebibytes * MEBIBYTE):
+        for path in pack(
+            options.photographs,
+            options.out,
+            options.mebibytes * MEBIBYTE,
+            quality=options.quality,
+            held_out=options.held_out,
+        ):
             logger.info("%s %.1f MiB", path, path.stat().st_size / MEBIBYTE)
     elif options.action == "decode":
         concepts = read_concepts(options.photographs)
         for file in sorted(options.photographs.glob("*.parquet")):
-            logger.info("%s", decode(file, options.decoded, concepts, options.limit))
+            path = decode(file, options.decoded, concepts, options.limit, options.workers)
+            logger.info("%s", path)
     else:
         logger.info("%s", json.dumps(measured(options)))
 

@@ -40,7 +40,7 @@ def main() -> None:
     given = {name: value for name in CHANGEABLE if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(CONFIGS[options.config], **given)
     if options.eager:
-        config = dataclasses.replace(config, compiled=False)
+        config = dataclasses.replace(config, compiled="no")
     task = None
     if config.phases:
         if not (options.photographs and options.decoded):

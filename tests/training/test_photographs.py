@@ -45,7 +45,7 @@ TINY = Config(
     phases=(Phase(until=0.5, windows=True), Phase(until=1, keep=0.5, scenes=0.25, sprites=0.5)),
     samples=64,
     batch=16,
-    compiled=False,
+    compiled="no",
     scene_nouns=("cow", "banana"),
     log_steps=1,
     retrieval_steps=100,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clip_surgery.evaluation.datasets.scenes import SceneBatch, training_batch
+from recipe.ahead import Ahead
 from recipe.config import Config
 from recipe.loss import also_true
 from recipe.vocabulary import Vocabulary, label_templates
@@ -56,27 +54,23 @@ class SceneSource:
 
     def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
         self.config, self.vocabulary = config, vocabulary
-        self._pool = _pool(config.workers)
-        self._ahead: deque[tuple[int, Future[SceneBatch]]] = deque()
+        self._scenes = Ahead(composed, config, step=config.batch, workers=config.workers)
 
     def batch(self, start: int, share: float) -> Batch:
         """One batch; which patches and prompts are drawn depends on (seed, start) only."""
         config = self.config
         few = share < config.schedule.few_objects_until
-        scenes = self.scenes(
-            start, config.schedule.few_objects if few else MANY_OBJECTS, config.batch
-        )
+        scenes = self._scenes.take(start, config.schedule.few_objects if few else MANY_OBJECTS)
         keep = next(keep for until, keep in config.schedule.keep if share < until)
         rng = np.random.Generator(np.random.Philox(key=[config.seed, start]))
-        pixels = torch.from_numpy(scenes.pixels).to(config.device)
+        pixels = on_device(scenes.pixels, config.device)
         kept = None
         if keep < 1:
             grid = config.model.image_size // config.model.patch_size
-            kept = random_patches(len(pixels), grid**2, keep, rng, config.device)
-        return as_batch(
-            patches=patches_at(pixels, config.model.patch_size, kept),
-            kept=kept,
-            present=scenes.present,
+            kept = random_patches(
+                len(pixels), grid**2, keep, int(rng.integers(2**62)), config.device
+            )
+        texts = encoded_texts(
             named=scenes.named,
             names_place=scenes.names_place,
             captions=scenes.captions,
@@ -84,50 +78,48 @@ class SceneSource:
             vocabulary=self.vocabulary,
             rng=rng,
         )
-
-    def scenes(self, start: int, most_objects: int, count: int) -> SceneBatch:
-        """Scenes start, ..., start + count - 1."""
-        compose = described_batch if self.config.described_every else training_batch
-        if self._pool is None:
-            return compose(**self._settings(start, most_objects, count))
-        if self._ahead and self._ahead[0][0] != start:
-            self._ahead.clear()
-        while len(self._ahead) < 2 * self.config.workers:
-            following = self._ahead[-1][0] + self.config.batch if self._ahead else start
-            wanted = self._settings(following, most_objects, count)
-            self._ahead.append((following, self._pool.submit(compose, **wanted)))
-        return self._ahead.popleft()[1].result()
-
-    def _settings(self, start: int, most_objects: int, count: int) -> dict[str, Any]:
-        config = self.config
-        every = {"every": config.described_every} if config.described_every else {}
-        return every | {
-            "seed": config.seed,
-            "start": start,
-            "count": count,
-            "size": config.model.image_size,
-            "names": config.scene_nouns,
-            "most_objects": most_objects,
-        }
+        patches = patches_at(pixels, config.model.patch_size, kept)
+        return as_batch(patches, kept, scenes.present, texts)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor | None:
-    # Spawned, not forked: the parent may hold a GPU.
-    return ProcessPoolExecutor(workers, get_context("spawn")) if workers else None
+def composed(config: Config, start: int, most_objects: int, count: int | None = None) -> SceneBatch:
+    """Scenes start, ..., start + count - 1; a batch of them by default."""
+    compose = described_batch if config.described_every else training_batch
+    every = {"every": config.described_every} if config.described_every else {}
+    return compose(
+        **every,
+        seed=config.seed,
+        start=start,
+        count=count or config.batch,
+        size=config.model.image_size,
+        names=config.scene_nouns,
+        most_objects=most_objects,
+    )
 
 
-def as_batch(
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Texts:
+    """The texts of a batch as arrays, as they leave the processes that encode them.
+
+    tokens (B + C, T) and ends (B + C,) int64: captions, then prompts of the labels. said (B, C)
+    bool: the labels that a caption names. names_place (B,) bool.
+    """
+
+    tokens: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    said: NDArray[np.bool_]
+    names_place: NDArray[np.bool_]
+
+
+def encoded_texts(
     *,
-    patches: Tensor,
-    kept: Tensor | None,
-    present: NDArray[np.bool_],
     named: NDArray[np.bool_],
     names_place: NDArray[np.bool_],
     captions: Sequence[str],
     config: Config,
     vocabulary: Vocabulary,
     rng: np.random.Generator,
-) -> Batch:
+) -> Texts:
     """The texts encoded, one random prompt for each label, a few captions emptied.
 
     There are no prompts where the label loss has no weight.
@@ -138,25 +130,41 @@ def as_batch(
     emptied = rng.random(len(captions)) < config.empty_captions
     texts = ["" if gone else text for text, gone in zip(captions, emptied, strict=True)]
     tokens, ends = vocabulary.encode([*texts, *prompts], multiple=config.text_multiple)
-    device = patches.device
-    held = torch.from_numpy(present).to(device)
-    said = torch.from_numpy(named & ~emptied[:, None]).to(device)
-    places = torch.from_numpy(names_place & ~emptied).to(device)
-    return Batch(
-        patches=patches,
-        kept=kept,
-        tokens=tokens.to(device),
-        ends=ends.to(device),
-        present=held,
-        also_true=also_true(said, places, held),
+    return Texts(
+        tokens=tokens.numpy(),
+        ends=ends.numpy(),
+        said=named & ~emptied[:, None],
+        names_place=names_place & ~emptied,
     )
 
 
-def random_patches(
-    batch: int, patches: int, keep: float, rng: np.random.Generator, device: str
-) -> Tensor:
+def as_batch(
+    patches: Tensor, kept: Tensor | None, present: NDArray[np.bool_], texts: Texts
+) -> Batch:
+    """A batch on the device of the patches."""
+    device = str(patches.device)
+    held, said = on_device(present, device), on_device(texts.said, device)
+    return Batch(
+        patches=patches,
+        kept=kept,
+        tokens=on_device(texts.tokens, device),
+        ends=on_device(texts.ends, device),
+        present=held,
+        also_true=also_true(said, on_device(texts.names_place, device), held),
+    )
+
+
+def on_device(array: NDArray[Any], device: str) -> Tensor:
+    """The array as a tensor; a copy to a GPU does not wait for what the GPU still computes."""
+    tensor = torch.from_numpy(array)
+    if not device.startswith("cuda"):
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def random_patches(batch: int, patches: int, keep: float, seed: int, device: str) -> Tensor:
     """Which of the patches are kept, (batch, n) int64, drawn anew for each picture."""
-    order = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+    order = torch.Generator(device).manual_seed(seed)
     draw = torch.rand(batch, patches, generator=order, device=device)
     return draw.argsort(1)[:, : round(keep * patches)]
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,11 +25,13 @@ from recipe.loss import caption_loss, label_loss
 from recipe.measure import retrieval
 from recipe.model import build, optimiser
 from recipe.package import load_compact
-from recipe.towers import image_features, text_features
+from recipe.towers import image_features, text_features, through_block
 from recipe.vocabulary import Vocabulary
 from recipe.words import MORE_WORDS
 
 LARGEST_SCALE = math.log(100)
+SHAPES = 32
+"""Shapes of tokens for which a block is compiled at most."""
 Measure = Callable[[CLIP], dict[str, float]]
 logger = logging.getLogger(__name__)
 
@@ -116,8 +119,7 @@ class Step:
 
     def __init__(self, model: CLIP, optimise: torch.optim.Optimizer, config: Config) -> None:
         self.model, self.optimise, self.config = model, optimise, config
-        self.images = compiled(image_features, config)
-        self.texts = compiled(text_features, config)
+        self.images, self.texts = passes(config)
 
     def __call__(self, batch: Batch, rate: float) -> dict[str, Tensor]:
         """Update the weights at this learning rate and return the losses."""
@@ -151,9 +153,16 @@ class Step:
         return losses
 
 
-def compiled(function: Callable[..., Tensor], config: Config) -> Callable[..., Tensor]:
-    """The function, fused by torch.compile where the run asks for it."""
-    return torch.compile(function, dynamic=False) if config.compiled else function
+def passes(config: Config) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """The forward passes of images and of texts, fused by torch.compile as the run asks for it."""
+    if config.compiled == "no":
+        return image_features, text_features
+    if config.compiled == "blocks":
+        torch._dynamo.config.cache_size_limit = SHAPES
+        through = torch.compile(through_block, dynamic=False)
+        return partial(image_features, through=through), partial(text_features, through=through)
+    whole = (torch.compile(each, dynamic=False) for each in (image_features, text_features))
+    return next(whole), next(whole)
 
 
 class Log:

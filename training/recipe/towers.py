@@ -7,21 +7,29 @@ longest, and attention is one call of PyTorch's fused kernel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from open_clip.model import CLIP
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def image_features(model: CLIP, patches: Tensor, kept: Tensor | None = None) -> Tensor:
+def image_features(
+    model: CLIP,
+    patches: Tensor,
+    kept: Tensor | None = None,
+    through: Callable[..., Tensor] | None = None,
+) -> Tensor:
     """Unit image features (B, D) from flattened patches (B, n, 3 * p * p), n of the P of the grid.
 
-    kept: (B, n) int64, which patches of the grid these are; None means all, in order.
+    kept: (B, n) int64, which patches of the grid these are; None means all, in order. through: what
+    computes a block, `through_block` by default.
     """
-    visual = model.visual
+    visual, through = model.visual, through or through_block
     tokens = embedded(model, patches, kept)
     for block in visual.transformer.resblocks:
-        tokens = through_block(block, tokens, causal=False)
+        tokens = through(block, tokens, causal=False)
     return F.normalize(visual.ln_post(tokens[:, 0]) @ visual.proj, dim=-1)
 
 
@@ -36,11 +44,14 @@ def embedded(model: CLIP, patches: Tensor, kept: Tensor | None = None) -> Tensor
     return visual.ln_pre(tokens)
 
 
-def text_features(model: CLIP, tokens: Tensor, ends: Tensor) -> Tensor:
+def text_features(
+    model: CLIP, tokens: Tensor, ends: Tensor, through: Callable[..., Tensor] | None = None
+) -> Tensor:
     """Unit text features (C, D) from tokens (C, T) and the places of their ends (C,)."""
+    through = through or through_block
     hidden = model.token_embedding(tokens) + model.positional_embedding[: tokens.shape[1]]
     for block in model.transformer.resblocks:
-        hidden = through_block(block, hidden, causal=True)
+        hidden = through(block, hidden, causal=True)
     pooled = hidden[torch.arange(len(hidden), device=hidden.device), ends]  # (C, E)
     return F.normalize(model.ln_final(pooled) @ model.text_projection, dim=-1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from open_clip import OPENAI_IMAGENET_TEMPLATES
 from open_clip.tokenizer import SimpleTokenizer
@@ -66,10 +67,11 @@ class Vocabulary:
             for text in texts
         ]
         longest = -(-max(map(len, rows)) // multiple) * multiple
-        tokens = torch.zeros(len(rows), longest, dtype=torch.long)
+        tokens = np.zeros((len(rows), longest), np.int64)
         for row, filled in zip(tokens, rows, strict=True):
-            row[: len(filled)] = torch.tensor(filled)
-        return tokens, torch.tensor([len(filled) - 1 for filled in rows])
+            row[: len(filled)] = filled
+        ends = np.array([len(filled) - 1 for filled in rows])
+        return torch.from_numpy(tokens), torch.from_numpy(ends)
 
 
 def label_templates(which: Literal["all", "few"]) -> tuple[str, ...]:

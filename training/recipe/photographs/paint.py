@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from clip_surgery.evaluation.datasets.scenes import ALL_NOUNS
 from clip_surgery.evaluation.datasets.scenes.sprites import atlas
+from recipe.data import on_device
 from recipe.photographs.layout import Layout
 from recipe.photographs.store import Photographs
 
@@ -36,6 +37,8 @@ class Canvas:
     def photographs(self, layout: Layout, chosen: Tensor, photographs: Photographs) -> None:
         """Paint photographs `chosen` (B, K) as the layout says; pieces 0, 1, ..."""
         for piece in range(layout.active.shape[1]):
+            if not layout.active[:, piece].any():
+                continue
             rows = chosen[:, piece]
             textures = photographs.pixels[rows].float()
             crop = self._crop(layout, piece, photographs.boxes[rows])
@@ -46,6 +49,8 @@ class Canvas:
         sheet = sprite_textures(str(self.pixels.device))
         whole = torch.tensor([0.0, 0.0, 1.0, 1.0], device=self.pixels.device)
         for piece in range(layout.active.shape[1]):
+            if not layout.active[:, piece].any():
+                continue
             textures = sheet[chosen[:, piece]]
             self._paint(layout, piece, textures, whole.expand(len(chosen), 4), first + piece)
 
@@ -94,14 +99,16 @@ class Canvas:
         self.owner = torch.where(cover > 0.5, number, self.owner)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self.pixels.device)
+        return on_device(values, str(self.pixels.device))
 
 
-def coloured(canvas: Canvas, rng: np.random.Generator) -> Tensor:
-    """The pixels, brightness, contrast, saturation and tint of each picture changed a little."""
+def coloured(canvas: Canvas, draws: np.ndarray) -> Tensor:
+    """The pixels, with brightness, contrast, saturation and tint of each image changed a little.
+
+    draws: (B, 6) float32 in -1 to 1: saturation, contrast, brightness, tint of the three colours.
+    """
     pixels, painted = canvas.pixels, (canvas.owner >= 0)[:, None]
-    draws = rng.uniform(-1, 1, (len(pixels), 6)).astype(np.float32)
-    change = torch.from_numpy(draws).to(pixels.device)[:, :, None, None, None]
+    change = on_device(draws, str(pixels.device))[:, :, None, None, None]
     grey = pixels.mean(dim=1, keepdim=True)
     pixels = grey + (pixels - grey) * (1 + 0.4 * change[:, 0])
     # What is not painted is black and stays so; it must not count as a dark part of the picture.
