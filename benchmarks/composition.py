@@ -6,8 +6,7 @@ Stages, each of which needs the ones before:
 * pieces: one piece at a time on the best method of the default size, such as a refinement;
 * search: successive halving over all combinations; of each round a third goes on to three times as
   many scenes;
-* held out: the best combinations and the preset on scenes that no choice has used, and a
-  confirmation of the preset on four times as many.
+* held out: the best combinations and the preset on twice as many scenes that no choice has used.
 
 Scenes of the first three stages are those of `TUNING_SEED`. Every measurement is written to the
 file of results as soon as it is made, and the same command goes on from there. `--minutes` stops

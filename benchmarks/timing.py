@@ -72,8 +72,9 @@ def machine() -> str:
 
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    threads = torch.get_num_threads()
     return (
-        f"{names[0]}, {torch.get_num_threads()} threads of {len(names)} cores; "
+        f"{names[0]}, {threads} thread{'s' if threads > 1 else ''} of {len(names)} cores; "
         f"Python {platform.python_version()}, torch {torch.__version__}, "
         f"open_clip {version('open_clip_torch')}"
     )
