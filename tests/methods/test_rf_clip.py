@@ -255,6 +255,8 @@ def test_a_tower_of_one_block_is_refused_with_alternatives():
         {"channels": "3, 4"},
         {"channels": "-1"},
         {"channels": 3},
+        {"channels": "9" * 5000},
+        {"channels": "٣"},
         {"factor": -1},
         {"factor": math.nan},
         {"fill_share": 1.1},

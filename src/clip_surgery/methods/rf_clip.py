@@ -16,6 +16,7 @@ of the whole image. Refinement on pixels, windows and thresholds are not part of
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -163,7 +164,7 @@ class RfClip(MovedTexts):
             is_known = model.partition(":")[2].lower() in PUBLISHED_FOR
             return OPENAI_VIT_B_16 if is_known else None
         numbers = self.channels.split() if isinstance(self.channels, str) else []
-        if not numbers or not all(number.isascii() and number.isdigit() for number in numbers):
+        if not numbers or not all(re.fullmatch("[0-9]{1,6}", number) for number in numbers):
             raise InputError(
                 'Expected channels "auto", "found", "published" or numbers separated by spaces, '
                 f"but got {self.channels!r}."
