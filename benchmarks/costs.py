@@ -45,7 +45,7 @@ def main() -> None:
     backbone = wrap_backbone(open_clip.create_model("ViT-B-16", pretrained=None).eval())
     companion = timm.create_model("vit_base_patch16_224.dino", pretrained=False, num_classes=0)
     backbone = replace(backbone, companion=load_companion(companion.eval()))
-    names = list(dict.fromkeys(f"{p.method}(refine={p.refine})" for p in PRESETS.values()))
+    names = list(dict.fromkeys(preset.refined_method for preset in PRESETS.values()))
     names += [name for name in METHODS if name not in SLOW]
     methods = {
         # A segmenter without weights: its time is not part of the cost.

@@ -110,8 +110,8 @@ def best_combination(held_out: Sequence[Entry], search: Sequence[Entry], fast: E
         f"- The best combination of the search, `{found['method']}` at {found['size']} px with {found['refinement']} "
         f"and threshold {found['threshold']}, reaches {confirmed['mIoU']:.1f}\n"
         f"  ({found['mIoU']:.1f} on the {scenes} scenes of its last round), which is {confirmed['mIoU'] - fast['mIoU']:.1f} "
-        "points above the preset. The preset keeps the default method, because the sharpness of GEM was chosen\n"
-        "  for this model, whose tokens are short; on other models it would have to be chosen again."
+        "points above `fast`. It is the preset `scenes`. `fast` keeps the default method, because the sharpness of GEM was\n"
+        "  chosen for this model, whose tokens are short; on other models it would have to be chosen again."
     )
 
 

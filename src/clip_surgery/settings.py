@@ -33,8 +33,9 @@ class ExplainerSettings:
         vocabulary: reference words, with which texts are compared for presence and in feature
             surgery. "small" is a list of 141 common nouns and "common" one of 561; for a model that
             was trained on few nouns both are these nouns. None for no reference words.
-        preset: "fast", "balanced" or "best" (see `presets.PRESETS`): its method replaces the
-            default of `method`, and `segment` has a preset of the same name. None for no preset.
+        preset: "fast", "scenes", "balanced" or "best" (see `presets.PRESETS`): its method replaces
+            the default of `method`, and `segment` has a preset of the same name. None for no
+            preset.
 
     Example:
         >>> from clip_surgery.backbones.loading import load_backbone

@@ -82,8 +82,9 @@ def segment(
         images: the B images of the explanation, for `refine` and `segmenter`.
         segmenter: redraws the regions of each class, for example a `SamSegmenter` (see
             `redraw_regions`). It needs `images`.
-        preset: "fast", "balanced" or "best": sets threshold, min_presence and refine, which are
-            then not given too. The explanation should be of an explainer with the same preset.
+        preset: "fast", "scenes", "balanced" or "best": sets threshold, min_presence and refine,
+            which are then not given too. The explanation should be of an explainer with the same
+            preset.
 
     Returns:
         One tensor (H, W) of int64 per image: indices of the classes, -1 where there is none.

@@ -24,7 +24,7 @@ def test_methods_are_listed_with_settings(cli):
 
 @pytest.mark.slow
 def test_the_cost_is_measured_on_this_machine(cli, monkeypatch):
-    few = {name: METHODS[name] for name in ("similarity", "clip_surgery", "legrad", "proxy_clip")}
+    few = {name: METHODS[name] for name in ("similarity", "clip_surgery", "gem", "legrad", "proxy_clip")}
     monkeypatch.setattr("clip_surgery.methods.registry.METHODS", few)
     done = cli("methods", "--measure")
     assert done.code == 0, done.err
@@ -32,7 +32,7 @@ def test_the_cost_is_measured_on_this_machine(cli, monkeypatch):
     backbone = load("demo").backbone
     methods = {name: as_method(name) for name in few}
     ratios = measure_costs(backbone, methods, side=32, repeats=2)
-    assert list(ratios) == ["similarity", "clip_surgery", "legrad"]  # there is no companion
+    assert list(ratios) == ["similarity", "clip_surgery", "gem", "legrad"]  # there is no companion
     assert all(ratio > 0 for ratio in ratios.values())
 
 

@@ -45,7 +45,7 @@ PROTOCOLS = (
 )
 FAMILIES = (
     *("sc_clip", "sfp", "res_clip", "pearl", "proxy_clip", "cass"),
-    *("trident", "corr_clip", "lposs", "free_cp", "ita_clip", "rf_clip"),
+    *("rf_clip", "trident", "corr_clip", "lposs", "free_cp", "ita_clip"),
 )
 BY_PROTOCOL = "the protocol's"
 FRAMING_MODES: dict[FramingName, FramingMode] = {

@@ -58,8 +58,7 @@ def preset_methods() -> list[str]:
     """Return the method of each preset with its refinement, as on the command line."""
     from clip_surgery.presets import PRESETS
 
-    names = (f"{preset.method}(refine={preset.refine})" for preset in PRESETS.values())
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(preset.refined_method for preset in PRESETS.values()))
 
 
 def table_of_methods(ratios: Mapping[str, float]) -> Table:
@@ -95,7 +94,7 @@ def table_of_presets(ratios: Mapping[str, float]) -> Table:
     for column in ("preset", "what it does", "cost"):
         table.add_column(column, justify="right" if column == "cost" else "left")
     for name, preset in PRESETS.items():
-        ratio = cost(ratios.get(f"{preset.method}(refine={preset.refine})"))
+        ratio = cost(ratios.get(preset.refined_method))
         table.add_row(name, preset.summary, f"{ratio} and SAM" if preset.redraws else ratio)
     return table
 

@@ -68,6 +68,7 @@ class PresetName(StrEnum):
     """Presets of segmentation; a test compares them with the registry."""
 
     FAST = "fast"
+    SCENES = "scenes"
     BALANCED = "balanced"
     BEST = "best"
 
