@@ -24,7 +24,8 @@ def test_methods_are_listed_with_settings(cli):
 
 @pytest.mark.slow
 def test_the_cost_is_measured_on_this_machine(cli, monkeypatch):
-    few = {name: METHODS[name] for name in ("similarity", "clip_surgery", "gem", "legrad", "proxy_clip")}
+    names = ("similarity", "clip_surgery", "gem", "legrad", "proxy_clip")
+    few = {name: METHODS[name] for name in names}
     monkeypatch.setattr("clip_surgery.methods.registry.METHODS", few)
     done = cli("methods", "--measure")
     assert done.code == 0, done.err

@@ -100,7 +100,7 @@ def page(
 
     require_gradio()
     if preset is PresetName.BEST:
-        raise InputError("The page has the presets fast, scenes and balanced; its tab Masks uses SAM.")
+        raise InputError("The page has no preset best, because its tab Masks uses SAM.")
     from clip_surgery.apps.page.actions import Actions
     from clip_surgery.apps.page.limits import Limits
     from clip_surgery.apps.page.model_choices import ModelChoices
