@@ -88,7 +88,7 @@ def test_three_updates_together_are_those_of_each_variant_alone(store, vocabular
         for model, config in zip(models, VARIANTS, strict=True)
     ]
     for number in range(3):
-        batch = draw_batch(store, prompts, flags, TINY, 12 * number, keep, 32)
+        batch = draw_batch(store, prompts, flags, TINY, 12 * number, keep, 32, draw=number)
         losses = step(batch, 1e-3)
         for row, (own, config) in enumerate(zip(steps, VARIANTS, strict=True)):
             single = alone(batch, row, config.described_every > 0)
@@ -106,13 +106,13 @@ def test_three_updates_together_are_those_of_each_variant_alone(store, vocabular
 @pytest.mark.slow
 def test_variants_differ_in_what_their_settings_say(store, vocabulary) -> None:
     prompts, flags = Prompts(TINY, vocabulary), Flags.of(VARIANTS)
-    batch = draw_batch(store, prompts, flags, TINY, 0, 1.0, 32)
+    batch = draw_batch(store, prompts, flags, TINY, 0, 1.0, 32, draw=0)
     assert batch.tokens.shape == (4, 12 + 8, 32)
     emptied = (batch.ends[:, :12] == 1).sum(1)
     assert emptied[1] == 0
     assert emptied[2] > 0
     assert batch.also_true[2][:, batch.ends[2, :12] == 1].all()
-    again = draw_batch(store, prompts, flags, TINY, 0, 1.0, 32)
+    again = draw_batch(store, prompts, flags, TINY, 0, 1.0, 32, draw=0)
     assert all(torch.equal(a, b) for a, b in zip(batch, again, strict=True) if a is not None)
 
 

@@ -54,11 +54,25 @@ def described_batch(
     batch = training_batch(
         seed=seed, start=start, count=count, size=size, names=names, most_objects=most_objects
     )
-    pixels, captions = batch.pixels, list(batch.captions)
+    return with_descriptions(
+        batch, every=every, seed=seed, start=start, most_objects=most_objects, names=names
+    )
+
+
+def with_descriptions(
+    batch: SceneBatch,
+    *,
+    every: int,
+    seed: int,
+    start: int,
+    names: tuple[str, ...],
+    most_objects: int,
+) -> SceneBatch:
+    """The batch of `training_batch` with one scene in `every` described, see `described_batch`."""
+    size = batch.pixels.shape[1]
+    pixels, captions = batch.pixels.copy(), list(batch.captions)
     named, says_more = batch.named.copy(), batch.names_place.copy()
-    for row in range(count):
-        if (start + row) % every:
-            continue
+    for row in range(-start % every, len(pixels), every):
         scene = compose(generator(TRAINING_STREAM, seed, start + row), size, names, most_objects)
         rng = generator(WORDS_STREAM, seed, start + row)
         pixels[row], captions[row], said = described(rng, scene, names)

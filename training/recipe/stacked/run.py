@@ -17,6 +17,7 @@ from recipe import checkpoint
 from recipe.checkpoint import Progress
 from recipe.config import Config
 from recipe.loop import rate
+from recipe.measure import retrieval
 from recipe.model import build, optimiser
 from recipe.stacked.contrast import Contrast
 from recipe.stacked.model import Stack
@@ -39,7 +40,8 @@ def train_stacked(
     """Train the variants and write out/NAME/checkpoint.pt for each of them.
 
     They share the model's sizes, the schedule and the batch size, which are those of the first.
-    The curves of plain CLIP's contrast and of the loss go to out/curves.json. `first` is the number
+    The curves of plain CLIP's contrast and opposite share, of retrieval and of the loss go to
+    out/curves.json. `first` is the number
     of the first scene, `weights` the models to start from instead of fresh ones.
     """
     configs = list(variants.values())
@@ -59,19 +61,21 @@ def train_stacked(
     out.mkdir(parents=True, exist_ok=True)
     curves: dict[str, list[list[float]]] = {name: [] for name in variants}
     steps = base.samples // base.batch
+    few = round(base.schedule.few_objects_until * len(store))
     losses, since = torch.zeros(len(stack), device=base.device), time.monotonic()
     for number in range(steps):
         share = number / steps
-        start = first + number * base.batch
+        start = place(first + number * base.batch, len(store), few)
         keep = next(keep for until, keep in base.schedule.keep if share < until)
-        batch = draw_batch(store, prompts, flags, base, start, keep, length)
+        batch = draw_batch(store, prompts, flags, base, start, keep, length, draw=number)
         losses += step(batch, rate(base.schedule, share))
         if (number + 1) % max(1, steps // CURVE) == 0:
             mean = losses / max(1, steps // CURVE)
             for row, name in enumerate(variants):
                 model = models[0]
                 model.load_state_dict(stack.state(row, step.average))
-                curves[name].append([*contrast(model), float(mean[row])])
+                found = retrieval(model, base, vocabulary)["retrieval"]
+                curves[name].append([*contrast(model), found, float(mean[row])])
             (out / "curves.json").write_text(json.dumps(curves), encoding="utf-8")
             logger.info(
                 "%d steps, %.0f s, plain mSC %s",
@@ -87,3 +91,8 @@ def train_stacked(
         average.load_state_dict(stack.state(row, step.average))
         own = dataclasses.replace(config, device="cpu")
         checkpoint.save(out / name, model, optimiser(model, config), progress, own, ids, average)
+
+
+def place(number: int, scenes: int, few: int) -> int:
+    """Which scene is the given one of a run; after the last, those behind the first few again."""
+    return number if number < scenes else few + (number - few) % (scenes - few)

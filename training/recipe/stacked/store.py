@@ -19,7 +19,7 @@ from clip_surgery.evaluation.datasets.scenes import SceneBatch, training_batch
 from recipe.config import Config
 from recipe.data import MANY_OBJECTS
 from recipe.vocabulary import Vocabulary
-from recipe.words import MORE_WORDS, described_batch
+from recipe.words import MORE_WORDS, with_descriptions
 
 CHUNK = 1_000
 """Scenes that a worker process composes at a time."""
@@ -150,13 +150,12 @@ def composed(chunk: Chunk) -> tuple[SceneBatch, NDArray[np.uint8], tuple[Arrays,
     scenes = {
         "seed": config.seed,
         "start": chunk.start,
-        "count": chunk.count,
-        "size": config.model.image_size,
         "names": config.scene_nouns,
         "most_objects": chunk.most_objects,
     }
-    plain = training_batch(**scenes)  # type: ignore[arg-type]
-    described = described_batch(every=every, **scenes)  # type: ignore[arg-type]
+    size = config.model.image_size
+    plain = training_batch(**scenes, count=chunk.count, size=size)  # type: ignore[arg-type]
+    described = with_descriptions(plain, every=every, **scenes)  # type: ignore[arg-type]
     changed = described.pixels[-chunk.start % every :: every].copy()
     texts = (encoded(plain, config), encoded(described, config))
     return dataclasses.replace(plain, captions=[]), changed, texts

@@ -95,13 +95,14 @@ def draw_batch(
     start: int,
     keep: float,
     length: int,
+    draw: int,
 ) -> StackedBatch:
-    """The batch of scenes start, start + 1, ...; what is random depends on (seed, start) only.
+    """The batch of scenes start, start + 1, ...; what is random depends on (seed, draw) only.
 
     length: to how many tokens texts are cut, at least the longest.
     """
     device, count = store.present.device, config.batch
-    generator = torch.Generator(device).manual_seed(config.seed * 1_000_003 + start)
+    generator = torch.Generator(device).manual_seed(config.seed * 1_000_003 + draw)
     pixels = store.images(start, count)
     kept = None
     side = config.model.patch_size
