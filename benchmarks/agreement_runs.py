@@ -59,7 +59,8 @@ def _started(folder: Path, device: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "TERM": "dumb"},
+        # As in this process: PyTorch's default is TF32 in convolutions.
+        env={**os.environ, "TERM": "dumb", "NVIDIA_TF32_OVERRIDE": "0"},
     )
 
 

@@ -3,13 +3,15 @@
 Run `python training/stacked.py train --list study --out runs/study`. Each variant becomes a run of
 its own, OUT/NAME.SEED/checkpoint.pt, which `measure.py` and `export.py` read.
 `python training/stacked.py continue --out runs/more --runs runs/study/shipped.7 ...` trains chosen
-runs further, with all patches.
+runs further, with all patches. `python training/stacked.py effects` prints the tables of README.md
+from stacked.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import logging
 from pathlib import Path
 
@@ -17,16 +19,19 @@ import torch
 from recipe import checkpoint
 from recipe.config import Config, Schedule
 from recipe.model import build
+from recipe.stacked.effects import tables
 from recipe.stacked.lists import BASE, EVERY, LISTS
 from recipe.stacked.measure import measure_all
 from recipe.stacked.run import train_stacked
 from recipe.stacked.store import SceneStore, compose_store, load_store, vocabulary_of
 
+RUNS = Path(__file__).parent / "stacked.json"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=("train", "continue"))
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("action", choices=("train", "continue", "effects"))
+    parser.add_argument("--out", type=Path, default=Path("runs/stacked"))
     parser.add_argument("--list", choices=sorted(LISTS), default="study", help="train: what")
     parser.add_argument("--runs", type=Path, nargs="+", help="continue: folders of runs")
     parser.add_argument("--samples", type=int, help="scenes of each run")
@@ -39,6 +44,9 @@ def main() -> None:
     parser.add_argument("--no-measure", action="store_true", help="train only")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if options.action == "effects":
+        print(tables(json.loads(RUNS.read_text(encoding="utf-8"))), end="")  # noqa: T201
+        return
     torch.set_float32_matmul_precision("high")
     on_gpu = options.device.startswith("cuda")
     changes = {

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from recipe import checkpoint
+from recipe import checkpoint, study
 from recipe.config import CONFIGS, Schedule
 from recipe.data import Batch
 from recipe.localisation import judge
 from recipe.loop import Step
 from recipe.model import build, optimiser
 from recipe.stacked.contrast import contrasts
+from recipe.stacked.effects import contrast_at, effects, stages, tables
 from recipe.stacked.measure import measure_all
 from recipe.stacked.model import Stack
 from recipe.stacked.run import train_stacked
@@ -26,6 +28,7 @@ from recipe.words import MORE_WORDS, described_batch
 
 from clip_surgery.evaluation.datasets.scenes import training_batch
 
+RUNS = Path(study.__file__).parents[1] / "stacked.json"
 TINY = dataclasses.replace(
     CONFIGS["tiny"], samples=60, batch=12, described_every=7, average_decay=0.9
 )
@@ -140,3 +143,35 @@ def test_a_run_writes_checkpoints_curves_and_figures(tmp_path, store) -> None:
     assert parts["progress"]["samples"] == 60
     assert parts["config"]["labels_compete"]
     assert (tmp_path / "study/one.7" / LAST).exists()
+
+
+def test_effects_are_those_that_made_the_numbers() -> None:
+    rng = np.random.default_rng(0)
+    runs = []
+    for number in range(80):
+        settings = {
+            "label_weight": (0.0, 0.3, 1.0)[number % 3],
+            "labels_compete": bool(rng.integers(2)),
+            "labels_both_ways": bool(rng.integers(2)),
+            "label_templates": ("few", "all")[rng.integers(2)],
+            "true_captions_are_negatives": bool(rng.integers(2)),
+            "empty_captions": 0.01 * rng.integers(2),
+            "described_every": 7 * int(rng.integers(2)),
+        }
+        contrast = -0.05 - 0.09 * (number % 3 == 0) + 0.02 * settings["true_captions_are_negatives"]
+        curve = [{"scenes": 100, "plain mSC": contrast + rng.normal(scale=0.01)}]
+        runs.append({"study": 1 + number % 2, "settings": settings, "curve": curve})
+    found = effects(runs, 100)
+    for name, expected in (("captions alone", -9), ("true captions are negatives", 2)):
+        value, half = found[name]
+        assert abs(value - expected) < 2 * half < 3
+    assert abs(found["few templates"][0]) < 1
+    mean, _, below = stages(runs)[100]
+    assert mean == pytest.approx(np.mean([contrast_at(run, 100) for run in runs]))
+    assert below == 100
+
+
+def test_the_readme_has_the_tables_of_the_recorded_runs() -> None:
+    readme = (RUNS.parent / "README.md").read_text(encoding="utf-8")
+    for table in tables(json.loads(RUNS.read_text(encoding="utf-8"))).split("\n\n"):
+        assert table.strip() in readme
