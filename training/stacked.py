@@ -52,7 +52,7 @@ def main() -> None:
     changes = {
         "device": options.device,
         "half": on_gpu,
-        "compiled": on_gpu and not options.eager,
+        "compiled": "blocks" if on_gpu and not options.eager else "no",
         **({"samples": options.samples} if options.samples else {}),
     }
     if options.action == "continue":

@@ -51,7 +51,7 @@ def train_stacked(
     models = [
         weights[name] if weights else build(config, len(ids)) for name, config in variants.items()
     ]
-    stack = Stack(models, compiled=base.compiled)
+    stack = Stack(models, compiled=base.compiled != "no")
     flags, prompts = Flags.of(configs), Prompts(base, vocabulary)
     step = StackedStep(stack, flags, base)
     contrast = Contrast(base, vocabulary)
