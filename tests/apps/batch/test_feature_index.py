@@ -43,7 +43,8 @@ def test_features_are_those_of_the_model_in_length_one(folder, out):
     expected /= expected.norm(dim=-1, keepdim=True)
     torch.testing.assert_close(index.features, expected, rtol=0, atol=1e-5)
     index.check_model(feature_identity(loaded()))
-    assert list(rows_of(out)[0]) == ["path", "size", "texts", "features", "error"]
+    assert list(rows_of(out)[0]) == ["path", "size", "texts", "features", "modified", "error"]
+    assert index.modified == tuple(path.stat().st_mtime_ns for path in good)
     [bad] = [row for row in rows_of(out) if row["error"]]
     assert bad["features"] is None
 
@@ -72,10 +73,12 @@ def test_an_index_of_another_model_is_refused(out):
         replace(index, model={"backbone": identity["backbone"]}).check_model(identity)
 
 
-def write(path, features, *, paths=None, kind=None, metadata=MODEL):
+def write(path, features, *, paths=None, kind=None, metadata=MODEL, modified=None):
     column = pa.array(features, kind or pa.list_(pa.float32()))
     names = pa.array([f"{i}.png" for i in range(len(features))] if paths is None else paths)
     written = pa.table({"path": names, "features": column})
+    if modified is not None:
+        written = written.append_column("modified", pa.array(modified))
     entries = {} if metadata is None else {METADATA: metadata}
     pq.write_table(written.replace_schema_metadata(entries), path)
     return path
@@ -100,6 +103,8 @@ def write(path, features, *, paths=None, kind=None, metadata=MODEL):
         ([[1.0]], {"paths": [None]}, "expected texts in column 'path', but got null"),
         ([[1.0], [1.0]], {"paths": ["a", None]}, "expected a path in each row"),
         ([[1.0]], {"paths": [7]}, "expected texts in column 'path', but got int64"),
+        ([[1.0]], {"modified": ["now"]}, "expected integers of 64 bits in column 'modified'"),
+        ([[1.0]], {"modified": [1.5]}, "expected integers of 64 bits in column 'modified'"),
         ([[1.0]], {"metadata": None}, "make them with batch --tasks features"),
         ([[1.0]], {"metadata": "[1]"}, "the model of the features is unknown"),
         ([[1.0]], {"metadata": '{"weights": 1}'}, "the model of the features is unknown"),
@@ -112,6 +117,12 @@ def test_hostile_files_give_one_line(tmp_path, features, settings, reason):
     with pytest.raises(InputError, match=reason) as raised:
         read_feature_index(path)
     assert "\n" not in str(raised.value)
+
+
+def test_the_times_of_files_are_optional(tmp_path):
+    write(tmp_path / "a.parquet", [[1.0]])
+    write(tmp_path / "b.parquet", [[1.0], [1.0]], modified=[7, None])
+    assert read_feature_index(tmp_path).modified == (None, 7, None)
 
 
 def test_damaged_missing_and_mixed_files_are_refused(tmp_path):

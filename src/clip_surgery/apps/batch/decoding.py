@@ -6,6 +6,7 @@ reproducible.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,11 +29,14 @@ class DecodedImage:
         item: the image in the source.
         image: the decoded image; None if there is an error.
         error: the reason in one sentence; None if there is an image.
+        modified: when the file was last changed, before it was read, in nanoseconds since 1970;
+            None if the image is no file of its own.
     """
 
     item: Item
     image: InputImage | None = None
     error: str | None = None
+    modified: int | None = None
 
 
 def decode(item: Item) -> DecodedImage:
@@ -41,7 +45,9 @@ def decode(item: Item) -> DecodedImage:
     try:
         if item.content is None:
             raise InputError(f"{name}: expected an image, but got nothing (null).")
-        return DecodedImage(item=item, image=read_image(item.content, name=item.name))
+        modified = _time_of(item.content)
+        image = read_image(item.content, name=item.name)
+        return DecodedImage(item=item, image=image, modified=modified)
     except InputError as error:
         return DecodedImage(item=item, error=str(error))
     except OSError as error:
@@ -49,6 +55,15 @@ def decode(item: Item) -> DecodedImage:
         return DecodedImage(item=item, error=f"{name}: cannot be read ({reason}).")
     except MemoryError:
         return DecodedImage(item=item, error=f"{name}: out of memory.")
+
+
+def _time_of(content: str | bytes) -> int | None:
+    if isinstance(content, bytes):
+        return None
+    try:
+        return os.stat(content).st_mtime_ns
+    except (OSError, ValueError):
+        return None  # reading it gives the reason
 
 
 def prefetch_images(items: Iterable[Item], *, threads: int) -> Iterator[DecodedImage]:

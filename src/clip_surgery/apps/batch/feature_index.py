@@ -39,11 +39,14 @@ class FeatureIndex:
     Attributes:
         paths: paths of n images, as the batch was given them.
         features: (n, D) of length 1, float32.
+        modified: when each file had been changed, in nanoseconds since 1970; None where that is
+            unknown.
         model: the properties of the model that the features depend on.
     """
 
     paths: tuple[str, ...]
     features: Tensor
+    modified: tuple[int | None, ...]
     model: ModelIdentity
 
     def check_model(self, model: ModelIdentity) -> None:
@@ -75,13 +78,15 @@ def read_feature_index(path: Path) -> FeatureIndex:
         raise InputError(f"{printable(path)}: expected Parquet files in this folder, but got none.")
     paths: list[str] = []
     parts: list[NDArray[np.float32]] = []
+    times: list[int | None] = []
     models: list[ModelIdentity] = []
     for file in files:
         room = MAX_VALUES - sum(part.size for part in parts)
-        model, names, features = _read(file, room=room)
+        model, names, features, modified = _read(file, room=room)
         models.append(model)
         paths += names
         parts += features
+        times += modified
         if model != models[0]:
             raise InputError(f"{printable(file)}: of another model than the files before it.")
         if len({part.shape[1] for part in parts}) > 1:
@@ -89,7 +94,10 @@ def read_feature_index(path: Path) -> FeatureIndex:
     if not parts:
         raise InputError(f"{printable(path)}: expected rows with features, but got none.")
     return FeatureIndex(
-        paths=tuple(paths), features=torch.from_numpy(np.concatenate(parts)), model=models[0]
+        paths=tuple(paths),
+        features=torch.from_numpy(np.concatenate(parts)),
+        modified=tuple(times),
+        model=models[0],
     )
 
 
@@ -98,8 +106,10 @@ def features_metadata(model: ModelIdentity) -> dict[bytes, bytes]:
     return {METADATA: json.dumps(model, sort_keys=True).encode()}
 
 
-def _read(path: Path, *, room: int) -> tuple[ModelIdentity, list[str], list[NDArray[np.float32]]]:
-    """Return the model of a file, the paths of its images, and their features by groups of rows.
+def _read(
+    path: Path, *, room: int
+) -> tuple[ModelIdentity, list[str], list[NDArray[np.float32]], list[int | None]]:
+    """Return the model of a file, and the paths, features and times of its images.
 
     Args:
         path: the file.
@@ -109,16 +119,20 @@ def _read(path: Path, *, room: int) -> tuple[ModelIdentity, list[str], list[NDAr
     name = printable(path)
     paths: list[str] = []
     parts: list[NDArray[np.float32]] = []
+    times: list[int | None] = []
     try:
         with open_parquet(os.fspath(path)) as parquet:
             model = _model(name, (parquet.metadata.metadata or {}).get(METADATA))
             _check_columns(name, parquet.schema_arrow)
-            columns = ["path", "features"]
+            has_times = "modified" in parquet.schema_arrow.names  # not in early indices
+            columns = ["path", "features", *(["modified"] if has_times else [])]
             for batch in parquet.iter_batches(batch_size=_ROWS_PER_READ, columns=columns):
                 column = batch.column("features")
                 usable = batch.filter(column.is_valid()) if column.null_count else batch
                 if usable.num_rows:
                     paths += _names(name, usable.column("path"))
+                    unknown = [None] * usable.num_rows
+                    times += usable.column("modified").to_pylist() if has_times else unknown
                     parts.append(_features(name, usable.column("features")))
                     room -= parts[-1].size
                 if room < 0:
@@ -128,7 +142,7 @@ def _read(path: Path, *, room: int) -> tuple[ModelIdentity, list[str], list[NDAr
     except (OSError, ValueError, arrow.ArrowException) as error:  # texts may not be UTF-8
         reason = printable(" ".join(str(error).split()))
         raise InputError(f"{name}: damaged ({reason}).") from error
-    return model, paths, parts
+    return model, paths, parts, times
 
 
 def _model(name: str, content: bytes | None) -> ModelIdentity:
@@ -148,10 +162,13 @@ def _model(name: str, content: bytes | None) -> ModelIdentity:
 
 def _check_columns(name: str, schema: Any) -> None:
     types = require_arrow().types
-    for column, expected, is_expected in (
+    columns = [
         ("path", "texts", types.is_string),
         ("features", "lists of float32", _is_list_of_float32),
-    ):
+    ]
+    if "modified" in schema.names:
+        columns.append(("modified", "integers of 64 bits", types.is_int64))
+    for column, expected, is_expected in columns:
         if column not in schema.names:
             raise InputError(
                 f"{name}: expected a column {column!r}, but it has "

@@ -57,7 +57,7 @@ def schema(settings: TaskSettings, *, segmenter: bool) -> Any:
             "grid": pa.struct({"rows": int_type, "columns": int_type}),
             "maps": pa.list_(pa.float16()),
         },
-        "features": {"features": pa.list_(float_type)},
+        "features": {"features": pa.list_(float_type), "modified": pa.int64()},
     }
     if segmenter:
         columns_of_task["masks"]["cut_outs"] = pa.list_(pa.struct({**rle, "score": float_type}))

@@ -58,6 +58,7 @@ class _Explained:
 
     name: str
     image: InputImage | None
+    modified: int | None
     result: _Computed | str
 
 
@@ -188,6 +189,7 @@ class ShardWorker:
             _Explained(
                 name=decoded.item.name,
                 image=decoded.image,
+                modified=decoded.modified,
                 result=(decoded.error or "")
                 if decoded.image is None
                 else _result_or_reason(next(results), decoded.image.name),
@@ -208,13 +210,17 @@ class ShardWorker:
             for entry in group
             if entry.image is not None and isinstance(entry.result, _Computed)
         ]
-        rows = results_or_errors(self._image_rows, usable, errors=(Exception,))
-        return [
+        results = results_or_errors(self._image_rows, usable, errors=(Exception,))
+        rows = [
             error_row(entry.name, entry.result)
             if isinstance(entry.result, str)
-            else _row_or_error_row(next(rows), entry.name)
+            else _row_or_error_row(next(results), entry.name)
             for entry in group
         ]
+        for row, entry in zip(rows, group, strict=True):
+            if row.get("features") is not None:
+                row["modified"] = entry.modified
+        return rows
 
     def _image_rows(self, pairs: Sequence[tuple[InputImage, _Computed]]) -> list[Row]:
         images = [image for image, _ in pairs]

@@ -91,6 +91,17 @@ def test_an_index_gives_the_hits_of_the_folder(cli, photos, index, monkeypatch):
         assert records[0]["similarity"] == pytest.approx(records[1]["similarity"], abs=1e-5)
 
 
+def test_hits_that_were_changed_since_are_reported(cli, photos, index):
+    done = cli("search", "a dog", "--index", index)
+    assert "changed" not in done.err
+    Image.new("RGB", (40, 30), "white").save(photos / "red.png")
+    os.utime(photos / "red.png", ns=(0, 10**18))
+    done = cli("search", "a dog", "--index", index)
+    assert done.code == 0
+    assert done.err.count("red.png: changed since the index was computed") == 1
+    assert done.err.count("changed") == 1
+
+
 def test_missing_files_of_an_index_are_reported(cli, photos, index):
     (photos / "scene.png").unlink()
     seen = read_scene().objects[0]

@@ -91,11 +91,12 @@ def search(
     )
     explainer = model.load()
     max_pixels = request.max_pixels or MAX_PIXELS
+    modified: tuple[int | None, ...] = ()
     if index is None:
         paths, features = indexed_features(explainer, request.images, max_pixels=max_pixels)
         loop.skipped += len(request.images) - len(paths)
     else:
-        paths, features = stored_features(explainer, index)
+        paths, features, modified = stored_features(explainer, index)
     if not paths:
         raise typer.Exit(2)
     wanted = (
@@ -106,7 +107,7 @@ def search(
     hits = rank_images(wanted, features, top=top if index is None else len(paths))
     files = [(paths[hit.position], hit) for hit in hits]
     if index is not None:
-        files, missing = existing_hits(hits, paths, top=top)
+        files, missing = existing_hits(hits, paths, top=top, modified=modified)
         loop.skipped += missing
     hits_by_name = {printable(path): (rank, hit) for rank, (path, hit) in enumerate(files, start=1)}
 

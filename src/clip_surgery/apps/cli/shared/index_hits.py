@@ -20,8 +20,10 @@ SHOWN_MISSING = 10
 """Maximum number of missing files that are named."""
 
 
-def stored_features(explainer: Explainer, index: Path) -> tuple[list[Path], Tensor]:
-    """Return the images of an index and their features (n, D).
+def stored_features(
+    explainer: Explainer, index: Path
+) -> tuple[list[Path], Tensor, tuple[int | None, ...]]:
+    """Return the images of an index, their features (n, D), and when their files had been changed.
 
     Raises:
         InputError: if the index cannot be used, or is of another model.
@@ -31,20 +33,26 @@ def stored_features(explainer: Explainer, index: Path) -> tuple[list[Path], Tens
 
     rows = read_feature_index(index)
     rows.check_model(feature_identity(explainer))
-    return [Path(path) for path in rows.paths], rows.features
+    return [Path(path) for path in rows.paths], rows.features, rows.modified
 
 
 def existing_hits(
-    hits: Sequence[Hit], paths: Sequence[Path], *, top: int
+    hits: Sequence[Hit],
+    paths: Sequence[Path],
+    *,
+    top: int,
+    modified: Sequence[int | None] | None = None,
 ) -> tuple[list[tuple[Path, Hit]], int]:
     """Return the first hits whose files exist, and the number of better ones whose files do not.
 
-    The latter are reported. An image that is in the index twice is one hit.
+    The latter are reported, and so are hits whose files were changed since, because their features
+    are those of another image. An image that is in the index twice is one hit.
 
     Args:
         hits: all images of the index, the best first.
         paths: the paths in the index.
         top: maximum number of hits.
+        modified: when the files of the index had been changed, in nanoseconds since 1970.
     """
     existing: dict[Path, Hit] = {}
     missing: dict[Path, None] = {}
@@ -64,6 +72,15 @@ def existing_hits(
         )
     if len(missing) > SHOWN_MISSING:
         console.error(f"{len(missing) - SHOWN_MISSING:,} more files of the index do not exist.")
+    times = modified or [None] * len(paths)
+    changed = [file for file, hit in existing.items() if _is_changed(file, times[hit.position])]
+    for file in changed[:SHOWN_MISSING]:
+        console.notice(
+            f"{printable(file)}: changed since the index was computed, so that its rank may be "
+            "wrong; compute the index again (batch --tasks features --overwrite)."
+        )
+    if len(changed) > SHOWN_MISSING:
+        console.notice(f"{len(changed) - SHOWN_MISSING:,} more hits were changed.")
     return list(existing.items()), len(missing)
 
 
@@ -86,3 +103,10 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # such as a path with NUL
         return False
+
+
+def _is_changed(file: Path, modified: int | None) -> bool:
+    try:
+        return modified is not None and file.stat().st_mtime_ns != modified
+    except OSError:  # it was removed a moment ago
+        return True
