@@ -2,15 +2,15 @@
 
 import threading
 
-import httpx
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
 from clip_surgery.records.mask_files import decode_rle
 from clip_surgery.tasks.match import explain_match
+from tests.apps.page.api_clients import HTTP, gradio_client, gradio_clients
 
 TEXTS = ["car", "pig", "dog"]
 # gradio_client leaves its sockets to the garbage collector
@@ -23,7 +23,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def client(site, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    api_client = Client(site.address, verbose=False, download_files=str(folder))
+    api_client = gradio_client(site.address, download_files=str(folder))
     yield api_client
     api_client.close()
 
@@ -139,10 +139,10 @@ def send(client, site, name, *data):
         if dependency["api_name"] == name
     ]
     request = {"data": data, "fn_index": number, "session_hash": "forged"}
-    joined = httpx.post(f"{site.address}gradio_api/queue/join", json=request)
+    joined = HTTP.post(f"{site.address}gradio_api/queue/join", json=request)
     assert joined.status_code == 200, joined.text
     url = f"{site.address}gradio_api/queue/data?session_hash=forged"
-    return httpx.get(url, timeout=30).text
+    return HTTP.get(url, timeout=30).text
 
 
 @pytest.mark.parametrize(
@@ -166,20 +166,20 @@ def test_files_of_the_machine_and_links_are_refused(client, site, path):
 
 def test_files_are_not_served(site):
     for path in ("/etc/passwd", __file__, "pyproject.toml"):
-        response = httpx.get(f"{site.address}gradio_api/file={path}")
+        response = HTTP.get(f"{site.address}gradio_api/file={path}")
         assert response.status_code in (403, 404), path
 
 
 def test_a_file_over_the_limit_is_refused(site, tmp_path):
     (tmp_path / "huge.png").write_bytes(bytes(1_100_000))
     with (tmp_path / "huge.png").open("rb") as file:
-        response = httpx.post(f"{site.address}gradio_api/upload", files={"files": file})
+        response = HTTP.post(f"{site.address}gradio_api/upload", files={"files": file})
     assert response.status_code == 413
     assert "exceeded" in response.text
 
 
 def test_requests_beyond_the_queue_are_refused_and_the_others_get_results(site, image_files):
-    clients = [Client(site.address, verbose=False) for _ in range(12)]
+    clients = gradio_clients(site.address, 12)
     barrier = threading.Barrier(len(clients))
     outcomes = []
 

@@ -6,7 +6,9 @@ import sys
 import threading
 
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
+
+from tests.apps.page.api_clients import gradio_clients
 
 VISITORS = 16
 # gradio_client leaves its sockets to the garbage collector
@@ -31,9 +33,7 @@ def default_page(tmp_path):
 
 
 def test_sixteen_visitors_are_served_without_a_refusal(default_page, image_files):
-    clients = [
-        Client(default_page, verbose=False, httpx_kwargs={"timeout": 120}) for _ in range(VISITORS)
-    ]
+    clients = gradio_clients(default_page, VISITORS, httpx_kwargs={"timeout": 120})
     barrier = threading.Barrier(VISITORS)
     outcomes = []
 

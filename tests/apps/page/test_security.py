@@ -6,9 +6,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from uuid import uuid4
 
-import httpx
 import pytest
 from PIL import Image
+
+from tests.apps.page.api_clients import HTTP
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +20,7 @@ HOSTILE_VALUES = (None, 7, "text", [], {}, [None], {"path": 3}, {"path": None}, 
 
 @pytest.fixture(scope="module")
 def config(site):
-    return httpx.get(f"{site.address}config").json()
+    return HTTP.get(f"{site.address}config").json()
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def send(site, dependency, data, *, wait=60):
     session = uuid4().hex
     body = {"data": data, "fn_index": dependency["id"], "session_hash": session}
     body |= {"event_data": {"index": [0, 0], "value": "x", "x": 0.5, "y": 0.5}, "trigger_id": 1}
-    joined = httpx.post(
+    joined = HTTP.post(
         f"{site.address}gradio_api/queue/join",
         content=json.dumps(body),  # as it is: NaN and lone surrogates are sent too
         headers={"content-type": "application/json"},
@@ -56,7 +57,7 @@ def send(site, dependency, data, *, wait=60):
         assert joined.status_code < 500, joined.text
         return joined.text
     url = f"{site.address}gradio_api/queue/data?session_hash={session}"
-    return httpx.get(url, timeout=wait).text
+    return HTTP.get(url, timeout=wait).text
 
 
 def with_image(config, dependency, image):
@@ -136,7 +137,7 @@ def test_images_beside_an_uploaded_one_are_files_of_the_upload_folder_too(
     site, config, secret, image_files
 ):
     with (image_files / "red.png").open("rb") as file:
-        [path] = httpx.post(f"{site.address}gradio_api/upload", files={"files": file}).json()
+        [path] = HTTP.post(f"{site.address}gradio_api/upload", files={"files": file}).json()
     uploaded = {"path": path, "orig_name": "red.png"}
     [match] = [d for d in config["dependencies"] if d["api_name"] == "match"]
     before, answers = site.runs, set()
@@ -175,9 +176,9 @@ def test_the_call_api_does_not_draw_a_file_of_the_machine(site, secret):
     """The request that read any image of the machine in the first release."""
     body = {"data": [{"path": str(secret)}, ["dog"], "demo", "clip_surgery", "text", 0]}
     url = f"{site.address}gradio_api/call/figure"
-    response = httpx.post(url, json=body)
+    response = HTTP.post(url, json=body)
     assert response.status_code == 200
-    events = httpx.get(f"{url}/{response.json()['event_id']}", timeout=60).text
+    events = HTTP.get(f"{url}/{response.json()['event_id']}", timeout=60).text
     assert "event: error" in events
     assert "no longer kept by the page" in events
     assert str(secret) not in events
@@ -194,7 +195,7 @@ def test_values_of_other_types_are_answered_with_a_message(site, config):
             response = send(site, dependency, data)
             assert "Traceback" not in response
             assert "The server failed" not in response, (dependency["api_name"], kinds, data)
-    assert httpx.get(site.address).status_code == 200
+    assert HTTP.get(site.address).status_code == 200
 
 
 def test_hostile_values_of_one_endpoint_are_answered_with_a_message(site, config):
@@ -214,7 +215,7 @@ def test_hostile_values_of_one_endpoint_are_answered_with_a_message(site, config
 def test_texts_of_strange_characters_are_answered(site, config, image_files):
     """Lone surrogates cannot be encoded as UTF-8, and control characters are escaped."""
     with (image_files / "red.png").open("rb") as file:
-        uploaded = httpx.post(f"{site.address}gradio_api/upload", files={"files": file}).json()
+        uploaded = HTTP.post(f"{site.address}gradio_api/upload", files={"files": file}).json()
     [explain] = [d for d in config["dependencies"] if d["api_name"] == "explain"]
     image = {"path": uploaded[0], "orig_name": "\x1b[31m\ud800.png"}
     refused = send(site, explain, [image, ["\ud800"], "demo", "clip_surgery"])
@@ -227,7 +228,7 @@ def test_texts_of_strange_characters_are_answered(site, config, image_files):
 @pytest.mark.parametrize("body", [None, [], {}, {"data": None}, {"data": {}}, {"data": 5}, "x"])
 def test_requests_without_data_are_refused(site, body):
     for path in ("queue/join", "call/explain", "run/explain", "api/explain", "run/predict"):
-        answer = httpx.post(f"{site.address}gradio_api/{path}", json=body)
+        answer = HTTP.post(f"{site.address}gradio_api/{path}", json=body)
         assert answer.status_code in (400, 404, 422), path
         assert str(site.temporary) not in answer.text
 
@@ -235,15 +236,15 @@ def test_requests_without_data_are_refused(site, body):
 def test_requests_for_unknown_functions_are_refused(site):
     for path in ("queue/join", "call/none", "run/predict", "api/predict", "cancel", "reset"):
         for extra in ({}, {"fn_index": 10**6}, {"fn_index": -1}, {"session_hash": "x"}):
-            answer = httpx.post(f"{site.address}gradio_api/{path}", json={"data": [], **extra})
+            answer = HTTP.post(f"{site.address}gradio_api/{path}", json={"data": [], **extra})
             assert answer.status_code in (400, 404, 422), (path, extra)
-    assert httpx.get(site.address).status_code == 200
+    assert HTTP.get(site.address).status_code == 200
 
 
 def test_requests_over_the_size_limit_are_refused(site):
     content = json.dumps({"data": ["a" * 300_000]})
     for path in ("queue/join", "call/explain", "run/explain", "cancel"):
-        answer = httpx.post(f"{site.address}gradio_api/{path}", content=content)
+        answer = HTTP.post(f"{site.address}gradio_api/{path}", content=content)
         assert answer.status_code == 413
         assert "larger than 256 kB" in answer.text
 
@@ -252,5 +253,5 @@ def test_requests_over_the_size_limit_are_refused(site):
     "path", ["process_recording", "component_server", "proxy=http://127.0.0.1:9/", "deep_link"]
 )
 def test_functions_of_gradio_that_the_page_does_not_need_are_closed(site, path):
-    assert httpx.get(f"{site.address}gradio_api/{path}").status_code == 404
-    assert httpx.post(f"{site.address}gradio_api/{path}", json={}).status_code == 404
+    assert HTTP.get(f"{site.address}gradio_api/{path}").status_code == 404
+    assert HTTP.post(f"{site.address}gradio_api/{path}", json={}).status_code == 404
