@@ -183,13 +183,15 @@ def test_command_line_modules_import_nothing_heavy():
 
 
 IMPORT_EACH_MODULE_ALONE = """
-import importlib, os, sys
+import gc, importlib, os, sys
 # Libraries are loaded once, so that each child process only loads modules of this package.
-for library in "numpy PIL.Image torch scipy.ndimage typer rich gradio pyarrow".split():
+libraries = "numpy PIL.Image torch scipy.ndimage typer rich gradio pyarrow open_clip timm"
+for library in f"{libraries} transformers matplotlib.pyplot safetensors.torch platformdirs".split():
     try:
         importlib.import_module(library)
     except ImportError:
         pass  # an optional library that is not installed
+gc.disable()  # or each child process searches the objects of all these libraries
 failures = []
 for name in sys.argv[1:]:
     assert not any(loaded.startswith("clip_surgery") for loaded in sys.modules)

@@ -3,6 +3,7 @@
 The last needs several GB and minutes, so it runs where CLIP_SURGERY_CI is set (`.ci/run` does).
 """
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.slow
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What an extra's packages are called when they are imported, where that is another name.
 MODULES = {"ray[data]": "ray.data", "scikit-learn": "sklearn"}
+LARGE = re.compile(r"(torch|triton|nvidia-.+|cuda-.+)$")
 needs_ci = pytest.mark.skipif(
     "CLIP_SURGERY_CI" not in os.environ,
     reason="builds and installs the package with all it needs: set CLIP_SURGERY_CI=1",
@@ -53,6 +55,24 @@ def check_sdist(names):
     assert not [name for name in inside if name.startswith(("runs/", ".venv/", "site/", "out/"))]
 
 
+def link_large_distributions(python):
+    """Put torch and its CUDA libraries, of several GB, into an environment by links.
+
+    Packages that are required are installed from the registry, so that a missing requirement is
+    found; for torch, `check_wheel` looks at the requirements.
+    """
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    there = Path(run(python, "-c", code, cwd=Path.cwd()).strip())
+    for distribution in importlib.metadata.distributions():
+        if not LARGE.match(distribution.name):
+            continue
+        tops = {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}
+        for top in tops:
+            source = Path(str(distribution.locate_file(top)))
+            if not (there / top).exists() and source.exists():
+                (there / top).symlink_to(source)
+
+
 @needs_ci
 def test_wheel_and_sdist_work_in_a_clean_environment(tmp_path):
     run(sys.executable, "-m", "build", "--outdir", tmp_path / "dist", ROOT, cwd=tmp_path)
@@ -60,11 +80,14 @@ def test_wheel_and_sdist_work_in_a_clean_environment(tmp_path):
     [sdist] = (tmp_path / "dist").glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:
         check_wheel(archive.namelist())
+        [metadata] = [name for name in archive.namelist() if name.endswith("dist-info/METADATA")]
+        assert re.search(r"^Requires-Dist: torch\b", archive.read(metadata).decode(), re.M)
     with tarfile.open(sdist) as archive:
         check_sdist(archive.getnames())
 
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env/bin/python"
+    link_large_distributions(python)
     extras = ",".join(PROJECT["optional-dependencies"])
     run(
         python,
