@@ -18,8 +18,7 @@ help:            ## show this list
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	# Without --no-compile, pip compiles 22,000 files, of which most are never imported.
-	$(BIN)/python -m pip install --quiet --no-compile --editable '.[transformers,evaluation,page,batch,export,supervision,audit]' --group dev --group docs
+	$(BIN)/python -m pip install --quiet --editable '.[transformers,evaluation,page,batch,export,supervision,audit]' --group dev --group docs
 	touch $@
 
 demo: $(INSTALLED)     ## explain a scene with the bundled model, offline, into out/demo.png
