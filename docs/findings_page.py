@@ -90,11 +90,12 @@ varied (`training/README.md` has the tables). The mSC is that of plain CLIP's ma
 
 ![Contrast of plain CLIP's maps during the training, 70 runs](pictures/opposite-training.png)
 
-- **They are opposite early in the training, and then less and less.** After 48,000 scenes, plain CLIP's maps are opposite in all 70 runs (mSC -16.9 with a
-  standard deviation of 5.8). After 384,000 scenes, 74 % of the runs are below 0, and the mean is -6.4. The shipped model was trained on 468,096 scenes
-  and has -5.9; an earlier trial with 122,000 scenes had -31.5.
-- **A loss on labels makes them less opposite.** Models that are trained on captions alone, as published CLIPs are, end at -12.5 (standard deviation 9.1, 14 runs),
-  those with a label loss at -4.9 (8.7, 56 runs). Over all runs, with the other settings as further variables, the difference is 9.0 ± 6.6 points.
+- **They are opposite early in the training, and then less and less.** After 48,000 scenes, plain CLIP's maps are opposite in all 70 runs (mSC -16.9
+  with a standard deviation of 5.8). After 384,000 scenes, 74 % of the runs are below 0, and the mean is -6.4. The shipped model was trained on
+  468,096 scenes and has -5.9; an earlier trial with 122,000 scenes had -31.5.
+- **A loss on labels makes them less opposite.** Models that are trained on captions alone, as published CLIPs are, end at -12.5 (standard deviation
+  9.1, 14 runs), those with a label loss at -4.9 (8.7, 56 runs). Over all runs, with the other settings as further variables, the difference is 9.0 ±
+  6.6 points.
 - No effect of other settings could be shown: which captions are negatives, the templates, empty captions, and the form of the label loss.
 - Two runs that differ in their random patches only differ by 7 points (standard deviation, 18 pairs). A comparison of single runs says nothing.
 - The number of patches and the learning rate change with the stage in all of these runs, so their effects are not separated from it.
