@@ -30,28 +30,37 @@ def label_loss(
     of its image only. both_ways: the mean of this and of the same loss with images and labels
     exchanged; otherwise only the labels of each image are ranked.
     """
-    one_way = _competing if compete else _separate
+    one_way = competing if compete else separate
     loss = one_way(logits, present)
-    return (loss + one_way(logits.T, present.T)) / 2 if both_ways else loss
+    return (loss + one_way(logits.mT, present.mT)) / 2 if both_ways else loss
 
 
-def _separate(logits: Tensor, present: Tensor) -> Tensor:
-    """Mean over all present pairs: each against the absent labels of its image."""
+def separate(logits: Tensor, present: Tensor) -> Tensor:
+    """Mean over all present pairs: each against the absent labels of its image.
+
+    logits: (..., B, C), present: (B, C). Returns (...).
+    """
     absent = logits.masked_fill(present, -1e4)  # finite: a label may be in every picture
-    each = torch.logaddexp(logits, absent.logsumexp(1, keepdim=True)) - logits
+    each = torch.logaddexp(logits, absent.logsumexp(-1, keepdim=True)) - logits
     held = present.to(logits.dtype)
-    return (each * held).sum() / held.sum()
+    return (each * held).sum((-2, -1)) / held.sum()
 
 
-def _competing(logits: Tensor, present: Tensor) -> Tensor:
-    """Mean over the images that hold a label: cross-entropy with all present labels as target."""
+def competing(logits: Tensor, present: Tensor) -> Tensor:
+    """Mean over the images that hold a label: cross-entropy with all present labels as target.
+
+    logits: (..., B, C), present: (B, C). Returns (...).
+    """
     held = present.to(logits.dtype)
-    count = held.sum(1)
-    each = -(held * logits.log_softmax(1)).sum(1) / count.clamp(min=1)
-    return each.sum() / (count > 0).sum()
+    count = held.sum(-1)
+    each = -(held * logits.log_softmax(-1)).sum(-1) / count.clamp(min=1)
+    return each.sum(-1) / (count > 0).sum()
 
 
 def also_true(named: Tensor, names_place: Tensor, present: Tensor) -> Tensor:
-    """(B, B) bool: caption j names no place and only nouns that image i holds."""
-    missing = (~present).float() @ named.float().T  # (B images, B captions)
-    return (missing == 0) & ~names_place[None, :]
+    """(..., B, B) bool: caption j names no place and only nouns that image i holds.
+
+    named: (..., B, C), names_place: (..., B), present: (B, C).
+    """
+    missing = (~present).float() @ named.float().mT  # (..., B images, B captions)
+    return (missing == 0) & ~names_place[..., None, :]

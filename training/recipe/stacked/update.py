@@ -13,6 +13,7 @@ from torch import Tensor
 from recipe.config import Config
 from recipe.data import patches_at
 from recipe.loop import LARGEST_SCALE
+from recipe.loss import also_true, competing, separate
 from recipe.stacked.model import Parameters, Stack
 from recipe.stacked.store import SceneStore
 from recipe.vocabulary import Vocabulary, label_templates
@@ -123,8 +124,6 @@ def draw_batch(
     tokens = torch.where(emptied[..., None], prompts.tokens[prompts.empty], tokens)
     ends = torch.where(emptied, prompts.ends[prompts.empty], ends)
     present = store.present[start : start + count]
-    missing = (~present).float() @ (named & ~emptied[..., None]).float().transpose(1, 2)
-    also_true = (missing == 0) & ~(says_more & ~emptied)[:, None, :]
     rows = prompts.draw(flags.few_templates, generator)
     return StackedBatch(
         patches=patches,
@@ -132,7 +131,7 @@ def draw_batch(
         tokens=torch.cat([tokens, prompts.tokens[rows]], dim=1)[..., :length],
         ends=torch.cat([ends, prompts.ends[rows]], dim=1),
         present=present,
-        also_true=also_true,
+        also_true=also_true(named & ~emptied[..., None], says_more & ~emptied, present),
     )
 
 
@@ -157,15 +156,7 @@ def stacked_loss(
 
 
 def _one_way(logits: Tensor, present: Tensor, compete: Tensor) -> Tensor:
-    # The two forms of recipe.loss.label_loss, (M, B, C) to (M,).
-    held = present.float()
-    absent = logits.masked_fill(present, -1e4).logsumexp(2, keepdim=True)
-    separate = torch.logaddexp(logits, absent) - logits
-    separate = (separate * held).sum((1, 2)) / held.sum()
-    number = held.sum(1)
-    competing = -(held * logits.log_softmax(2)).sum(2) / number.clamp(min=1)
-    competing = competing.sum(1) / (number > 0).sum()
-    return torch.where(compete, competing, separate)
+    return torch.where(compete, competing(logits, present), separate(logits, present))
 
 
 class StackedStep:
