@@ -102,6 +102,9 @@ varied (`training/README.md` has the tables). The mSC is that of plain CLIP's ma
 - In the shipped model, the maps are most opposite in the first blocks. If the patches after a block are passed through the final normalisation and
   projection, the mSC is -23.9 after block 2 (89 % opposite) and -5.9 after block 8. For absent words at the same objects it is -1.7 and -4.2, so
   the effect after block 2 is specific to the words. Every feed-forward network lowers the mSC, and the attention of blocks 2 to 8 raises it.
+- **What the first blocks write is dissimilar to the word of the object.** After block 2, the cosine of an object's patches with its own word is 0.12
+  below the mean over all words. If blocks 3 to 8 start fresh and the rest from the shipped weights, plain CLIP's maps are as opposite after
+  24,000 scenes of training (mSC -29 to -33 in three runs), and the maps of CLIP Surgery already have 86 to 92 % of their IoU.
 
 ## What each surgery does
 

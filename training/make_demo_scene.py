@@ -13,7 +13,7 @@ from PIL import Image
 
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 
-HOME = Path(__file__).parents[1] / "src/clip_surgery/apps/cli/demo_scene"
+HOME = Path(__file__).parents[1] / "src/clip_surgery/apps/cli/commands/demo_scene"
 SEED, INDEX, SIZE = 7, 367, 288
 ABSENT = "pizza"
 

@@ -1,7 +1,8 @@
 """Train the demo checkpoint.
 
 Run `python training/train.py --config cpu --out runs/demo`; the same command again takes an
-interrupted run on from its last checkpoint.
+interrupted run on from its last checkpoint. `torchrun --nproc-per-node 2 training/train.py ...`
+trains the same model with two processes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from recipe.config import CONFIGS
 from recipe.loop import train
+from recipe.processes import launched
 
 CHANGEABLE = ("minutes", "samples", "batch", "device", "workers", "checkpoint_minutes")
 
@@ -23,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", choices=sorted(CONFIGS), default="cpu")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, help="exported file to start from")
     parser.add_argument("--minutes", type=float, help="end of the schedule, in minutes of training")
     parser.add_argument("--samples", type=int, help="end of the schedule, in scenes")
     parser.add_argument("--batch", type=int)
@@ -42,13 +45,16 @@ def main() -> None:
     if options.eager:
         config = dataclasses.replace(config, compiled="no")
     task = None
+    processes = launched()
+    if config.phases and processes.count > 1:
+        parser.error(f"--config {options.config} trains in one process")
     if config.phases:
         if not (options.photographs and options.decoded):
             parser.error(f"--config {options.config} needs --photographs and --decoded")
         from recipe.photographs.task import photographs_task
 
         config, task = photographs_task(config, options.photographs, options.decoded)
-    train(config, options.out, task, options.call_minutes)
+    train(config, options.out, task, options.call_minutes, options.weights, processes)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,8 @@ def change(file, field, value):
         ("open_clip", "open_clip_config.json", "preprocess_cfg.std", [0.5, None, 0.5]),
         ("demo", "config.json", "nouns", None),
         ("demo", "config.json", "nouns", [1, 2]),
+        ("demo", "config.json", "other_words", "red"),
+        ("demo", "config.json", "other_words", [None]),
         ("demo", "config.json", "preprocess_cfg", {}),
         ("demo", "config.json", "preprocess_cfg.mean", [0.5, 0.5]),
         ("demo", "config.json", "sha256", None),

@@ -17,7 +17,7 @@ from recipe.data import SceneSource
 from recipe.localisation import area_under_curve, judge, localisation, noise_shares
 from recipe.loop import scenes_task, train
 from recipe.loss import caption_loss, label_loss
-from recipe.model import build
+from recipe.model import build, optimiser
 from recipe.package import export, load_compact
 from recipe.understanding import understanding
 from recipe.vocabulary import FEW_TEMPLATES, Vocabulary
@@ -103,6 +103,40 @@ def test_a_run_exports_its_averaged_weights_and_can_be_trained_further(tmp_path:
         load_compact(model, tmp_path / "missing.safetensors", vocabulary.ids)
 
 
+@pytest.mark.parametrize("ends", [(), ("output",), ("input", "output")])
+def test_parts_of_the_image_tower_start_fresh(tmp_path: Path, ends: tuple[str, ...]) -> None:
+    config = dataclasses.replace(TINY, kept_blocks=1, fresh_ends=ends)
+    vocabulary = Vocabulary(config.nouns)
+    first, fresh = build(config, len(vocabulary)), build(config, len(vocabulary))
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(1.0)
+    checkpoint.save(
+        tmp_path,
+        first,
+        optimiser(first, config),
+        checkpoint.Progress(),
+        config,
+        vocabulary.ids,
+    )
+    export(tmp_path, tmp_path)
+    load_compact(fresh, tmp_path / "model.safetensors", vocabulary.ids, config)
+    loaded = {
+        name
+        for name, value in fresh.state_dict().items()
+        if torch.allclose(value, first.state_dict()[name], atol=1e-2)
+    }
+    of_image_tower = {name for name in loaded if name.startswith("visual.")}
+    assert "transformer.resblocks.0.mlp.c_fc.weight" in loaded
+    assert "logit_scale" not in loaded
+    assert "visual.transformer.resblocks.0.mlp.c_fc.weight" in loaded
+    assert not any(name.startswith("visual.transformer.resblocks.1.") for name in loaded)
+    assert ("visual.conv1.weight" in of_image_tower) == ("input" not in ends)
+    assert ("visual.class_embedding" in of_image_tower) == ("input" not in ends)
+    assert ("visual.proj" in of_image_tower) == ("output" not in ends)
+    assert ("visual.ln_post.bias" in of_image_tower) == ("output" not in ends)
+
+
 def test_a_scene_in_seven_is_described_by_a_colour_or_a_size() -> None:
     wanted = {"seed": 3, "start": 5, "count": 40, "size": 32, "names": TRAINING_NOUNS}
     plain = training_batch(**wanted, most_objects=5)
@@ -178,3 +212,18 @@ def test_the_contrast_by_block_ends_with_that_of_plain_clip() -> None:
     figures = localisation(model, TINY, vocabulary)
     assert rows[-1]["mSC"] == pytest.approx(figures["plain mSC"], abs=1e-4)
     assert rows[-1]["opposite"] == pytest.approx(figures["plain opposite"], abs=1e-2)
+    assert all(-2 < row["on object"] < 2 for row in rows)
+    assert rows[0]["on object"] != rows[0]["on background"]
+
+
+def test_the_table_of_kept_parts_is_that_of_the_stored_runs() -> None:
+    folder = Path(study.__file__).parents[1]
+    page = (folder / "README.md").read_text("utf-8")
+    for run in json.loads((folder / "kept_parts.json").read_text("utf-8")):
+        measured = ("plain mSC", "plain opposite", "surgery pointing", "surgery AUC", "surgery IoU")
+        cells = [str(run[key]) for key in ("kept", "blocks", "seed")]
+        cells += [f"{run[key]:g}" for key in ("label_weight", "peak_rate")]
+        cells += [
+            f"{100 * run[key]:.1f}" if key in run else "" for key in (*measured, "both presence")
+        ]
+        assert f"| {' | '.join(cells)} |" in page

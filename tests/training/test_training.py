@@ -26,6 +26,7 @@ from recipe.loss import also_true, caption_loss, label_loss
 from recipe.measure import encode_texts
 from recipe.model import build
 from recipe.package import export
+from recipe.processes import Processes
 from recipe.towers import image_features, patches_of
 from recipe.vocabulary import LABEL_TEMPLATES, Vocabulary
 from safetensors.torch import load_file
@@ -107,6 +108,30 @@ def test_a_run_in_two_calls_equals_one_in_one_piece(tmp_path: Path) -> None:
     )
     for name, weights in whole.items():
         assert torch.allclose(weights, cut[name], atol=1e-6), name
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_weights_of_one(tmp_path: Path) -> None:
+    arguments = ["training/train.py", "--config", "tiny", "--samples", "320", "--out"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, before in (("one", []), ("two", launch)):
+        command = [sys.executable, *before, *arguments, str(tmp_path / name)]
+        done = subprocess.run(
+            command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    one, two = (checkpoint.read(tmp_path / name / checkpoint.FILE) for name in ("one", "two"))
+    assert one["progress"]["steps"] == two["progress"]["steps"] == 10
+    for name, weights in one["model"].items():
+        assert torch.allclose(weights, two["model"][name], atol=2e-5), name
+    logs = [[line.get("captions") for line in lines(tmp_path / name)] for name in ("one", "two")]
+    assert logs[0] == pytest.approx(logs[1], abs=2e-4)
+
+
+def test_the_parts_of_three_processes_hold_each_text_once() -> None:
+    parts = [Processes(rank=rank, count=3).part(160) for rank in range(3)]
+    assert [index for part in parts for index in range(160)[part]] == list(range(160))
 
 
 class Interrupted:

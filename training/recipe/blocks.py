@@ -34,7 +34,8 @@ def contrast_by_block(
     """For each block: mSC of present labels and the share of opposite maps, after either half.
 
     "absent mSC" is the contrast of the maps of absent labels at the same objects: where it is as
-    low as that of the present ones, objects are dark for every text.
+    low as that of the present ones, objects are dark for every text. "on object" and "on
+    background" are the mean cosines of a present label there, less the mean over all labels.
     """
     samples = validation(config.model.image_size, config.scene_nouns)[:SCENES]
     texts = encode_texts(model, config, vocabulary, [PROMPT.format(n) for n in config.scene_nouns])
@@ -46,19 +47,24 @@ def contrast_by_block(
     patches = patches_at(pixels.to(config.device), config.model.patch_size)
     for number, half, tokens in halves(model, patches):
         features = F.normalize(visual.ln_post(tokens[:, 1:]) @ visual.proj, dim=-1)
-        present, absent = [], []
+        present, absent, cosines = [], [], []
         for sample, similarity in zip(samples, features @ texts.T, strict=True):
             maps = enlarged(similarity[None], grid, sample.mask.shape)
             visible = set(sample.mask[sample.mask >= 0].tolist())
             others = [index for index in range(len(texts)) if index not in visible][::ABSENT]
             for index in sorted(visible):
                 inside = sample.mask == index
+                own = maps[index] - maps.mean(0)
+                cosines.append((own[inside].mean(), own[sample.mask < 0].mean()))
                 present.append(judge(maps[index], inside)[:2])
                 absent.extend(judge(maps[other], inside)[0] for other in others)
         contrast, opposite = np.mean(present, axis=0)
         rows.append(
             {"block": number, "feed-forward": half, "mSC": float(contrast)}
             | {"opposite": float(opposite), "absent mSC": float(np.mean(absent))}
+            | dict(
+                zip(("on object", "on background"), np.mean(cosines, axis=0).tolist(), strict=True)
+            )
         )
     return rows
 

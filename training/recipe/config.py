@@ -88,6 +88,12 @@ class Config:
     described_every: int = 0
     """One scene in so many is described by words outside the label set: the colour or the sizes of
     its objects. 0 for none."""
+    kept_blocks: int | None = None
+    """If a run starts from the weights of another: how many blocks of the image tower are kept; the
+    later ones and the temperature start fresh. None keeps all."""
+    fresh_ends: tuple[Literal["input", "output"], ...] = ()
+    """With kept_blocks: which ends of the image tower also start fresh. The input is what comes
+    before the blocks; the output is the normalisation and projection after them."""
     first_scale: float = 14.3
     """The logit scale at the start; 14.3 is CLIP's 1 / 0.07."""
     seed: int = 7

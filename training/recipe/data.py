@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from clip_surgery.evaluation.datasets.scenes import SceneBatch, training_batch
 from recipe.ahead import Ahead
 from recipe.config import Config
 from recipe.loss import also_true
+from recipe.processes import Processes
 from recipe.vocabulary import Vocabulary, label_templates
 from recipe.words import described_batch
 
@@ -30,7 +31,8 @@ class Batch:
 
     patches: (B, n, 3 * p * p). kept: (B, n), which of the grid they are, None for all. tokens:
     (B + C, T) of captions, then of label prompts. ends: (B + C,), the places of their ends.
-    present: (B, C). also_true: (B, B).
+    present: (B, C). also_true: (B, B). If several processes train, patches, kept, tokens and ends
+    are those of the part of one process.
     """
 
     patches: Tensor
@@ -52,15 +54,20 @@ class Source(Protocol):
 class SceneSource:
     """Scenes of the training stream in order, a few batches ahead when there are workers."""
 
-    def __init__(self, config: Config, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, config: Config, vocabulary: Vocabulary, processes: Processes | None = None
+    ) -> None:
         self.config, self.vocabulary = config, vocabulary
+        self.processes = processes or Processes()
         self._scenes = Ahead(composed, config, step=config.batch, workers=config.workers)
 
     def batch(self, start: int, share: float) -> Batch:
         """One batch; which patches and prompts are drawn depends on (seed, start) only."""
         config = self.config
         few = share < config.schedule.few_objects_until
-        scenes = self._scenes.take(start, config.schedule.few_objects if few else MANY_OBJECTS)
+        most_objects = config.schedule.few_objects if few else MANY_OBJECTS
+        own = self.processes.part(config.batch)
+        scenes = self._scenes.take(start + own.start, most_objects, own.stop - own.start)
         keep = next(keep for until, keep in config.schedule.keep if share < until)
         rng = np.random.Generator(np.random.Philox(key=[config.seed, start]))
         pixels = on_device(scenes.pixels, config.device)
@@ -68,18 +75,26 @@ class SceneSource:
         if keep < 1:
             grid = config.model.image_size // config.model.patch_size
             kept = random_patches(
-                len(pixels), grid**2, keep, int(rng.integers(2**62)), config.device
-            )
+                config.batch, grid**2, keep, int(rng.integers(2**62)), config.device
+            )[own]
+        patches = patches_at(pixels, config.model.patch_size, kept)
+        said = self.processes.exchanged(
+            (scenes.present, scenes.named, scenes.names_place, scenes.captions)
+        )
+        present, named, names_place, captions = (
+            np.concatenate(each) for each in zip(*said, strict=True)
+        )
         texts = encoded_texts(
-            named=scenes.named,
-            names_place=scenes.names_place,
-            captions=scenes.captions,
+            named=named,
+            names_place=names_place,
+            captions=captions.tolist(),
             config=config,
             vocabulary=self.vocabulary,
             rng=rng,
         )
-        patches = patches_at(pixels, config.model.patch_size, kept)
-        return as_batch(patches, kept, scenes.present, texts)
+        batch = as_batch(patches, kept, present, texts)
+        part = self.processes.part(len(batch.tokens))
+        return replace(batch, tokens=batch.tokens[part], ends=batch.ends[part])
 
 
 def composed(config: Config, start: int, most_objects: int, count: int | None = None) -> SceneBatch:

@@ -25,6 +25,7 @@ from recipe.loss import caption_loss, label_loss
 from recipe.measure import retrieval
 from recipe.model import build, optimiser
 from recipe.package import load_compact
+from recipe.processes import Processes
 from recipe.towers import image_features, text_features, through_block
 from recipe.vocabulary import Vocabulary
 from recipe.words import MORE_WORDS
@@ -46,12 +47,12 @@ class Task:
     seldom: Measure
 
 
-def scenes_task(config: Config) -> Task:
+def scenes_task(config: Config, processes: Processes | None = None) -> Task:
     """Scenes alone."""
     vocabulary = Vocabulary(config.nouns, MORE_WORDS if config.described_every else ())
     return Task(
         vocabulary=vocabulary,
-        source=SceneSource(config, vocabulary),
+        source=SceneSource(config, vocabulary, processes),
         often=lambda model: retrieval(model, config, vocabulary),
         seldom=lambda model: localisation(model, config, vocabulary),
     )
@@ -63,26 +64,29 @@ def train(
     task: Task | None = None,
     call_minutes: float = math.inf,
     weights: Path | None = None,
+    processes: Processes | None = None,
 ) -> Progress:
     """Train from scratch, or from where the checkpoint in `out` stopped, to the schedule's end.
 
     `call_minutes` ends this call earlier, with a checkpoint to go on from. `weights` is an exported
-    file to start from instead of fresh weights.
+    file to start from instead of fresh weights. With several `processes`, all call this function,
+    and the first one measures and writes.
     """
-    task = task or scenes_task(config)
+    processes = processes or Processes()
+    task = task or scenes_task(config, processes)
     ids = task.vocabulary.ids
     model = build(config, len(ids))
     if weights:
-        load_compact(model, weights, ids)
+        load_compact(model, weights, ids, config)
     average = Average(model, config.average_decay)
     optimise = optimiser(model, config)
     progress = checkpoint.resume(out, model, optimise, ids, average.model)
-    step = Step(model, optimise, config)
+    step = Step(model, optimise, config, processes)
     log = Log(out / "log.jsonl")
-    called = saved = time.monotonic()
+    called = saved = processes.of_first(time.monotonic())
     logger.info("from sample %d, %.1f minutes in", progress.samples, progress.seconds / 60)
     while (share := progress.share(config)) < 1:
-        began = time.monotonic()
+        began = processes.of_first(time.monotonic())
         if began - called > 60 * call_minutes:
             break
         losses = step(task.source.batch(progress.samples, share), rate(config.schedule, share))
@@ -90,16 +94,18 @@ def train(
         progress.steps += 1
         average.update(progress.steps)
         log.add(losses, config.batch)
-        if progress.steps % config.log_steps == 0:
+        if processes.first and progress.steps % config.log_steps == 0:
             log.write(progress, share=share, scale=float(model.logit_scale.detach().exp()))
-        if progress.steps % config.retrieval_steps == 0:
+        if processes.first and progress.steps % config.retrieval_steps == 0:
             log.write(progress, **task.often(average.model))
-        if progress.steps % config.localisation_steps == 0:
+        if processes.first and progress.steps % config.localisation_steps == 0:
             log.write(progress, **task.seldom(average.model))
-        progress.seconds += time.monotonic() - began
-        if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+        progress.seconds += processes.of_first(time.monotonic() - began)
+        if processes.first and time.monotonic() - saved > 60 * config.checkpoint_minutes:
             checkpoint.save(out, model, optimise, progress, config, ids, average.model)
             saved = time.monotonic()
+    if not processes.first:
+        return progress
     checkpoint.save(out, model, optimise, progress, config, ids, average.model)
     if progress.share(config) >= 1:
         log.write(progress, **(task.often(average.model) | task.seldom(average.model)))
@@ -117,8 +123,15 @@ def rate(schedule: Schedule, share: float) -> float:
 class Step:
     """One update of the weights from one batch."""
 
-    def __init__(self, model: CLIP, optimise: torch.optim.Optimizer, config: Config) -> None:
+    def __init__(
+        self,
+        model: CLIP,
+        optimise: torch.optim.Optimizer,
+        config: Config,
+        processes: Processes | None = None,
+    ) -> None:
         self.model, self.optimise, self.config = model, optimise, config
+        self.processes = processes or Processes()
         self.images, self.texts = passes(config)
 
     def __call__(self, batch: Batch, rate: float) -> dict[str, Tensor]:
@@ -129,9 +142,11 @@ class Step:
         with torch.autocast(config.device, torch.bfloat16, enabled=config.half):
             images = self.images(model, batch.patches, batch.kept)
             texts = self.texts(model, batch.tokens, batch.ends)
-        scale = model.logit_scale.exp()
-        logits = scale * images.float() @ texts.float().T  # (B, B + C)
-        count = len(images)
+        count, labels_in_all = batch.present.shape
+        prompts = labels_in_all if config.label_weight else 0
+        images = self.processes.joined(images.float(), count)
+        texts = self.processes.joined(texts.float(), count + prompts)
+        logits = model.logit_scale.exp() * images @ texts.T  # (B, B + C)
         masked = None if config.true_captions_are_negatives else batch.also_true
         loss = captions = caption_loss(logits[:, :count], masked)
         losses = {"captions": captions.detach()}
@@ -146,6 +161,7 @@ class Step:
             loss = captions + config.label_weight * labels
         self.optimise.zero_grad(set_to_none=True)
         loss.backward()
+        self.processes.sum_gradients(model.parameters(), model.logit_scale)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         self.optimise.step()
         with torch.no_grad():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clip_surgery.errors import WeightsError
+from clip_surgery.evaluation.datasets.scenes import BACKGROUNDS
 from recipe import checkpoint
 from recipe.config import Config, Model
 from recipe.data import MEAN, STD
 from recipe.model import model_config
+from recipe.words import MORE_WORDS
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+OTHER_WORDS = (*MORE_WORDS, *BACKGROUNDS)
+"""The words besides nouns that a model with described scenes has learned."""
 VOCABULARY = 49_408
 POSITIONS = 77
 
@@ -52,6 +57,7 @@ def export(run: Path, out: Path) -> dict[str, Any]:
             "resize_mode": "squash",
         },
         "nouns": list(parts["config"]["nouns"]),
+        "other_words": list(OTHER_WORDS) if parts["config"]["described_every"] else [],
         "sha256": hashlib.sha256(partial.read_bytes()).hexdigest(),
         "training": {
             "samples": parts["progress"]["samples"],
@@ -72,10 +78,13 @@ def expanded_model(model: CLIP, config: Config, token_ids: list[int]) -> CLIP:
     return whole
 
 
-def load_compact(model: CLIP, weights: Path, token_ids: list[int]) -> None:
+def load_compact(
+    model: CLIP, weights: Path, token_ids: list[int], config: Config | None = None
+) -> None:
     """Load an exported file into a model of the compact vocabulary, to train it further.
 
-    A token whose row in the file is zero was never trained; it keeps the model's fresh row.
+    A token whose row in the file is zero was never trained; it keeps the model's fresh row. So do
+    the parts of the image tower that `config` lets start fresh, and then the temperature.
 
     Raises:
         WeightsError: the file cannot be read or is of another model.
@@ -87,11 +96,32 @@ def load_compact(model: CLIP, weights: Path, token_ids: list[int]) -> None:
         state["token_embedding.weight"] = torch.where(rows.any(1, keepdim=True), rows, fresh)
         positions = state["positional_embedding"]
         state["positional_embedding"] = positions[: len(model.positional_embedding)]
+        if config is not None and config.kept_blocks is not None:
+            state = {  # the file may have more or fewer blocks than the model
+                name: value if starts_fresh(name, config) else state[name]
+                for name, value in model.state_dict().items()
+            }
         model.load_state_dict(state)
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
             f"Expected an export of this model, but got {weights}: {error}"
         ) from error
+
+
+ENDS = {
+    "input": ("class_embedding", "positional_embedding", "conv1.weight", "ln_pre."),
+    "output": ("ln_post.", "proj"),
+}
+
+
+def starts_fresh(name: str, config: Config) -> bool:
+    """Whether a parameter is not loaded from the weights that a run starts from."""
+    if name == "logit_scale":
+        return True
+    block = re.match(r"visual\.transformer\.resblocks\.(\d+)\.", name)
+    if block:
+        return int(block[1]) >= (config.kept_blocks or 0)
+    return any(name.startswith(f"visual.{each}") for end in config.fresh_ends for each in ENDS[end])
 
 
 def expanded(state: dict[str, Tensor], token_ids: list[int]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from recipe.config import CONFIGS, Config, Schedule
+from recipe.config import CONFIGS, Config, Model, Schedule
 from recipe.loop import train
 
 LAST = "figures.json"
@@ -120,9 +120,35 @@ TRIAL_LENGTH = dataclasses.replace(
     schedule=Schedule(keep=((0.55, 40 / 144), (0.92, 0.5), (1.0, 1.0)), few_objects_until=0.34),
 )
 """The length of the trial, and its schedule by time turned into one by scenes."""
+KEPT = quiet(
+    dataclasses.replace(
+        CONFIGS["cpu"],
+        samples=110_016,
+        described_every=7,
+        average_decay=0.99,
+        localisation_steps=250,
+        schedule=Schedule(keep=((0.6, 40 / 144), (1.0, 1.0)), few_objects_until=0.0),
+    )
+)
+KEPT_PARTS: Mapping[str, Mapping[str, object]] = {
+    "two blocks and the output": {"kept_blocks": 2},
+    "two blocks": {"kept_blocks": 2, "fresh_ends": ("output",)},
+    "one block and the output": {"kept_blocks": 1},
+    "the text tower alone": {"kept_blocks": 0, "fresh_ends": ("input", "output")},
+    "6 blocks in all": {"kept_blocks": 2, "model": Model(layers=6)},
+    "10 blocks in all": {"kept_blocks": 2, "model": Model(layers=10)},
+    "label weight 0.1": {"kept_blocks": 2, "label_weight": 0.1},
+    "label weight 3": {"kept_blocks": 2, "label_weight": 3.0},
+    "peak rate 0.002": {"kept_blocks": 2},
+}
+KEPT_SCHEDULES = {"peak rate 0.002": {"peak_rate": 2e-3}}
+"""Which parts of the weights that a run starts from are kept besides the text tower."""
 LISTS: dict[str, Variants] = {
     "scratch": Variants(base=SHORT, changes=CHANGES, schedules=SCHEDULES),
     "continued with all patches": Variants(base=CONTINUED_ALL, changes=CHANGES, weights=SHIPPED),
+    "kept parts": Variants(
+        base=KEPT, changes=KEPT_PARTS, schedules=KEPT_SCHEDULES, weights=SHIPPED
+    ),
     "length of the trial": Variants(base=TRIAL_LENGTH, changes=CHANGES),
     "continued": Variants(base=CONTINUED, changes=CHANGES, schedules=SCHEDULES, weights=SHIPPED),
 }

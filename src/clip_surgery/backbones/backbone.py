@@ -29,8 +29,9 @@ class Backbone:
         model: the model itself, which is not changed.
         fingerprint: function that returns a short text. The text changes if anything changes on
             which text features depend: weights of the text tower, pooling or tokenizer.
-        nouns: the words that the model knows, for models with a small vocabulary (the demo model);
+        nouns: the nouns that the model knows, for models with a small vocabulary (the demo model);
             otherwise empty.
+        other_words: words besides the nouns that such a model knows, for example colours.
         companion: an image model without texts, for methods that need one; otherwise None.
 
     Raises:
@@ -48,6 +49,7 @@ class Backbone:
     model: nn.Module
     fingerprint: Callable[[], str]
     nouns: tuple[str, ...] = ()
+    other_words: tuple[str, ...] = ()
     companion: Companion | None = None
 
     def __post_init__(self) -> None:

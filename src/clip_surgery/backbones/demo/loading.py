@@ -65,7 +65,9 @@ def load_demo(
             std=three_numbers(preprocessing["std"], "preprocess_cfg.std", source=folder),
             positions=positions,
         )
-    return dataclasses.replace(backbone, nouns=tuple(config["nouns"]))
+    return dataclasses.replace(
+        backbone, nouns=tuple(config["nouns"]), other_words=tuple(config.get("other_words", ()))
+    )
 
 
 def is_demo_folder(folder: Path) -> bool:
@@ -85,9 +87,12 @@ def _read_config(file: Path) -> dict[str, Any]:
     preprocessing = object_field(config, "preprocess_cfg", file=file)
     for key in ("mean", "std"):
         three_numbers(preprocessing.get(key), f"preprocess_cfg.{key}", source=file)
-    nouns = config.get("nouns")
-    if not isinstance(nouns, list) or not all(isinstance(noun, str) for noun in nouns):
-        raise not_usable(file, "expected nouns to be a list of strings")
+    for key, words in (
+        ("nouns", config.get("nouns")),
+        ("other_words", config.get("other_words", [])),
+    ):
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise not_usable(file, f"expected {key} to be a list of strings")
     if not isinstance(config.get("sha256"), str):
         raise not_usable(file, "expected sha256 to be the digest of the weights")
     return config
