@@ -37,17 +37,20 @@ def words(explainer: cs.Explainer, captions: int = 200) -> None:
     rows |= {name: {"evidence": name} for name in ("similarity", "gradient")}
     print("| evidence | present noun ranks first | AUROC | best patch shows the object | peak |")
     print("|---|---|---|---|---|")
+    chooser, dataset = random.Random(0), SceneDataset(seed=SEED, count=captions)
+    cases = []
+    for scene in dataset:
+        present = chooser.choice(sorted(scene.present))
+        absent = chooser.choice(sorted(set(dataset.names) - scene.present))
+        cases.append((scene, present, absent))
     for row, settings in rows.items():
-        chooser, scenes = random.Random(0), SceneDataset(seed=SEED, count=captions)
         first, patches, peaks, scores = [], [], [], ([], [])
-        for scene in scenes:
-            present = chooser.choice(sorted(scene.present))
-            absent = chooser.choice(sorted(set(scenes.names) - scene.present))
+        for scene, present, absent in cases:
             sentence = f"a photo of a {present} and a {absent}."
             found = cs.words(
                 explainer, scene.image, sentence, phrases=[present, absent], **settings
             )
-            inside = scene.mask == scenes.names.index(present)
+            inside = scene.mask == dataset.names.index(present)
             place = found.words.index(present)
             first.append(found.ranking()[0].text == present)
             scores[0].append(float(found.scores[place]))
@@ -78,8 +81,8 @@ def shows(patch: tuple[int, int], inside: np.ndarray, grid: PatchGrid) -> bool:
 
 def match(explainer: cs.Explainer, texts: int = 60, pairs: int = 80) -> None:
     """Print whether the evidence of matches lies on the named or the shared object."""
-    scenes = list(SceneDataset(seed=SEED, count=3 * pairs))
-    names = SceneDataset(seed=SEED, count=1).names
+    dataset = SceneDataset(seed=SEED, count=3 * pairs)
+    scenes, names = list(dataset), dataset.names
     best, times = [], []
     for scene in scenes[:texts]:
         name = min(scene.present)
@@ -89,9 +92,11 @@ def match(explainer: cs.Explainer, texts: int = 60, pairs: int = 80) -> None:
         times.append(relative_evidence(found, inside))
     more, both = [], []
     for index, scene in enumerate(scenes):
+        if len(more) == pairs:
+            break
         following = scenes[index + 1 :]
         other = next((s for s in following if len(s.present & scene.present) == 1), None)
-        if other is None or len(more) == pairs:
+        if other is None:
             continue
         [shared] = other.present & scene.present
         inside, inside_other = (s.mask == names.index(shared) for s in (scene, other))
@@ -120,7 +125,8 @@ def decompose(explainer: cs.Explainer, scenes: int = 200, images: int = 120) -> 
     """Print what heads and feed-forward networks carry, and words for the heads."""
     dataset = SceneDataset(seed=SEED, count=scenes)
     texts = explainer.encode(dataset.names).labels
-    decomposed = [cs.decompose(explainer, scene.image) for scene in dataset]
+    samples = list(dataset)
+    decomposed = [cs.decompose(explainer, scene.image) for scene in samples]
     means = cs.mean_contributions(decomposed)
     blocks, heads = decomposed[0].heads.shape[:2]
     every_head = [(block, head) for block in range(blocks) for head in range(heads)]
@@ -131,10 +137,9 @@ def decompose(explainer: cs.Explainer, scenes: int = 200, images: int = 120) -> 
     ):
         features = [parts.with_means(means, **replaced) for parts in decomposed]
         nearest = [dataset.names[int((texts @ feature).argmax())] for feature in features]
-        hits = [noun in scene.present for noun, scene in zip(nearest, dataset, strict=True)]
+        hits = [noun in scene.present for noun, scene in zip(nearest, samples, strict=True)]
         print(f"| {name} | {np.mean(hits):.1%} |")
-    pictures = [scene.image for scene in SceneDataset(seed=SEED, count=images)]
-    for head in describe_heads(explainer, pictures, ALL_NOUNS):
+    for head in describe_heads(explainer, [s.image for s in samples[:images]], ALL_NOUNS):
         print(
             f"| block {head.block}, head {head.head} | {', '.join(head.texts)} | "
             f"{head.explained:.0%} |"

@@ -46,9 +46,9 @@ def main() -> None:
         config = dataclasses.replace(config, compiled="no")
     task = None
     processes = launched()
-    if config.phases and processes.count > 1:
-        parser.error(f"--config {options.config} trains in one process")
     if config.phases:
+        if processes.count > 1:
+            parser.error(f"--config {options.config} trains in one process")
         if not (options.photographs and options.decoded):
             parser.error(f"--config {options.config} needs --photographs and --decoded")
         from recipe.photographs.task import photographs_task

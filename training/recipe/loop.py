@@ -94,12 +94,13 @@ def train(
         progress.steps += 1
         average.update(progress.steps)
         log.add(losses, config.batch)
-        if processes.first and progress.steps % config.log_steps == 0:
-            log.write(progress, share=share, scale=float(model.logit_scale.detach().exp()))
-        if processes.first and progress.steps % config.retrieval_steps == 0:
-            log.write(progress, **task.often(average.model))
-        if processes.first and progress.steps % config.localisation_steps == 0:
-            log.write(progress, **task.seldom(average.model))
+        if processes.first:
+            if progress.steps % config.log_steps == 0:
+                log.write(progress, share=share, scale=float(model.logit_scale.detach().exp()))
+            if progress.steps % config.retrieval_steps == 0:
+                log.write(progress, **task.often(average.model))
+            if progress.steps % config.localisation_steps == 0:
+                log.write(progress, **task.seldom(average.model))
         progress.seconds += processes.of_first(time.monotonic() - began)
         if processes.first and time.monotonic() - saved > 60 * config.checkpoint_minutes:
             checkpoint.save(out, model, optimise, progress, config, ids, average.model)

@@ -141,8 +141,8 @@ KEPT_PARTS: Mapping[str, Mapping[str, object]] = {
     "label weight 3": {"kept_blocks": 2, "label_weight": 3.0},
     "peak rate 0.002": {"kept_blocks": 2},
 }
-KEPT_SCHEDULES = {"peak rate 0.002": {"peak_rate": 2e-3}}
 """Which parts of the weights that a run starts from are kept besides the text tower."""
+KEPT_SCHEDULES = {"peak rate 0.002": {"peak_rate": 2e-3}}
 LISTS: dict[str, Variants] = {
     "scratch": Variants(base=SHORT, changes=CHANGES, schedules=SCHEDULES),
     "continued with all patches": Variants(base=CONTINUED_ALL, changes=CHANGES, weights=SHIPPED),
