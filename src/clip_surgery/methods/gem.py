@@ -17,6 +17,7 @@ from clip_surgery.backbones.backbone import Backbone
 from clip_surgery.backbones.tower import Tower
 from clip_surgery.errors import InputError
 from clip_surgery.methods.dense import DenseMethod
+from clip_surgery.methods.depth import Depth, applied_depth, checked_depth
 from clip_surgery.surgery.attention import grounding
 from clip_surgery.surgery.walk import Features, walk_two_paths
 
@@ -37,6 +38,7 @@ class Gem(DenseMethod):
 
     Attributes:
         depth: number of last blocks with the second path; all blocks if it exceeds their number.
+            "auto" is 6, and all blocks in towers of fewer than 12.
         iterations: number of times that queries, keys and values are moved towards their clusters
             before they attend.
         sharpness: factor on the published temperature, which is proportional to the norms of the
@@ -44,20 +46,20 @@ class Gem(DenseMethod):
             a larger factor is needed (see `remark`).
 
     Raises:
-        InputError: if depth is below 1, iterations is below 0, or sharpness is not positive.
+        InputError: if depth is below 1 or no number, iterations is below 0, or sharpness is not
+            positive.
     """
 
     name = "gem"
     paper = "GEM (CVPR 2024, arXiv 2312.00878)"
 
-    depth: int = 6
+    depth: Depth = "auto"
     iterations: int = 1
     sharpness: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.depth < 1:
-            raise InputError(f"Expected depth to be 1 block or more, but got {self.depth}.")
+        object.__setattr__(self, "depth", checked_depth(self.depth, least=1))
         if self.iterations < 0:
             raise InputError(f"Expected iterations to be 0 or more, but got {self.iterations}.")
         if not 0 < self.sharpness < math.inf:
@@ -68,7 +70,7 @@ class Gem(DenseMethod):
         return walk_two_paths(
             tower,
             pixels,
-            depth=self.depth,
+            depth=applied_depth(self.depth, tower),
             rule=grounding(self.iterations, self.sharpness),
             repair_outliers=self.repair_outliers,
         )
@@ -87,7 +89,7 @@ class Gem(DenseMethod):
             The temperature and a sharpness that would suit the model, or None if the temperature
             is at least `MIN_TEMPERATURE` or the attention of the model has no norm layer.
         """
-        published = published_temperature(backbone, self.depth)
+        published = published_temperature(backbone, applied_depth(self.depth, backbone.tower))
         if published is None or self.sharpness * published >= MIN_TEMPERATURE:
             return None
         sharpness = max(1, round(_RECOMMENDED_TEMPERATURE / published))

@@ -13,7 +13,7 @@ def test_methods_are_listed_with_settings(cli):
     for name, method in METHODS.items():
         assert name in done.out
         assert method.paper in done.out
-    assert "depth=6" in done.out
+    assert "depth=auto" in done.out
     stored = measured_costs()
     assert " ".join(stored.source.split()[:2]) in done.out
     assert cost(stored.ratios["similarity"]) in done.out

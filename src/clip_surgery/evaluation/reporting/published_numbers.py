@@ -11,6 +11,7 @@ from typing import Literal
 from clip_surgery.errors import InputError
 from clip_surgery.evaluation.protocols.benchmarks import BENCHMARKS, benchmark_protocol
 from clip_surgery.methods.registry import parse_methods
+from clip_surgery.surgery.consistent_features import PUBLISHED_DEPTH
 
 Confidence = Literal["A", "B", "C"]
 CONFIDENCE: Mapping[Confidence, str] = MappingProxyType(
@@ -193,6 +194,10 @@ def find_published(*, dataset: str, method: str) -> tuple[PublishedNumber, ...]:
 def _method_settings(method: str) -> str:
     """A method with all its settings, so that "clip_surgery(depth=6)" equals "clip_surgery"."""
     try:
-        return ", ".join(map(repr, parse_methods(method).values()))
+        methods = parse_methods(method).values()
     except InputError:  # the row of a report may have any name
         return method
+    # Published numbers are of towers of at least 12 blocks.
+    return ", ".join(
+        repr(each).replace("depth='auto'", f"depth={PUBLISHED_DEPTH}") for each in methods
+    )

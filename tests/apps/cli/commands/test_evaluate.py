@@ -393,7 +393,7 @@ def test_workers_load_the_model_with_the_same_settings(cli, monkeypatch):
         (["scenes", "--split", "val"], "setting of data set scenes 'split'"),
         (["folder", "--root", ".", "--seed", "3"], "'seed'"),
         (["scenes", "--method", "surgery"], "clip_surgery"),
-        (["scenes", "--method", "clip_surgery(depth=x)"], "int"),
+        (["scenes", "--method", "clip_surgery(depth=x)"], "number of blocks"),
         (["scenes", "--count", "0"], "count"),
         (["scenes", "--model", "demos"], "demo"),
         (["scenes", "--protocol", "paper_tag"], "'paper_tags'"),
