@@ -143,7 +143,7 @@ def dense_methods() -> list[str]:
         for name, cls in METHODS.items()
         if issubclass(cls, DenseMethod) and "companion" not in cls.needs and name != "reversed"
     ]
-    return [*names, "gem(sharpness=8)", "clip_surgery(depth=8)"]
+    return [*names, "gem(sharpness=8)", "clip_surgery(depth=6)"]
 
 
 def pieces_on(base: Composition) -> Iterator[Composition]:

@@ -56,8 +56,8 @@ def page(record: dict[str, Any]) -> str:
 
 This page shows what each piece of training-free segmentation adds on the bundled demo model, whose scenes are generated from drawn objects. **What helps
 a drawn world need not help photographs:** drawn objects have edges in colour that photographs lack, and the methods that change the last block only
-were made for trained models of full size. Methods keep their published defaults; the study only chose the threshold and the refinement of the
-[preset](guides/segment.md#presets) `fast`.
+were made for trained models of full size. Methods keep their published defaults; the study only chose the preset `scenes`, and on the
+first edition of the model the threshold and the refinement of the [preset](guides/segment.md#presets) `fast`.
 
 `python docs/make_composition.py` writes this page from `docs/composition.json`, which `benchmarks/composition.py` measured on {record["machine"]}. A
 scene has 96 px, its mask is exact, background counts as a class, and a pixel is background where the min-maxed map of its best name is below the threshold.
@@ -129,15 +129,20 @@ def size_and_refinement(
     base = first(methods, refinement="none", size=96, **alone)
     refined = best_first(e for e in pieces if e["refinement"] != "none" and e["size"] == 96)[0]
     larger = {size: first(pieces, refinement="none", size=size, **alone) for size in (192, 288)}
-    scenes = max(entry["scenes"] for entry in search)
-    last = best_first(entry for entry in search if entry["scenes"] == scenes)
-    at = {size: first(last, size=size)["mIoU"] for size in (96, 192)}
+    sizes = (96, 192)
+    scenes = max(  # of the last round that has both sizes
+        count
+        for count in {entry["scenes"] for entry in search}
+        if {*sizes} <= {entry["size"] for entry in search if entry["scenes"] == count}
+    )
+    compared = best_first(entry for entry in search if entry["scenes"] == scenes)
+    at = {size: first(compared, size=size)["mIoU"] for size in sizes}
     change = {size: entry["mIoU"] - base["mIoU"] for size, entry in larger.items()}
     return (
         f"On the best method, the best refinement adds {refined['mIoU'] - base['mIoU']:.1f} points. Without refinement, an "
         f"input of 192 px changes the mIoU by {change[192]:+.1f} points and one of 288 px by\n"
         f"{change[288]:+.1f}. With refinement, the best combination at 192 px is at {at[192]:.1f} and that at 96 px at "
-        f"{at[96]:.1f}, on the {scenes} scenes of the last round."
+        f"{at[96]:.1f}, on the {scenes} scenes of the last round with both sizes."
     )
 
 

@@ -19,11 +19,13 @@ from shutil import rmtree
 from findings_page import write_page
 
 from clip_surgery import load
+from clip_surgery.backbones.loading import load_backbone
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 from clip_surgery.evaluation.execution.run import evaluate
 from clip_surgery.evaluation.protocols.registry import PROTOCOLS
 from clip_surgery.evaluation.reporting.provenance import describe_machine
-from clip_surgery.methods.registry import METHODS, parse_methods
+from clip_surgery.methods.registry import parse_methods
+from clip_surgery.methods.requirements import supported_methods
 
 DOCS = Path(__file__).parent
 JOURNALS = DOCS.parent / "runs/findings"
@@ -84,7 +86,12 @@ STUDIES = (
     ),
     *(Study(name=f"templates {name}", methods=BOTH, templates=name) for name in TEMPLATES),
     *(Study(name=f"size {size}", methods=BOTH, size=size) for size in SIZES),
-    Study(name="methods", methods=", ".join(name for name in METHODS if name != "gscorecam")),
+    Study(
+        name="methods",
+        methods=", ".join(
+            name for name in supported_methods(load_backbone("demo")) if name != "gscorecam"
+        ),
+    ),
     Study(name="gem", methods=", ".join(f"gem(sharpness={value})" for value in SHARPNESSES)),
     Study(name="methods, slow", methods="gscorecam", share=0.2),
 )

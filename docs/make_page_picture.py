@@ -32,10 +32,10 @@ def main() -> None:
         save(open_page(browser, f"{address}?example=0"), "page")
         save(open_page(browser, f"{address}?example=3", scheme="dark"), "page-dark")
         save(
-            open_page(browser, f"{address}?example=0&text=cactus&text=car", width=390),
+            open_page(browser, f"{address}?example=0&text=octopus&text=key", width=390),
             "page-narrow",
         )
-        compared = open_page(browser, f"{address}?example=0&text=cactus&text=car&text=soccer ball")
+        compared = open_page(browser, f"{address}?example=0&text=octopus&text=key&text=donut")
         compared.get_by_role("tab", name="Compare", exact=True).click()
         compared.click("#compare-button")
         compared.wait_for_selector("#compare .cs-card")
@@ -48,8 +48,8 @@ def main() -> None:
 def save_match_and_attention(page: Any) -> None:
     """Save the results of the tabs Match and Attention."""
     page.get_by_role("tab", name="Match", exact=True).click()
-    page.get_by_label("Why this text").fill("a photo of a cactus")
-    page.get_by_label("And not this one").fill("a photo of a car")
+    page.get_by_label("Why this text").fill("a photo of an octopus")
+    page.get_by_label("And not this one").fill("a photo of a key")
     page.click("#show-why")
     page.wait_for_selector("#match .cs-card")
     save(page, "page-match")

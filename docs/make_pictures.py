@@ -24,8 +24,8 @@ COMMANDS = {
     "methods": "compare {scene} dog rocket pizza --methods all",
     "architecture": "compare {scene} dog zebra rocket "
     "--methods similarity,clip_surgery(redundancy=none),clip_surgery",
-    "attention": "inspect {scene} dog zebra --point 222,150",
-    "points": "points {scene} dog rocket backpack --positives 1",
+    "attention": "inspect {scene} dog zebra --point 157,97",
+    "points": "points {scene} dog zebra backpack --positives 1",
     "segments": "segment {scene} dog zebra train rocket backpack --background threshold",
     "tags": "tag {scene} dog zebra train rocket backpack pizza car clock",
     "presence": "explain {scene} dog pizza car --contrast presence",

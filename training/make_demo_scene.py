@@ -14,12 +14,14 @@ from PIL import Image
 from clip_surgery.evaluation.datasets.scenes import SceneDataset
 
 HOME = Path(__file__).parents[1] / "src/clip_surgery/apps/cli/commands/demo_scene"
-SEED, INDEX, SIZE = 7, 367, 288
+NAMES = ("dog", "zebra", "train", "rocket", "backpack")
+SEED, INDEX, SIZE = 7, 255, 288
+"""A scene with all five objects in which the model finds each of them."""
 ABSENT = "pizza"
 
 
 def main() -> None:
-    scenes = SceneDataset(seed=SEED, count=INDEX + 1, size=SIZE)
+    scenes = SceneDataset(seed=SEED, count=INDEX + 1, size=SIZE, names=NAMES)
     scene = scenes[INDEX]
     nouns = [index for index in np.unique(scene.mask) if index >= 0]
     mask = np.zeros(scene.mask.shape, dtype=np.uint8)  # 0 background, then the objects

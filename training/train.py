@@ -40,6 +40,8 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
+    if CONFIGS[options.config].kept_blocks is not None and not options.weights:
+        parser.error(f"--config {options.config} needs --weights, an exported file to start from")
     given = {name: value for name in CHANGEABLE if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(CONFIGS[options.config], **given)
     if options.eager:

@@ -39,9 +39,9 @@ class PresenceRule:
             fall with the similarity).
     """
 
-    image: float = 1.00
-    patches: float = 0.63
-    offset: float = -0.57
+    image: float = 1.11
+    patches: float = 0.86
+    offset: float = -2.58
 
     def __post_init__(self) -> None:
         coefficients = (self.image, self.patches, self.offset)

@@ -2,10 +2,10 @@
 
 "fast" needs the CLIP model alone, "balanced" also a companion such as DINO, and "best" also a
 segmenter such as SAM. The settings of "fast" were chosen by the composition study on generated
-scenes with the demo model (`benchmarks/composition.py`, docs/composition.md), for the default
-method. "scenes" is the best combination of that study, with a method whose setting was chosen for
-the demo model too. The methods of the other two are published ones, because no measurement on drawn
-scenes can speak for models that were trained on photographs.
+scenes with the first edition of the demo model (`benchmarks/composition.py`, docs/composition.md),
+for the default method. "scenes" is the best combination of that study with the second edition; the
+setting of its method was chosen for the demo model too. The methods of the other two are published
+ones, because no measurement on drawn scenes can speak for models that were trained on photographs.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 summary="The best combination for generated scenes and the demo model.",
                 method="gem(sharpness=8)",
                 refine="pamr",
-                threshold=0.5,
+                threshold=0.6,
                 min_presence=0.1,
             ),
             Preset(

@@ -11,8 +11,8 @@ from clip_surgery.evaluation.execution.run import evaluate
 from clip_surgery.methods.registry import parse_methods
 
 METHODS = "similarity,maskclip,clip_surgery(redundancy=none),clip_surgery"
-FLOORS = {"mSC": 35, "mIoU best": 45, "AP": 65, "AUC": 93, "pointing": 70}
-MARGINS = {"mSC": 30, "mIoU best": 25, "AP": 40, "AUC": 30, "pointing": 40}
+FLOORS = {"mSC": 45, "mIoU best": 50, "AP": 75, "AUC": 96, "pointing": 80}
+MARGINS = {"mSC": 60, "mIoU best": 40, "AP": 60, "AUC": 60, "pointing": 60}
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,11 @@ def test_each_part_of_surgery_earns_its_place(values):
     assert both["noise share"] < architecture["noise share"]
 
 
-def test_plain_clip_shows_the_two_findings(values):
-    """Opposite visualisation: the map knows no place. Noise: shared far over chance."""
-    assert values["similarity"]["mSC"] < 5
-    assert values["similarity"]["opposite"] > 35
-    assert values["similarity"]["noise share"] > 15
-    assert values["clip_surgery"]["opposite"] < 5
+def test_maps_of_plain_clip_are_opposite_and_those_of_surgery_are_not(values):
+    assert values["similarity"]["mSC"] < -10
+    assert values["similarity"]["opposite"] > 70
+    assert values["clip_surgery"]["opposite"] < 2
 
 
 def test_present_objects_score_over_absent_ones(values):
-    assert values["clip_surgery"]["presence AUROC image"] >= 93
+    assert values["clip_surgery"]["presence AUROC image"] >= 98

@@ -112,3 +112,10 @@ def test_later_elements_are_drawn_over_earlier_ones():
     [axes] = shown.axes
     [box] = shown.artists
     assert axes.get_zorder() > box.get_zorder()
+
+
+def test_the_text_form_of_a_figure_is_short():
+    """Notebooks store it beside the image."""
+    drawn = Sheet(40, 30)
+    drawn.box((1, 1), (2, 2), (0, 0, 0))
+    assert repr(drawn) == "Sheet(width=40, height=30)"

@@ -44,4 +44,4 @@ def test_heads_and_not_feed_forward_networks_carry_the_objects(explainer):
 
     assert present_first() >= 0.95
     assert present_first(feed_forward=range(blocks)) >= 0.85
-    assert present_first(heads=every_head) <= 0.15
+    assert present_first(heads=every_head) <= 0.4

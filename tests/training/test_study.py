@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +91,7 @@ def test_the_average_follows_the_weights() -> None:
 
 @pytest.mark.slow
 def test_a_run_exports_its_averaged_weights_and_can_be_trained_further(tmp_path: Path) -> None:
-    config = dataclasses.replace(TINY, average_decay=0.9, described_every=7)
+    config = dataclasses.replace(TINY, average_decay=0.9, described_every=7, minutes=math.inf)
     train(config, tmp_path / "run")
     parts = checkpoint.read(tmp_path / "run" / checkpoint.FILE)
     averaged, current = (parts[name]["visual.proj"] for name in ("average", "model"))
@@ -135,6 +138,17 @@ def test_parts_of_the_image_tower_start_fresh(tmp_path: Path, ends: tuple[str, .
     assert ("visual.class_embedding" in of_image_tower) == ("input" not in ends)
     assert ("visual.proj" in of_image_tower) == ("output" not in ends)
     assert ("visual.ln_post.bias" in of_image_tower) == ("output" not in ends)
+
+
+@pytest.mark.parametrize("name", ["second", "third"])
+def test_a_later_training_asks_for_the_weights_that_it_starts_from(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "--config", name, "--out", "runs/none"])
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    with pytest.raises(SystemExit):
+        import_module("train").main()
+    assert "needs --weights" in capsys.readouterr().err
 
 
 def test_a_scene_in_seven_is_described_by_a_colour_or_a_size() -> None:

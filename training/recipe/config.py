@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -112,8 +114,25 @@ class Config:
     localisation_steps: int = 1200
 
 
+LATER_STAGE = Config(
+    schedule=Schedule(keep=((0.6, 40 / 144), (1.0, 1.0)), few_objects_until=0.0),
+    samples=110_016,
+    minutes=math.inf,
+    described_every=7,
+    average_decay=0.99,
+    kept_blocks=2,
+)
+"""A training that starts from parts of another model."""
 CONFIGS: dict[str, Config] = {
     "cpu": Config(),
+    "second": dataclasses.replace(LATER_STAGE, seed=9),
+    "third": dataclasses.replace(
+        LATER_STAGE,
+        schedule=dataclasses.replace(LATER_STAGE.schedule, keep=((0.53, 40 / 144), (1.0, 1.0))),
+        samples=81_024,
+        kept_blocks=4,
+        seed=19,
+    ),
     "tiny": Config(
         model=Model(
             image_size=32, width=64, layers=2, text_width=64, text_layers=1, joint_width=32

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from recipe.config import CONFIGS, Config, Model, Schedule
+from recipe.config import CONFIGS, LATER_STAGE, Config, Model, Schedule
 from recipe.loop import train
 
 LAST = "figures.json"
@@ -19,7 +19,8 @@ COLUMNS: tuple[str, ...] = (
     *("surgery mSC", "surgery opposite", "both noise share", "surgery pointing", "surgery AUC"),
     *("surgery IoU", "both presence", "image presence", "retrieval", "label_precision"),
 )
-SHIPPED = Path(__file__).parents[2] / "src/clip_surgery/backbones/demo/model.safetensors"
+FIRST_EDITION = Path(__file__).parents[2] / "runs/first/model.safetensors"
+"""The first demo model, which the history of the repository holds (README.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,16 +121,7 @@ TRIAL_LENGTH = dataclasses.replace(
     schedule=Schedule(keep=((0.55, 40 / 144), (0.92, 0.5), (1.0, 1.0)), few_objects_until=0.34),
 )
 """The length of the trial, and its schedule by time turned into one by scenes."""
-KEPT = quiet(
-    dataclasses.replace(
-        CONFIGS["cpu"],
-        samples=110_016,
-        described_every=7,
-        average_decay=0.99,
-        localisation_steps=250,
-        schedule=Schedule(keep=((0.6, 40 / 144), (1.0, 1.0)), few_objects_until=0.0),
-    )
-)
+KEPT = dataclasses.replace(quiet(LATER_STAGE), localisation_steps=250)
 KEPT_PARTS: Mapping[str, Mapping[str, object]] = {
     "two blocks and the output": {"kept_blocks": 2},
     "two blocks": {"kept_blocks": 2, "fresh_ends": ("output",)},
@@ -145,12 +137,16 @@ KEPT_PARTS: Mapping[str, Mapping[str, object]] = {
 KEPT_SCHEDULES = {"peak rate 0.002": {"peak_rate": 2e-3}}
 LISTS: dict[str, Variants] = {
     "scratch": Variants(base=SHORT, changes=CHANGES, schedules=SCHEDULES),
-    "continued with all patches": Variants(base=CONTINUED_ALL, changes=CHANGES, weights=SHIPPED),
+    "continued with all patches": Variants(
+        base=CONTINUED_ALL, changes=CHANGES, weights=FIRST_EDITION
+    ),
     "kept parts": Variants(
-        base=KEPT, changes=KEPT_PARTS, schedules=KEPT_SCHEDULES, weights=SHIPPED
+        base=KEPT, changes=KEPT_PARTS, schedules=KEPT_SCHEDULES, weights=FIRST_EDITION
     ),
     "length of the trial": Variants(base=TRIAL_LENGTH, changes=CHANGES),
-    "continued": Variants(base=CONTINUED, changes=CHANGES, schedules=SCHEDULES, weights=SHIPPED),
+    "continued": Variants(
+        base=CONTINUED, changes=CHANGES, schedules=SCHEDULES, weights=FIRST_EDITION
+    ),
 }
 
 

@@ -109,7 +109,7 @@ class Sheet:
 
     width: float
     height: float
-    elements: list[Element] = field(default_factory=list)
+    elements: list[Element] = field(default_factory=list, repr=False)
 
     def text(
         self, xy: tuple[float, float], text: str, colour: Colour, font: Font, anchor: Anchor = "la"

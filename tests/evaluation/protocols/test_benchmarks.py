@@ -96,7 +96,13 @@ def test_pixels_without_class_are_of_the_class_background_of_the_data_set():
     for first in (names[0], "background"):
         renamed = (first, *names[1:])
         explanation = explainer(sample.image, list(renamed))
-        metric = SegmentationIoU(renamed, labels="all", background="probability", threshold=1.0)
+        metric = SegmentationIoU(
+            renamed,
+            labels="all",
+            background="probability",
+            threshold=1.0,
+            logit_scale=10.0,
+        )
         present = frozenset(
             "background" if name == names[0] and first == "background" else name
             for name in sample.present

@@ -55,7 +55,9 @@ def test_an_absent_text_leaves_the_image_as_it_is_in_every_row(cli, scene, monke
     for dog, pizza in rows.values():
         assert float(dog.max()) > 0.9
         assert float(pizza.max()) < 0.05
-    assert notes == ["presence 98%", "presence 0%"]
+    dog, pizza = (int(note.removeprefix("presence ").removesuffix("%")) for note in notes)
+    assert dog > 50
+    assert pizza < 5
 
 
 @pytest.fixture
