@@ -59,7 +59,8 @@ published methods.
 `python docs/make_findings.py` writes this page from the numbers in `docs/findings.json`, which were measured on {record["machine"]}. The
 scenes are held out from training (seed 2,000,003). All 64 nouns are given as texts, with 85 templates unless a table says otherwise. Values are in per
 cent: for each class the mean over the images that contain it, then the mean over classes. The columns are explained under
-[metrics](guides/evaluate.md#metrics). `clip_surgery` stands for `clip_surgery(redundancy=labels)`, the default at the time of the measurement.
+[metrics](guides/evaluate.md#metrics). The protocol gives no reference words, so `clip_surgery` stands for
+`clip_surgery(redundancy=labels)`.
 
 ## The two problems
 
@@ -85,7 +86,7 @@ the same while they are added first (higher is better).
 
 ## Opposite maps and training
 
-Why are CLIP's own maps opposite? 70 models were trained from scratch on a GPU over the length of the first edition of the demo model, with the losses,
+Why are CLIP's own maps opposite? 70 models were trained from scratch on a GPU, each for as long as the first edition of the demo model, with the losses,
 texts and seeds varied (`training/README.md` has the tables). The mSC is that of plain CLIP's maps on 100 scenes of seed 1,000,003 with one prompt.
 
 ![Contrast of plain CLIP's maps during the training, 70 runs](pictures/opposite-training.png)
@@ -103,10 +104,10 @@ texts and seeds varied (`training/README.md` has the tables). The mSC is that of
   projection, the mSC is -23.9 after block 2 (89 % opposite) and -5.9 after block 8. For absent words at the same objects it is -1.7 and -4.2, so
   the effect after block 2 is specific to the words. Every feed-forward network lowers the mSC, and the attention of blocks 2 to 8 raises it.
 - **What the first blocks write is dissimilar to the word of the object.** After block 2, the cosine of an object's patches with its own word is 0.12
-  below the mean over all words. If blocks 3 to 8 start fresh and the rest from the weights of the first edition, plain CLIP's maps are as opposite
-  after 24,000 scenes of training (mSC -29 to -33 in three runs), and the maps of CLIP Surgery already have 86 to 92 % of their IoU.
+  below the mean over all words. If blocks 3 to 8 start fresh and the rest from the weights of the first edition, plain CLIP's maps are
+  strongly opposite after 24,000 scenes of training (mSC -29 to -33 in three runs), and the maps of CLIP Surgery already have 86 to 92 % of their IoU.
 - **The shipped model, the second edition, was trained in this way.** Two blocks of the first edition were kept and the others trained anew; then four
-  blocks of the result were kept and the others trained anew once more. Its plain maps have {plain["mSC"]:.1f} with {plain["opposite"]:.0f} % opposite ones in the first table.
+  blocks of the result were kept and the others trained anew once more. In the first table, its plain maps have an mSC of {plain["mSC"]:.1f}, and {plain["opposite"]:.0f} % of them are opposite.
 
 ## What each surgery does
 
@@ -116,7 +117,8 @@ texts and seeds varied (`training/README.md` has the tables). The mSC is that of
 
 Architecture surgery (`redundancy=none`) makes most of the difference. Feature surgery improves the separation of present and absent words by
 the highest patch (presence AUROC {architecture[PEAK]:.1f} → {full[PEAK]:.1f}); the IoU changes from {architecture["mIoU best"]:.1f} to {full["mIoU best"]:.1f}. Feature surgery alone, on CLIP's own map, changes
-the IoU from {ablation["similarity"]["mIoU best"]:.1f} to {ablation["similarity(redundancy=labels)"]["mIoU best"]:.1f}: the errors of that map are not what the words have in common.
+little (mSC from {ablation["similarity"]["mSC"]:.1f} to {ablation["similarity(redundancy=labels)"]["mSC"]:.1f}, AP from {ablation["similarity"]["AP"]:.1f} to {ablation["similarity(redundancy=labels)"]["AP"]:.1f}): the errors of that map are not what the words have in
+common. Its IoU of {ablation["similarity"]["mIoU best"]:.1f} is that of a map that marks all pixels.
 
 ## Depth: the number of blocks with a second path
 
@@ -154,7 +156,8 @@ The model was trained with images of 96 px. For other sizes, its position embedd
 {table(all_methods(studies), [*SHOWN, PEAK, "ms per image"])}
 
 Times are for 64 words on one thread of a machine that was busy with other programs, so that only their ratios mean something. `gscorecam` was evaluated on {studies["methods, slow"]["images"]} scenes, the other methods on {studies["methods"]["images"]}. All methods have their
-published settings, which were chosen for published models. They do not suit every model, as GEM shows.
+default settings. These are the published ones, but for the depth of `clip_surgery` and `gem` (all 8 blocks). They were chosen for published models and
+do not suit every model, as GEM shows.
 
 ## Temperature of GEM
 

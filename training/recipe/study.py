@@ -63,11 +63,11 @@ TRIAL: Mapping[str, object] = {
     "empty_captions": 0.0,
     "label_templates": "few",
 }
-"""What the trial's losses and texts had that differs from the shipped recipe."""
+"""What the trial's losses and texts had that differs from the recipe of the first edition."""
 
 
 def without(*names: str) -> dict[str, object]:
-    """The trial's settings but these, which are as shipped."""
+    """The trial's settings but these, which are those of the first edition."""
     return {name: value for name, value in TRIAL.items() if name not in names}
 
 

@@ -72,7 +72,7 @@ def parse_name(name: str) -> Source:
 
 def list_backbones() -> Iterator[BackboneRow]:
     """Yield the models that can be loaded by name: the demo, weights of open_clip, other forms."""
-    yield BackboneRow("demo", "embedded", "offline; knows the nouns of its scenes only")
+    yield BackboneRow("demo", "embedded", "offline; knows the words of its scenes only")
     from clip_surgery.backbones.open_clip.catalogue import list_architectures
 
     for architecture, tag in list_architectures():

@@ -54,10 +54,10 @@ def test_models_by_a_word(cli):
     assert "No model has 'xyz' in its name" in done.err
 
 
-def test_the_nouns_of_the_demo_model_are_listed(cli):
+def test_the_words_of_the_demo_model_are_listed(cli):
     done = cli("models", "demo")
     assert done.code == 0
-    for word in ("nouns", "dog", "umbrella", "px in patches of"):
+    for word in ("nouns", "dog", "umbrella", "other words", "purple", "px in patches of"):
         assert word in done.out
 
 

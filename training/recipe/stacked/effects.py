@@ -22,8 +22,8 @@ EFFECTS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "no empty captions": lambda s: s["empty_captions"] == 0,
     "no described scenes": lambda s: s["described_every"] == 0,
 }
-"""Differences from the shipped recipe; the settings of labels count only where there is a label
-loss."""
+"""Differences from the recipe of the first edition; the settings of labels count only where there
+is a label loss."""
 
 
 def contrast_at(run: Run, scenes: int) -> float:

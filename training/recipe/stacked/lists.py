@@ -13,7 +13,8 @@ EVERY = 7
 BASE = dataclasses.replace(
     CONFIGS["cpu"], samples=480_000, minutes=1e6, described_every=EVERY, average_decay=0.999
 )
-"""The shipped recipe and length, with words outside the label set and averaged weights."""
+"""The recipe and length of the first edition, with words outside the label set and averaged
+weights."""
 MANY_SEEDS = range(7, 14)
 TWO_SEEDS = (7, 8)
 

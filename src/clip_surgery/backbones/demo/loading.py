@@ -1,7 +1,8 @@
 """Load the bundled demo model: a small CLIP trained on generated scenes, for use without network.
 
 Its folder contains `model.safetensors` and `config.json`. The configuration has `model_cfg` and
-`preprocess_cfg` as in open_clip, the `nouns` that the model knows, and the `sha256` of the weights.
+`preprocess_cfg` as in open_clip, the `nouns` and `other_words` that the model knows, and the
+`sha256` of the weights.
 """
 
 from __future__ import annotations

@@ -53,6 +53,8 @@ def _show_demo() -> None:
         "training": ", ".join(f"{name} {value}" for name, value in training.items()),
         f"{len(nouns)} nouns": ", ".join(nouns),
     }
+    if other_words := config.get("other_words"):
+        facts[f"{len(other_words)} other words"] = ", ".join(other_words)
     screen = console.results()
     for name, fact in facts.items():
         screen.print(Text.assemble((f"{name}: ", "bold"), fact))

@@ -12,6 +12,9 @@ import re
 def short_method(method: str) -> str:
     """Return the name of a method with the settings that differ from its defaults.
 
+    A method that an explanation records has the depth that was used in the place of "auto", so
+    that this depth is shown.
+
     Args:
         method: the method with all settings, as `Explanation.method` has it.
 
