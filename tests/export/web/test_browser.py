@@ -14,6 +14,7 @@ from tests.export.web.conftest import WORDS
 pytestmark = pytest.mark.slow
 
 TOLERANCE = 1e-3
+ATTENTION_TOLERANCE = 1e-4  # attention to all patches alike is 1 / 144 for each
 
 
 def saved(page):
@@ -32,12 +33,12 @@ def by_word(record, key):
     return {entry["word"]: entry[key] for entry in record["words"]}
 
 
-def assert_near(actual, expected):
+def assert_near(actual, expected, tolerance=TOLERANCE):
     torch.testing.assert_close(
         torch.as_tensor(actual, dtype=torch.float32).reshape(expected.shape),
         expected.float(),
         rtol=0,
-        atol=TOLERANCE,
+        atol=tolerance,
     )
 
 
@@ -75,8 +76,8 @@ def test_maps_presence_points_and_attention_equal_those_of_python(visit, explain
         strict=True,
     ):
         assert tuple(shown["patch"]) == weights.patch
-        assert_near(shown[kind], weights.weights.flatten())
-        assert max(shown[kind]) > 10 * TOLERANCE
+        assert_near(shown[kind], weights.weights.flatten(), ATTENTION_TOLERANCE)
+        assert max(shown[kind]) > 10 * ATTENTION_TOLERANCE
 
 
 def assert_same_points(actual, expected):

@@ -4,14 +4,15 @@
   const closest = (event, selector) => event.target.closest?.(selector);
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-  // Values of maps: see map_values.py.
+  // Values of maps: see map_values.py. They are decoded again if the element shows another result.
   const decoded = new WeakMap();
   function grid(frame, layer = 'values') {
     const grids = decoded.get(frame) ?? {};
-    if (!grids[layer]) {
-      const [columns, rows, content] = frame.dataset[layer].split(',');
+    const encoded = frame.dataset[layer];
+    if (grids[layer]?.encoded !== encoded) {
+      const [columns, rows, content] = encoded.split(',');
       const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-      grids[layer] = { columns: Number(columns), rows: Number(rows), bytes };
+      grids[layer] = { encoded, columns: Number(columns), rows: Number(rows), bytes };
       decoded.set(frame, grids);
     }
     return grids[layer];
